@@ -1,0 +1,215 @@
+# weir: one Makefile, not recursive. The lists below are the house, floor by floor
+# (docs/architecture.md); `make help` lists what it can do.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+Q := $(if $(V),,@)
+
+# ---- the house -------------------------------------------------------------------------------
+
+COMMON  := common/clock.c common/strbuf.c common/log.c common/pool.c common/mailbox.c \
+           common/metrics.c common/prometheus.c
+LIMITER := limiter/limiter.c limiter/waitq.c
+HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
+           proxy/http/rewrite.c
+CONFIG  := proxy/options.c proxy/config.c proxy/jsonpos.c proxy/manual.c proxy/cli.c
+BASE    := proxy/wheel.c proxy/loop.c proxy/stats.c
+ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
+           proxy/reply.c proxy/probe.c
+HOUSE   := proxy/exchange.c proxy/server.c proxy/lifecycle.c proxy/admin.c
+MAIN    := proxy/main.c
+DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
+           backend-demo/pool_handlers.c backend-demo/pool.c backend-demo/looplag.c \
+           backend-demo/backend.c
+
+WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(HOUSE) $(MAIN)
+DEMO_SRC := $(COMMON) $(DEMO)
+
+# A unit test links the floors it may know and nothing else, so that a leak cannot link.
+UNITS_COMMON  := $(sort $(wildcard tests/unit/common/test_*.c))
+UNITS_LIMITER := $(sort $(wildcard tests/unit/limiter/test_*.c))
+UNITS_HTTP    := $(sort $(wildcard tests/unit/http/test_*.c))
+UNITS_PROXY   := $(sort $(wildcard tests/unit/proxy/test_*.c))
+UNITS_DEMO    := $(sort $(wildcard tests/unit/demo/test_*.c))
+UNITS := $(UNITS_COMMON) $(UNITS_LIMITER) $(UNITS_HTTP) $(UNITS_PROXY) $(UNITS_DEMO)
+
+# ---- how it is compiled ------------------------------------------------------------------------
+
+VERSION  := 0.1.0
+REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+
+CC ?= gcc
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wstrict-prototypes \
+            -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wcast-qual -Wconversion \
+            -Wformat=2 -Wswitch-enum -Wimplicit-fallthrough -fno-common
+WERROR  ?= -Werror
+OPT     ?= -O2 -g
+CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' -DWEIR_REVISION='"$(REVISION)"'
+HARDEN  := -fstack-protector-strong -fPIE
+LDHARD  := -pie -Wl,-z,relro,-z,now
+
+OUT := build
+ifdef SAN
+OUT := build/$(SAN)
+ifeq ($(SAN),address)
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifeq ($(SAN),undefined)
+SANFLAGS := -fsanitize=undefined -fno-sanitize-recover=all
+else ifeq ($(SAN),thread)
+SANFLAGS := -fsanitize=thread
+else ifeq ($(SAN),coverage)
+SANFLAGS := --coverage -O0
+else
+$(error SAN is address, undefined, thread or coverage, not "$(SAN)")
+endif
+CPPFLAGS += -DWEIR_SANITIZED
+OPT := -O1 -g
+else
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+ifneq ($(filter clang%,$(notdir $(CC))),)
+OUT := $(OUT)/clang
+endif
+
+ALL_CFLAGS = -std=c11 $(OPT) $(WARNINGS) $(WERROR) $(HARDEN) $(SANFLAGS) -pthread $(CFLAGS)
+ALL_LDFLAGS = $(LDHARD) $(SANFLAGS) -pthread $(LDFLAGS)
+
+EVHTP_LIBS := -levhtp -levent -levent_openssl -levent_pthreads -lssl -lcrypto -lonig
+JSON_LIBS  := -ljansson
+
+obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+
+# ---- what a person types -------------------------------------------------------------------------
+
+.PHONY: help
+help: ## this list
+	@echo 'weir $(VERSION): a sidecar that governs concurrency'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+	@echo
+	@echo '  SAN=address|thread|undefined   with build, check and test: under that sanitizer'
+	@echo '  CC=clang                       with the other compiler     V=1  shows the commands'
+
+.PHONY: build
+build: $(OUT)/weir $(OUT)/backend-demo ## compile weir and the demo backend into build/
+
+$(OUT)/weir: $(call obj,$(WEIR_SRC))
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(EVHTP_LIBS) $(JSON_LIBS)
+
+$(OUT)/backend-demo: $(call obj,$(DEMO_SRC))
+	@echo "  LINK  $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(EVHTP_LIBS)
+
+$(OUT)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+unit_libs_common :=
+unit_libs_limiter :=
+unit_libs_http :=
+unit_libs_proxy := $(EVHTP_LIBS) $(JSON_LIBS)
+unit_libs_demo := $(EVHTP_LIBS)
+unit_src_common := $(COMMON)
+unit_src_limiter := common/clock.c $(LIMITER)
+unit_src_http := common/strbuf.c $(HTTP)
+unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c proxy/exchange.c,$(WEIR_SRC))
+unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
+
+define unit_rule
+$(OUT)/tests/unit/$(1)/%: $(OUT)/obj/tests/unit/$(1)/%.o $$(call obj,$$(unit_src_$(1)))
+	@mkdir -p $$(@D)
+	@echo "  LINK  $$@"
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(unit_libs_$(1)) -lcmocka
+endef
+$(foreach f,common limiter http proxy demo,$(eval $(call unit_rule,$(f))))
+
+UNIT_BIN := $(patsubst %.c,$(OUT)/%,$(UNITS))
+PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
+PYTEST   := env WEIR=$(OUT)/weir BACKEND_DEMO=$(OUT)/backend-demo $(PYTHON) -m pytest -q
+
+.PHONY: deps
+deps: ## install what compiling and testing needs, where apt is
+	@.ci/deps.sh test
+
+.PHONY: build-deps
+build-deps:
+	@.ci/deps.sh build
+
+.PHONY: demo
+demo: build-deps ## watch weir govern an app: three bursts, live, then a table
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) lab/demo.py --weir $(OUT)/weir --backend $(OUT)/backend-demo
+
+.PHONY: test
+test: deps ## everything: units, configuration, end to end
+	@$(MAKE) --no-print-directory build units
+	@$(MAKE) --no-print-directory check config-check e2e
+
+.PHONY: units
+units: $(UNIT_BIN)
+
+.PHONY: check
+check: $(UNIT_BIN) ## the unit tests only
+	@set -e; for t in $(UNIT_BIN); do echo "  TEST  $$t"; timeout 300 $$t; done
+
+.PHONY: config-check
+config-check: build
+	@$(PYTEST) tests/config
+
+.PHONY: e2e
+e2e: build ## both peers scripted, over real sockets; WEIR_SCALE=0.1 for a short run
+	@$(PYTEST) tests/e2e
+
+.PHONY: lint
+lint: ## format, clang-tidy, cppcheck, floors, shellcheck, spelling
+	@.ci/lint.sh
+
+.PHONY: fmt
+fmt: ## put the sources into their format
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+.PHONY: coverage
+coverage: ## lines covered by the tests, with the bounds that CI holds
+	@.ci/coverage.sh
+
+.PHONY: bench
+bench: build ## CPU beside HAProxy, nginx and a byte relay (5 minutes; BENCH=--quick)
+	@$(PYTHON) bench/run.py $(BENCH)
+
+.PHONY: docs
+docs: build units ## write what is generated: docs/configuration.md, the schema, docs/metrics.md
+	@$(OUT)/weir config docs > docs/configuration.md
+	@$(OUT)/weir config schema > docs/weir.schema.json
+	@$(OUT)/tests/unit/proxy/test_stats docs > docs/metrics.md
+
+.PHONY: helm-check
+helm-check: build ## lint and render the chart
+	@WEIR=$(OUT)/weir $(PYTHON) -m pytest -q tests/helm
+
+# Fuzzing wants clang's libFuzzer; its programs are built apart, with the address sanitizer.
+FUZZ_CC  := $(firstword $(shell command -v clang-14 clang 2>/dev/null) clang)
+FUZZERS  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+SECONDS  ?= 60
+
+build/fuzz/%: tests/fuzz/%.c $(HTTP)
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $@"
+	$(Q)$(FUZZ_CC) $(CPPFLAGS) -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=all -o $@ $^
+
+.PHONY: fuzz
+fuzz: $(FUZZERS) ## fuzz each parser for SECONDS=60
+	@set -e; for f in $(FUZZERS); do name=$${f##*/fuzz_}; \
+	    mkdir -p build/fuzz/corpus/$$name; \
+	    $$f -max_total_time=$(SECONDS) -max_len=1500 -print_final_stats=1 -verbosity=0 \
+	        -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
+
+.PHONY: clean
+clean: ## remove build/
+	@rm -rf build
+
+.PRECIOUS: $(OUT)/obj/%.o
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,114 @@
+#include "common/pool.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "common/check.h"
+
+#define LARGEST       65536
+#define KEPT_BYTES    (1024 * 1024)
+#define KEPT_AT_LEAST 64
+
+static const size_t class_bytes[] = {128,  192,  256,  384,  512,   768,   1024,
+                                     1536, 2048, 4096, 8192, 16384, 32768, LARGEST};
+#define CLASSES (sizeof(class_bytes) / sizeof(class_bytes[0]))
+
+struct block {
+    struct block *next;
+};
+
+struct pool {
+    size_t in_use;
+    struct {
+        struct block *free;
+        size_t n;
+    } class[CLASSES];
+};
+
+#ifdef WEIR_SANITIZED
+static const bool keeps_blocks = false;
+#else
+static const bool keeps_blocks = true;
+#endif
+
+/* `size` is LARGEST at most. */
+static size_t class_of(size_t size)
+{
+    size_t c = 0;
+    while (class_bytes[c] < size)
+        c++;
+    return c;
+}
+
+static size_t kept_at_most(size_t c)
+{
+    size_t n = KEPT_BYTES / class_bytes[c];
+    return n < KEPT_AT_LEAST ? KEPT_AT_LEAST : n;
+}
+
+size_t pool_room(size_t size)
+{
+    return size > LARGEST ? size : class_bytes[class_of(size)];
+}
+
+struct pool *pool_new(void)
+{
+    struct pool *p = calloc(1, sizeof(*p));
+    CHECK(p != NULL);
+    return p;
+}
+
+void pool_free(struct pool *p)
+{
+    if (p == NULL)
+        return;
+    CHECK(p->in_use == 0);
+    for (size_t c = 0; c < CLASSES; c++) {
+        for (struct block *b = p->class[c].free, *next; b != NULL; b = next) {
+            next = b->next;
+            free(b);
+        }
+    }
+    free(p);
+}
+
+static void *take(struct pool *p, size_t c)
+{
+    struct block *b = p->class[c].free;
+    if (b == NULL)
+        return NULL;
+    p->class[c].free = b->next;
+    p->class[c].n--;
+    return b;
+}
+
+void *pool_get(struct pool *p, size_t size)
+{
+    p->in_use++;
+    void *block = size > LARGEST ? NULL : take(p, class_of(size));
+    if (block == NULL)
+        block = malloc(pool_room(size));
+    CHECK(block != NULL);
+    return block;
+}
+
+static bool keep(struct pool *p, size_t c, struct block *b)
+{
+    if (p->class[c].n >= kept_at_most(c))
+        return false;
+    b->next = p->class[c].free;
+    p->class[c].free = b;
+    p->class[c].n++;
+    return true;
+}
+
+void pool_put(struct pool *p, void *block, size_t size)
+{
+    if (block == NULL)
+        return;
+    CHECK(p->in_use > 0);
+    p->in_use--;
+    if (keeps_blocks && size <= LARGEST && keep(p, class_of(size), block))
+        return;
+    free(block);
+}
