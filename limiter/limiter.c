@@ -1,0 +1,300 @@
+/*
+ * Slots and the queue behind one mutex. Any thread.
+ *
+ * The mutex guards all of `struct limiter` and, of every waiter that is in the queue, all fields.
+ * When it is free, these hold:
+ *
+ *   - a slot is free and we are not paused  =>  the queue is empty (who could run, runs);
+ *   - a waiter is WAITING  <=>  it is in the queue;
+ *   - the integrals are right up to `now`, which never goes back.
+ *
+ * Nothing is called under the mutex but the queue and the mutex itself. It is adaptive: it is held
+ * for less time than a thread needs to fall asleep, so a thread that finds it taken spins first.
+ */
+#include "limiter/limiter.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "limiter/waitq.h"
+
+#define CACHE_LINE 64
+
+struct limiter {
+    /* Alone on its cache lines: a neighbour on the heap would slow every thread down. */
+    _Alignas(CACHE_LINE) pthread_mutex_t mutex;
+    mono_us now;      /* the latest time that anyone came with */
+    uint64_t mean_x8; /* the mean slot hold, in eighths of a microsecond */
+    struct waitq queue;
+    /* What limiter_snapshot() hands out, kept live; only `depth`, `bytes`, `oldest_wait` and
+     * `drain` are worked out on the copy. */
+    struct limiter_snapshot live;
+};
+
+/* ---- time --------------------------------------------------------------------------------------
+ */
+
+static void advance(struct limiter *l, mono_us now)
+{
+    if (now <= l->now)
+        return;
+    uint64_t dt = (uint64_t)(now - l->now);
+    l->live.in_flight_us += dt * l->live.in_flight;
+    l->live.queued_us += dt * l->queue.depth;
+    l->live.saturated_us += l->live.in_flight >= l->live.limit ? dt : 0;
+    l->now = now;
+}
+
+static void lock_at(struct limiter *l, mono_us now)
+{
+    pthread_mutex_lock(&l->mutex);
+    advance(l, now);
+}
+
+static void unlock(struct limiter *l)
+{
+    pthread_mutex_unlock(&l->mutex);
+}
+
+/* ---- one waiter's steps: the only functions that write its state
+ * --------------------------------- */
+
+static void begin_locked(struct limiter *l, struct limiter_waiter *w, mono_us deadline)
+{
+    CHECK(w->state == LIMITER_IDLE);
+    w->deadline = deadline;
+    w->queued_at = w->ended_at = l->now;
+    w->granted_at = w->released_at = 0;
+}
+
+static void grant_locked(struct limiter *l, struct limiter_waiter *w)
+{
+    struct limiter_snapshot *live = &l->live;
+
+    w->state = LIMITER_HOLDING;
+    w->verdict = LIMITER_ADMITTED;
+    w->granted_at = w->ended_at = l->now;
+    live->admitted++;
+    live->in_flight++;
+    live->accounting_errors += live->in_flight > live->limit;
+    if (live->in_flight > live->in_flight_peak)
+        live->in_flight_peak = live->in_flight;
+}
+
+static void expire_locked(struct limiter *l, struct limiter_waiter *w)
+{
+    w->state = LIMITER_IDLE;
+    w->verdict = LIMITER_EXPIRED;
+    w->ended_at = l->now;
+    l->live.expired++;
+}
+
+static void queue_locked(struct limiter *l, struct limiter_waiter *w)
+{
+    w->verdict = waitq_push(&l->queue, w);
+    if (w->verdict == LIMITER_SHED_FULL) {
+        l->live.shed_full++;
+        return;
+    }
+    if (w->verdict == LIMITER_SHED_BYTES) {
+        l->live.shed_bytes++;
+        return;
+    }
+    w->state = LIMITER_WAITING;
+    l->live.queued++;
+    if (l->queue.depth > l->live.depth_peak)
+        l->live.depth_peak = l->queue.depth;
+}
+
+/* As TCP's srtt: the first hold is the mean, each later one weighs an eighth. */
+static void learn_hold_locked(struct limiter *l, mono_us hold)
+{
+    uint64_t us = (uint64_t)hold;
+
+    l->mean_x8 = l->live.released == 0 ? us * 8 : l->mean_x8 - l->mean_x8 / 8 + us;
+}
+
+static void give_back_locked(struct limiter *l, struct limiter_waiter *w)
+{
+    CHECK(w->state == LIMITER_HOLDING);
+    w->state = LIMITER_IDLE;
+    w->released_at = l->now;
+    learn_hold_locked(l, w->released_at - w->granted_at);
+    l->live.in_flight--;
+    l->live.released++;
+}
+
+static void leave_locked(struct limiter *l, struct limiter_waiter *w)
+{
+    waitq_remove(&l->queue, w);
+    w->state = LIMITER_IDLE;
+    w->ended_at = l->now;
+    l->live.cancelled++;
+}
+
+/* ---- the laws ----------------------------------------------------------------------------------
+ */
+
+static bool slot_free_locked(const struct limiter *l)
+{
+    return !l->live.paused && l->live.in_flight < l->live.limit;
+}
+
+/* Ends waits, oldest first, until no slot is free or nobody waits. The dead cost no slot. */
+static struct limiter_waiter *serve_queue_locked(struct limiter *l)
+{
+    struct limiter_waiter *chain = NULL, **tail = &chain, *w;
+
+    while (slot_free_locked(l) && (w = waitq_pop(&l->queue)) != NULL) {
+        if (w->deadline <= l->now)
+            expire_locked(l, w);
+        else
+            grant_locked(l, w);
+        *tail = w;
+        tail = &w->next;
+    }
+    return chain;
+}
+
+/* ---- what callers call -------------------------------------------------------------------------
+ */
+
+enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w, mono_us now,
+                                     mono_us deadline)
+{
+    lock_at(l, now);
+    begin_locked(l, w, deadline);
+    /* A free slot means an empty queue (above); asked all the same: no barging is a law. */
+    if (slot_free_locked(l) && l->queue.depth == 0)
+        grant_locked(l, w);
+    else if (deadline <= l->now)
+        expire_locked(l, w);
+    else
+        queue_locked(l, w);
+    /* Read while we hold the mutex: once it is free, a release elsewhere may write another. */
+    enum limiter_verdict verdict = w->verdict;
+    unlock(l);
+    return verdict;
+}
+
+struct limiter_waiter *limiter_release(struct limiter *l, struct limiter_waiter *w, mono_us now)
+{
+    lock_at(l, now);
+    give_back_locked(l, w);
+    struct limiter_waiter *chain = serve_queue_locked(l);
+    unlock(l);
+    return chain;
+}
+
+bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now)
+{
+    lock_at(l, now);
+    bool in_time = w->state == LIMITER_WAITING;
+    if (in_time)
+        leave_locked(l, w);
+    else /* a verdict must be under way, else the caller would wait for ever */
+        CHECK(w->state == LIMITER_HOLDING || w->verdict == LIMITER_EXPIRED);
+    unlock(l);
+    return in_time;
+}
+
+void limiter_pause(struct limiter *l, mono_us now)
+{
+    lock_at(l, now);
+    l->live.paused = true;
+    unlock(l);
+}
+
+struct limiter_waiter *limiter_resume(struct limiter *l, mono_us now)
+{
+    lock_at(l, now);
+    l->live.paused = false;
+    struct limiter_waiter *chain = serve_queue_locked(l);
+    unlock(l);
+    return chain;
+}
+
+/* The peaks begin anew here: those of other bounds would say nothing about these. */
+static void configure_locked(struct limiter *l, const struct limiter_config *config)
+{
+    CHECK(config->limit >= 1);
+    l->live.limit = config->limit;
+    l->live.queue_length = config->queue_length;
+    l->live.in_flight_peak = l->live.in_flight;
+    l->live.depth_peak = l->queue.depth;
+    waitq_bound(&l->queue, config->queue_length, config->queue_bytes);
+}
+
+struct limiter_waiter *limiter_reconfigure(struct limiter *l, const struct limiter_config *config,
+                                           mono_us now)
+{
+    lock_at(l, now);
+    configure_locked(l, config);
+    struct limiter_waiter *chain = serve_queue_locked(l);
+    unlock(l);
+    return chain;
+}
+
+static mono_us drain_locked(const struct limiter *l)
+{
+    uint64_t work_x8;
+
+    if (__builtin_mul_overflow(l->mean_x8, (uint64_t)l->queue.depth + 1, &work_x8))
+        return MONO_NEVER;
+    return (mono_us)(work_x8 / 8 / l->live.limit);
+}
+
+mono_us limiter_drain_estimate(struct limiter *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    mono_us drain = drain_locked(l);
+    unlock(l);
+    return drain;
+}
+
+void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *out)
+{
+    lock_at(l, now);
+    const struct limiter_waiter *oldest = waitq_oldest(&l->queue);
+    *out = l->live;
+    out->depth = l->queue.depth;
+    out->bytes = l->queue.bytes;
+    out->oldest_wait = oldest != NULL ? l->now - oldest->queued_at : 0;
+    out->drain = drain_locked(l);
+    unlock(l);
+}
+
+/* ---- its life ----------------------------------------------------------------------------------
+ */
+
+static void mutex_init(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t attr;
+
+    CHECK(pthread_mutexattr_init(&attr) == 0);
+    CHECK(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP) == 0);
+    CHECK(pthread_mutex_init(mutex, &attr) == 0);
+    pthread_mutexattr_destroy(&attr);
+}
+
+struct limiter *limiter_new(const struct limiter_config *config, mono_us now)
+{
+    struct limiter *l = aligned_alloc(CACHE_LINE, sizeof(*l));
+    if (l == NULL)
+        return NULL;
+    memset(l, 0, sizeof(*l));
+    mutex_init(&l->mutex);
+    l->now = now;
+    configure_locked(l, config);
+    return l;
+}
+
+void limiter_free(struct limiter *l)
+{
+    if (l == NULL)
+        return;
+    CHECK(l->live.in_flight == 0 && l->queue.depth == 0);
+    pthread_mutex_destroy(&l->mutex);
+    free(l);
+}

@@ -1,0 +1,823 @@
+/* The limiter's behaviour, law by law. Time is a number here. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "limiter/limiter.h"
+
+#define WAITERS 8u
+
+struct fixture {
+    struct limiter *limiter;
+    struct limiter_waiter w[WAITERS];
+};
+
+static struct limiter_config bounds(uint32_t limit, uint32_t queue_length)
+{
+    return (struct limiter_config){limit, queue_length, UINT64_MAX};
+}
+
+static int set_up(void **state, struct limiter_config config)
+{
+    static struct fixture f;
+
+    memset(&f, 0, sizeof(f));
+    f.limiter = limiter_new(&config, 0);
+    *state = &f;
+    return f.limiter != NULL ? 0 : -1;
+}
+
+static int one_slot(void **state)
+{
+    return set_up(state, bounds(1, 6));
+}
+
+static int two_slots(void **state)
+{
+    return set_up(state, bounds(2, 6));
+}
+
+static int one_slot_and_no_queue(void **state)
+{
+    return set_up(state, bounds(1, 0));
+}
+
+static int one_slot_and_100_bytes(void **state)
+{
+    return set_up(state, (struct limiter_config){1, 6, 100});
+}
+
+static int no_limit(void **state)
+{
+    return set_up(state, bounds(LIMITER_UNLIMITED, 0));
+}
+
+/* First all who wait, so that no release hands anything on. */
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < WAITERS; i++) {
+        if (f->w[i].state == LIMITER_WAITING)
+            assert_true(limiter_cancel(f->limiter, &f->w[i], 0));
+    }
+    for (unsigned i = 0; i < WAITERS; i++) {
+        if (f->w[i].state == LIMITER_HOLDING)
+            assert_null(limiter_release(f->limiter, &f->w[i], 0));
+    }
+    limiter_free(f->limiter);
+    return 0;
+}
+
+/* ---- short words for what every test does ------------------------------------------------------
+ */
+
+static void acquire_until(struct fixture *f, unsigned i, mono_us now, mono_us deadline,
+                          enum limiter_verdict expected)
+{
+    assert_int_equal(limiter_acquire(f->limiter, &f->w[i], now, deadline), expected);
+    assert_int_equal(f->w[i].verdict, expected);
+}
+
+static void acquire(struct fixture *f, unsigned i, mono_us now, enum limiter_verdict expected)
+{
+    acquire_until(f, i, now, MONO_NEVER, expected);
+}
+
+static struct limiter_waiter *release(struct fixture *f, unsigned i, mono_us now)
+{
+    return limiter_release(f->limiter, &f->w[i], now);
+}
+
+static struct limiter_waiter *reconfigure(struct fixture *f, uint32_t limit, uint32_t queue_length,
+                                          mono_us now)
+{
+    struct limiter_config config = bounds(limit, queue_length);
+
+    return limiter_reconfigure(f->limiter, &config, now);
+}
+
+static struct limiter_snapshot snapshot(struct fixture *f, mono_us now)
+{
+    struct limiter_snapshot s;
+
+    limiter_snapshot(f->limiter, now, &s);
+    return s;
+}
+
+/* The chain's head is w[i] with this verdict; returns the rest. */
+static struct limiter_waiter *expect_next(struct fixture *f, struct limiter_waiter *chain,
+                                          unsigned i, enum limiter_verdict verdict)
+{
+    assert_ptr_equal(chain, &f->w[i]);
+    assert_int_equal(chain->verdict, verdict);
+    assert_int_equal(chain->state, verdict == LIMITER_ADMITTED ? LIMITER_HOLDING : LIMITER_IDLE);
+    return chain->next;
+}
+
+static void expect_only(struct fixture *f, struct limiter_waiter *chain, unsigned i,
+                        enum limiter_verdict verdict)
+{
+    assert_null(expect_next(f, chain, i, verdict));
+}
+
+/* ---- slots -------------------------------------------------------------------------------------
+ */
+
+static void a_free_slot_is_granted_at_once_with_no_wait_at_all(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 7, LIMITER_ADMITTED);
+    assert_int_equal(f->w[0].state, LIMITER_HOLDING);
+    assert_int_equal(f->w[0].queued_at, 7);
+    assert_int_equal(f->w[0].granted_at, 7);
+    assert_int_equal(f->w[0].ended_at, 7);
+}
+
+static void a_slot_comes_back_with_release(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    assert_null(release(f, 0, 5));
+    assert_int_equal(f->w[0].state, LIMITER_IDLE);
+    assert_int_equal(f->w[0].released_at, 5);
+    acquire(f, 0, 6, LIMITER_ADMITTED);
+    assert_int_equal(f->w[0].released_at, 0);
+}
+
+static void holders_never_exceed_the_limit(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 1, LIMITER_ADMITTED);
+    acquire(f, 2, 1, LIMITER_QUEUED);
+    assert_int_equal(f->w[2].state, LIMITER_WAITING);
+    assert_int_equal(snapshot(f, 1).in_flight, 2);
+    assert_int_equal(snapshot(f, 1).depth, 1);
+}
+
+static void release_hands_the_slot_to_the_oldest_waiter(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 2, LIMITER_QUEUED);
+    acquire(f, 2, 3, LIMITER_QUEUED);
+    expect_only(f, release(f, 0, 10), 1, LIMITER_ADMITTED);
+    assert_int_equal(f->w[1].queued_at, 2);
+    assert_int_equal(f->w[1].ended_at, 10);
+    assert_int_equal(f->w[1].granted_at, 10);
+    expect_only(f, release(f, 1, 11), 2, LIMITER_ADMITTED);
+}
+
+static void a_newcomer_never_overtakes_one_who_waits(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 2, LIMITER_QUEUED);
+    expect_only(f, release(f, 0, 3), 1, LIMITER_ADMITTED);
+    acquire(f, 2, 3, LIMITER_QUEUED); /* the slot was never free in between */
+    acquire(f, 0, 3, LIMITER_QUEUED); /* nor may the last holder step in front */
+    expect_only(f, release(f, 1, 4), 2, LIMITER_ADMITTED);
+    expect_only(f, release(f, 2, 5), 0, LIMITER_ADMITTED);
+}
+
+static void unlimited_admits_everybody(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < WAITERS; i++)
+        acquire(f, i, 1, LIMITER_ADMITTED);
+    struct limiter_snapshot s = snapshot(f, 100);
+    assert_int_equal(s.limit, LIMITER_UNLIMITED);
+    assert_int_equal(s.in_flight, WAITERS);
+    assert_int_equal(s.saturated_us, 0);
+    assert_int_equal(s.drain, 0);
+}
+
+/* ---- refusals ----------------------------------------------------------------------------------
+ */
+
+static void a_full_queue_sheds_and_the_shed_hold_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 7; i++)
+        acquire(f, i, 1, i == 0 ? LIMITER_ADMITTED : LIMITER_QUEUED);
+    acquire(f, 7, 4, LIMITER_SHED_FULL);
+    assert_int_equal(f->w[7].state, LIMITER_IDLE);
+    assert_int_equal(f->w[7].queued_at, 4);
+    assert_int_equal(f->w[7].ended_at, 4);
+    expect_only(f, release(f, 0, 5), 1, LIMITER_ADMITTED);
+    acquire(f, 7, 6, LIMITER_QUEUED); /* one place is free again */
+}
+
+static void a_queue_of_length_0_refuses_at_once(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 2, LIMITER_SHED_FULL);
+    assert_null(release(f, 0, 3));
+    acquire(f, 1, 3, LIMITER_ADMITTED);
+}
+
+static void bytes_of_waiters_are_bounded_and_come_back(void **state)
+{
+    struct fixture *f = *state;
+
+    f->w[0].bytes = 5000; /* does not wait, so its size does not matter */
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    f->w[1].bytes = 60;
+    acquire(f, 1, 1, LIMITER_QUEUED);
+    f->w[2].bytes = 41;
+    acquire(f, 2, 1, LIMITER_SHED_BYTES);
+    f->w[2].bytes = 40;
+    acquire(f, 2, 1, LIMITER_QUEUED);
+    assert_int_equal(snapshot(f, 1).bytes, 100);
+    assert_int_equal(snapshot(f, 1).shed_bytes, 1);
+
+    expect_only(f, release(f, 0, 2), 1, LIMITER_ADMITTED);
+    assert_int_equal(snapshot(f, 2).bytes, 40);
+    assert_true(limiter_cancel(f->limiter, &f->w[2], 3));
+    assert_int_equal(snapshot(f, 3).bytes, 0);
+}
+
+/* ---- deadlines ---------------------------------------------------------------------------------
+ */
+
+static void a_deadline_not_after_now_expires_at_once_when_no_slot_is_free(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 10, LIMITER_ADMITTED);
+    acquire_until(f, 1, 10, 9, LIMITER_EXPIRED);
+    acquire_until(f, 2, 10, 10, LIMITER_EXPIRED);
+    acquire_until(f, 3, 10, 11, LIMITER_QUEUED);
+    assert_int_equal(f->w[2].state, LIMITER_IDLE);
+    assert_int_equal(f->w[2].ended_at, 10);
+    assert_int_equal(snapshot(f, 10).expired, 2);
+    assert_int_equal(snapshot(f, 10).depth, 1);
+}
+
+static void a_free_slot_needs_no_wait_so_no_deadline_matters(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire_until(f, 0, 10, 10, LIMITER_ADMITTED);
+}
+
+static void expired_comes_before_full(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 10, LIMITER_ADMITTED);
+    acquire_until(f, 1, 10, 10, LIMITER_EXPIRED);
+}
+
+static void the_expired_come_back_in_the_chain_and_never_hold_a_slot(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire_until(f, 1, 1, 50, LIMITER_QUEUED);
+    acquire_until(f, 2, 1, 99, LIMITER_QUEUED);
+    acquire_until(f, 3, 1, 101, LIMITER_QUEUED);
+    acquire_until(f, 4, 1, 100, LIMITER_QUEUED);
+
+    struct limiter_waiter *chain = release(f, 0, 100);
+    chain = expect_next(f, chain, 1, LIMITER_EXPIRED);
+    chain = expect_next(f, chain, 2, LIMITER_EXPIRED);
+    expect_only(f, chain, 3, LIMITER_ADMITTED);
+    assert_int_equal(f->w[1].ended_at, 100);
+    assert_int_equal(f->w[1].granted_at, 0);
+    expect_only(f, release(f, 3, 100), 4, LIMITER_EXPIRED);
+    assert_int_equal(snapshot(f, 100).in_flight, 0);
+    assert_int_equal(snapshot(f, 100).expired, 3);
+}
+
+static void a_chain_of_the_expired_only_leaves_the_slot_free(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire_until(f, 1, 1, 2, LIMITER_QUEUED);
+    acquire_until(f, 2, 1, 2, LIMITER_QUEUED);
+    struct limiter_waiter *chain = release(f, 0, 2);
+    chain = expect_next(f, chain, 1, LIMITER_EXPIRED);
+    expect_only(f, chain, 2, LIMITER_EXPIRED);
+    acquire(f, 1, 3, LIMITER_ADMITTED); /* the expired may come again */
+}
+
+static void an_expired_waiter_is_judged_by_the_latest_time_known(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire_until(f, 1, 1, 50, LIMITER_QUEUED);
+    (void)snapshot(f, 60);
+    expect_only(f, release(f, 0, 40), 1, LIMITER_EXPIRED); /* a thread with an older clock */
+    assert_int_equal(f->w[1].ended_at, 60);
+}
+
+/* ---- leaving -----------------------------------------------------------------------------------
+ */
+
+static void cancel_takes_a_waiter_out_and_the_next_gets_the_slot(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 2, LIMITER_QUEUED);
+    acquire(f, 2, 3, LIMITER_QUEUED);
+    assert_true(limiter_cancel(f->limiter, &f->w[1], 9));
+    assert_int_equal(f->w[1].state, LIMITER_IDLE);
+    assert_int_equal(f->w[1].ended_at, 9);
+    assert_int_equal(snapshot(f, 9).cancelled, 1);
+    assert_int_equal(snapshot(f, 9).oldest_wait, 6);
+    expect_only(f, release(f, 0, 10), 2, LIMITER_ADMITTED);
+}
+
+static void cancel_comes_too_late_once_the_slot_is_granted(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 2, LIMITER_QUEUED);
+    struct limiter_waiter *chain = release(f, 0, 3);
+    assert_false(limiter_cancel(f->limiter, &f->w[1], 4)); /* before the chain is delivered */
+    expect_only(f, chain, 1, LIMITER_ADMITTED);
+    assert_int_equal(f->w[1].ended_at, 3);
+    assert_int_equal(snapshot(f, 4).cancelled, 0);
+    assert_null(release(f, 1, 5)); /* what the owner does when the verdict comes */
+    assert_int_equal(snapshot(f, 5).in_flight, 0);
+}
+
+static void cancel_comes_too_late_once_the_waiter_has_expired(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire_until(f, 1, 1, 2, LIMITER_QUEUED);
+    struct limiter_waiter *chain = release(f, 0, 3);
+    assert_false(limiter_cancel(f->limiter, &f->w[1], 4));
+    expect_only(f, chain, 1, LIMITER_EXPIRED);
+    assert_int_equal(f->w[1].ended_at, 3);
+}
+
+/* ---- pause and resume --------------------------------------------------------------------------
+ */
+
+static void while_paused_arrivals_queue_though_slots_are_free(void **state)
+{
+    struct fixture *f = *state;
+
+    limiter_pause(f->limiter, 1);
+    acquire(f, 0, 2, LIMITER_QUEUED);
+    acquire_until(f, 1, 2, 2, LIMITER_EXPIRED);
+    assert_true(snapshot(f, 2).paused);
+    assert_int_equal(snapshot(f, 9).saturated_us, 0);
+    assert_int_equal(snapshot(f, 9).queued_us, 7);
+}
+
+static void while_paused_a_released_slot_is_granted_to_nobody(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 1, LIMITER_QUEUED);
+    limiter_pause(f->limiter, 2);
+    assert_null(release(f, 0, 3));
+    assert_null(reconfigure(f, 5, 6, 4));
+    assert_int_equal(snapshot(f, 5).in_flight, 0);
+    assert_int_equal(snapshot(f, 5).depth, 1);
+}
+
+static void resume_grants_as_many_as_there_are_slots_in_order(void **state)
+{
+    struct fixture *f = *state;
+
+    limiter_pause(f->limiter, 1);
+    acquire(f, 0, 2, LIMITER_QUEUED);
+    acquire_until(f, 1, 2, 5, LIMITER_QUEUED);
+    acquire(f, 2, 2, LIMITER_QUEUED);
+    acquire(f, 3, 2, LIMITER_QUEUED);
+
+    struct limiter_waiter *chain = limiter_resume(f->limiter, 6);
+    chain = expect_next(f, chain, 0, LIMITER_ADMITTED);
+    chain = expect_next(f, chain, 1, LIMITER_EXPIRED);
+    expect_only(f, chain, 2, LIMITER_ADMITTED);
+    assert_false(snapshot(f, 6).paused);
+    assert_int_equal(snapshot(f, 6).depth, 1);
+}
+
+static void pause_and_resume_are_idempotent(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_null(limiter_resume(f->limiter, 1));
+    limiter_pause(f->limiter, 1);
+    limiter_pause(f->limiter, 2);
+    acquire(f, 0, 3, LIMITER_QUEUED);
+    expect_only(f, limiter_resume(f->limiter, 4), 0, LIMITER_ADMITTED);
+    assert_null(limiter_resume(f->limiter, 5));
+    acquire(f, 1, 6, LIMITER_QUEUED);
+    assert_null(limiter_resume(f->limiter, 7)); /* running, and no slot free */
+}
+
+/* ---- new bounds --------------------------------------------------------------------------------
+ */
+
+static void a_higher_limit_ends_waits_in_order(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 5; i++)
+        acquire_until(f, i, 1, i == 2 ? 5 : MONO_NEVER, i == 0 ? LIMITER_ADMITTED : LIMITER_QUEUED);
+    struct limiter_waiter *chain = reconfigure(f, 3, 6, 9);
+    chain = expect_next(f, chain, 1, LIMITER_ADMITTED);
+    chain = expect_next(f, chain, 2, LIMITER_EXPIRED);
+    expect_only(f, chain, 3, LIMITER_ADMITTED);
+    assert_int_equal(snapshot(f, 9).limit, 3);
+    assert_int_equal(snapshot(f, 9).in_flight, 3);
+    assert_int_equal(snapshot(f, 9).depth, 1);
+}
+
+static void a_lower_limit_takes_nothing_and_grants_nothing_until_below_it(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 1, LIMITER_ADMITTED);
+    acquire(f, 2, 1, LIMITER_QUEUED);
+    assert_null(reconfigure(f, 1, 6, 2));
+    assert_int_equal(snapshot(f, 2).in_flight, 2);
+    assert_null(release(f, 0, 3)); /* 1 of 1 still held */
+    acquire(f, 3, 4, LIMITER_QUEUED);
+    expect_only(f, release(f, 1, 5), 2, LIMITER_ADMITTED);
+    assert_int_equal(snapshot(f, 5).accounting_errors, 0);
+}
+
+static void a_shorter_queue_keeps_who_is_in_it(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 4; i++)
+        acquire(f, i, 1, i == 0 ? LIMITER_ADMITTED : LIMITER_QUEUED);
+    assert_null(reconfigure(f, 1, 2, 2));
+    assert_int_equal(snapshot(f, 2).depth, 3);
+    assert_int_equal(snapshot(f, 2).queue_length, 2);
+    acquire(f, 4, 3, LIMITER_SHED_FULL);
+    expect_only(f, release(f, 0, 4), 1, LIMITER_ADMITTED);
+    acquire(f, 4, 5, LIMITER_SHED_FULL); /* two wait: full to the new length */
+    expect_only(f, release(f, 1, 6), 2, LIMITER_ADMITTED);
+    acquire(f, 4, 7, LIMITER_QUEUED);
+}
+
+static void peaks_begin_anew_with_new_bounds(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 6; i++)
+        acquire(f, i, 1, i < 2 ? LIMITER_ADMITTED : LIMITER_QUEUED);
+    assert_true(limiter_cancel(f->limiter, &f->w[5], 2));
+    assert_int_equal(snapshot(f, 2).in_flight_peak, 2);
+    assert_int_equal(snapshot(f, 2).depth_peak, 4);
+
+    expect_only(f, reconfigure(f, 3, 6, 3), 2, LIMITER_ADMITTED);
+    assert_int_equal(snapshot(f, 3).in_flight_peak, 3);
+    assert_int_equal(snapshot(f, 3).depth_peak, 3); /* as it was found */
+}
+
+/* ---- the clock adds up -------------------------------------------------------------------------
+ */
+
+static void integrals_are_the_sums_of_holds_and_waits(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 100, LIMITER_ADMITTED);          /* holds 100..250 */
+    acquire(f, 1, 120, LIMITER_QUEUED);            /* waits 120..250, holds 250..400 */
+    acquire_until(f, 2, 130, 300, LIMITER_QUEUED); /* waits 130..400, expires */
+    acquire(f, 3, 140, LIMITER_QUEUED);            /* waits 140..200, leaves */
+    assert_true(limiter_cancel(f->limiter, &f->w[3], 200));
+    expect_only(f, release(f, 0, 250), 1, LIMITER_ADMITTED);
+    expect_only(f, release(f, 1, 400), 2, LIMITER_EXPIRED);
+
+    struct limiter_snapshot s = snapshot(f, 1000);
+    assert_int_equal(s.in_flight_us, 150 + 150);
+    assert_int_equal(s.queued_us, 130 + 270 + 60);
+    assert_int_equal(s.saturated_us, 300);
+}
+
+static void integrals_run_up_to_now_while_work_goes_on(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 10, LIMITER_ADMITTED);
+    assert_int_equal(snapshot(f, 15).in_flight_us, 5);
+    assert_int_equal(snapshot(f, 15).saturated_us, 0);
+    acquire(f, 1, 20, LIMITER_ADMITTED);
+    acquire(f, 2, 30, LIMITER_QUEUED);
+    struct limiter_snapshot s = snapshot(f, 40);
+    assert_int_equal(s.in_flight_us, 10 + 2 * 20);
+    assert_int_equal(s.queued_us, 10);
+    assert_int_equal(s.saturated_us, 20);
+}
+
+static void time_that_goes_back_counts_as_no_time(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 100, LIMITER_ADMITTED);
+    acquire(f, 1, 40, LIMITER_QUEUED); /* another thread read its clock earlier */
+    assert_int_equal(f->w[1].queued_at, 100);
+    expect_only(f, release(f, 0, 90), 1, LIMITER_ADMITTED);
+    assert_int_equal(f->w[0].released_at, 100);
+    assert_int_equal(f->w[1].granted_at, 100);
+    struct limiter_snapshot s = snapshot(f, 60);
+    assert_int_equal(s.in_flight_us, 0);
+    assert_int_equal(s.queued_us, 0);
+}
+
+static void saturation_follows_the_limit(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 0, LIMITER_ADMITTED);
+    assert_null(reconfigure(f, 1, 6, 10)); /* 0..10: one of two; from here one of one */
+    assert_null(reconfigure(f, 2, 6, 15));
+    assert_int_equal(snapshot(f, 30).saturated_us, 5);
+}
+
+/* ---- the drain estimate ------------------------------------------------------------------------
+ */
+
+static void drain_is_0_before_the_first_release(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 0, LIMITER_ADMITTED);
+    assert_int_equal(limiter_drain_estimate(f->limiter), 0);
+}
+
+static void hold(struct fixture *f, mono_us from, mono_us to)
+{
+    acquire(f, 0, from, LIMITER_ADMITTED);
+    assert_null(release(f, 0, to));
+}
+
+static void drain_is_the_queue_and_one_more_at_the_mean_hold_over_the_slots(void **state)
+{
+    struct fixture *f = *state;
+
+    hold(f, 0, 800);
+    assert_int_equal(limiter_drain_estimate(f->limiter), 800 / 2);
+    for (unsigned i = 0; i < 5; i++)
+        acquire(f, i, 800, i < 2 ? LIMITER_ADMITTED : LIMITER_QUEUED);
+    assert_int_equal(limiter_drain_estimate(f->limiter), 4 * 800 / 2);
+    assert_int_equal(snapshot(f, 800).drain, 4 * 800 / 2);
+}
+
+static void the_mean_hold_moves_by_an_eighth(void **state)
+{
+    struct fixture *f = *state;
+
+    hold(f, 0, 800);
+    hold(f, 800, 800 + 1600); /* 800 + (1600 - 800) / 8 */
+    assert_int_equal(limiter_drain_estimate(f->limiter), 900);
+    for (mono_us t = 10000; t < 10000 + 200 * 100; t += 100)
+        hold(f, t, t + 100);
+    assert_in_range(limiter_drain_estimate(f->limiter), 100, 101);
+}
+
+static void the_first_hold_may_last_no_time_and_the_mean_still_learns(void **state)
+{
+    struct fixture *f = *state;
+
+    hold(f, 0, 0);
+    assert_int_equal(limiter_drain_estimate(f->limiter), 0);
+    hold(f, 0, 800);
+    assert_int_equal(limiter_drain_estimate(f->limiter), 100);
+}
+
+static void a_drain_beyond_all_numbers_is_never(void **state)
+{
+    struct fixture *f = *state;
+    mono_us ages = INT64_C(1) << 59;
+
+    hold(f, 0, ages);
+    assert_int_equal(limiter_drain_estimate(f->limiter), ages);
+    for (unsigned i = 0; i < 4; i++)
+        acquire(f, i, ages, i == 0 ? LIMITER_ADMITTED : LIMITER_QUEUED);
+    assert_int_equal(limiter_drain_estimate(f->limiter), MONO_NEVER);
+}
+
+/* ---- the snapshot ------------------------------------------------------------------------------
+ */
+
+static void a_new_limiter_is_all_zero_but_its_bounds(void **state)
+{
+    struct fixture *f = *state;
+    struct limiter_snapshot expected, got;
+
+    memset(&expected, 0, sizeof(expected));
+    expected.limit = 2;
+    expected.queue_length = 6;
+    got = snapshot(f, 12345);
+    assert_memory_equal(&got, &expected, sizeof(got));
+}
+
+/* One of each event: 2 at once, 5 queued, 1 of them granted, 1 expired, 1 left, 1 shed ... */
+static void every_event_is_counted_once(void **state)
+{
+    struct fixture *f = *state;
+
+    f->w[5].bytes = 101;
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire_until(f, 1, 2, 5, LIMITER_QUEUED);
+    acquire(f, 2, 3, LIMITER_QUEUED);
+    acquire(f, 3, 4, LIMITER_QUEUED);
+    acquire(f, 4, 4, LIMITER_QUEUED);
+    acquire(f, 5, 4, LIMITER_SHED_BYTES);
+    acquire_until(f, 6, 4, 4, LIMITER_EXPIRED);
+    assert_true(limiter_cancel(f->limiter, &f->w[3], 5));
+    struct limiter_waiter *chain = release(f, 0, 10);
+    expect_only(f, expect_next(f, chain, 1, LIMITER_EXPIRED), 2, LIMITER_ADMITTED);
+    assert_null(reconfigure(f, 1, 1, 11));
+    acquire(f, 7, 12, LIMITER_SHED_FULL);
+
+    struct limiter_snapshot s = snapshot(f, 14);
+    assert_int_equal(s.admitted, 2);
+    assert_int_equal(s.queued, 4);
+    assert_int_equal(s.expired, 2);
+    assert_int_equal(s.cancelled, 1);
+    assert_int_equal(s.shed_bytes, 1);
+    assert_int_equal(s.shed_full, 1);
+    assert_int_equal(s.released, 1);
+    assert_int_equal(s.oldest_wait, 10);
+    assert_int_equal(s.accounting_errors, 0);
+}
+
+/* ---- its life, and our mistakes ----------------------------------------------------------------
+ */
+
+static void freeing_null_is_allowed(void **state)
+{
+    (void)state;
+    limiter_free(NULL);
+}
+
+static void acquire_twice(struct fixture *f)
+{
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    (void)!limiter_acquire(f->limiter, &f->w[0], 2, MONO_NEVER);
+}
+
+static void release_twice(struct fixture *f)
+{
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    assert_null(release(f, 0, 2));
+    (void)!release(f, 0, 3);
+}
+
+static void release_while_waiting(struct fixture *f)
+{
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 1, LIMITER_QUEUED);
+    (void)!release(f, 1, 2);
+}
+
+static void cancel_without_waiting(struct fixture *f)
+{
+    (void)!limiter_cancel(f->limiter, &f->w[0], 1);
+}
+
+static void cancel_twice(struct fixture *f)
+{
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 1, LIMITER_QUEUED);
+    assert_true(limiter_cancel(f->limiter, &f->w[1], 2));
+    (void)!limiter_cancel(f->limiter, &f->w[1], 3);
+}
+
+static void free_under_a_holder(struct fixture *f)
+{
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    limiter_free(f->limiter);
+}
+
+static void free_under_a_waiter(struct fixture *f)
+{
+    limiter_pause(f->limiter, 1);
+    acquire(f, 0, 1, LIMITER_QUEUED);
+    limiter_free(f->limiter);
+}
+
+static void a_limit_of_0(struct fixture *f)
+{
+    (void)!reconfigure(f, 0, 6, 1);
+}
+
+static void a_class_that_does_not_exist(struct fixture *f)
+{
+    limiter_pause(f->limiter, 1);
+    f->w[0].class_ = 1;
+    (void)!limiter_acquire(f->limiter, &f->w[0], 1, MONO_NEVER);
+}
+
+/* In a child process, silent and without a core file. */
+static void run_to_its_death(void (*mistake)(struct fixture *), struct fixture *f)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    signal(SIGABRT, SIG_DFL);
+    close(STDERR_FILENO);
+    mistake(f);
+    _exit(0);
+}
+
+static void assert_stops(void (*mistake)(struct fixture *), struct fixture *f)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0)
+        run_to_its_death(mistake, f);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static void a_mistake_of_ours_stops_the_process_where_it_happens(void **state)
+{
+    static void (*const mistakes[])(struct fixture *) = {
+        acquire_twice,          release_twice, release_while_waiting,
+        cancel_without_waiting, cancel_twice,  free_under_a_holder,
+        free_under_a_waiter,    a_limit_of_0,  a_class_that_does_not_exist,
+    };
+
+    for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++)
+        assert_stops(mistakes[i], *state);
+}
+
+#define WITH(situation, test) cmocka_unit_test_setup_teardown(test, situation, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH(one_slot, a_free_slot_is_granted_at_once_with_no_wait_at_all),
+        WITH(one_slot, a_slot_comes_back_with_release),
+        WITH(two_slots, holders_never_exceed_the_limit),
+        WITH(one_slot, release_hands_the_slot_to_the_oldest_waiter),
+        WITH(one_slot, a_newcomer_never_overtakes_one_who_waits),
+        WITH(no_limit, unlimited_admits_everybody),
+        WITH(one_slot, a_full_queue_sheds_and_the_shed_hold_nothing),
+        WITH(one_slot_and_no_queue, a_queue_of_length_0_refuses_at_once),
+        WITH(one_slot_and_100_bytes, bytes_of_waiters_are_bounded_and_come_back),
+        WITH(one_slot, a_deadline_not_after_now_expires_at_once_when_no_slot_is_free),
+        WITH(one_slot, a_free_slot_needs_no_wait_so_no_deadline_matters),
+        WITH(one_slot_and_no_queue, expired_comes_before_full),
+        WITH(one_slot, the_expired_come_back_in_the_chain_and_never_hold_a_slot),
+        WITH(one_slot, a_chain_of_the_expired_only_leaves_the_slot_free),
+        WITH(one_slot, an_expired_waiter_is_judged_by_the_latest_time_known),
+        WITH(one_slot, cancel_takes_a_waiter_out_and_the_next_gets_the_slot),
+        WITH(one_slot, cancel_comes_too_late_once_the_slot_is_granted),
+        WITH(one_slot, cancel_comes_too_late_once_the_waiter_has_expired),
+        WITH(two_slots, while_paused_arrivals_queue_though_slots_are_free),
+        WITH(one_slot, while_paused_a_released_slot_is_granted_to_nobody),
+        WITH(two_slots, resume_grants_as_many_as_there_are_slots_in_order),
+        WITH(one_slot, pause_and_resume_are_idempotent),
+        WITH(one_slot, a_higher_limit_ends_waits_in_order),
+        WITH(two_slots, a_lower_limit_takes_nothing_and_grants_nothing_until_below_it),
+        WITH(one_slot, a_shorter_queue_keeps_who_is_in_it),
+        WITH(two_slots, peaks_begin_anew_with_new_bounds),
+        WITH(one_slot, integrals_are_the_sums_of_holds_and_waits),
+        WITH(two_slots, integrals_run_up_to_now_while_work_goes_on),
+        WITH(one_slot, time_that_goes_back_counts_as_no_time),
+        WITH(two_slots, saturation_follows_the_limit),
+        WITH(one_slot, drain_is_0_before_the_first_release),
+        WITH(two_slots, drain_is_the_queue_and_one_more_at_the_mean_hold_over_the_slots),
+        WITH(one_slot, the_mean_hold_moves_by_an_eighth),
+        WITH(one_slot, the_first_hold_may_last_no_time_and_the_mean_still_learns),
+        WITH(one_slot, a_drain_beyond_all_numbers_is_never),
+        WITH(two_slots, a_new_limiter_is_all_zero_but_its_bounds),
+        WITH(one_slot_and_100_bytes, every_event_is_counted_once),
+        cmocka_unit_test(freeing_null_is_allowed),
+        WITH(one_slot, a_mistake_of_ours_stops_the_process_where_it_happens),
+    };
+    return cmocka_run_group_tests_name("limiter", tests, NULL, NULL);
+}

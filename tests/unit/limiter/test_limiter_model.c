@@ -1,0 +1,545 @@
+/*
+ * Random calls, each compared with a slow model: every field of the snapshot, every waiter of the
+ * chain, every field of every waiter, after every operation.
+ *
+ * The model shares no idea with the limiter. It keeps the queue as an array; it has no integrals,
+ * it adds up the holds and the waits that it has seen; it has no counters of holders, it counts.
+ *
+ * WEIR_SEED repeats a run, WEIR_OPS sets its length.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "limiter/limiter.h"
+
+#define WAITERS         24u
+#define OPS_PER_LIMITER 2000u
+
+#ifdef WEIR_SANITIZED
+#define OPS_DEFAULT 100000u
+#else
+#define OPS_DEFAULT 1200000u
+#endif
+
+/* ---- chance ------------------------------------------------------------------------------------
+ */
+
+struct dice {
+    uint64_t seed, state;
+};
+
+/* splitmix64 */
+static uint64_t roll(struct dice *d)
+{
+    uint64_t z = d->state += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+static unsigned below(struct dice *d, unsigned n)
+{
+    return (unsigned)(roll(d) % n);
+}
+
+static uint64_t number_from_environment(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+
+    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
+}
+
+/* ---- the model ---------------------------------------------------------------------------------
+ */
+
+struct model {
+    struct limiter_config config;
+    bool paused, has_mean;
+    mono_us now;
+    uint64_t mean_x8;
+    struct limiter_waiter w[WAITERS]; /* as the limiter's ought to be, links aside */
+    unsigned queue[WAITERS], depth;
+    unsigned chain[WAITERS], chain_length;
+    uint64_t held_us, waited_us, saturated_us; /* of what has ended */
+    struct limiter_snapshot events;            /* only its counters and peaks */
+};
+
+static uint32_t model_holders(const struct model *m)
+{
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i < WAITERS; i++)
+        n += m->w[i].state == LIMITER_HOLDING;
+    return n;
+}
+
+static uint64_t model_bytes(const struct model *m)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < m->depth; i++)
+        sum += m->w[m->queue[i]].bytes;
+    return sum;
+}
+
+static void model_time(struct model *m, mono_us now)
+{
+    if (now <= m->now)
+        return;
+    if (model_holders(m) >= m->config.limit)
+        m->saturated_us += (uint64_t)(now - m->now);
+    m->now = now;
+}
+
+static void model_peaks(struct model *m)
+{
+    if (model_holders(m) > m->events.in_flight_peak)
+        m->events.in_flight_peak = model_holders(m);
+    if (m->depth > m->events.depth_peak)
+        m->events.depth_peak = m->depth;
+}
+
+static void model_end_wait(struct model *m, unsigned i, enum limiter_verdict verdict)
+{
+    struct limiter_waiter *w = &m->w[i];
+
+    w->verdict = verdict;
+    w->ended_at = m->now;
+    w->state = verdict == LIMITER_ADMITTED ? LIMITER_HOLDING : LIMITER_IDLE;
+    m->waited_us += (uint64_t)(w->ended_at - w->queued_at);
+    if (verdict == LIMITER_ADMITTED) {
+        w->granted_at = m->now;
+        m->events.admitted++;
+    }
+    m->events.expired += verdict == LIMITER_EXPIRED;
+    model_peaks(m);
+}
+
+static void model_take_out(struct model *m, unsigned place)
+{
+    m->depth--;
+    memmove(&m->queue[place], &m->queue[place + 1], (m->depth - place) * sizeof(m->queue[0]));
+}
+
+static bool model_slot_free(const struct model *m)
+{
+    return !m->paused && model_holders(m) < m->config.limit;
+}
+
+static void model_serve(struct model *m)
+{
+    m->chain_length = 0;
+    while (model_slot_free(m) && m->depth > 0) {
+        unsigned i = m->queue[0];
+        model_take_out(m, 0);
+        model_end_wait(m, i, m->w[i].deadline <= m->now ? LIMITER_EXPIRED : LIMITER_ADMITTED);
+        m->chain[m->chain_length++] = i;
+    }
+}
+
+static enum limiter_verdict model_judge_newcomer(const struct model *m,
+                                                 const struct limiter_waiter *w)
+{
+    if (model_slot_free(m))
+        return LIMITER_ADMITTED;
+    if (w->deadline <= m->now)
+        return LIMITER_EXPIRED;
+    if (m->depth >= m->config.queue_length)
+        return LIMITER_SHED_FULL;
+    if (model_bytes(m) + w->bytes > m->config.queue_bytes)
+        return LIMITER_SHED_BYTES;
+    return LIMITER_QUEUED;
+}
+
+static void model_acquire(struct model *m, unsigned i, mono_us deadline)
+{
+    struct limiter_waiter *w = &m->w[i];
+
+    w->deadline = deadline;
+    w->queued_at = w->ended_at = m->now;
+    w->granted_at = w->released_at = 0;
+    w->verdict = model_judge_newcomer(m, w);
+    m->events.shed_full += w->verdict == LIMITER_SHED_FULL;
+    m->events.shed_bytes += w->verdict == LIMITER_SHED_BYTES;
+    if (w->verdict == LIMITER_ADMITTED || w->verdict == LIMITER_EXPIRED)
+        model_end_wait(m, i, w->verdict);
+    if (w->verdict != LIMITER_QUEUED)
+        return;
+    w->state = LIMITER_WAITING;
+    m->queue[m->depth++] = i;
+    m->events.queued++;
+    model_peaks(m);
+}
+
+static void model_release(struct model *m, unsigned i)
+{
+    struct limiter_waiter *w = &m->w[i];
+    uint64_t hold = (uint64_t)(m->now - w->granted_at);
+
+    w->state = LIMITER_IDLE;
+    w->released_at = m->now;
+    m->held_us += hold;
+    m->events.released++;
+    m->mean_x8 = m->has_mean ? m->mean_x8 - m->mean_x8 / 8 + hold : hold * 8;
+    m->has_mean = true;
+    model_serve(m);
+}
+
+static void model_cancel(struct model *m, unsigned i)
+{
+    unsigned place = 0;
+
+    while (m->queue[place] != i)
+        place++;
+    model_take_out(m, place);
+    m->w[i].state = LIMITER_IDLE;
+    m->w[i].ended_at = m->now;
+    m->waited_us += (uint64_t)(m->now - m->w[i].queued_at);
+    m->events.cancelled++;
+}
+
+static void model_reconfigure(struct model *m, const struct limiter_config *config)
+{
+    m->config = *config;
+    m->events.in_flight_peak = model_holders(m);
+    m->events.depth_peak = m->depth;
+    model_serve(m);
+}
+
+static struct limiter_snapshot model_snapshot(const struct model *m)
+{
+    struct limiter_snapshot s = m->events;
+
+    s.limit = m->config.limit;
+    s.queue_length = m->config.queue_length;
+    s.in_flight = model_holders(m);
+    s.depth = m->depth;
+    s.bytes = model_bytes(m);
+    s.paused = m->paused;
+    s.oldest_wait = m->depth > 0 ? m->now - m->w[m->queue[0]].queued_at : 0;
+    s.drain = (mono_us)(m->mean_x8 * (m->depth + 1) / 8 / m->config.limit);
+    s.in_flight_us = m->held_us;
+    s.queued_us = m->waited_us;
+    s.saturated_us = m->saturated_us;
+    for (unsigned i = 0; i < WAITERS; i++) {
+        if (m->w[i].state == LIMITER_HOLDING)
+            s.in_flight_us += (uint64_t)(m->now - m->w[i].granted_at);
+        if (m->w[i].state == LIMITER_WAITING)
+            s.queued_us += (uint64_t)(m->now - m->w[i].queued_at);
+    }
+    return s;
+}
+
+/* ---- both side by side -------------------------------------------------------------------------
+ */
+
+struct pair {
+    struct dice dice;
+    uint64_t op;
+    const char *doing;
+    struct limiter *limiter;
+    struct limiter_waiter w[WAITERS];
+    struct model model;
+    uint64_t seen[LIMITER_EXPIRED + 1], cancels, late_cancels, chained, resumes, reconfigures;
+};
+
+static void same(const struct pair *p, const char *what, uint64_t got, uint64_t expected)
+{
+    if (got == expected)
+        return;
+    print_error("WEIR_SEED=%" PRIu64 ", operation %" PRIu64 " (%s): %s is %" PRIu64
+                ", the model says %" PRIu64 "\n",
+                p->dice.seed, p->op, p->doing, what, got, expected);
+    fail();
+}
+
+#define SAME(p, a, b, field) same((p), #field, (uint64_t)(a)->field, (uint64_t)(b)->field)
+
+static void compare_snapshots(struct pair *p, mono_us now)
+{
+    struct limiter_snapshot got;
+    struct limiter_snapshot model = model_snapshot(&p->model);
+
+    limiter_snapshot(p->limiter, now, &got);
+    SAME(p, &got, &model, limit);
+    SAME(p, &got, &model, queue_length);
+    SAME(p, &got, &model, in_flight);
+    SAME(p, &got, &model, depth);
+    SAME(p, &got, &model, bytes);
+    SAME(p, &got, &model, paused);
+    SAME(p, &got, &model, oldest_wait);
+    SAME(p, &got, &model, drain);
+    SAME(p, &got, &model, in_flight_us);
+    SAME(p, &got, &model, queued_us);
+    SAME(p, &got, &model, saturated_us);
+    SAME(p, &got, &model, admitted);
+    SAME(p, &got, &model, queued);
+    SAME(p, &got, &model, shed_full);
+    SAME(p, &got, &model, shed_bytes);
+    SAME(p, &got, &model, expired);
+    SAME(p, &got, &model, cancelled);
+    SAME(p, &got, &model, released);
+    SAME(p, &got, &model, accounting_errors);
+    SAME(p, &got, &model, in_flight_peak);
+    SAME(p, &got, &model, depth_peak);
+    same(p, "drain estimate", (uint64_t)limiter_drain_estimate(p->limiter), (uint64_t)model.drain);
+}
+
+static void compare_waiters(struct pair *p)
+{
+    for (unsigned i = 0; i < WAITERS; i++) {
+        const struct limiter_waiter *got = &p->w[i], *model = &p->model.w[i];
+        SAME(p, got, model, state);
+        SAME(p, got, model, verdict);
+        SAME(p, got, model, bytes);
+        SAME(p, got, model, deadline);
+        SAME(p, got, model, queued_at);
+        SAME(p, got, model, ended_at);
+        SAME(p, got, model, granted_at);
+        SAME(p, got, model, released_at);
+    }
+}
+
+/* On the way some owners try to cancel: too late, and without effect. */
+static void compare_chain(struct pair *p, struct limiter_waiter *chain)
+{
+    const struct model *m = &p->model;
+
+    for (unsigned i = 0; i < m->chain_length; i++, chain = chain->next) {
+        same(p, "length of the chain", chain != NULL, true);
+        same(p, "waiter in the chain", (uint64_t)(chain - p->w), m->chain[i]);
+        p->seen[chain->verdict]++;
+        p->chained++;
+        if (below(&p->dice, 4) != 0)
+            continue;
+        same(p, "late cancel", limiter_cancel(p->limiter, chain, m->now), false);
+        p->late_cancels++;
+    }
+    same(p, "end of the chain", chain == NULL, true);
+}
+
+/* A waiter in this state, or WAITERS. */
+static unsigned pick(struct pair *p, enum limiter_waiter_state state)
+{
+    unsigned from = below(&p->dice, WAITERS);
+
+    for (unsigned k = 0; k < WAITERS; k++) {
+        unsigned i = (from + k) % WAITERS;
+        if (p->model.w[i].state == state)
+            return i;
+    }
+    return WAITERS;
+}
+
+static struct limiter_config random_config(struct dice *d)
+{
+    struct limiter_config config = {1 + below(d, 6), below(d, 12), 100 + below(d, 900)};
+
+    if (below(d, 16) == 0)
+        config.limit = LIMITER_UNLIMITED;
+    if (below(d, 8) == 0)
+        config.queue_length = 0;
+    if (below(d, 2) == 0)
+        config.queue_bytes = UINT64_MAX / 2;
+    return config;
+}
+
+static mono_us random_deadline(struct pair *p, mono_us now)
+{
+    switch (below(&p->dice, 4)) {
+    case 0:
+        return MONO_NEVER;
+    case 1:
+        return now - 2 + below(&p->dice, 5); /* passed, this very moment, or at once */
+    default:
+        return now + below(&p->dice, 2000);
+    }
+}
+
+static void op_acquire(struct pair *p, mono_us now)
+{
+    unsigned i = pick(p, LIMITER_IDLE);
+    mono_us deadline = random_deadline(p, now);
+
+    p->doing = "acquire";
+    if (i == WAITERS)
+        return;
+    p->w[i].bytes = p->model.w[i].bytes = below(&p->dice, 200);
+    model_acquire(&p->model, i, deadline);
+    enum limiter_verdict verdict = limiter_acquire(p->limiter, &p->w[i], now, deadline);
+    same(p, "verdict returned", verdict, p->model.w[i].verdict);
+    p->seen[verdict]++;
+}
+
+static void op_release(struct pair *p, mono_us now)
+{
+    unsigned i = pick(p, LIMITER_HOLDING);
+
+    p->doing = "release";
+    if (i == WAITERS)
+        return;
+    model_release(&p->model, i);
+    compare_chain(p, limiter_release(p->limiter, &p->w[i], now));
+}
+
+static void op_cancel(struct pair *p, mono_us now)
+{
+    unsigned i = pick(p, LIMITER_WAITING);
+
+    p->doing = "cancel";
+    if (i == WAITERS)
+        return;
+    model_cancel(&p->model, i);
+    same(p, "cancel", limiter_cancel(p->limiter, &p->w[i], now), true);
+    p->cancels++;
+}
+
+static void op_pause(struct pair *p, mono_us now)
+{
+    p->doing = "pause";
+    p->model.paused = true;
+    limiter_pause(p->limiter, now);
+}
+
+static void op_resume(struct pair *p, mono_us now)
+{
+    p->doing = "resume";
+    p->model.paused = false;
+    model_serve(&p->model);
+    compare_chain(p, limiter_resume(p->limiter, now));
+    p->resumes++;
+}
+
+static void op_reconfigure(struct pair *p, mono_us now)
+{
+    struct limiter_config config = random_config(&p->dice);
+
+    p->doing = "reconfigure";
+    model_reconfigure(&p->model, &config);
+    compare_chain(p, limiter_reconfigure(p->limiter, &config, now));
+    p->reconfigures++;
+}
+
+static void op_look(struct pair *p, mono_us now)
+{
+    p->doing = "snapshot";
+    compare_snapshots(p, now);
+}
+
+/* Mostly forward, often not at all, at times back. */
+static mono_us random_time(struct pair *p)
+{
+    unsigned kind = below(&p->dice, 8);
+
+    if (kind == 0)
+        return p->model.now - below(&p->dice, 500);
+    if (kind < 3)
+        return p->model.now;
+    return p->model.now + below(&p->dice, kind == 3 ? 2000 : 100);
+}
+
+/* Acquire and release weigh the same, so that the queue swings between empty and full. */
+static void step(struct pair *p)
+{
+    static void (*const ops[])(struct pair *, mono_us) = {
+        op_acquire, op_acquire, op_acquire, op_acquire, op_acquire,     op_acquire,
+        op_release, op_release, op_release, op_release, op_release,     op_release,
+        op_cancel,  op_cancel,  op_pause,   op_resume,  op_resume,      op_resume,
+        op_look,    op_acquire, op_acquire, op_release, op_reconfigure,
+    };
+    mono_us now = random_time(p);
+
+    model_time(&p->model, now);
+    ops[below(&p->dice, sizeof(ops) / sizeof(ops[0]))](p, now);
+    compare_snapshots(p, now);
+    compare_waiters(p);
+}
+
+static void begin(struct pair *p)
+{
+    struct limiter_config config = random_config(&p->dice);
+    mono_us now = below(&p->dice, 100000);
+
+    memset(p->w, 0, sizeof(p->w));
+    memset(&p->model, 0, sizeof(p->model));
+    p->model.config = config;
+    p->model.now = now;
+    p->limiter = limiter_new(&config, now);
+    assert_non_null(p->limiter);
+}
+
+/* All leave, and what the limiter has counted is what they have lived through. */
+static void end(struct pair *p)
+{
+    mono_us now = p->model.now;
+
+    p->doing = "the end";
+    while (p->model.depth > 0)
+        op_cancel(p, now);
+    while (model_holders(&p->model) > 0)
+        op_release(p, now);
+    compare_snapshots(p, now);
+    compare_waiters(p);
+    limiter_free(p->limiter);
+}
+
+static void random_calls_do_what_the_slow_model_does(void **state)
+{
+    struct pair *p = *state;
+    uint64_t ops = number_from_environment("WEIR_OPS", OPS_DEFAULT);
+
+    print_message("WEIR_SEED=%" PRIu64 " WEIR_OPS=%" PRIu64 "\n", p->dice.seed, ops);
+    for (p->op = 0; p->op < ops; p->op++) {
+        if (p->op % OPS_PER_LIMITER == 0)
+            begin(p);
+        step(p);
+        if ((p->op + 1) % OPS_PER_LIMITER == 0 || p->op + 1 == ops)
+            end(p);
+    }
+    print_message("admitted %" PRIu64 ", queued %" PRIu64 ", shed full %" PRIu64
+                  ", shed bytes %" PRIu64 ", expired %" PRIu64 ", cancelled %" PRIu64
+                  ", too late %" PRIu64 ", in chains %" PRIu64 "\n",
+                  p->seen[LIMITER_ADMITTED], p->seen[LIMITER_QUEUED], p->seen[LIMITER_SHED_FULL],
+                  p->seen[LIMITER_SHED_BYTES], p->seen[LIMITER_EXPIRED], p->cancels,
+                  p->late_cancels, p->chained);
+}
+
+/* A random test that stays in one corner proves little. */
+static void the_random_calls_went_everywhere(void **state)
+{
+    const struct pair *p = *state;
+
+    if (p->op < 50000)
+        skip();
+    for (unsigned verdict = 0; verdict <= LIMITER_EXPIRED; verdict++)
+        assert_true(p->seen[verdict] > p->op / 500);
+    assert_true(p->cancels > p->op / 500);
+    assert_true(p->late_cancels > p->op / 500);
+    assert_true(p->resumes > p->op / 500);
+    assert_true(p->reconfigures > p->op / 500);
+}
+
+static int seeded(void **state)
+{
+    static struct pair p;
+
+    p.dice.seed = number_from_environment("WEIR_SEED", (uint64_t)clock_wall());
+    p.dice.state = p.dice.seed;
+    *state = &p;
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_calls_do_what_the_slow_model_does),
+        cmocka_unit_test(the_random_calls_went_everywhere),
+    };
+    return cmocka_run_group_tests_name("limiter against its model", tests, seeded, NULL);
+}

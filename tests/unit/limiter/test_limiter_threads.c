@@ -1,0 +1,551 @@
+/*
+ * Four threads, each with jobs and a mailbox of its own, share one limiter, as weir's loops do. Who
+ * releases a slot gets the chain and posts each verdict to its owner, at times late, so that owners
+ * who give up meanwhile find their verdict under way: the path that is rarest in life.
+ *
+ * Judges that do not ask the limiter: an atomic count of the slots in use, taken inside the time in
+ * which they are held; and the diary of all waits, read when all is over. Time is a shared counter,
+ * so that hardly two moments are equal; the limiter sees it out of order, as it would see clocks.
+ *
+ * WEIR_SEED and WEIR_OPS (steps of each thread) as in the model's test; a seed repeats the choices,
+ * not the interleaving.
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "limiter/limiter.h"
+
+#define THREADS         4u
+#define JOBS            8u
+#define LIMIT           5u
+#define LATE_AT_LEAST   1000u
+#define SECONDS_AT_MOST 240u
+#define STRETCH_AT_MOST 50u /* times the steps asked for, until enough cancels came too late */
+
+#ifdef WEIR_SANITIZED
+#define STEPS_DEFAULT 50000u
+#else
+#define STEPS_DEFAULT 1000000u
+#endif
+
+/* What a job's owner knows of it; the limiter's own state may only be read with the verdict. */
+enum job_state { JOB_IDLE, JOB_WAITING, JOB_ABANDONED /* cancelled too late */, JOB_HOLDING };
+
+struct job {
+    struct limiter_waiter waiter;
+    struct worker *owner;
+    struct job *next; /* in a mailbox or an outbox: its verdict is on the way */
+    enum job_state state;
+    atomic_bool under_way; /* set by the thread that got the chain */
+};
+
+struct wait {
+    mono_us queued_at, ended_at;
+    bool waited, admitted;
+};
+
+struct house;
+
+struct worker {
+    struct house *house;
+    pthread_t thread;
+    unsigned number;
+    uint64_t dice;
+    struct job jobs[JOBS];
+    struct job *outbox, *outbox_last; /* verdicts that we have yet to post */
+
+    pthread_mutex_t mutex; /* guards the mailbox */
+    pthread_cond_t mail;
+    struct job *mailbox;
+
+    struct wait *diary;
+    size_t written, room;
+    uint64_t held_us, waited_us, late, in_time, expired, admitted;
+};
+
+struct house {
+    struct limiter *limiter;
+    struct worker workers[THREADS];
+    uint64_t steps;
+    atomic_int_least64_t clock;
+    atomic_uint in_use;
+    atomic_uint_least64_t late, violations;
+};
+
+static uint64_t number_from_environment(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+
+    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
+}
+
+/* xorshift64* */
+static unsigned below(struct worker *me, unsigned n)
+{
+    me->dice ^= me->dice >> 12;
+    me->dice ^= me->dice << 25;
+    me->dice ^= me->dice >> 27;
+    return (unsigned)((me->dice * UINT64_C(2685821657736338717) >> 33) % n);
+}
+
+static mono_us tick(struct worker *me)
+{
+    return atomic_fetch_add(&me->house->clock, 1);
+}
+
+/* cmocka's asserts must not be used off the main thread: count, and assert in the end. */
+static void must(struct worker *me, bool holds, const char *law)
+{
+    if (holds)
+        return;
+    if (atomic_fetch_add(&me->house->violations, 1) < 10)
+        print_error("thread %u: violated: %s\n", me->number, law);
+}
+
+#define MUST(me, cond) must((me), (cond), #cond)
+
+/* ---- the judge of slots ------------------------------------------------------------------------
+ */
+
+static void slot_taken(struct worker *me)
+{
+    MUST(me, atomic_fetch_add(&me->house->in_use, 1) < LIMIT);
+}
+
+static void slot_given_back(struct worker *me)
+{
+    MUST(me, atomic_fetch_sub(&me->house->in_use, 1) >= 1);
+}
+
+/* ---- the diary ---------------------------------------------------------------------------------
+ */
+
+static void write_down(struct worker *me, const struct limiter_waiter *w, bool waited)
+{
+    if (me->written == me->room) {
+        me->room = me->room == 0 ? 4096 : me->room * 2;
+        me->diary = realloc(me->diary, me->room * sizeof(me->diary[0]));
+        CHECK(me->diary != NULL);
+    }
+    bool admitted = w->verdict == LIMITER_ADMITTED;
+    me->diary[me->written++] = (struct wait){w->queued_at, w->ended_at, waited, admitted};
+    me->waited_us += (uint64_t)(w->ended_at - w->queued_at);
+}
+
+/* ---- verdicts on their way ---------------------------------------------------------------------
+ */
+
+static void post(struct job *job)
+{
+    struct worker *owner = job->owner;
+
+    pthread_mutex_lock(&owner->mutex);
+    job->next = owner->mailbox;
+    owner->mailbox = job;
+    pthread_cond_signal(&owner->mail);
+    pthread_mutex_unlock(&owner->mutex);
+}
+
+static void post_all(struct worker *me)
+{
+    for (struct job *job = me->outbox, *next; job != NULL; job = next) {
+        next = job->next;
+        post(job);
+    }
+    me->outbox = me->outbox_last = NULL;
+}
+
+static void put_in_outbox(struct worker *me, struct job *job)
+{
+    job->next = NULL;
+    if (me->outbox_last != NULL)
+        me->outbox_last->next = job;
+    else
+        me->outbox = job;
+    me->outbox_last = job;
+}
+
+static void take_chain(struct worker *me, struct limiter_waiter *chain)
+{
+    for (struct limiter_waiter *w = chain, *next; w != NULL; w = next) {
+        next = w->next;
+        struct job *job = CONTAINER_OF(w, struct job, waiter);
+        if (w->verdict == LIMITER_ADMITTED)
+            slot_taken(me);
+        atomic_store(&job->under_way, true);
+        put_in_outbox(me, job);
+    }
+}
+
+/* ---- what an owner does ------------------------------------------------------------------------
+ */
+
+static void job_release(struct worker *me, struct job *job)
+{
+    slot_given_back(me);
+    struct limiter_waiter *chain = limiter_release(me->house->limiter, &job->waiter, tick(me));
+    me->held_us += (uint64_t)(job->waiter.released_at - job->waiter.granted_at);
+    job->state = JOB_IDLE;
+    take_chain(me, chain);
+}
+
+static mono_us some_deadline(struct worker *me, mono_us now)
+{
+    return below(me, 3) == 0 ? now + 1 + below(me, 60) : MONO_NEVER;
+}
+
+static void job_acquire(struct worker *me, struct job *job)
+{
+    mono_us now = tick(me);
+    mono_us deadline = some_deadline(me, now);
+    enum limiter_verdict verdict = limiter_acquire(me->house->limiter, &job->waiter, now, deadline);
+
+    if (verdict == LIMITER_QUEUED) {
+        job->state = JOB_WAITING;
+        return;
+    }
+    if (verdict == LIMITER_ADMITTED) {
+        slot_taken(me);
+        job->state = JOB_HOLDING;
+        me->admitted++;
+    }
+    me->expired += verdict == LIMITER_EXPIRED;
+    write_down(me, &job->waiter, false);
+}
+
+static void job_cancel(struct worker *me, struct job *job)
+{
+    bool surely_late = atomic_load(&job->under_way);
+
+    if (limiter_cancel(me->house->limiter, &job->waiter, tick(me))) {
+        MUST(me, !surely_late);
+        job->state = JOB_IDLE;
+        me->in_time++;
+        write_down(me, &job->waiter, true);
+        return;
+    }
+    job->state = JOB_ABANDONED;
+    me->late++;
+    atomic_fetch_add(&me->house->late, 1);
+}
+
+static void job_verdict(struct worker *me, struct job *job)
+{
+    const struct limiter_waiter *w = &job->waiter;
+    bool abandoned = job->state == JOB_ABANDONED;
+
+    MUST(me, job->owner == me);
+    MUST(me, abandoned || job->state == JOB_WAITING);
+    atomic_store(&job->under_way, false);
+    write_down(me, w, true);
+    if (w->verdict != LIMITER_ADMITTED) {
+        MUST(me, w->verdict == LIMITER_EXPIRED && w->ended_at >= w->deadline);
+        job->state = JOB_IDLE;
+        me->expired++;
+        return;
+    }
+    MUST(me, w->granted_at < w->deadline);
+    job->state = JOB_HOLDING;
+    me->admitted++;
+    if (abandoned)
+        job_release(me, job);
+}
+
+static void read_mail(struct worker *me, bool wait)
+{
+    pthread_mutex_lock(&me->mutex);
+    while (wait && me->mailbox == NULL)
+        pthread_cond_wait(&me->mail, &me->mutex);
+    struct job *mail = me->mailbox;
+    me->mailbox = NULL;
+    pthread_mutex_unlock(&me->mutex);
+
+    for (struct job *job = mail, *next; job != NULL; job = next) {
+        next = job->next;
+        job_verdict(me, job);
+    }
+}
+
+/* Half of the owners whose verdict is surely under way give up now. */
+static void give_up_too_late(struct worker *me)
+{
+    for (unsigned i = 0; i < JOBS; i++) {
+        struct job *job = &me->jobs[i];
+        if (job->state == JOB_WAITING && atomic_load(&job->under_way) && below(me, 2) == 0)
+            job_cancel(me, job);
+    }
+}
+
+static void look(struct worker *me)
+{
+    struct limiter_snapshot s;
+
+    limiter_snapshot(me->house->limiter, tick(me), &s);
+    MUST(me, s.in_flight <= LIMIT);
+    MUST(me, s.in_flight_peak <= LIMIT);
+    MUST(me, s.accounting_errors == 0);
+    MUST(me, s.in_flight == s.admitted - s.released);
+    MUST(me, s.paused || s.depth == 0 || s.in_flight == LIMIT);
+}
+
+/* Only the first worker pauses, so that only it need resume. */
+static void pause_or_resume(struct worker *me)
+{
+    if (below(me, 2) == 0)
+        limiter_pause(me->house->limiter, tick(me));
+    else
+        take_chain(me, limiter_resume(me->house->limiter, tick(me)));
+}
+
+static void do_something(struct worker *me)
+{
+    struct job *job = &me->jobs[below(me, JOBS)];
+
+    switch (job->state) {
+    case JOB_IDLE:
+        job_acquire(me, job);
+        return;
+    case JOB_HOLDING:
+        job_release(me, job);
+        return;
+    case JOB_WAITING:
+        if (below(me, 16) == 0)
+            job_cancel(me, job);
+        return;
+    case JOB_ABANDONED:
+        return;
+    }
+}
+
+static void step(struct worker *me)
+{
+    read_mail(me, false);
+    do_something(me);
+    give_up_too_late(me);
+    if (below(me, 64) == 0)
+        look(me);
+    if (me->number == 0 && below(me, 64) == 0)
+        pause_or_resume(me);
+    if (below(me, 4) == 0)
+        post_all(me);
+    if (below(me, 32) == 0)
+        sched_yield(); /* with verdicts in our outbox, often */
+}
+
+static bool all_idle(const struct worker *me)
+{
+    for (unsigned i = 0; i < JOBS; i++) {
+        if (me->jobs[i].state != JOB_IDLE)
+            return false;
+    }
+    return true;
+}
+
+/* Whoever waits gives up; whoever holds gives back; then what is in the mail is waited for. */
+static void go_home(struct worker *me)
+{
+    take_chain(me, limiter_resume(me->house->limiter, tick(me)));
+    post_all(me);
+    while (!all_idle(me)) {
+        for (unsigned i = 0; i < JOBS; i++) {
+            if (me->jobs[i].state == JOB_WAITING)
+                job_cancel(me, &me->jobs[i]);
+            else if (me->jobs[i].state == JOB_HOLDING)
+                job_release(me, &me->jobs[i]);
+        }
+        post_all(me);
+        read_mail(me, !all_idle(me));
+    }
+    post_all(me);
+}
+
+static void *work(void *arg)
+{
+    struct worker *me = arg;
+    struct house *house = me->house;
+    uint64_t most = house->steps * STRETCH_AT_MOST;
+
+    for (uint64_t n = 0; n < most; n++) {
+        if (n >= house->steps && atomic_load(&house->late) >= LATE_AT_LEAST)
+            break;
+        step(me);
+    }
+    go_home(me);
+    return NULL;
+}
+
+/* ---- reading the diary -------------------------------------------------------------------------
+ */
+
+static int by_arrival(const void *a, const void *b)
+{
+    const struct wait *left = a, *right = b;
+
+    return (left->queued_at > right->queued_at) - (left->queued_at < right->queued_at);
+}
+
+/*
+ * In the order of arrival. `granted` and `ended` are the latest ends of the waits of all who came
+ * strictly before: none of those who were admitted may have been so after `w`, and when `w` did
+ * not wait, none may have been waiting still.
+ */
+static uint64_t count_overtakings(const struct wait *all, size_t n)
+{
+    uint64_t overtakings = 0;
+    mono_us granted = INT64_MIN, ended = INT64_MIN;
+
+    for (size_t from = 0, to; from < n; from = to) {
+        for (to = from; to < n && all[to].queued_at == all[from].queued_at; to++) {
+            overtakings += all[to].admitted && granted > all[to].ended_at;
+            overtakings += all[to].admitted && !all[to].waited && ended > all[to].ended_at;
+        }
+        for (size_t i = from; i < to; i++) {
+            if (all[i].admitted && all[i].ended_at > granted)
+                granted = all[i].ended_at;
+            if (all[i].waited && all[i].ended_at > ended)
+                ended = all[i].ended_at;
+        }
+    }
+    return overtakings;
+}
+
+/* ---- the house ---------------------------------------------------------------------------------
+ */
+
+static void house_build(struct house *house, uint64_t seed)
+{
+    const struct limiter_config config = {LIMIT, 2 * THREADS * JOBS / 3, UINT64_MAX};
+
+    memset(house, 0, sizeof(*house));
+    house->steps = number_from_environment("WEIR_OPS", STEPS_DEFAULT);
+    house->limiter = limiter_new(&config, 0);
+    assert_non_null(house->limiter);
+    for (unsigned i = 0; i < THREADS; i++) {
+        struct worker *worker = &house->workers[i];
+        worker->house = house;
+        worker->number = i;
+        worker->dice = (seed + i) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+        pthread_mutex_init(&worker->mutex, NULL);
+        pthread_cond_init(&worker->mail, NULL);
+        for (unsigned k = 0; k < JOBS; k++)
+            worker->jobs[k].owner = worker;
+    }
+}
+
+static void house_run(struct house *house)
+{
+    for (unsigned i = 0; i < THREADS; i++) {
+        struct worker *worker = &house->workers[i];
+        assert_int_equal(pthread_create(&worker->thread, NULL, work, worker), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(house->workers[i].thread, NULL);
+}
+
+/* All that the workers have written, in one; `sum` gets the sums. The caller frees sum->diary. */
+static void house_sum(struct house *house, struct worker *sum)
+{
+    memset(sum, 0, sizeof(*sum));
+    for (unsigned i = 0; i < THREADS; i++)
+        sum->room += house->workers[i].written;
+    sum->diary = calloc(sum->room + 1, sizeof(sum->diary[0]));
+    assert_non_null(sum->diary);
+    for (unsigned i = 0; i < THREADS; i++) {
+        struct worker *worker = &house->workers[i];
+        if (worker->written > 0)
+            memcpy(&sum->diary[sum->written], worker->diary, worker->written * sizeof(struct wait));
+        sum->written += worker->written;
+        sum->held_us += worker->held_us;
+        sum->waited_us += worker->waited_us;
+        sum->late += worker->late;
+        sum->in_time += worker->in_time;
+        sum->expired += worker->expired;
+        sum->admitted += worker->admitted;
+    }
+}
+
+static void house_pull_down(struct house *house)
+{
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_mutex_destroy(&house->workers[i].mutex);
+        pthread_cond_destroy(&house->workers[i].mail);
+        free(house->workers[i].diary);
+    }
+    limiter_free(house->limiter);
+}
+
+static void assert_accounts_agree(const struct limiter_snapshot *s, const struct worker *sum)
+{
+    assert_int_equal(s->in_flight, 0);
+    assert_int_equal(s->depth, 0);
+    assert_int_equal(s->bytes, 0);
+    assert_int_equal(s->accounting_errors, 0);
+    assert_int_equal(s->in_flight_us, sum->held_us);
+    assert_int_equal(s->queued_us, sum->waited_us);
+    assert_int_equal(s->admitted, sum->admitted);
+    assert_int_equal(s->released, sum->admitted);
+    assert_int_equal(s->expired, sum->expired);
+    assert_int_equal(s->cancelled, sum->in_time);
+}
+
+static void four_threads_break_no_law_and_the_accounts_agree(void **state)
+{
+    static struct house house;
+    uint64_t seed = number_from_environment("WEIR_SEED", (uint64_t)clock_wall());
+    struct limiter_snapshot s;
+    struct worker sum;
+
+    (void)state;
+    alarm(SECONDS_AT_MOST); /* a verdict that never comes must not hang the build */
+    house_build(&house, seed);
+    print_message("WEIR_SEED=%" PRIu64 " WEIR_OPS=%" PRIu64 "\n", seed, house.steps);
+    house_run(&house);
+    alarm(0);
+
+    limiter_snapshot(house.limiter, atomic_load(&house.clock), &s);
+    house_sum(&house, &sum);
+    print_message("admitted %" PRIu64 " (peak %" PRIu32 "), expired %" PRIu64 ", cancelled %" PRIu64
+                  ", too late %" PRIu64 ", shed %" PRIu64 "\n",
+                  s.admitted, s.in_flight_peak, s.expired, s.cancelled, sum.late, s.shed_full);
+    assert_int_equal(atomic_load(&house.violations), 0);
+    assert_int_equal(atomic_load(&house.in_use), 0);
+    assert_accounts_agree(&s, &sum);
+    assert_true(sum.late >= LATE_AT_LEAST);
+    assert_true(s.in_flight_peak == LIMIT && s.expired > 0 && s.cancelled > 0);
+
+    qsort(sum.diary, sum.written, sizeof(sum.diary[0]), by_arrival);
+    assert_int_equal(count_overtakings(sum.diary, sum.written), 0);
+    free(sum.diary);
+    house_pull_down(&house);
+}
+
+/* The judge himself: he must see an overtaking when there is one. */
+static void the_judge_sees_overtakings(void **state)
+{
+    const struct wait in_order[] = {{1, 5, true, true}, {2, 3, true, false}, {4, 5, true, true}};
+    const struct wait overtaken[] = {{1, 6, true, true}, {2, 5, true, true}};
+    const struct wait barged[] = {{1, 6, true, false}, {3, 3, false, true}};
+
+    (void)state;
+    assert_int_equal(count_overtakings(in_order, 3), 0);
+    assert_int_equal(count_overtakings(overtaken, 2), 1);
+    assert_int_equal(count_overtakings(barged, 2), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_judge_sees_overtakings),
+        cmocka_unit_test(four_threads_break_no_law_and_the_accounts_agree),
+    };
+    return cmocka_run_group_tests_name("limiter under threads", tests, NULL, NULL);
+}
