@@ -1,0 +1,220 @@
+/*
+ * What can be asked about a head: its fields, its lists, its host. Pure; any thread.
+ */
+#include "proxy/http/head.h"
+
+#include "proxy/http/chars.h"
+
+/* The names weir knows, by length: no length has more than two. */
+#define NAMES_LONGEST 19
+static const struct known_name {
+    char text[NAMES_LONGEST + 1]; /* lower case; empty: no more of this length */
+    enum http_field_id id;
+} names[NAMES_LONGEST + 1][2] = {
+    [2] = {{"te", HTTP_FIELD_TE}},
+    [3] = {{"via", HTTP_FIELD_VIA}},
+    [4] = {{"host", HTTP_FIELD_HOST}},
+    /* Proxy is nobody's field, but CGI makes it HTTP_PROXY (CVE-2016-5385). */
+    [5] = {{"proxy", HTTP_FIELD_PROXY_OTHER}},
+    [6] = {{"accept", HTTP_FIELD_ACCEPT}, {"expect", HTTP_FIELD_EXPECT}},
+    [7] = {{"upgrade", HTTP_FIELD_UPGRADE}, {"trailer", HTTP_FIELD_TRAILER}},
+    [9] = {{"forwarded", HTTP_FIELD_FORWARDED}},
+    [10] = {{"connection", HTTP_FIELD_CONNECTION}, {"keep-alive", HTTP_FIELD_KEEP_ALIVE}},
+    [12] = {{"max-forwards", HTTP_FIELD_MAX_FORWARDS}},
+    [14] = {{"content-length", HTTP_FIELD_CONTENT_LENGTH}},
+    [15] = {{"x-forwarded-for", HTTP_FIELD_X_FORWARDED_FOR},
+            {"x-request-start", HTTP_FIELD_X_REQUEST_START}},
+    [16] = {{"x-forwarded-host", HTTP_FIELD_X_FORWARDED_HOST}},
+    [17] = {{"transfer-encoding", HTTP_FIELD_TRANSFER_ENCODING},
+            {"x-forwarded-proto", HTTP_FIELD_X_FORWARDED_PROTO}},
+    [18] = {{"proxy-authenticate", HTTP_FIELD_PROXY_AUTHENTICATE}},
+    [19] = {{"proxy-authorization", HTTP_FIELD_PROXY_AUTHORIZATION}},
+};
+
+static bool folds_to(const char *name, const char *known, size_t len)
+{
+    if ((name[0] | 0x20) != known[0]) /* for nearly all; no name known here begins with `_` */
+        return false;
+    for (size_t i = 1; i < len; i++) {
+        if (http_fold(name[i]) != known[i])
+            return false;
+    }
+    return true;
+}
+
+enum http_field_id http_field_id_of(struct span name)
+{
+    if (name.len > 0 && name.len <= NAMES_LONGEST) {
+        const struct known_name *known = names[name.len];
+        if (folds_to(name.at, known[0].text, name.len))
+            return known[0].id;
+        if (folds_to(name.at, known[1].text, name.len))
+            return known[1].id;
+    }
+    if (name.len > 6 && folds_to(name.at, "proxy-", 6))
+        return HTTP_FIELD_PROXY_OTHER;
+    return HTTP_FIELD_OTHER;
+}
+
+const struct http_field *http_head_find(const struct http_head *head, enum http_field_id id)
+{
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        if (head->fields[i].id == id)
+            return &head->fields[i];
+    }
+    return NULL;
+}
+
+static struct span trim(struct span s)
+{
+    while (s.len > 0 && http_is_blank(s.at[0])) {
+        s.at++;
+        s.len--;
+    }
+    while (s.len > 0 && http_is_blank(s.at[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+bool http_list_next(struct span *list, struct span *element)
+{
+    while (list->len > 0) {
+        const char *comma = memchr(list->at, ',', list->len);
+        size_t len = comma != NULL ? (size_t)(comma - list->at) : list->len;
+        size_t taken = comma != NULL ? len + 1 : len;
+        *element = trim((struct span){list->at, len});
+        list->at += taken;
+        list->len -= taken;
+        if (element->len > 0)
+            return true;
+    }
+    return false;
+}
+
+bool http_list_has(struct span list, struct span token)
+{
+    struct span element;
+    while (http_list_next(&list, &element)) {
+        if (span_equal_nocase(element, token))
+            return true;
+    }
+    return false;
+}
+
+bool http_max_forwards_zero(const struct http_head *head)
+{
+    if (head->method != HTTP_TRACE && head->method != HTTP_OPTIONS)
+        return false;
+    const struct http_field *f = http_head_find(head, HTTP_FIELD_MAX_FORWARDS);
+    if (f == NULL || f->value.len == 0)
+        return false;
+    for (size_t i = 0; i < f->value.len; i++) {
+        if (f->value.at[i] != '0')
+            return false;
+    }
+    return true;
+}
+
+/* ---- host ---- */
+
+static bool is_port(const char *at, const char *end)
+{
+    unsigned port = 0;
+    for (; at < end; at++) {
+        if (!http_char_is(*at, HTTP_CHAR_DIGIT))
+            return false;
+        port = port * 10 + (unsigned)(*at - '0');
+        if (port > 65535)
+            return false;
+    }
+    return true;
+}
+
+/* Four numbers of 0 to 255 without leading zeros (RFC 3986 section 3.2.2). */
+static bool is_ipv4(const char *at, const char *end)
+{
+    for (unsigned part = 0; part < 4; part++) {
+        const char *start = at;
+        unsigned value = 0;
+        while (at < end && at - start < 3 && http_char_is(*at, HTTP_CHAR_DIGIT))
+            value = value * 10 + (unsigned)(*at++ - '0');
+        if (at == start || value > 255 || (*start == '0' && at - start > 1))
+            return false;
+        if (part < 3 && (at == end || *at++ != '.'))
+            return false;
+    }
+    return at == end;
+}
+
+static const char *skip_hex_group(const char *at, const char *end)
+{
+    const char *start = at;
+    while (at < end && at - start < 4 && http_char_is(*at, HTTP_CHAR_HEX))
+        at++;
+    return at;
+}
+
+/* Groups parted by colons: eight, or fewer with one `::`; the last two may be an IPv4 address. */
+static bool is_ipv6(const char *at, const char *end)
+{
+    unsigned groups = 0;
+    bool elided = end - at >= 2 && at[0] == ':' && at[1] == ':';
+    if (elided)
+        at += 2;
+    while (at < end) {
+        const char *stop = skip_hex_group(at, end);
+        if (stop < end && *stop == '.') {
+            groups += 2;
+            return is_ipv4(at, end) && (elided ? groups < 8 : groups == 8);
+        }
+        if (stop == at || ++groups > 8)
+            return false;
+        if (stop == end)
+            break;
+        if (*stop++ != ':' || stop == end)
+            return false;
+        if (*stop == ':') {
+            if (elided)
+                return false;
+            elided = true;
+            stop++;
+        }
+        at = stop;
+    }
+    return elided ? groups < 8 : groups == 8;
+}
+
+static const char *skip_reg_name(const char *at, const char *end)
+{
+    while (at < end) {
+        if (http_char_is(*at, HTTP_CHAR_HOST)) {
+            at++;
+        } else if (*at == '%' && end - at >= 3 && http_char_is(at[1], HTTP_CHAR_HEX) &&
+                   http_char_is(at[2], HTTP_CHAR_HEX)) {
+            at += 3;
+        } else {
+            break;
+        }
+    }
+    return at;
+}
+
+/* RFC 3986 lets a name hold commas; one here may be two Host fields that somebody joined. */
+bool http_host_is_valid(struct span host)
+{
+    const char *end = host.at + host.len;
+    const char *at;
+    if (host.len == 0)
+        return false;
+    if (*host.at == '[') {
+        at = memchr(host.at, ']', host.len);
+        if (at == NULL || !is_ipv6(host.at + 1, at))
+            return false;
+        at++;
+    } else {
+        at = skip_reg_name(host.at, end);
+        if (at == host.at)
+            return false;
+    }
+    return at == end || (*at == ':' && is_port(at + 1, end));
+}

@@ -1,0 +1,130 @@
+/*
+ * A parsed message head: views into the one buffer that holds its bytes, nothing copied. Valid as
+ * long as that buffer is neither moved nor overwritten. No thread, no allocation.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/span.h"
+
+#define HTTP_FIELDS_MAX  256 /* what a head can hold; config may ask for fewer */
+#define HTTP_OPTIONS_MAX 32  /* Connection options; each is looked for among the fields */
+
+enum http_method {
+    HTTP_OTHER, /* any other token: forwarded as it came */
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_CONNECT,
+    HTTP_OPTIONS,
+    HTTP_TRACE,
+    HTTP_PATCH,
+};
+
+/* RFC 9110 section 9.2.2: sent twice is the same as sent once. Unknown methods are not. */
+static inline bool http_method_is_idempotent(enum http_method m)
+{
+    return m == HTTP_GET || m == HTTP_HEAD || m == HTTP_PUT || m == HTTP_DELETE ||
+           m == HTTP_OPTIONS || m == HTTP_TRACE;
+}
+
+/* The fields that weir itself reads, writes or removes. */
+enum http_field_id {
+    HTTP_FIELD_OTHER,
+    HTTP_FIELD_ACCEPT,
+    HTTP_FIELD_CONNECTION,
+    HTTP_FIELD_CONTENT_LENGTH,
+    HTTP_FIELD_EXPECT,
+    HTTP_FIELD_FORWARDED,
+    HTTP_FIELD_HOST,
+    HTTP_FIELD_KEEP_ALIVE,
+    HTTP_FIELD_MAX_FORWARDS,
+    HTTP_FIELD_PROXY_AUTHENTICATE,
+    HTTP_FIELD_PROXY_AUTHORIZATION,
+    HTTP_FIELD_PROXY_OTHER, /* Proxy-Connection and any other Proxy-* */
+    HTTP_FIELD_TE,
+    HTTP_FIELD_TRAILER,
+    HTTP_FIELD_TRANSFER_ENCODING,
+    HTTP_FIELD_UPGRADE,
+    HTTP_FIELD_VIA,
+    HTTP_FIELD_X_FORWARDED_FOR,
+    HTTP_FIELD_X_FORWARDED_HOST,
+    HTTP_FIELD_X_FORWARDED_PROTO,
+    HTTP_FIELD_X_REQUEST_ID, /* the name that config gives; by default X-Request-Id */
+    HTTP_FIELD_X_REQUEST_START,
+    /* One of the above, but spelt with `_` for `-`: another field to HTTP, the same one to an app
+     * behind CGI or WSGI. Never passed on; as a framing field it is refused. */
+    HTTP_FIELD_ALIAS,
+};
+
+/* A set of ids, for what asks about several at once. */
+#define HTTP_FIELD_BIT(id) (1u << (id))
+
+/* By name in either case, and with `_` read as `-`; never X_REQUEST_ID, never ALIAS. */
+enum http_field_id http_field_id_of(struct span name);
+
+struct http_field {
+    struct span name, value; /* value without the white space around it */
+    struct span line;        /* the whole line with its CRLF: what is forwarded */
+    enum http_field_id id;
+};
+
+/*
+ * What http_parse_request() and http_parse_response() fill. The spans of the start line are those
+ * of the kind that was parsed; the other kind's are empty.
+ */
+struct http_head {
+    struct span whole; /* start line to the empty line, both included */
+
+    enum http_method method; /* request */
+    struct span method_text, target;
+    struct span authority; /* of an absolute-form target, else empty */
+    struct span path;      /* the target to forward: origin form, `*`, or what absolute form holds;
+                            * from `http://a?q` it is `?q`, and goes on as `/?q` */
+    struct span host;      /* Host's value, or the authority where there is one */
+
+    unsigned status; /* response, 100 to 599 */
+    struct span reason;
+
+    unsigned minor; /* HTTP/1.minor: 0 or 1 */
+
+    bool has_content_length;
+    uint64_t content_length;
+    bool chunked;         /* the one transfer coding that is let through */
+    bool has_upgrade;     /* an Upgrade field, and Connection names it */
+    bool expect_continue; /* Expect: 100-continue */
+    bool close;           /* Connection: close */
+    bool keep_alive;      /* Connection: keep-alive, which HTTP/1.0 needs to say */
+    bool te_trailers;     /* TE lists trailers */
+    bool names_fields;    /* Connection names more than close, keep-alive, te and upgrade */
+
+    unsigned n_options; /* in all Connection fields; at most HTTP_OPTIONS_MAX */
+    uint32_t present;   /* HTTP_FIELD_BIT of each field's id */
+    unsigned n_fields;
+    struct http_field fields[HTTP_FIELDS_MAX];
+};
+
+/* The first field of that id, or NULL. */
+const struct http_field *http_head_find(const struct http_head *head, enum http_field_id id);
+
+/* Takes the next element that is not empty off the front of a comma separated value. */
+bool http_list_next(struct span *list, struct span *element);
+
+/* Whether `list`, a comma separated field value, has `token`, in either case (RFC 9110 5.6.1). */
+bool http_list_has(struct span list, struct span token);
+
+/* uri-host [":" port] (RFC 9110 section 7.2): a name, IPv4 or [IPv6]; not empty, no comma. */
+bool http_host_is_valid(struct span host);
+
+/* A TRACE or OPTIONS whose Max-Forwards is used up: answer it, do not forward (RFC 9110 7.6.2). */
+bool http_max_forwards_zero(const struct http_head *head);
+
+/* Whether the sender wants the connection kept after this message (RFC 9112 section 9.3). */
+static inline bool http_head_persistent(const struct http_head *head)
+{
+    return !head->close && (head->minor >= 1 || head->keep_alive);
+}

@@ -1,0 +1,623 @@
+/*
+ * The head parser. Pure; any thread.
+ *
+ * A head is read in one go when it is there whole, which is nearly always: reader_run(). Its only
+ * right is to say yes. When it does not, because bytes are missing or wrong, the slow way decides:
+ * it looks at the new bytes one after the other, refuses at the first one that no head can hold,
+ * remembers how far it got, and runs the reader once the empty line is there. So the answer depends
+ * on the bytes alone and never on how they were cut into reads.
+ *
+ *      start line ──CRLF──► judged at once ──► fields, bytes only ──empty line──► all judged
+ *          414                                      431
+ */
+#include "proxy/http/parse.h"
+
+#include "proxy/http/chars.h"
+
+struct reader {
+    const char *at, *end; /* what is left */
+    struct http_head *head;
+    struct http_problem *problem;
+    uint32_t max_fields;
+    struct span request_id_name;
+    struct span coding; /* of the first Transfer-Encoding */
+    unsigned n_codings; /* Transfer-Encoding fields */
+    bool response;
+    bool upgrade_option; /* Connection names upgrade */
+};
+
+/* Returns false, so that a rule is one line where it is tested. */
+static bool refuse(struct reader *r, unsigned status, const char *reason)
+{
+    *r->problem = (struct http_problem){r->response ? 502 : status, reason};
+    return false;
+}
+
+static bool word_is(struct span s, const char *lower)
+{
+    return span_equal_nocase(s, span_of(lower));
+}
+
+/* ---- one field: what it says about the message ---- */
+
+static bool note_content_length(struct reader *r, struct span value)
+{
+    uint64_t length = 0;
+    if (r->head->has_content_length)
+        return refuse(r, 400, "more than one Content-Length");
+    if (value.len == 0 || value.len > 19)
+        return refuse(r, 400, "Content-Length is not a number of 1 to 19 digits");
+    for (size_t i = 0; i < value.len; i++) {
+        if (!http_char_is(value.at[i], HTTP_CHAR_DIGIT))
+            return refuse(r, 400, "Content-Length is not a number of 1 to 19 digits");
+        length = length * 10 + (uint64_t)(value.at[i] - '0');
+    }
+    /* 19 digits fit; but who reads it into a signed number must read the same. */
+    if (length > INT64_MAX)
+        return refuse(r, 400, "Content-Length is too large");
+    r->head->has_content_length = true;
+    r->head->content_length = length;
+    return true;
+}
+
+static bool note_host(struct reader *r, struct span value)
+{
+    if (r->response)
+        return true;
+    if (r->head->present & HTTP_FIELD_BIT(HTTP_FIELD_HOST))
+        return refuse(r, 400, "more than one Host");
+    if (!http_host_is_valid(value))
+        return refuse(r, 400, "invalid Host");
+    if (r->head->authority.len == 0)
+        r->head->host = value;
+    return true;
+}
+
+static void note_option(struct reader *r, struct span option)
+{
+    if (word_is(option, "close"))
+        r->head->close = true;
+    else if (word_is(option, "keep-alive"))
+        r->head->keep_alive = true;
+    else if (word_is(option, "upgrade"))
+        r->upgrade_option = true;
+    else if (!word_is(option, "te"))
+        r->head->names_fields = true;
+}
+
+static bool note_connection(struct reader *r, struct span value)
+{
+    struct span option;
+    while (http_list_next(&value, &option)) {
+        if (!http_is_token(option))
+            return refuse(r, 400, "Connection holds what is not a token");
+        if (++r->head->n_options > HTTP_OPTIONS_MAX)
+            return refuse(r, 400, "too many Connection options");
+        note_option(r, option);
+    }
+    return true;
+}
+
+/* HTTP/1.0 knows no expectations: RFC 9110 section 10.1.1 has us ignore its. */
+static bool note_expect(struct reader *r, struct span value)
+{
+    if (r->response || r->head->minor == 0)
+        return true;
+    if (!word_is(value, "100-continue"))
+        return refuse(r, 417, "an expectation other than 100-continue");
+    return r->head->expect_continue = true;
+}
+
+static bool note_field(struct reader *r, const struct http_field *f)
+{
+    const uint32_t plain = HTTP_FIELD_BIT(HTTP_FIELD_OTHER) | HTTP_FIELD_BIT(HTTP_FIELD_ACCEPT);
+    if (HTTP_FIELD_BIT(f->id) & plain)
+        return true;
+    if (f->id == HTTP_FIELD_CONTENT_LENGTH)
+        return note_content_length(r, f->value);
+    if (f->id == HTTP_FIELD_TRANSFER_ENCODING && r->n_codings++ == 0)
+        r->coding = f->value;
+    if (f->id == HTTP_FIELD_HOST)
+        return note_host(r, f->value);
+    if (f->id == HTTP_FIELD_CONNECTION)
+        return note_connection(r, f->value);
+    if (f->id == HTTP_FIELD_EXPECT)
+        return note_expect(r, f->value);
+    if (f->id == HTTP_FIELD_TE && r->head->minor > 0 && http_list_has(f->value, SPAN("trailers")))
+        r->head->te_trailers = true;
+    return true;
+}
+
+/* ---- one field: its bytes ---- */
+
+static bool folds_alike(struct span a, struct span b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        if (http_fold(a.at[i]) != http_fold(b.at[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool classify(struct reader *r, struct http_field *f)
+{
+    f->id = http_field_id_of(f->name);
+    if (f->id == HTTP_FIELD_OTHER && folds_alike(f->name, r->request_id_name))
+        f->id = span_equal_nocase(f->name, r->request_id_name) ? HTTP_FIELD_X_REQUEST_ID
+                                                               : HTTP_FIELD_ALIAS;
+    if (f->id == HTTP_FIELD_OTHER || f->id == HTTP_FIELD_X_REQUEST_ID)
+        return true;
+    if (memchr(f->name.at, '_', f->name.len) == NULL)
+        return true;
+    if (f->id == HTTP_FIELD_CONTENT_LENGTH || f->id == HTTP_FIELD_TRANSFER_ENCODING)
+        return refuse(r, 400, "a framing field's name spelt with an underscore");
+    f->id = HTTP_FIELD_ALIAS;
+    return true;
+}
+
+static bool refuse_name(struct reader *r, const char *start, const char *stop)
+{
+    if (stop < r->end && http_is_blank(*stop))
+        return refuse(r, 400,
+                      stop == start ? "white space at the start of a field line"
+                                    : "white space between a field's name and its colon");
+    if (stop < r->end && *stop == ':')
+        return refuse(r, 400, "empty field name");
+    return refuse(r, 400, "a field line that is not `name: value`");
+}
+
+static bool read_field(struct reader *r, struct http_field *f)
+{
+    const char *start = r->at;
+    const char *colon = http_scan_token(start, r->end);
+    if (colon == r->end || *colon != ':' || colon == start)
+        return refuse_name(r, start, colon);
+
+    const char *value = colon + 1;
+    while (value < r->end && http_is_blank(*value))
+        value++;
+    const char *stop = http_scan_field(value, r->end);
+    if (r->end - stop < 2 || stop[0] != '\r' || stop[1] != '\n')
+        return refuse(r, 400, "a field value that no CRLF ends");
+    r->at = stop + 2;
+    f->line = (struct span){start, (size_t)(r->at - start)};
+    while (stop > value && http_is_blank(stop[-1]))
+        stop--;
+    f->name = (struct span){start, (size_t)(colon - start)};
+    f->value = (struct span){value, (size_t)(stop - value)};
+    if (!classify(r, f) || !note_field(r, f))
+        return false;
+    r->head->present |= HTTP_FIELD_BIT(f->id);
+    return true;
+}
+
+static bool read_fields(struct reader *r)
+{
+    struct http_head *head = r->head;
+    while (r->end - r->at >= 2) {
+        if (r->at[0] == '\r' && r->at[1] == '\n') {
+            r->at += 2;
+            return true;
+        }
+        if (head->n_fields == r->max_fields)
+            return refuse(r, 431, "too many fields");
+        if (!read_field(r, &head->fields[head->n_fields]))
+            return false;
+        head->n_fields++;
+    }
+    return refuse(r, 400, "the head is not complete");
+}
+
+/* ---- the request line ---- */
+
+/* A chain, not a table: with its length known each comparison is one or two instructions. */
+static enum http_method method_of(struct span text)
+{
+    if (span_equal(text, SPAN("GET")))
+        return HTTP_GET;
+    if (span_equal(text, SPAN("POST")))
+        return HTTP_POST;
+    if (span_equal(text, SPAN("HEAD")))
+        return HTTP_HEAD;
+    if (span_equal(text, SPAN("PUT")))
+        return HTTP_PUT;
+    if (span_equal(text, SPAN("DELETE")))
+        return HTTP_DELETE;
+    if (span_equal(text, SPAN("PATCH")))
+        return HTTP_PATCH;
+    if (span_equal(text, SPAN("OPTIONS")))
+        return HTTP_OPTIONS;
+    if (span_equal(text, SPAN("CONNECT")))
+        return HTTP_CONNECT;
+    if (span_equal(text, SPAN("TRACE")))
+        return HTTP_TRACE;
+    return HTTP_OTHER;
+}
+
+static bool begins_with(struct span s, struct span lower)
+{
+    return s.len >= lower.len && span_equal_nocase((struct span){s.at, lower.len}, lower);
+}
+
+/* Length of "http://" or "https://", or 0. */
+static size_t scheme_len(struct span target)
+{
+    if (begins_with(target, SPAN("http://")))
+        return 7;
+    return begins_with(target, SPAN("https://")) ? 8 : 0;
+}
+
+static bool read_absolute_form(struct reader *r, struct span target)
+{
+    struct http_head *head = r->head;
+    const size_t scheme = scheme_len(target);
+    const char *end = target.at + target.len;
+    const char *at = target.at + scheme;
+    if (scheme == 0)
+        return refuse(r, 400, "a target that is neither a path nor an http URI");
+    while (at < end && *at != '/' && *at != '?')
+        at++;
+    head->authority = (struct span){target.at + scheme, target.len - scheme - (size_t)(end - at)};
+    if (memchr(head->authority.at, '@', head->authority.len) != NULL)
+        return refuse(r, 400, "userinfo in the target");
+    if (!http_host_is_valid(head->authority))
+        return refuse(r, 400, "invalid authority in the target");
+    head->host = head->authority;
+    head->path = (struct span){at, (size_t)(end - at)};
+    /* RFC 9112 section 3.2.4: OPTIONS without a path asks about the server. */
+    if (head->path.len == 0)
+        head->path = head->method == HTTP_OPTIONS ? SPAN("*") : SPAN("/");
+    return true;
+}
+
+static bool read_target_form(struct reader *r)
+{
+    struct http_head *head = r->head;
+    struct span target = head->target;
+    head->path = target;
+    if (head->method == HTTP_CONNECT)
+        return refuse(r, 405, "CONNECT is not for a reverse proxy");
+    if (target.at[0] == '/')
+        return true;
+    if (target.len == 1 && target.at[0] == '*')
+        return head->method == HTTP_OPTIONS || refuse(r, 400, "target * is for OPTIONS only");
+    return read_absolute_form(r, target);
+}
+
+static bool read_target(struct reader *r)
+{
+    const char *start = r->at;
+    r->at = http_scan_target(start, r->end);
+    r->head->target = (struct span){start, (size_t)(r->at - start)};
+    if (r->at < r->end && *r->at == '#')
+        return refuse(r, 400, "a fragment in the target");
+    if (r->head->target.len == 0 || r->at == r->end || *r->at != ' ')
+        return refuse(r, 400, "a request line that is not `method target version`");
+    r->at++;
+    return true;
+}
+
+/* `HTTP/1.0` or `HTTP/1.1`. */
+static bool read_version(struct reader *r)
+{
+    const char *at = r->at;
+    if (r->end - at < 8 || memcmp(at, "HTTP/", 5) != 0 || !http_char_is(at[5], HTTP_CHAR_DIGIT) ||
+        at[6] != '.' || !http_char_is(at[7], HTTP_CHAR_DIGIT))
+        return refuse(r, 400, "no valid HTTP version");
+    if (at[5] != '1' || at[7] > '1')
+        return refuse(r, 505, "a version other than HTTP/1.0 and HTTP/1.1");
+    r->head->minor = (unsigned)(at[7] - '0');
+    r->at += 8;
+    return true;
+}
+
+static bool read_crlf(struct reader *r)
+{
+    if (r->end - r->at < 2 || r->at[0] != '\r' || r->at[1] != '\n')
+        return refuse(r, 400, "the start line has more than its three parts");
+    r->at += 2;
+    return true;
+}
+
+static bool read_request_line(struct reader *r)
+{
+    const char *start = r->at;
+    r->at = http_scan_token_plain(start, r->end); /* too short for vectors */
+    if (r->at == start || r->at == r->end || *r->at != ' ')
+        return refuse(r, 400, "a request line that does not begin with a method");
+    r->head->method_text = (struct span){start, (size_t)(r->at - start)};
+    r->head->method = method_of(r->head->method_text);
+    r->at++;
+    return read_target(r) && read_version(r) && read_crlf(r) && read_target_form(r);
+}
+
+/* ---- the status line ---- */
+
+static bool read_status(struct reader *r)
+{
+    const char *at = r->at;
+    if (r->end - at < 4 || at[0] != ' ')
+        return refuse(r, 502, "a status line without a status");
+    for (int i = 1; i <= 3; i++) {
+        if (!http_char_is(at[i], HTTP_CHAR_DIGIT))
+            return refuse(r, 502, "a status that is not three digits");
+    }
+    r->head->status =
+        (unsigned)(at[1] - '0') * 100 + (unsigned)(at[2] - '0') * 10 + (unsigned)(at[3] - '0');
+    if (r->head->status < 100 || r->head->status > 599)
+        return refuse(r, 502, "a status outside 100 to 599");
+    r->at += 4;
+    return true;
+}
+
+/* The space before an empty reason is required, but commonly left out; its absence is clear. */
+static bool read_reason(struct reader *r)
+{
+    if (r->at < r->end && *r->at == ' ')
+        r->at++;
+    else if (r->at < r->end && *r->at != '\r')
+        return refuse(r, 502, "a status that is not three digits");
+    const char *start = r->at;
+    r->at = http_scan_field(start, r->end);
+    r->head->reason = (struct span){start, (size_t)(r->at - start)};
+    return true;
+}
+
+static bool read_status_line(struct reader *r)
+{
+    return read_version(r) && read_status(r) && read_reason(r) && read_crlf(r);
+}
+
+/* ---- the message ---- */
+
+/* Whether HTTP registers it. Such a coding is understood, and is not one that ends a message. */
+static bool is_known_coding(struct span value)
+{
+    static const char *const known[] = {"identity", "gzip",     "x-gzip",
+                                        "deflate",  "compress", "x-compress"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (word_is(value, known[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Length and coding together, however they are spelt, are how requests are smuggled. */
+static bool judge_coding(struct reader *r)
+{
+    if (r->n_codings == 0)
+        return true;
+    if (r->head->has_content_length)
+        return refuse(r, 400, "both Content-Length and Transfer-Encoding");
+    if (r->n_codings > 1)
+        return refuse(r, 400, "more than one Transfer-Encoding");
+    if (r->head->minor == 0)
+        return refuse(r, 400, "Transfer-Encoding in HTTP/1.0");
+    r->head->chunked = word_is(r->coding, "chunked");
+    if (r->head->chunked)
+        return true;
+    if (http_is_token(r->coding) && !is_known_coding(r->coding))
+        return refuse(r, 501, "unknown transfer coding");
+    return refuse(r, 400, "Transfer-Encoding is not exactly chunked");
+}
+
+static bool judge_request(struct reader *r)
+{
+    const struct http_head *head = r->head;
+    if (head->minor > 0 && !(head->present & HTTP_FIELD_BIT(HTTP_FIELD_HOST)))
+        return refuse(r, 400, "no Host");
+    return true;
+}
+
+static bool judge_response(struct reader *r)
+{
+    const struct http_head *head = r->head;
+    if (head->chunked && (head->status < 200 || head->status == 204))
+        return refuse(r, 502, "Transfer-Encoding where no body can be");
+    return true;
+}
+
+static bool judge(struct reader *r)
+{
+    struct http_head *head = r->head;
+    if (!judge_coding(r))
+        return false;
+    head->has_upgrade =
+        r->upgrade_option && (head->present & HTTP_FIELD_BIT(HTTP_FIELD_UPGRADE)) != 0;
+    return r->response ? judge_response(r) : judge_request(r);
+}
+
+/*
+ * All but the fields: those are 14 KiB, and n_fields says how many of them mean something. One by
+ * one, because compilers turn a memset of this size into an instruction that takes 15 ns, and a
+ * chain of assignments into loads that wait for their stores.
+ */
+static void head_clear(struct http_head *head)
+{
+    const struct span none = {NULL, 0};
+    head->whole = none;
+    head->method = HTTP_OTHER;
+    head->method_text = none;
+    head->target = none;
+    head->authority = none;
+    head->path = none;
+    head->host = none;
+    head->status = 0;
+    head->reason = none;
+    head->minor = 0;
+    head->has_content_length = false;
+    head->content_length = 0;
+    head->chunked = false;
+    head->has_upgrade = false;
+    head->expect_continue = false;
+    head->close = false;
+    head->keep_alive = false;
+    head->te_trailers = false;
+    head->names_fields = false;
+    head->n_options = 0;
+    head->present = 0;
+    head->n_fields = 0;
+}
+
+static bool read_start_line(struct reader *r)
+{
+    head_clear(r->head);
+    return r->response ? read_status_line(r) : read_request_line(r);
+}
+
+/* From the first byte; false when bytes are missing, too. */
+static bool reader_run(struct reader *r)
+{
+    const char *start = r->at;
+    r->n_codings = 0;
+    r->upgrade_option = false;
+    if (!read_start_line(r) || !read_fields(r) || !judge(r))
+        return false;
+    r->head->whole = (struct span){start, (size_t)(r->at - start)};
+    return true;
+}
+
+/* ---- the slow way ---- */
+
+static enum http_parse_status bad(struct reader *r, unsigned status, const char *reason)
+{
+    (void)refuse(r, status, reason);
+    return HTTP_PARSE_BAD;
+}
+
+static enum http_parse_status refuse_byte(struct reader *r, const char *at)
+{
+    if (*at == '\r')
+        return bad(r, 400, "bare CR in the head");
+    if (*at == '\n')
+        return bad(r, 400, "bare LF in the head");
+    if (*at == '\0')
+        return bad(r, 400, "NUL in the head");
+    return bad(r, 400, "a byte in the head that may not be there");
+}
+
+/*
+ * Looks for a CRLF from r->at, over bytes that `scan` lets pass. DONE: r->at is behind it. MORE:
+ * r->at is at the first byte not yet judged.
+ */
+static enum http_parse_status find_crlf(struct reader *r,
+                                        const char *(*scan)(const char *, const char *))
+{
+    r->at = scan(r->at, r->end);
+    if (r->at == r->end)
+        return HTTP_PARSE_MORE;
+    if (*r->at != '\r')
+        return refuse_byte(r, r->at);
+    if (r->end - r->at < 2)
+        return HTTP_PARSE_MORE;
+    if (r->at[1] != '\n')
+        return refuse_byte(r, r->at);
+    r->at += 2;
+    return HTTP_PARSE_DONE;
+}
+
+/* What speaks another protocol gives itself away with its first bytes: it need not be waited for.
+ */
+static bool begins_well(const struct reader *r, const char *start)
+{
+    static const char version[] = "HTTP/";
+    size_t len = (size_t)(r->end - start);
+    if (len == 0)
+        return true;
+    if (r->response)
+        return memcmp(start, version, len < 5 ? len : 5) == 0;
+    return http_char_is(*start, HTTP_CHAR_TOKEN);
+}
+
+static enum http_parse_status look_at_start_line(struct reader *r, const char *start)
+{
+    if (!begins_well(r, start))
+        return bad(r, 400, "not the beginning of an HTTP message");
+    enum http_parse_status found = find_crlf(r, r->response ? http_scan_field : http_scan_line);
+    if (found != HTTP_PARSE_DONE)
+        return found;
+    struct reader line = *r;
+    line.at = start;
+    line.end = r->at;
+    return read_start_line(&line) ? HTTP_PARSE_DONE : HTTP_PARSE_BAD;
+}
+
+static enum http_parse_status look_at_fields(struct reader *r)
+{
+    for (;;) {
+        enum http_parse_status found = find_crlf(r, http_scan_field);
+        if (found != HTTP_PARSE_DONE)
+            return found;
+        if (r->at[-3] == '\n') /* behind the start line's CRLF there is always another to see */
+            return HTTP_PARSE_DONE;
+    }
+}
+
+static enum http_parse_status look_further(struct http_parser *p, struct reader *r,
+                                           const char *start)
+{
+    enum http_parse_status found = HTTP_PARSE_DONE;
+    if (!p->in_fields) {
+        found = look_at_start_line(r, start);
+        p->in_fields = found == HTTP_PARSE_DONE;
+    }
+    return found == HTTP_PARSE_DONE ? look_at_fields(r) : found;
+}
+
+static enum http_parse_status parse_slowly(struct http_parser *p, struct reader *r, const char *buf,
+                                           bool full)
+{
+    const char *start = buf + p->skipped;
+    r->at = buf + p->seen;
+    enum http_parse_status found = look_further(p, r, start);
+    if (found == HTTP_PARSE_MORE && full)
+        return p->in_fields ? bad(r, 431, "the head is too long")
+                            : bad(r, 414, "the request line is too long");
+    p->seen = (uint32_t)(r->at - buf);
+    if (found != HTTP_PARSE_DONE)
+        return found;
+    r->end = r->at;
+    r->at = start;
+    return reader_run(r) ? HTTP_PARSE_DONE : HTTP_PARSE_BAD;
+}
+
+static enum http_parse_status parse(struct http_parser *p, struct reader *r, const char *buf,
+                                    size_t len, const struct http_limits *limits)
+{
+    const size_t there = len - p->skipped;
+    const bool full = there >= limits->max_head;
+    enum http_parse_status status = HTTP_PARSE_DONE;
+    r->max_fields = limits->max_fields;
+    r->at = buf + p->skipped;
+    r->end = r->at + (full ? limits->max_head : there);
+    if (p->seen != p->skipped || !reader_run(r))
+        status = parse_slowly(p, r, buf, full);
+    if (status == HTTP_PARSE_DONE)
+        *p = (struct http_parser){0};
+    return status;
+}
+
+enum http_parse_status http_parse_request(struct http_parser *p, const char *buf, size_t len,
+                                          const struct http_limits *limits,
+                                          struct span request_id_name, struct http_head *head,
+                                          struct http_problem *problem)
+{
+    struct reader r = {.head = head, .problem = problem, .request_id_name = request_id_name};
+    if (p->seen == 0 && len > 0 && buf[0] == '\r') {
+        if (len == 1)
+            return HTTP_PARSE_MORE;
+        if (buf[1] == '\n')
+            p->seen = p->skipped = 2;
+    }
+    return parse(p, &r, buf, len, limits);
+}
+
+enum http_parse_status http_parse_response(struct http_parser *p, const char *buf, size_t len,
+                                           const struct http_limits *limits, struct http_head *head,
+                                           struct http_problem *problem)
+{
+    struct reader r = {.head = head, .problem = problem, .response = true};
+    return parse(p, &r, buf, len, limits);
+}

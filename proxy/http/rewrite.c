@@ -1,0 +1,388 @@
+/*
+ * The head that goes on. Pure; any thread.
+ *
+ * The fields of a head lie one behind the other, so what is not taken out is copied in runs: a
+ * writer remembers where the present run began and copies it when a line must go.
+ */
+#include "proxy/http/rewrite.h"
+
+#include "proxy/http/chars.h"
+
+#define BIT(name) HTTP_FIELD_BIT(HTTP_FIELD_##name)
+
+/* Ours alone with the peer that sent them (RFC 9110 section 7.6.1), and names that read as others.
+ */
+#define HOP_BY_HOP                                                                                 \
+    (BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_AUTHENTICATE) | BIT(PROXY_AUTHORIZATION) |      \
+     BIT(PROXY_OTHER) | BIT(TE) | BIT(UPGRADE) | BIT(ALIAS))
+#define FORWARDING                                                                                 \
+    (BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_HOST) | BIT(X_FORWARDED_PROTO) | BIT(FORWARDED))
+#define FRAMING (BIT(CONTENT_LENGTH) | BIT(TRANSFER_ENCODING))
+
+/* Room for all that is added beside names and values of unknown length: less than 300 bytes. */
+#define FIXED_ROOM 384
+
+struct writer {
+    char *at;
+    const char *run; /* start of the lines not yet copied */
+};
+
+static void put(struct writer *w, struct span s)
+{
+    if (s.len > 0)
+        memcpy(w->at, s.at, s.len);
+    w->at += s.len;
+}
+
+#define PUT(w, literal) put(w, SPAN(literal))
+
+static void put_number(struct writer *w, uint64_t n)
+{
+    char digits[20];
+    size_t i = sizeof digits;
+    do {
+        digits[--i] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    put(w, (struct span){digits + i, sizeof digits - i});
+}
+
+static void put_field(struct writer *w, struct span name, struct span value)
+{
+    put(w, name);
+    PUT(w, ": ");
+    put(w, value);
+    PUT(w, "\r\n");
+}
+
+static void copy_run(struct writer *w, const char *until)
+{
+    put(w, (struct span){w->run, (size_t)(until - w->run)});
+}
+
+/* Copies what stands before the field, and goes on behind it. */
+static void leave_out(struct writer *w, const struct http_field *f)
+{
+    copy_run(w, f->line.at);
+    w->run = f->line.at + f->line.len;
+}
+
+/* ---- which fields stay ---- */
+
+static bool begins_with(struct span s, struct span lower)
+{
+    return s.len >= lower.len && span_equal_nocase((struct span){s.at, lower.len}, lower);
+}
+
+/*
+ * What Connection cannot take away: fields of the message as a whole, and those an app believes
+ * about who asks. A client that names them wants the app to see another request than weir.
+ */
+static bool is_protected(struct span name)
+{
+    static const char *const known[] = {
+        "authorization", "cookie",     "set-cookie", "www-authenticate", "cache-control",
+        "date",          "etag",       "location",   "origin",           "range",
+        "referer",       "vary",       "x-real-ip",  "x-csrf-token",     "traceparent",
+        "tracestate",    "user-agent",
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (span_equal_nocase(name, span_of(known[i])))
+            return true;
+    }
+    return begins_with(name, SPAN("content-")) || begins_with(name, SPAN("x-forwarded-"));
+}
+
+static bool connection_names(const struct http_head *head, struct span name)
+{
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (f->id == HTTP_FIELD_CONNECTION && http_list_has(f->value, name))
+            return true;
+    }
+    return false;
+}
+
+static bool is_named_away(const struct http_head *head, const struct http_field *f)
+{
+    return head->names_fields && connection_names(head, f->name) && !is_protected(f->name);
+}
+
+/* ---- fields that are written anew in their place ---- */
+
+/* `name: value` CRLF with one space: no parser can read that in two ways. */
+static bool is_plain_line(const struct http_field *f)
+{
+    return f->line.len == f->name.len + f->value.len + 4 && f->line.at[f->name.len + 1] == ' ';
+}
+
+static void respell_length(struct writer *w, const struct http_head *head,
+                           const struct http_field *f)
+{
+    if (is_plain_line(f) && (f->value.at[0] != '0' || f->value.len == 1))
+        return;
+    leave_out(w, f);
+    PUT(w, "Content-Length: ");
+    put_number(w, head->content_length);
+    PUT(w, "\r\n");
+}
+
+static void respell_coding(struct writer *w, const struct http_field *f)
+{
+    if (is_plain_line(f) && span_equal(f->value, SPAN("chunked")))
+        return;
+    leave_out(w, f);
+    PUT(w, "Transfer-Encoding: chunked\r\n");
+}
+
+/* The lesser of one below the received number and 255 (RFC 9110 section 7.6.2). */
+static unsigned one_hop_less(struct span value)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < value.len && n < 1000; i++)
+        n = n * 10 + (unsigned)(value.at[i] - '0');
+    if (n == 0)
+        return 0;
+    return n > 256 ? 255 : n - 1;
+}
+
+static void count_down(struct writer *w, const struct http_head *head, const struct http_field *f)
+{
+    if (head->method != HTTP_TRACE && head->method != HTTP_OPTIONS)
+        return;
+    for (size_t i = 0; i < f->value.len; i++) {
+        if (!http_char_is(f->value.at[i], HTTP_CHAR_DIGIT))
+            return;
+    }
+    if (f->value.len == 0)
+        return;
+    leave_out(w, f);
+    PUT(w, "Max-Forwards: ");
+    put_number(w, one_hop_less(f->value));
+    PUT(w, "\r\n");
+}
+
+static void respell(struct writer *w, const struct http_head *head, const struct http_field *f)
+{
+    if (f->id == HTTP_FIELD_CONTENT_LENGTH)
+        respell_length(w, head, f);
+    else if (f->id == HTTP_FIELD_TRANSFER_ENCODING)
+        respell_coding(w, f);
+    else if (f->id == HTTP_FIELD_MAX_FORWARDS)
+        count_down(w, head, f);
+    else if (is_named_away(head, f))
+        leave_out(w, f);
+}
+
+/* All fields but those whose id is in `drop`. */
+static void put_fields(struct writer *w, const struct http_head *head, uint32_t drop)
+{
+    uint32_t look = drop | FRAMING | BIT(MAX_FORWARDS);
+    if (head->names_fields)
+        look |= BIT(OTHER) | BIT(ACCEPT);
+    w->run = head->n_fields > 0 ? head->fields[0].line.at : NULL;
+    if (w->run == NULL)
+        return;
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (!(look & HTTP_FIELD_BIT(f->id)))
+            continue;
+        if (drop & HTTP_FIELD_BIT(f->id))
+            leave_out(w, f);
+        else
+            respell(w, head, f);
+    }
+    copy_run(w, head->whole.at + head->whole.len - 2);
+}
+
+static void put_via(struct writer *w, const struct http_head *head)
+{
+    if (head->minor == 0)
+        PUT(w, "Via: 1.0 weir\r\n");
+    else
+        PUT(w, "Via: 1.1 weir\r\n");
+}
+
+/* ---- request ---- */
+
+static bool believes(const struct http_request_rewrite *how)
+{
+    return how->forwarded == HTTP_FORWARDED_APPEND && how->trusted;
+}
+
+static bool replaces_host(const struct http_head *head)
+{
+    return head->authority.len > 0;
+}
+
+/* The client's list is rewritten as one line, so it always leaves its place. */
+static uint32_t dropped_of_request(const struct http_head *head,
+                                   const struct http_request_rewrite *how)
+{
+    uint32_t drop = HOP_BY_HOP;
+    if (how->forwarded != HTTP_FORWARDED_OFF)
+        drop |= believes(how) ? BIT(X_FORWARDED_FOR) : FORWARDING;
+    if (replaces_host(head))
+        drop |= BIT(HOST);
+    if (how->request_id_name.len > 0 && how->request_id.len > 0)
+        drop |= BIT(X_REQUEST_ID);
+    if (head->minor == 0)
+        drop |= BIT(EXPECT); /* ignored as it must be, so the app must not answer it */
+    return drop;
+}
+
+static void put_request_line(struct writer *w, const struct http_head *head)
+{
+    put(w, head->method_text);
+    PUT(w, " ");
+    if (head->path.at[0] == '?')
+        PUT(w, "/");
+    put(w, head->path);
+    PUT(w, " HTTP/1.1\r\n");
+}
+
+static void put_host(struct writer *w, const struct http_head *head)
+{
+    if (replaces_host(head))
+        put_field(w, SPAN("Host"), head->authority);
+    else if (!(head->present & BIT(HOST)))
+        PUT(w, "Host: localhost\r\n"); /* HTTP/1.0 may come without; what goes on may not */
+}
+
+static void put_clients_list(struct writer *w, const struct http_head *head)
+{
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (f->id != HTTP_FIELD_X_FORWARDED_FOR || f->value.len == 0)
+            continue;
+        put(w, f->value);
+        PUT(w, ", ");
+    }
+}
+
+static void put_forwarded(struct writer *w, const struct http_head *head,
+                          const struct http_request_rewrite *how)
+{
+    const uint32_t kept = believes(how) ? head->present : 0;
+    if (how->forwarded == HTTP_FORWARDED_OFF)
+        return;
+    PUT(w, "X-Forwarded-For: ");
+    if (kept & BIT(X_FORWARDED_FOR))
+        put_clients_list(w, head);
+    put(w, how->client_address);
+    PUT(w, "\r\n");
+    if (!(kept & BIT(X_FORWARDED_PROTO)))
+        PUT(w, "X-Forwarded-Proto: http\r\n");
+    if (!(kept & BIT(X_FORWARDED_HOST)) && head->host.len > 0)
+        put_field(w, SPAN("X-Forwarded-Host"), head->host);
+}
+
+static void put_request_start(struct writer *w, const struct http_head *head,
+                              const struct http_request_rewrite *how)
+{
+    if (!how->request_start || head->present & BIT(X_REQUEST_START))
+        return;
+    PUT(w, "X-Request-Start: t=");
+    put_number(w, (uint64_t)how->start);
+    PUT(w, "\r\n");
+}
+
+size_t http_rewrite_request_bound(const struct http_head *head,
+                                  const struct http_request_rewrite *how)
+{
+    return head->whole.len + 2 * head->host.len + how->client_address.len +
+           how->request_id_name.len + how->request_id.len + FIXED_ROOM;
+}
+
+size_t http_rewrite_request(const struct http_head *head, const struct http_request_rewrite *how,
+                            char *out)
+{
+    struct writer w = {.at = out};
+    put_request_line(&w, head);
+    put_host(&w, head);
+    put_fields(&w, head, dropped_of_request(head, how));
+    if (head->te_trailers)
+        PUT(&w, "TE: trailers\r\nConnection: TE\r\n");
+    put_forwarded(&w, head, how);
+    put_via(&w, head);
+    if (how->request_id_name.len > 0 && how->request_id.len > 0)
+        put_field(&w, how->request_id_name, how->request_id);
+    put_request_start(&w, head, how);
+    PUT(&w, "\r\n");
+    return (size_t)(w.at - out);
+}
+
+/* ---- response ---- */
+
+static uint32_t dropped_of_response(const struct http_head *head,
+                                    const struct http_response_rewrite *how)
+{
+    uint32_t drop = HOP_BY_HOP;
+    if (how->drop_transfer_encoding)
+        drop |= BIT(TRANSFER_ENCODING) | BIT(TRAILER); /* who decodes has no place for trailers */
+    if (head->status < 200 || head->status == 204)
+        drop |= BIT(CONTENT_LENGTH); /* RFC 9110 section 8.6: it must not be there */
+    return drop;
+}
+
+static bool has_field(const struct http_head *head, struct span name)
+{
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        if (span_equal_nocase(head->fields[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+static void put_status_line(struct writer *w, const struct http_head *head)
+{
+    PUT(w, "HTTP/1.1 ");
+    put_number(w, head->status);
+    PUT(w, " ");
+    put(w, head->reason);
+    PUT(w, "\r\n");
+}
+
+static void put_connection(struct writer *w, const struct http_response_rewrite *how)
+{
+    if (how->close)
+        PUT(w, "Connection: close\r\n");
+    else if (how->say_keep_alive)
+        PUT(w, "Connection: keep-alive\r\n");
+}
+
+size_t http_rewrite_response_bound(const struct http_head *head,
+                                   const struct http_response_rewrite *how)
+{
+    return head->whole.len + how->request_id_name.len + how->request_id.len +
+           how->server_timing.len + FIXED_ROOM;
+}
+
+size_t http_rewrite_response(const struct http_head *head, const struct http_response_rewrite *how,
+                             char *out)
+{
+    struct writer w = {.at = out};
+    put_status_line(&w, head);
+    put_fields(&w, head, dropped_of_response(head, how));
+    put_connection(&w, how);
+    put_via(&w, head);
+    if (how->request_id_name.len > 0 && how->request_id.len > 0 &&
+        !has_field(head, how->request_id_name))
+        put_field(&w, how->request_id_name, how->request_id);
+    if (how->server_timing.len > 0)
+        put_field(&w, SPAN("Server-Timing"), how->server_timing);
+    PUT(&w, "\r\n");
+    return (size_t)(w.at - out);
+}
+
+bool http_request_id_is_sound(struct span id)
+{
+    if (id.len < 1 || id.len > 128)
+        return false;
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.at[i];
+        if (c <= ' ' || c >= 0x7f || c == ',' || c == ';')
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,67 @@
+/*
+ * The head that goes on: the received one less its hop-by-hop fields (RFC 9110 section 7.6.1), with
+ * what an intermediary adds (7.6.3 Via; X-Forwarded-*, X-Request-Id, X-Request-Start). Everything
+ * else keeps its bytes, its order and its case; runs of untouched lines are one memcpy.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/span.h"
+#include "proxy/http/head.h"
+
+enum http_forwarded { HTTP_FORWARDED_APPEND, HTTP_FORWARDED_REPLACE, HTTP_FORWARDED_OFF };
+
+/*
+ * What a request's rewriting needs to know beside the head.
+ *   APPEND: X-Forwarded-For is the client's list, if trusted, with client_address behind it; Proto
+ *           and Host are the client's, if trusted and present, else ours. Untrusted ones are
+ * dropped and written anew. REPLACE: as if nobody were trusted. OFF: all pass untouched, none is
+ * added.
+ */
+struct http_request_rewrite {
+    enum http_forwarded forwarded;
+    bool trusted; /* the client's X-Forwarded-* may be believed */
+    struct span
+        client_address; /* "192.0.2.1", "2001:db8::1" without brackets, "unknown" for unix: */
+    struct span request_id_name; /* empty: no request id at all */
+    struct span request_id;      /* the id to add; empty: the client's own was kept */
+    bool request_start;          /* add X-Request-Start unless it is there */
+    wall_us start;               /* t0 for it, written as t=<microseconds> */
+};
+
+/* A bound of the bytes that http_rewrite_request() writes. */
+size_t http_rewrite_request_bound(const struct http_head *head,
+                                  const struct http_request_rewrite *how);
+
+/*
+ * Writes the head to forward, HTTP/1.1 whatever the client spoke, origin form, one Host, no
+ * Connection field (persistent is HTTP/1.1's default) but `Connection: TE` where TE: trailers goes
+ * on; upgrades are not passed on. Content-Length and Transfer-Encoding are spelt the one usual way,
+ * so that no parser behind us can miss them. `out` has the bound's room. Returns the bytes written.
+ */
+size_t http_rewrite_request(const struct http_head *head, const struct http_request_rewrite *how,
+                            char *out);
+
+struct http_response_rewrite {
+    bool close;                  /* say Connection: close to the client */
+    bool say_keep_alive;         /* an HTTP/1.0 client that asked for it must be told */
+    bool drop_transfer_encoding; /* the body goes on decoded (HTTP/1.0 client) */
+    struct span request_id_name; /* echoed unless the app sent one; empty: no */
+    struct span request_id;
+    struct span server_timing; /* a whole value to add, or empty */
+};
+
+size_t http_rewrite_response_bound(const struct http_head *head,
+                                   const struct http_response_rewrite *how);
+
+/* Writes HTTP/1.1, the app's status and reason, its end-to-end fields, Via. Also for 1xx. */
+size_t http_rewrite_response(const struct http_head *head, const struct http_response_rewrite *how,
+                             char *out);
+
+/* A client's request id is kept when it is 1 to 128 visible ASCII characters without `,` or `;`. */
+bool http_request_id_is_sound(struct span id);

@@ -1,0 +1,65 @@
+/*
+ * Chunked bodies: the same border, the same content and the same complaint, whole or cut in two,
+ * with the content asked for or not.
+ */
+#include "proxy/http/body.h"
+#include "tests/fuzz/fuzz.h"
+
+struct result {
+    enum http_body_status status;
+    size_t used;
+    uint64_t data;
+    const char *reason;
+};
+
+static void take(struct http_body *body, const char *bytes, size_t len, bool content,
+                 struct result *r)
+{
+    char *block = fuzz_block(bytes, len);
+    size_t at = 0;
+    do {
+        struct http_problem problem = {0};
+        struct span data = {NULL, 0};
+        size_t used;
+        r->status =
+            http_body_take(body, block + at, len - at, &used, content ? &data : NULL, &problem);
+        CHECK(used <= len - at && data.len <= used);
+        r->reason = problem.reason;
+        at += used;
+    } while (r->status == HTTP_BODY_MORE && at < len);
+    CHECK(http_body_complete(body) == (r->status == HTTP_BODY_DONE));
+    r->used += at;
+    r->data = body->data;
+    free(block);
+}
+
+static struct result take_cut(const char *bytes, size_t len, size_t cut, bool content)
+{
+    static const struct http_head head = {.chunked = true};
+    struct http_body body;
+    struct result r = {0};
+    http_body_of_request(&body, &head);
+    take(&body, bytes, cut, content, &r);
+    if (r.status == HTTP_BODY_MORE && cut < len)
+        take(&body, bytes + cut, len - cut, content, &r);
+    return r;
+}
+
+static void check_same(struct result a, struct result b)
+{
+    CHECK(a.status == b.status && a.used == b.used && a.data == b.data && a.reason == b.reason);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < FUZZ_CUT_BYTES)
+        return 0;
+    size_t len = size - FUZZ_CUT_BYTES;
+    char *bytes = fuzz_block(data + FUZZ_CUT_BYTES, len);
+    struct result whole = take_cut(bytes, len, len, false);
+    check_same(whole, take_cut(bytes, len, fuzz_cut(data, len), false));
+    check_same(whole, take_cut(bytes, len, len, true));
+    check_same(whole, take_cut(bytes, len, fuzz_cut(data, len), true));
+    free(bytes);
+    return 0;
+}

@@ -1,0 +1,64 @@
+/*
+ * Request heads: one answer however they are cut; and what is rewritten is accepted, with the same
+ * method, length and host.
+ */
+#include "proxy/http/rewrite.h"
+#include "tests/fuzz/fuzz_head.h"
+
+static enum http_parse_status parse(struct http_parser *p, const char *at, size_t len,
+                                    struct http_head *head, struct http_problem *problem)
+{
+    return http_parse_request(p, at, len, &fuzz_limits, SPAN("X-Request-Id"), head, problem);
+}
+
+static void check_rewritten(const struct http_head *head, uint8_t choice)
+{
+    static struct http_head again;
+    const struct http_request_rewrite how = {
+        .forwarded = (enum http_forwarded)(choice % 3),
+        .trusted = choice & 4,
+        .client_address = SPAN("192.0.2.1"),
+        .request_id_name = SPAN("X-Request-Id"),
+        .request_id = choice & 8 ? SPAN("1") : SPAN(""),
+        .request_start = choice & 16,
+    };
+    const struct http_limits wide = {.max_head = 8192, .max_fields = HTTP_FIELDS_MAX};
+    struct http_parser p = {0};
+    struct http_problem problem;
+    size_t bound = http_rewrite_request_bound(head, &how);
+    char *out = malloc(bound);
+    CHECK(out != NULL);
+    size_t len = http_rewrite_request(head, &how, out);
+    CHECK(len <= bound);
+    CHECK(http_parse_request(&p, out, len, &wide, SPAN("X-Request-Id"), &again, &problem) ==
+          HTTP_PARSE_DONE);
+    CHECK(again.whole.len == len && again.minor == 1 && again.authority.len == 0);
+    CHECK(head->host.len == 0 || span_equal(again.host, head->host));
+    fuzz_check_same_message(head, &again);
+    free(out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct http_head whole_head, head;
+    struct http_problem whole_problem = {0}, problem = {0};
+    struct http_parser whole_parser = {0}, p = {0};
+    if (size < FUZZ_CUT_BYTES)
+        return 0;
+    size_t len = size - FUZZ_CUT_BYTES, cut = fuzz_cut(data, len);
+    char *all = fuzz_block(data + FUZZ_CUT_BYTES, len);
+    char *some = fuzz_block(all, cut);
+    enum http_parse_status want = parse(&whole_parser, all, len, &whole_head, &whole_problem);
+    enum http_parse_status got = parse(&p, some, cut, &head, &problem);
+    if (got == HTTP_PARSE_MORE)
+        got = parse(&p, all, len, &head, &problem);
+    CHECK(got == want);
+    CHECK(got != HTTP_PARSE_BAD || problem.reason == whole_problem.reason);
+    if (got == HTTP_PARSE_DONE) {
+        fuzz_check_same_head(&whole_head, &head);
+        check_rewritten(&head, data[0]);
+    }
+    free(some);
+    free(all);
+    return 0;
+}

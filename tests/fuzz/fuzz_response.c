@@ -1,0 +1,64 @@
+/*
+ * Response heads: one answer however they are cut; and what is rewritten is accepted, with the same
+ * status and length.
+ */
+#include "proxy/http/rewrite.h"
+#include "tests/fuzz/fuzz_head.h"
+
+static void check_rewritten(struct http_head *head, uint8_t choice)
+{
+    static struct http_head again;
+    const struct http_response_rewrite how = {
+        .close = choice & 1,
+        .say_keep_alive = choice & 2,
+        .drop_transfer_encoding = choice & 4,
+        .request_id_name = SPAN("X-Request-Id"),
+        .request_id = choice & 8 ? SPAN("1") : SPAN(""),
+        .server_timing = choice & 16 ? SPAN("app;dur=1") : SPAN(""),
+    };
+    const struct http_limits wide = {.max_head = 8192, .max_fields = HTTP_FIELDS_MAX};
+    struct http_parser p = {0};
+    struct http_problem problem;
+    size_t bound = http_rewrite_response_bound(head, &how);
+    char *out = malloc(bound);
+    CHECK(out != NULL);
+    size_t len = http_rewrite_response(head, &how, out);
+    CHECK(len <= bound);
+    CHECK(http_parse_response(&p, out, len, &wide, &again, &problem) == HTTP_PARSE_DONE);
+    CHECK(again.whole.len == len && again.minor == 1 && again.close == how.close);
+    if (how.drop_transfer_encoding)
+        head->chunked = false;
+    if (head->status < 200 || head->status == 204) {
+        head->has_content_length = false;
+        head->content_length = 0;
+    }
+    fuzz_check_same_message(head, &again);
+    free(out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct http_head whole_head, head;
+    struct http_problem whole_problem = {0}, problem = {0};
+    struct http_parser whole_parser = {0}, p = {0};
+    if (size < FUZZ_CUT_BYTES)
+        return 0;
+    size_t len = size - FUZZ_CUT_BYTES, cut = fuzz_cut(data, len);
+    char *all = fuzz_block(data + FUZZ_CUT_BYTES, len);
+    char *some = fuzz_block(all, cut);
+    enum http_parse_status want =
+        http_parse_response(&whole_parser, all, len, &fuzz_limits, &whole_head, &whole_problem);
+    enum http_parse_status got = http_parse_response(&p, some, cut, &fuzz_limits, &head, &problem);
+    if (got == HTTP_PARSE_MORE)
+        got = http_parse_response(&p, all, len, &fuzz_limits, &head, &problem);
+    CHECK(got == want);
+    CHECK(got != HTTP_PARSE_BAD || problem.reason == whole_problem.reason);
+    CHECK(got != HTTP_PARSE_BAD || problem.status == 502);
+    if (got == HTTP_PARSE_DONE) {
+        fuzz_check_same_head(&whole_head, &head);
+        check_rewritten(&head, data[0]);
+    }
+    free(some);
+    free(all);
+    return 0;
+}
