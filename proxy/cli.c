@@ -1,0 +1,757 @@
+#include "proxy/cli.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/strbuf.h"
+#include "proxy/manual.h"
+#include "proxy/options.h"
+
+#ifndef WEIR_VERSION
+#error "WEIR_VERSION and WEIR_REVISION are given by the Makefile"
+#endif
+
+#define ADMIN_TIMEOUT (2 * INT64_C(1000000)) /* microseconds, from connecting to the last byte */
+#define ADMIN_ANSWER  (1024 * 1024)          /* bytes */
+#define ARGS_MAX      2
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* A command line, taken apart. */
+struct cli {
+    const struct cli_env *env;
+    const struct command *command;
+    const char *args[ARGS_MAX]; /* what is no flag, after the command */
+    int n_args;
+    char **flags; /* of options, for config_load */
+    int n_flags;
+    const char *config_path;
+    bool json, ready, help;
+};
+
+enum takes { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_READY = 4 };
+
+struct command {
+    const char *name;
+    const char *usage;
+    const char *summary;
+    const char *details; /* paragraphs, a newline between */
+    unsigned takes;
+    int max_args;
+    int (*run)(struct cli *cli);
+};
+
+static int run_serve(struct cli *cli);
+static int run_check(struct cli *cli);
+static int run_config(struct cli *cli);
+static int run_status(struct cli *cli);
+static int run_healthcheck(struct cli *cli);
+static int run_version(struct cli *cli);
+static int run_help(struct cli *cli);
+
+static const struct command commands[] = {
+    {"serve", "[--config FILE] [flags]", "run the proxy; this is what weir does without a command",
+     "Listens, waits for the app, and serves until SIGTERM or SIGINT; then it drains: what runs "
+     "and what waits is answered, up to drain.timeout.\n"
+     "Every flag is also a key of the file and a variable: --queue-timeout is queue.timeout and "
+     "WEIR_QUEUE_TIMEOUT. Flags win over the environment, and that over the file. WEIR_CONFIG "
+     "names the file when --config does not.",
+     TAKES_CONFIG, 0, run_serve},
+    {"check", "[FILE] [flags]", "find every error of a configuration",
+     "Reads FILE, or that of --config or WEIR_CONFIG, with flags and environment as `weir serve` "
+     "would, and prints every error with its place. Exit status 0 or 1.",
+     TAKES_CONFIG, 1, run_check},
+    {"config", "print|schema|defaults|docs", "values in force, JSON Schema, defaults, docs",
+     "print: every option, its value, and where that came from; takes the flags of `weir serve`.\n"
+     "schema: the JSON Schema of the file, for editors.\n"
+     "defaults: a file with every default; it lacks only the upstream.\n"
+     "docs: the options as Markdown.",
+     TAKES_CONFIG, 1, run_config},
+    {"status", "[--json] [flags]", "one snapshot of a running weir",
+     "Asks the admin port of the effective configuration. --json prints its answer as it came.",
+     TAKES_CONFIG | TAKES_JSON, 0, run_status},
+    {"healthcheck", "[--ready] [flags]", "exit 0 if weir runs, for images without a shell",
+     "Asks the admin port of the effective configuration for /livez, with --ready for /readyz. "
+     "Exit status 0 or 1, within 2 seconds.",
+     TAKES_CONFIG | TAKES_READY, 0, run_healthcheck},
+    {"version", "[--json]", "the version", "The version and the revision it was built from.",
+     TAKES_JSON, 0, run_version},
+    {"help", "[COMMAND]", "this, or more about a command", "", 0, 1, run_help},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+static const char *env_get(const struct cli_env *env, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (char **e = env->environ_; e != NULL && *e != NULL; e++) {
+        if (strncmp(*e, name, len) == 0 && (*e)[len] == '=' && (*e)[len + 1] != '\0')
+            return *e + len + 1;
+    }
+    return NULL;
+}
+
+static bool colours(const struct cli_env *env)
+{
+    const char *term = env_get(env, "TERM");
+    int fd = fileno(env->err);
+
+    return env_get(env, "NO_COLOR") == NULL && term != NULL && strcmp(term, "dumb") != 0 &&
+           fd >= 0 && isatty(fd);
+}
+
+/* The word that begins an error is red, once in each line that has it. */
+static void print_problems(const struct cli_env *env, const char *text)
+{
+    static const char word[] = ": error: ";
+    bool colour = colours(env);
+
+    while (*text != '\0') {
+        size_t len = strcspn(text, "\n");
+        const char *found = colour ? memmem(text, len, word, strlen(word)) : NULL;
+        size_t before = found == NULL ? 0 : (size_t)(found - text) + 2;
+        if (found != NULL)
+            fprintf(env->err, "%.*s\033[1;31merror:\033[0m", (int)before, text);
+        before += found == NULL ? 0 : strlen("error:");
+        fprintf(env->err, "%.*s\n", (int)(len - before), text + before);
+        text += len + (text[len] == '\n');
+    }
+}
+
+PRINTF_LIKE(2, 3)
+static void complain(const struct cli_env *env, const char *fmt, ...)
+{
+    struct strbuf line = {0};
+    char text[512];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    strbuf_addf(&line, "weir: error: %s\n", text);
+    print_problems(env, strbuf_cstr(&line));
+    strbuf_fini(&line);
+}
+
+static void print(FILE *to, const struct strbuf *text)
+{
+    fwrite(strbuf_cstr(text), 1, text->len, to);
+}
+
+/* A result that could not be written, to a full disk or so, is a failure. */
+static int print_result(const struct cli *cli, struct strbuf *text)
+{
+    print(cli->env->out, text);
+    strbuf_fini(text);
+    if (fflush(cli->env->out) == 0 && !ferror(cli->env->out))
+        return EXIT_OK;
+    complain(cli->env, "the result cannot be written: %s", strerror(errno));
+    return EXIT_FAILED;
+}
+
+/* ---- taking the command line apart ---------------------------------------------------------- */
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static bool unknown_command(const struct cli_env *env, const char *name)
+{
+    struct nearest n = {.typed = span_of(name)};
+
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        nearest_try(&n, span_of(commands[i].name), commands[i].name);
+    if (n.answer != NULL)
+        complain(env, "unknown command \"%.60s\" (did you mean %s?)", name, n.answer);
+    else
+        complain(env, "unknown command \"%.60s\"; weir help lists them", name);
+    return false;
+}
+
+static bool unknown_flag(const struct cli *cli, struct span name)
+{
+    static const char *const own[] = {"config", "json", "ready", "help", "version"};
+    struct nearest n = {.typed = name};
+    struct strbuf text = {0};
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        nearest_try(&n, span_of(own[i]), own[i]);
+    option_write_unknown_flag(name, &text);
+    if (n.answer != NULL && strchr(strbuf_cstr(&text), '(') == NULL)
+        strbuf_addf(&text, " (did you mean --%s?)", n.answer);
+    complain(cli->env, "%s", strbuf_cstr(&text));
+    strbuf_fini(&text);
+    return false;
+}
+
+static bool refuse_flag(const struct cli *cli, struct span name)
+{
+    complain(cli->env, "weir %s takes no --%.*s", cli->command->name, SPAN_PRINTF(name));
+    return false;
+}
+
+/* A flag of the commands that is on or off. */
+static bool set_switch(struct cli *cli, const struct option_flag *flag, unsigned takes, bool *on)
+{
+    if ((cli->command->takes & takes) != takes)
+        return refuse_flag(cli, flag->name);
+    if (flag->value != NULL) {
+        complain(cli->env, "--%.*s takes no value", SPAN_PRINTF(flag->name));
+        return false;
+    }
+    *on = true;
+    return true;
+}
+
+static bool set_config_path(struct cli *cli, struct option_flag *flag, int *i)
+{
+    const struct cli_env *env = cli->env;
+
+    if (!(cli->command->takes & TAKES_CONFIG))
+        return refuse_flag(cli, flag->name);
+    if (flag->value == NULL && *i < env->argc && env->argv[*i][0] != '-')
+        flag->value = env->argv[(*i)++];
+    if (flag->value == NULL || *flag->value == '\0') {
+        complain(env, "--config wants the path of a file");
+        return false;
+    }
+    cli->config_path = flag->value;
+    return true;
+}
+
+static bool add_option(struct cli *cli, const struct option_flag *flag, int from, int to)
+{
+    if (flag->option == NULL)
+        return unknown_flag(cli, flag->name);
+    if (!(cli->command->takes & TAKES_CONFIG))
+        return refuse_flag(cli, flag->name);
+    if (flag->value == NULL) {
+        complain(cli->env, "--%.*s wants a value", SPAN_PRINTF(flag->name));
+        return false;
+    }
+    while (from < to)
+        cli->flags[cli->n_flags++] = cli->env->argv[from++];
+    return true;
+}
+
+static bool take_flag(struct cli *cli, struct option_flag *flag, int from, int *i)
+{
+    if (span_equal(flag->name, SPAN("config")))
+        return set_config_path(cli, flag, i);
+    if (span_equal(flag->name, SPAN("json")))
+        return set_switch(cli, flag, TAKES_JSON, &cli->json);
+    if (span_equal(flag->name, SPAN("ready")))
+        return set_switch(cli, flag, TAKES_READY, &cli->ready);
+    if (span_equal(flag->name, SPAN("help")))
+        return set_switch(cli, flag, 0, &cli->help);
+    return add_option(cli, flag, from, *i);
+}
+
+static bool take_argument(struct cli *cli, const char *arg)
+{
+    if (strcmp(arg, "-h") == 0) {
+        cli->help = true;
+        return true;
+    }
+    if (arg[0] == '-' || cli->n_args == cli->command->max_args) {
+        complain(cli->env, "weir %s: \"%.60s\" is one too many; see weir help %s",
+                 cli->command->name, arg, cli->command->name);
+        return false;
+    }
+    cli->args[cli->n_args++] = arg;
+    return true;
+}
+
+static bool take_all(struct cli *cli, int i)
+{
+    const struct cli_env *env = cli->env;
+    struct option_flag flag;
+
+    while (i < env->argc) {
+        int from = i;
+        bool ok = option_next_flag(env->argc, env->argv, &i, &flag)
+                      ? take_flag(cli, &flag, from, &i)
+                      : take_argument(cli, env->argv[i++]);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+/* What stands first and is no flag is the command. */
+static const char *command_name(const char *first)
+{
+    if (strcmp(first, "--version") == 0 || strcmp(first, "-V") == 0)
+        return "version";
+    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+        return "help";
+    return first[0] == '-' ? "serve" : first;
+}
+
+static bool take_apart(struct cli *cli)
+{
+    const struct cli_env *env = cli->env;
+    const char *first = env->argc > 1 ? env->argv[1] : "serve";
+    const char *name = command_name(first);
+
+    cli->command = find_command(name);
+    if (cli->command == NULL)
+        return unknown_command(env, name);
+    bool implied = first[0] == '-' && cli->command->run == run_serve;
+    return take_all(cli, implied || env->argc < 2 ? 1 : 2);
+}
+
+/* ---- the configuration ---------------------------------------------------------------------- */
+
+/* NULL: the problems were told. */
+static struct config *load(const struct cli *cli, bool upstream_optional)
+{
+    const char *named = env_get(cli->env, "WEIR_CONFIG");
+    struct strbuf problems = {0};
+    const struct config_source src = {
+        .path = cli->config_path != NULL ? cli->config_path : named,
+        .argc = cli->n_flags,
+        .argv = cli->flags,
+        .environ_ = cli->env->environ_,
+        .upstream_optional = upstream_optional,
+    };
+
+    struct config *c = config_load(&src, &problems);
+    if (c == NULL)
+        print_problems(cli->env, strbuf_cstr(&problems));
+    strbuf_fini(&problems);
+    return c;
+}
+
+static int nothing_configured(const struct cli *cli)
+{
+    fputs("weir lets at most N requests into an app at once and queues the rest fairly.\n"
+          "\n"
+          "Tell it where the app listens:\n"
+          "  weir --upstream 127.0.0.1:8000 --concurrency 40\n"
+          "  weir --config weir.json\n"
+          "Clients then connect to port 8080; metrics and probes are on port 9480.\n"
+          "\n"
+          "The least file:  { \"upstream\": \"127.0.0.1:8000\" }\n"
+          "Every option:    weir help serve\n"
+          "Every command:   weir help\n",
+          cli->env->err);
+    return EXIT_USAGE;
+}
+
+static int run_serve(struct cli *cli)
+{
+    struct config *c = load(cli, false);
+
+    if (c == NULL)
+        return EXIT_FAILED;
+    int status;
+    if (c->upstream_given) {
+        log_configure(c->log.level, c->log.format);
+        status = cli->env->serve(c);
+    } else {
+        status = nothing_configured(cli);
+    }
+    config_put(c);
+    return status;
+}
+
+static int run_check(struct cli *cli)
+{
+    struct strbuf text = {0};
+
+    if (cli->n_args > 0 && cli->config_path != NULL) {
+        complain(cli->env, "weir check: name the file once, not with --config too");
+        return EXIT_USAGE;
+    }
+    if (cli->n_args > 0)
+        cli->config_path = cli->args[0];
+    struct config *c = load(cli, false);
+    if (c == NULL)
+        return EXIT_FAILED;
+    bool given = c->upstream_given;
+    config_put(c);
+    if (!given) {
+        complain(cli->env, "there is nothing to check: no file, no flag, no variable");
+        return EXIT_FAILED;
+    }
+    const char *named = env_get(cli->env, "WEIR_CONFIG");
+    const char *path = cli->config_path != NULL ? cli->config_path : named;
+    strbuf_addf(&text, "%s: ok\n", path != NULL ? path : "weir");
+    return print_result(cli, &text);
+}
+
+static int print_effective(struct cli *cli)
+{
+    struct strbuf text = {0};
+    struct config *c = load(cli, true);
+
+    if (c == NULL)
+        return EXIT_FAILED;
+    config_write(c, &text);
+    config_put(c);
+    return print_result(cli, &text);
+}
+
+static int print_defaults(struct cli *cli)
+{
+    const struct config_source nothing = {.upstream_optional = true};
+    struct strbuf text = {0}, problems = {0};
+    struct config *c = config_load(&nothing, &problems);
+
+    CHECK(c != NULL);
+    config_write_json(c, &text);
+    config_put(c);
+    return print_result(cli, &text);
+}
+
+static int print_written(struct cli *cli, void (*write_manual)(struct strbuf *out))
+{
+    struct strbuf text = {0};
+
+    write_manual(&text);
+    return print_result(cli, &text);
+}
+
+static int run_config(struct cli *cli)
+{
+    static const char *const words[] = {"print", "schema", "defaults", "docs"};
+    const char *what = cli->n_args > 0 ? cli->args[0] : "";
+    struct nearest n = {.typed = span_of(what)};
+
+    if (strcmp(what, "print") == 0)
+        return print_effective(cli);
+    if (strcmp(what, "schema") == 0)
+        return print_written(cli, manual_write_schema);
+    if (strcmp(what, "defaults") == 0)
+        return print_defaults(cli);
+    if (strcmp(what, "docs") == 0)
+        return print_written(cli, manual_write_docs);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        nearest_try(&n, span_of(words[i]), words[i]);
+    complain(cli->env, "weir config wants print, schema, defaults or docs, got \"%.60s\"%s%s%s",
+             what, n.answer == NULL ? "" : " (did you mean ", n.answer == NULL ? "" : n.answer,
+             n.answer == NULL ? "" : "?)");
+    return EXIT_USAGE;
+}
+
+/* ---- the admin port ------------------------------------------------------------------------- */
+
+struct answer {
+    unsigned status;
+    struct strbuf bytes; /* head and body */
+    size_t body;         /* where it begins */
+};
+
+/* Where to connect to reach what listens there: every address includes the loopback. */
+static struct config_address reachable(const struct config_address *listening)
+{
+    struct config_address to = *listening;
+    struct sockaddr_in6 six;
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    if (to.sa.ss_family == AF_INET)
+        memcpy(&four, &to.sa, sizeof(four));
+    memcpy(&six, &to.sa, sizeof(six));
+    bool any6 = to.sa.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&six.sin6_addr);
+    bool any4 = to.sa.ss_family == AF_INET && four.sin_addr.s_addr == htonl(INADDR_ANY);
+    if (!any6 && !any4)
+        return to;
+    if (any6)
+        four.sin_port = six.sin6_port;
+    four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    memcpy(&to.sa, &four, sizeof(four));
+    to.len = sizeof(four);
+    return to;
+}
+
+/* Blocks until the descriptor is ready for `events`. False: the time was up; errno says so. */
+static bool wait_for(int fd, short events, mono_us deadline)
+{
+    struct pollfd p = {.fd = fd, .events = events};
+    mono_us left = deadline - clock_mono();
+
+    if (left > 0 && poll(&p, 1, (int)((left + 999) / 1000)) > 0)
+        return true;
+    errno = ETIMEDOUT;
+    return false;
+}
+
+static bool connect_to(int fd, const struct config_address *to, mono_us deadline)
+{
+    int err = 0;
+    socklen_t len = sizeof(err);
+
+    if (connect(fd, (const struct sockaddr *)&to->sa, to->len) == 0)
+        return true;
+    if (errno != EINPROGRESS || !wait_for(fd, POLLOUT, deadline))
+        return false;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    errno = err;
+    return err == 0;
+}
+
+/* The request is far smaller than any socket buffer. HTTP/1.0: the answer ends with the
+ * connection, unless it says where. */
+static bool send_request(int fd, const char *path)
+{
+    struct strbuf request = {0};
+
+    strbuf_addf(&request, "GET %s HTTP/1.0\r\nHost: weir\r\nConnection: close\r\n\r\n", path);
+    ssize_t sent = send(fd, request.at, request.len, MSG_NOSIGNAL);
+    bool ok = sent == (ssize_t)request.len;
+    strbuf_fini(&request);
+    return ok;
+}
+
+/* Whether head and body are there, by Content-Length. */
+static bool is_complete(struct answer *a)
+{
+    const char *text = strbuf_cstr(&a->bytes), *end = strstr(text, "\r\n\r\n");
+    const char *field = strcasestr(text, "\r\nContent-Length:");
+
+    if (end == NULL)
+        return false;
+    a->body = (size_t)(end - text) + 4;
+    if (field == NULL || field > end)
+        return false;
+    return a->bytes.len - a->body >= strtoul(field + strlen("\r\nContent-Length:"), NULL, 10);
+}
+
+static bool receive_answer(int fd, struct answer *a, mono_us deadline)
+{
+    char chunk[4096];
+    ssize_t n = 1;
+
+    while (n > 0 && !is_complete(a)) {
+        if (a->bytes.len > ADMIN_ANSWER) {
+            errno = EMSGSIZE;
+            return false;
+        }
+        if (!wait_for(fd, POLLIN, deadline))
+            return false;
+        n = recv(fd, chunk, sizeof(chunk), 0);
+        if (n > 0)
+            strbuf_add(&a->bytes, chunk, (size_t)n);
+    }
+    return n >= 0;
+}
+
+static bool parse_status(struct answer *a)
+{
+    const char *text = strbuf_cstr(&a->bytes);
+
+    if (strncmp(text, "HTTP/1.", 7) != 0 || a->bytes.len < 12 || a->body == 0) {
+        errno = EPROTO;
+        return false;
+    }
+    a->status = (unsigned)strtoul(text + 9, NULL, 10);
+    return true;
+}
+
+static bool ask(const struct config_address *listening, const char *path, struct answer *a)
+{
+    struct config_address to = reachable(listening);
+    mono_us deadline = clock_mono() + ADMIN_TIMEOUT;
+    int fd = socket(to.sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && connect_to(fd, &to, deadline) && send_request(fd, path) &&
+              receive_answer(fd, a, deadline) && parse_status(a);
+    int err = errno;
+
+    if (fd >= 0)
+        close(fd);
+    errno = err;
+    return ok;
+}
+
+/* Asks the admin port for `path`. False: why was told. */
+static bool ask_admin(const struct cli *cli, const char *path, struct answer *a)
+{
+    struct config *c = load(cli, true);
+    bool ok = false;
+
+    if (c == NULL)
+        return false;
+    if (!c->admin.enabled)
+        complain(cli->env, "admin.listen is \"off\": there is no port to ask");
+    else if (!(ok = ask(&c->admin.listen, path, a)))
+        complain(cli->env, "%s: no answer from the admin port: %s", c->admin.listen.text,
+                 strerror(errno));
+    config_put(c);
+    return ok;
+}
+
+static int run_healthcheck(struct cli *cli)
+{
+    const char *path = cli->ready ? "/readyz" : "/livez";
+    struct answer a = {0};
+    bool ok = ask_admin(cli, path, &a);
+    unsigned status = a.status;
+
+    strbuf_fini(&a.bytes);
+    if (ok && status != 200)
+        complain(cli->env, "%s is answered %u", path, status);
+    return ok && status == 200 ? EXIT_OK : EXIT_FAILED;
+}
+
+static void write_flat(const json_t *value, const char *path, struct strbuf *out);
+
+static void write_flat_member(const json_t *value, const char *path, const char *key,
+                              struct strbuf *out)
+{
+    struct strbuf inner = {0};
+
+    strbuf_addf(&inner, "%s%s%s", path, *path == '\0' ? "" : ".", key);
+    write_flat(value, strbuf_cstr(&inner), out);
+    strbuf_fini(&inner);
+}
+
+/* A line per number or word: its path and it. Depth is bounded by jansson. */
+static void write_flat(const json_t *value, const char *path, struct strbuf *out)
+{
+    void *iter = json_object_iter((json_t *)(uintptr_t)value);
+    char key[24];
+
+    if (json_is_object(value)) {
+        for (; iter != NULL; iter = json_object_iter_next((json_t *)(uintptr_t)value, iter))
+            write_flat_member(json_object_iter_value(iter), path, json_object_iter_key(iter), out);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        snprintf(key, sizeof(key), "%zu", i);
+        write_flat_member(json_array_get(value, i), path, key, out);
+    }
+    if (json_is_array(value))
+        return;
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    CHECK(text != NULL);
+    strbuf_addf(out, "%-39s %s\n", path, text);
+    free(text);
+}
+
+static int print_status(struct cli *cli, const struct answer *a)
+{
+    struct span body = {a->bytes.at + a->body, a->bytes.len - a->body};
+    struct strbuf text = {0};
+    json_t *json = json_loadb(body.at, body.len, 0, NULL);
+
+    if (a->status != 200 || json == NULL) {
+        complain(cli->env, "/status is answered %u, and not as expected", a->status);
+        json_decref(json);
+        return EXIT_FAILED;
+    }
+    if (cli->json)
+        strbuf_add_span(&text, body);
+    else
+        write_flat(json, "", &text);
+    if (text.len > 0 && text.at[text.len - 1] != '\n')
+        strbuf_adds(&text, "\n");
+    json_decref(json);
+    return print_result(cli, &text);
+}
+
+static int run_status(struct cli *cli)
+{
+    struct answer a = {0};
+    int status = ask_admin(cli, "/status", &a) ? print_status(cli, &a) : EXIT_FAILED;
+
+    strbuf_fini(&a.bytes);
+    return status;
+}
+
+/* ---- version and help ----------------------------------------------------------------------- */
+
+static int run_version(struct cli *cli)
+{
+    struct strbuf text = {0};
+
+    if (cli->json)
+        strbuf_adds(&text,
+                    "{\"version\": \"" WEIR_VERSION "\", \"revision\": \"" WEIR_REVISION "\"}\n");
+    else
+        strbuf_adds(&text, "weir " WEIR_VERSION " (" WEIR_REVISION ")\n");
+    return print_result(cli, &text);
+}
+
+static void write_commands(struct strbuf *out)
+{
+    strbuf_adds(out, "weir lets at most N requests into an app at once and queues the rest "
+                     "fairly.\n\nUsage: weir [COMMAND] [flags]\n\n");
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        strbuf_addf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    strbuf_adds(out, "\nweir help COMMAND says more; weir help serve lists every option.\n"
+                     "Exit status: 0 it worked, 1 it failed, 2 wrong usage.\n");
+}
+
+static void write_command(const struct command *command, struct strbuf *out)
+{
+    struct strbuf paragraph = {0};
+    const char *text = command->details;
+
+    strbuf_addf(out, "Usage: weir %s %s\n\n", command->name, command->usage);
+    while (*text != '\0') {
+        size_t len = strcspn(text, "\n");
+        strbuf_clear(&paragraph);
+        strbuf_add(&paragraph, text, len);
+        manual_wrap(strbuf_cstr(&paragraph), 0, out);
+        text += len + (text[len] == '\n');
+    }
+    if (command->run == run_serve) {
+        strbuf_adds(out, "\nFlags, with their defaults:\n\n");
+        manual_write_flags(out);
+    }
+    strbuf_fini(&paragraph);
+}
+
+static int help_about(struct cli *cli, const struct command *command)
+{
+    struct strbuf text = {0};
+
+    if (command->run == run_help)
+        write_commands(&text);
+    else
+        write_command(command, &text);
+    return print_result(cli, &text);
+}
+
+static int run_help(struct cli *cli)
+{
+    const char *name = cli->n_args > 0 ? cli->args[0] : "help";
+    const struct command *command = find_command(name);
+
+    if (command != NULL)
+        return help_about(cli, command);
+    unknown_command(cli->env, name);
+    return EXIT_USAGE;
+}
+
+int cli_main(const struct cli_env *env)
+{
+    struct cli cli = {.env = env};
+    int status = EXIT_USAGE;
+
+    cli.flags = calloc((size_t)env->argc + 1, sizeof(*cli.flags));
+    CHECK(cli.flags != NULL);
+    if (take_apart(&cli))
+        status = cli.help ? help_about(&cli, cli.command) : cli.command->run(&cli);
+    free(cli.flags);
+    return status;
+}

@@ -1,0 +1,1106 @@
+/*
+ * One configuration out of five sources, lowest first: defaults, platform, file, environment,
+ * flags. Each source writes over the one before; a problem in any of them is told, also where a
+ * higher source would have hidden it. Loading is one thread's; the result is immutable and counted.
+ */
+#include "proxy/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "proxy/jsonpos.h"
+#include "proxy/options.h"
+
+#define FILE_MAX         (1024 * 1024)
+#define PROBLEMS_MAX     50   /* more are counted, not shown */
+#define QUEUE_DEFAULT    1000 /* waiting requests when concurrency is unlimited */
+#define QUEUE_PER_SLOT   10
+#define QUEUE_LENGTH_MAX 1000000
+#define OPTIONS_MAX      64
+
+enum origin { ORIGIN_DEFAULT, ORIGIN_PLATFORM, ORIGIN_FILE, ORIGIN_ENV, ORIGIN_FLAG };
+
+/* What config_load makes: the configuration, and what only config_write wants to know. */
+struct loaded {
+    struct config config; /* first: config_put frees this address */
+    char *path;
+    enum origin origin[OPTIONS_MAX];
+    size_t line[OPTIONS_MAX]; /* of ORIGIN_FILE */
+};
+
+struct loader {
+    struct loaded *out;
+    struct config *c; /* in out */
+    const struct config_source *src;
+    struct strbuf *problems;
+    unsigned errors;
+    struct strbuf file;
+    struct jsonpos jp;
+    size_t node[OPTIONS_MAX]; /* of ORIGIN_FILE */
+    bool something_given;     /* a file, a flag or a variable of ours */
+};
+
+/* ---- problems ------------------------------------------------------------------------------- */
+
+/* Whether one more is shown; counts it either way. */
+static bool problem_begins(struct loader *ld)
+{
+    return ++ld->errors <= PROBLEMS_MAX;
+}
+
+/* About `len` bytes of the file at `at`. The note stands beside the underline. */
+static void problem_in_file(struct loader *ld, size_t at, size_t len, struct span message,
+                            const char *note)
+{
+    struct span text = {strbuf_cstr(&ld->file), ld->file.len};
+    struct jsonpos_place place = jsonpos_place(text, at);
+
+    if (!problem_begins(ld))
+        return;
+    strbuf_addf(ld->problems, "%s:%zu:%zu: error: %.*s\n", ld->src->path, place.line, place.column,
+                SPAN_PRINTF(message));
+    jsonpos_excerpt(text, at, len, note, ld->problems);
+}
+
+static void problem_elsewhere(struct loader *ld, const char *where, struct span message)
+{
+    if (problem_begins(ld))
+        strbuf_addf(ld->problems, "%s: error: %.*s\n", where, SPAN_PRINTF(message));
+}
+
+PRINTF_LIKE(4, 5)
+static void problem_at(struct loader *ld, size_t at, size_t len, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    problem_in_file(ld, at, len, span_of(text), "");
+}
+
+PRINTF_LIKE(3, 4)
+static void problem(struct loader *ld, const char *where, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    problem_elsewhere(ld, where, span_of(text));
+}
+
+static void write_summary(struct loader *ld)
+{
+    if (ld->errors > PROBLEMS_MAX)
+        strbuf_addf(ld->problems, "(only the first %d errors are shown)\n", PROBLEMS_MAX);
+    strbuf_addf(ld->problems, "%s: %u error%s; nothing was started\n",
+                ld->src->path != NULL ? ld->src->path : "weir", ld->errors,
+                ld->errors == 1 ? "" : "s");
+}
+
+/* `subject` wants this, got that. */
+static void write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
+                            struct span text, bool quoted, struct strbuf *out)
+{
+    strbuf_adds(out, " wants ");
+    option_write_wants(o, verdict, out);
+    strbuf_addf(out, ", got %.*s%s", (int)(got.len > 60 ? 60 : got.len), got.at,
+                got.len > 60 ? "..." : "");
+    option_write_hint(o, verdict, text, quoted, out);
+}
+
+static size_t index_of(const struct option *o)
+{
+    return (size_t)(o - option_table);
+}
+
+static void note_origin(struct loader *ld, const struct option *o, enum origin from)
+{
+    ld->out->origin[index_of(o)] = from;
+}
+
+/* ---- the file: its bytes -------------------------------------------------------------------- */
+
+static bool read_all(int fd, struct strbuf *to)
+{
+    char chunk[16384];
+    ssize_t n;
+
+    while (to->len <= FILE_MAX && (n = read(fd, chunk, sizeof(chunk))) != 0) {
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (n > 0)
+            strbuf_add(to, chunk, (size_t)n);
+    }
+    return true;
+}
+
+static bool read_file(struct loader *ld)
+{
+    int fd = open(ld->src->path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && read_all(fd, &ld->file);
+
+    if (!ok)
+        problem(ld, ld->src->path, "cannot be read: %s", strerror(errno));
+    else if (ld->file.len > FILE_MAX)
+        problem(ld, ld->src->path, "larger than 1 MiB; is this the right file?");
+    if (fd >= 0)
+        close(fd);
+    return ok && ld->file.len <= FILE_MAX;
+}
+
+/* The bytes of a character by its first one; 0: none begins so. */
+static size_t character_len(unsigned char c)
+{
+    if (c < 0x80)
+        return 1;
+    if (c >= 0xc2 && c <= 0xdf)
+        return 2;
+    if (c >= 0xe0 && c <= 0xef)
+        return 3;
+    return c >= 0xf0 && c <= 0xf4 ? 4 : 0;
+}
+
+/* Overlong forms, surrogates and what lies beyond U+10FFFF show in the second byte. */
+static bool second_byte_fits(unsigned char first, unsigned char second)
+{
+    if (first == 0xe0)
+        return second >= 0xa0;
+    if (first == 0xed)
+        return second < 0xa0;
+    if (first == 0xf0)
+        return second >= 0x90;
+    return first != 0xf4 || second < 0x90;
+}
+
+static bool character_is_well_formed(struct span s, size_t *len)
+{
+    const unsigned char *at = (const unsigned char *)s.at;
+
+    *len = character_len(at[0]);
+    if (*len == 0 || *len > s.len)
+        return false;
+    for (size_t i = 1; i < *len; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return false;
+    }
+    return *len == 1 || second_byte_fits(at[0], at[1]);
+}
+
+static bool check_characters(struct loader *ld)
+{
+    size_t len;
+
+    for (size_t i = 0; i < ld->file.len; i += len) {
+        struct span rest = {ld->file.at + i, ld->file.len - i};
+        if (!character_is_well_formed(rest, &len)) {
+            problem_at(ld, i, 1, "not UTF-8: byte 0x%02x", (unsigned char)rest.at[0]);
+            return false;
+        }
+        if (rest.at[0] == '\0') {
+            problem_at(ld, i, 1, "a NUL byte; the file must be plain text in UTF-8");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_text(struct loader *ld)
+{
+    struct span text = {strbuf_cstr(&ld->file), ld->file.len};
+
+    if (strspn(text.at, " \t\r\n") == text.len) {
+        problem(ld, ld->src->path, "empty; the least is { \"upstream\": \"127.0.0.1:8000\" }");
+        return false;
+    }
+    if (text.len >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
+        problem(ld, ld->src->path, "begins with a byte order mark; save it as UTF-8 without one");
+        return false;
+    }
+    return check_characters(ld);
+}
+
+/* jansson reads a text that the scanner has found well-formed; what it still refuses is rare: an
+ * integer beyond 64 bits, half a surrogate pair. */
+static json_t *parse_text(struct loader *ld)
+{
+    struct span text = {strbuf_cstr(&ld->file), ld->file.len};
+    json_error_t error;
+
+    if (!jsonpos_scan(&ld->jp, text)) {
+        struct span why = {strbuf_cstr(&ld->jp.bad), ld->jp.bad.len};
+        problem_in_file(ld, ld->jp.bad_at, ld->jp.bad_len, why, "");
+        return NULL;
+    }
+    json_t *json = json_loadb(text.at, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (json == NULL) {
+        size_t at = error.position > 0 ? (size_t)error.position - 1 : 0;
+        problem_at(ld, at < text.len ? at : text.len, 1, "%s", error.text);
+    }
+    return json;
+}
+
+/* ---- the file: its keys --------------------------------------------------------------------- */
+
+/* The text of node i's key without quotes and escapes, for the caller to fini. */
+static void decode_key(const struct jsonpos *jp, size_t i, struct strbuf *out)
+{
+    struct span raw = jsonpos_key(jp, i);
+    json_t *key = json_loadb(raw.at, raw.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+    CHECK(key != NULL);
+    strbuf_add(out, json_string_value(key), json_string_length(key));
+    json_decref(key);
+}
+
+static bool is_comment(struct span key)
+{
+    return key.len >= 2 && key.at[0] == '/' && key.at[1] == '/';
+}
+
+/* The first key of the same name in the same object before node i; i if it is the first. */
+static size_t first_of_name(const struct jsonpos *jp, size_t parent, size_t i)
+{
+    struct strbuf mine = {0}, other = {0};
+    size_t first = parent + 1;
+
+    decode_key(jp, i, &mine);
+    while (first < i) {
+        strbuf_clear(&other);
+        decode_key(jp, first, &other);
+        if (other.len == mine.len && memcmp(other.at, mine.at, mine.len) == 0)
+            break;
+        first = jp->nodes[first].end;
+    }
+    strbuf_fini(&mine);
+    strbuf_fini(&other);
+    return first;
+}
+
+/* Whether any option lies inside `path`. */
+static bool is_section(struct span path)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        if (span_equal(option_section(&option_table[i]), path))
+            return path.len > 0;
+    }
+    return false;
+}
+
+/* upstream.address is what the other names of the app mean at the top level too. */
+static bool is_known_there(const struct option *o, struct span section)
+{
+    return span_equal(option_section(o), section) ||
+           (section.len == 0 && strcmp(o->path, "upstream.address") == 0);
+}
+
+static void suggest_key(struct nearest *n, const struct option *o, struct span section)
+{
+    struct span list = span_of(o->also == NULL ? "" : o->also), word;
+
+    if (!is_known_there(o, section))
+        return;
+    if (span_equal(option_section(o), section))
+        nearest_try(n, option_leaf(o), o->path);
+    while (next_word(&list, &word))
+        nearest_try(n, word, o->path);
+}
+
+/* The right key in the wrong section, or a path written as one key. */
+static const struct option *same_elsewhere(struct span key)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        if (span_equal(option_leaf(o), key) || span_equal(span_of(o->path), key))
+            return o;
+    }
+    return NULL;
+}
+
+static bool first_of_section(size_t i)
+{
+    return i == 0 ||
+           !span_equal(option_section(&option_table[i]), option_section(&option_table[i - 1]));
+}
+
+/* The keys of a section; at the top also the sections, once each. */
+static void list_known(struct span section, struct strbuf *out)
+{
+    const char *between = "";
+
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        struct span own = option_section(o);
+        bool inside = span_equal(own, section);
+        if (!inside && (section.len > 0 || !first_of_section(i)))
+            continue;
+        strbuf_adds(out, between);
+        strbuf_add_span(out, inside ? option_leaf(o) : own);
+        between = ", ";
+    }
+}
+
+static void suggest_sections(struct nearest *n, struct span section)
+{
+    for (size_t i = 0; i < option_count && section.len == 0; i++) {
+        const char *dot = strchr(option_table[i].path, '.');
+        if (dot != NULL && first_of_section(i))
+            nearest_try(n, option_section(&option_table[i]), option_table[i].path);
+    }
+}
+
+/* The section of the path, or its last part, whichever is a key here. */
+static void write_key_answer(const char *path, struct span section, struct strbuf *note)
+{
+    const struct option *o = option_find(span_of(path));
+    bool inside = span_equal(option_section(o), section);
+    struct span answer = inside ? option_leaf(o) : option_section(o);
+
+    strbuf_addf(note, "did you mean \"%.*s\"? ", SPAN_PRINTF(answer));
+}
+
+static void write_key_note(struct span section, struct span key, struct strbuf *note)
+{
+    struct nearest n = {.typed = key};
+    const struct option *elsewhere = same_elsewhere(key);
+
+    suggest_sections(&n, section);
+    for (size_t i = 0; i < option_count; i++)
+        suggest_key(&n, &option_table[i], section);
+    if (elsewhere != NULL && (n.answer == NULL || n.distance > 0))
+        strbuf_addf(note, "did you mean \"%.*s\" in \"%.*s\"? ",
+                    SPAN_PRINTF(option_leaf(elsewhere)), SPAN_PRINTF(option_section(elsewhere)));
+    else if (n.answer != NULL)
+        write_key_answer(n.answer, section, note);
+    strbuf_adds(note, "(known: ");
+    list_known(section, note);
+    strbuf_adds(note, ")");
+}
+
+static void write_section_name(struct span section, struct strbuf *out)
+{
+    if (section.len == 0)
+        strbuf_adds(out, "at the top level");
+    else
+        strbuf_addf(out, "in \"%.*s\"", SPAN_PRINTF(section));
+}
+
+static void unknown_key(struct loader *ld, size_t node, struct span section, struct span key)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct strbuf message = {0}, note = {0};
+
+    strbuf_addf(&message, "unknown key %.*s%s ", (int)(at->key_len > 60 ? 60 : at->key_len),
+                ld->file.at + at->key_at, at->key_len > 60 ? "..." : "");
+    write_section_name(section, &message);
+    write_key_note(section, key, &note);
+    problem_in_file(ld, at->key_at, at->key_len, (struct span){strbuf_cstr(&message), message.len},
+                    strbuf_cstr(&note));
+    strbuf_fini(&message);
+    strbuf_fini(&note);
+}
+
+static void duplicate_key(struct loader *ld, size_t node, size_t first, struct span section)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct span text = {strbuf_cstr(&ld->file), ld->file.len};
+    struct strbuf message = {0};
+
+    strbuf_addf(&message, "duplicate key %.*s ", SPAN_PRINTF(jsonpos_key(&ld->jp, node)));
+    write_section_name(section, &message);
+    strbuf_addf(&message, "; the first is in line %zu",
+                jsonpos_place(text, ld->jp.nodes[first].key_at).line);
+    problem_in_file(ld, at->key_at, at->key_len, (struct span){strbuf_cstr(&message), message.len},
+                    "");
+    strbuf_fini(&message);
+}
+
+/* ---- the file: its values ------------------------------------------------------------------- */
+
+/* What the value would be in a flag. Objects and lists have no such text. */
+static struct span text_of(const json_t *value, struct span raw)
+{
+    if (json_is_string(value))
+        return (struct span){json_string_value(value), json_string_length(value)};
+    if (json_is_object(value) || json_is_array(value))
+        return SPAN("");
+    return raw;
+}
+
+static struct span shown(const json_t *value, struct span raw)
+{
+    if (json_is_object(value))
+        return SPAN("an object");
+    return json_is_array(value) ? SPAN("a list") : raw;
+}
+
+/* Whether JSON's type is the one that the option is written in. */
+static bool type_fits(const struct option *o, const json_t *value, struct span text)
+{
+    if (option_is_text(o))
+        return json_is_string(value);
+    if (o->type == OPTION_BOOL)
+        return json_is_boolean(value);
+    if (o->special != NULL && span_equal(text, span_of(o->special)))
+        return json_is_string(value);
+    return json_is_integer(value);
+}
+
+static void bad_value(struct loader *ld, const struct option *o, enum option_verdict verdict,
+                      const json_t *value, size_t node, const char *element)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct span raw = jsonpos_value(&ld->jp, node);
+    struct strbuf message = {0};
+
+    strbuf_addf(&message, "\"%s%s\"", o->path, element);
+    write_complaint(o, verdict, shown(value, raw), text_of(value, raw), option_is_text(o),
+                    &message);
+    if (json_is_null(value))
+        strbuf_adds(&message, "; leave the key out for the default");
+    problem_in_file(ld, at->at, at->len, (struct span){strbuf_cstr(&message), message.len}, "");
+    strbuf_fini(&message);
+}
+
+static void read_list(struct loader *ld, const struct option *o, const json_t *list, size_t node)
+{
+    size_t child = node + 1;
+    char element[32];
+
+    option_clear_blocks(ld->c);
+    for (size_t i = 0; i < json_array_size(list); i++, child = ld->jp.nodes[child].end) {
+        const json_t *value = json_array_get(list, i);
+        enum option_verdict verdict = OPTION_MALFORMED;
+        if (json_is_string(value))
+            verdict = option_read_block(o, text_of(value, SPAN("")), ld->c);
+        snprintf(element, sizeof(element), "[%zu]", i);
+        if (verdict != OPTION_READ)
+            bad_value(ld, o, verdict, value, child, element);
+    }
+}
+
+static void read_blocks(struct loader *ld, const struct option *o, const json_t *value, size_t node)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct span show = shown(value, jsonpos_value(&ld->jp, node));
+
+    if (json_is_array(value))
+        read_list(ld, o, value, node);
+    else
+        problem_at(ld, at->at, at->len, "\"%s\" wants a list such as [\"10.0.0.0/8\"], got %.*s%s",
+                   o->path, (int)(show.len > 60 ? 60 : show.len), show.at,
+                   show.len > 60 ? "..." : "");
+}
+
+static void read_value(struct loader *ld, const struct option *o, const json_t *value, size_t node)
+{
+    struct span raw = jsonpos_value(&ld->jp, node), text = text_of(value, raw);
+    enum option_verdict verdict = OPTION_MALFORMED;
+    struct span whole = {strbuf_cstr(&ld->file), ld->file.len};
+
+    note_origin(ld, o, ORIGIN_FILE);
+    ld->node[index_of(o)] = node;
+    ld->out->line[index_of(o)] = jsonpos_place(whole, ld->jp.nodes[node].at).line;
+    if (o->type == OPTION_BLOCKS) {
+        read_blocks(ld, o, value, node);
+        return;
+    }
+    if (type_fits(o, value, text))
+        verdict = option_read(o, text, ld->c);
+    if (verdict != OPTION_READ)
+        bad_value(ld, o, verdict, value, node, "");
+}
+
+static void read_object(struct loader *ld, const json_t *object, size_t node, struct span section);
+
+/* "upstream" may be its address alone. */
+static void read_section(struct loader *ld, const json_t *value, size_t node, struct span path)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct span raw = jsonpos_value(&ld->jp, node), show = shown(value, raw);
+    bool upstream = span_equal(path, SPAN("upstream"));
+
+    if (json_is_object(value))
+        read_object(ld, value, node, path);
+    else if (upstream && (json_is_string(value) || json_is_number(value)))
+        read_value(ld, option_find(SPAN("upstream.address")), value, node);
+    else
+        problem_at(ld, at->at, at->len, "\"%.*s\" wants %san object, got %.*s%s", SPAN_PRINTF(path),
+                   upstream ? "an address or " : "", (int)(show.len > 60 ? 60 : show.len), show.at,
+                   show.len > 60 ? "..." : "");
+}
+
+static void read_member(struct loader *ld, const json_t *value, size_t node, struct span section,
+                        struct span key)
+{
+    struct strbuf path = {0};
+
+    if (section.len > 0)
+        strbuf_addf(&path, "%.*s.", SPAN_PRINTF(section));
+    strbuf_add_span(&path, key);
+    struct span full = {strbuf_cstr(&path), path.len};
+    bool dotted = key.len > 0 && memchr(key.at, '.', key.len) != NULL;
+    const struct option *o = dotted ? NULL : option_find(full);
+    if (o != NULL)
+        read_value(ld, o, value, node);
+    else if (!dotted && is_section(full))
+        read_section(ld, value, node, full);
+    else
+        unknown_key(ld, node, section, key);
+    strbuf_fini(&path);
+}
+
+static bool is_schema(struct span key, struct span section)
+{
+    return section.len == 0 && span_equal(key, SPAN("$schema"));
+}
+
+/* Duplicates keep their first reading: the error is told, whatever their values are. */
+static void read_object(struct loader *ld, const json_t *object, size_t node, struct span section)
+{
+    struct strbuf name = {0};
+    size_t end = ld->jp.nodes[node].end;
+
+    for (size_t i = node + 1; i < end && ld->errors <= PROBLEMS_MAX; i = ld->jp.nodes[i].end) {
+        strbuf_clear(&name);
+        decode_key(&ld->jp, i, &name);
+        struct span key = {strbuf_cstr(&name), name.len};
+        if (is_comment(key))
+            continue;
+        size_t first = first_of_name(&ld->jp, node, i);
+        if (first != i)
+            duplicate_key(ld, i, first, section);
+        else if (!is_schema(key, section))
+            read_member(ld, json_object_getn(object, key.at, key.len), i, section, key);
+    }
+    strbuf_fini(&name);
+}
+
+static void load_file(struct loader *ld)
+{
+    if (!read_file(ld) || !check_text(ld))
+        return;
+    json_t *json = parse_text(ld);
+    if (json == NULL)
+        return;
+    struct span raw = jsonpos_value(&ld->jp, 0), show = shown(json, raw);
+    if (json_is_object(json))
+        read_object(ld, json, 0, SPAN(""));
+    else
+        problem_at(ld, ld->jp.nodes[0].at, raw.len, "the file must be one JSON object, got %.*s%s",
+                   (int)(show.len > 60 ? 60 : show.len), show.at, show.len > 60 ? "..." : "");
+    json_decref(json);
+}
+
+/* ---- platform, environment, flags ----------------------------------------------------------- */
+
+/* NULL when not set; an empty variable counts as not set, as templates leave many so. */
+static const char *env_get(const struct loader *ld, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (char **e = ld->src->environ_; e != NULL && *e != NULL; e++) {
+        if (strncmp(*e, name, len) == 0 && (*e)[len] == '=' && (*e)[len + 1] != '\0')
+            return *e + len + 1;
+    }
+    return NULL;
+}
+
+static void complain_about_text(struct loader *ld, const struct option *o,
+                                enum option_verdict verdict, const char *subject, struct span text)
+{
+    struct strbuf message = {0}, got = {0};
+
+    strbuf_add_json(&got, text);
+    strbuf_adds(&message, subject);
+    write_complaint(o, verdict, (struct span){strbuf_cstr(&got), got.len}, text, true, &message);
+    problem_elsewhere(ld, "weir", (struct span){strbuf_cstr(&message), message.len});
+    strbuf_fini(&message);
+    strbuf_fini(&got);
+}
+
+static void read_text(struct loader *ld, const struct option *o, enum origin from,
+                      const char *subject, struct span text)
+{
+    enum option_verdict verdict = option_read(o, text, ld->c);
+
+    note_origin(ld, o, from);
+    if (verdict != OPTION_READ)
+        complain_about_text(ld, o, verdict, subject, text);
+}
+
+/* PORT is a number alone; CONTAINER_CONCURRENCY=0 means unlimited, as Knative defines it. */
+static void read_platform(struct loader *ld, const struct option *o)
+{
+    const char *value = o->platform == NULL ? NULL : env_get(ld, o->platform);
+    struct strbuf text = {0};
+
+    if (value == NULL)
+        return;
+    if (o->type == OPTION_ADDRESS)
+        strbuf_addf(&text, ":%s", value);
+    else
+        strbuf_adds(&text, strcmp(value, "0") == 0 ? o->special : value);
+    struct span s = {text.at, text.len};
+    if (o->type != OPTION_ADDRESS)
+        read_text(ld, o, ORIGIN_PLATFORM, o->platform, s);
+    else if (option_read(o, s, ld->c) == OPTION_READ)
+        note_origin(ld, o, ORIGIN_PLATFORM);
+    else
+        problem(ld, "weir", "%s wants a port from %u to %u, got \"%s\"", o->platform,
+                (unsigned)o->min, (unsigned)o->max, value);
+    strbuf_fini(&text);
+}
+
+static void read_env(struct loader *ld, const struct option *o)
+{
+    struct strbuf name = {0};
+
+    option_env_name(o, &name);
+    const char *value = env_get(ld, strbuf_cstr(&name));
+    if (value != NULL) {
+        ld->something_given = true;
+        read_text(ld, o, ORIGIN_ENV, strbuf_cstr(&name), span_of(value));
+    }
+    strbuf_fini(&name);
+}
+
+/* Kubernetes sets WEIR_PORT, WEIR_SERVICE_HOST and more for a service named weir, so an unknown
+ * variable is an error only where it looks like a slip. */
+static void check_env_name(struct loader *ld, struct span name)
+{
+    struct nearest n = {.typed = name};
+    struct strbuf known = {0}, answer = {0};
+
+    for (size_t i = 0; i < option_count; i++) {
+        strbuf_clear(&known);
+        option_env_name(&option_table[i], &known);
+        struct span word = {known.at, known.len};
+        const char *before = n.answer;
+        size_t distance = n.distance;
+        nearest_try(&n, word, option_table[i].path);
+        if (n.answer == before && n.distance == distance)
+            continue;
+        strbuf_clear(&answer);
+        strbuf_add_span(&answer, word);
+    }
+    if (n.answer != NULL && n.distance > 0 && n.distance <= 2)
+        problem(ld, "weir", "unknown variable %.*s (did you mean %s?)",
+                (int)(name.len > 60 ? 60 : name.len), name.at, strbuf_cstr(&answer));
+    strbuf_fini(&known);
+    strbuf_fini(&answer);
+}
+
+static bool is_ours(struct span name)
+{
+    static const char *const not [] = {"WEIR_CONFIG", "WEIR_PORT", "WEIR_SERVICE_"};
+
+    if (name.len < 5 || memcmp(name.at, "WEIR_", 5) != 0)
+        return false;
+    for (size_t i = 0; i < 3; i++) {
+        if (strncmp(name.at, not [i], strlen(not [i])) == 0)
+            return false;
+    }
+    return true;
+}
+
+static void load_env(struct loader *ld)
+{
+    for (size_t i = 0; i < option_count; i++)
+        read_env(ld, &option_table[i]);
+    for (char **e = ld->src->environ_; e != NULL && *e != NULL; e++) {
+        struct span name = {*e, strcspn(*e, "=")};
+        if (is_ours(name))
+            check_env_name(ld, name);
+    }
+}
+
+/* ---- flags ---------------------------------------------------------------------------------- */
+
+static void load_flag(struct loader *ld, const struct option_flag *flag)
+{
+    struct strbuf text = {0};
+
+    if (flag->option == NULL) {
+        option_write_unknown_flag(flag->name, &text);
+        problem(ld, "weir", "%s", strbuf_cstr(&text));
+    } else if (flag->value == NULL) {
+        problem(ld, "weir", "--%.*s wants a value", SPAN_PRINTF(flag->name));
+    } else {
+        strbuf_addf(&text, "--%.*s", SPAN_PRINTF(flag->name));
+        read_text(ld, flag->option, ORIGIN_FLAG, strbuf_cstr(&text), span_of(flag->value));
+    }
+    strbuf_fini(&text);
+}
+
+static void load_flags(struct loader *ld)
+{
+    struct option_flag flag;
+
+    for (int i = 0; i < ld->src->argc;) {
+        ld->something_given = true;
+        if (option_next_flag(ld->src->argc, ld->src->argv, &i, &flag))
+            load_flag(ld, &flag);
+        else
+            problem(ld, "weir", "\"%s\" is not a flag", ld->src->argv[i++]);
+    }
+}
+
+/* ---- defaults, and what must agree ---------------------------------------------------------- */
+
+static void load_defaults(struct loader *ld)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        if (o->preset != NULL)
+            CHECK(option_read(o, span_of(o->preset), ld->c) == OPTION_READ);
+    }
+}
+
+static enum origin origin_of(const struct loader *ld, const char *path)
+{
+    return ld->out->origin[index_of(option_find(span_of(path)))];
+}
+
+/* An error of a value that is well-formed, told where the value came from. */
+static void problem_with(struct loader *ld, const struct option *o, const char *message)
+{
+    struct strbuf text = {0};
+    enum origin from = ld->out->origin[index_of(o)];
+
+    if (from == ORIGIN_FILE) {
+        const struct jsonpos_node *at = &ld->jp.nodes[ld->node[index_of(o)]];
+        problem_at(ld, at->at, at->len, "\"%s\": %s", o->path, message);
+        return;
+    }
+    if (from == ORIGIN_FLAG) {
+        strbuf_adds(&text, "--");
+        option_flag_name(o, &text);
+    } else if (from == ORIGIN_ENV) {
+        option_env_name(o, &text);
+    } else if (from == ORIGIN_PLATFORM) {
+        strbuf_adds(&text, o->platform);
+    } else {
+        strbuf_addf(&text, "\"%s\"", o->path);
+    }
+    problem(ld, "weir", "%s: %s", strbuf_cstr(&text), message);
+    strbuf_fini(&text);
+}
+
+static void default_queue_length(struct loader *ld)
+{
+    uint64_t length = (uint64_t)ld->c->concurrency * QUEUE_PER_SLOT;
+
+    if (origin_of(ld, "queue.length") != ORIGIN_DEFAULT)
+        return;
+    if (ld->c->concurrency == UINT32_MAX)
+        length = QUEUE_DEFAULT;
+    ld->c->queue.length = (uint32_t)(length > QUEUE_LENGTH_MAX ? QUEUE_LENGTH_MAX : length);
+}
+
+static void resolve(struct loader *ld, const char *path)
+{
+    const struct option *o = option_find(span_of(path));
+    struct strbuf why = {0};
+
+    if (!option_resolve(o, ld->c, &why))
+        problem_with(ld, o, strbuf_cstr(&why));
+    strbuf_fini(&why);
+}
+
+static void check_upstream_is_given(struct loader *ld)
+{
+    ld->c->upstream_given = ld->c->upstream.address.text[0] != '\0';
+    if (ld->c->upstream_given || ld->src->upstream_optional || ld->errors > 0)
+        return;
+    if (ld->src->path != NULL)
+        problem(ld, ld->src->path,
+                "\"upstream\" is missing: where the app listens, such as \"127.0.0.1:8000\"");
+    else if (ld->something_given)
+        problem(ld, "weir", "--upstream is missing: where the app listens, such as 127.0.0.1:8000");
+}
+
+/* 0: no port, it is a path. */
+static unsigned port_of(const struct config_address *a)
+{
+    const char *colon = strrchr(a->text, ':');
+    return a->sa.ss_family == AF_UNIX ? 0 : (unsigned)strtoul(colon + 1, NULL, 10);
+}
+
+static bool is_wildcard(const struct config_address *a)
+{
+    const struct sockaddr_in6 *six = (const void *)&a->sa;
+    const struct sockaddr_in *four = (const void *)&a->sa;
+
+    if (a->sa.ss_family == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr);
+    return a->sa.ss_family == AF_INET && four->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+static bool is_loopback(const struct config_address *a)
+{
+    const struct sockaddr_in6 *six = (const void *)&a->sa;
+    const struct sockaddr_in *four = (const void *)&a->sa;
+
+    if (a->sa.ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+    return a->sa.ss_family == AF_INET && ntohl(four->sin_addr.s_addr) >> 24 == 127;
+}
+
+static bool same_address(const struct config_address *a, const struct config_address *b)
+{
+    return a->len > 0 && a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
+}
+
+/* Whether a socket that listens on `a` takes what is meant for `b`. Port 0 is one that is free. */
+static bool takes(const struct config_address *a, const struct config_address *b)
+{
+    if (a->len == 0 || b->len == 0 || a->sa.ss_family == AF_UNIX || b->sa.ss_family == AF_UNIX)
+        return same_address(a, b);
+    if (port_of(a) == 0 || port_of(a) != port_of(b))
+        return false;
+    return same_address(a, b) || (is_wildcard(a) && (is_loopback(b) || is_wildcard(b)));
+}
+
+static void check_addresses(struct loader *ld)
+{
+    const struct config *c = ld->c;
+    const struct option *upstream = option_find(SPAN("upstream.address"));
+
+    if (takes(&c->listen, &c->upstream.address))
+        problem_with(ld, upstream, "is weir's own \"listen\": it would call itself");
+    if (takes(&c->admin.listen, &c->upstream.address))
+        problem_with(ld, upstream, "is weir's own \"admin.listen\": it would call itself");
+    if (takes(&c->admin.listen, &c->listen) || takes(&c->listen, &c->admin.listen))
+        problem_with(ld, option_find(SPAN("admin.listen")),
+                     "is the same as \"listen\"; choose another port, or \"off\"");
+}
+
+/* A client's connection carries one request at a time. */
+static void check_concurrency(struct loader *ld)
+{
+    const struct config *c = ld->c;
+    char text[160];
+
+    if (c->concurrency == UINT32_MAX || c->concurrency <= c->client.max_connections)
+        return;
+    if (origin_of(ld, "concurrency") == ORIGIN_DEFAULT)
+        return;
+    snprintf(text, sizeof(text),
+             "%u can never be reached with \"client.max_connections\" %u; raise that one too",
+             c->concurrency, c->client.max_connections);
+    problem_with(ld, option_find(SPAN("concurrency")), text);
+}
+
+/* Only over values that were read: a complaint about a default that stands in for a mistyped
+ * value would mislead. */
+static void finish(struct loader *ld)
+{
+    default_queue_length(ld);
+    ld->c->admin.enabled = strcmp(ld->c->admin.listen.text, "off") != 0;
+    resolve(ld, "listen");
+    resolve(ld, "admin.listen");
+    if (!ld->src->upstream_optional)
+        resolve(ld, "upstream.address");
+    check_upstream_is_given(ld);
+    if (ld->errors > 0)
+        return;
+    check_addresses(ld);
+    check_concurrency(ld);
+}
+
+static struct loaded *loaded_new(const char *path)
+{
+    struct loaded *out = calloc(1, sizeof(*out));
+
+    CHECK(out != NULL && option_count <= OPTIONS_MAX);
+    out->path = path == NULL ? NULL : strdup(path);
+    CHECK(path == NULL || out->path != NULL);
+    atomic_init(&out->config.refs, 1);
+    return out;
+}
+
+struct config *config_load(const struct config_source *src, struct strbuf *problems)
+{
+    struct loaded *out = loaded_new(src->path);
+    struct loader ld = {.out = out, .c = &out->config, .src = src, .problems = problems};
+
+    ld.something_given = src->path != NULL;
+    load_defaults(&ld);
+    for (size_t i = 0; i < option_count; i++)
+        read_platform(&ld, &option_table[i]);
+    if (src->path != NULL)
+        load_file(&ld);
+    load_env(&ld);
+    load_flags(&ld);
+    finish(&ld);
+    if (ld.errors > 0)
+        write_summary(&ld);
+    strbuf_fini(&ld.file);
+    jsonpos_fini(&ld.jp);
+    if (ld.errors == 0)
+        return ld.c;
+    config_put(ld.c);
+    return NULL;
+}
+
+/* ---- a loaded configuration ----------------------------------------------------------------- */
+
+struct config *config_get(struct config *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void config_put(struct config *c)
+{
+    if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    struct loaded *loaded = CONTAINER_OF(c, struct loaded, config);
+    option_clear_blocks(c);
+    free(loaded->path);
+    free(loaded);
+}
+
+/* False: neither IPv4 nor IPv6. IPv4 that came through an IPv6 socket is IPv4. */
+static bool address_bytes(const struct sockaddr *sa, sa_family_t *family, const uint8_t **bytes)
+{
+    const struct sockaddr_in *four = (const void *)sa;
+    const struct sockaddr_in6 *six = (const void *)sa;
+
+    *family = AF_INET;
+    if (sa->sa_family == AF_INET) {
+        *bytes = (const uint8_t *)&four->sin_addr;
+        return true;
+    }
+    if (sa->sa_family != AF_INET6)
+        return false;
+    bool mapped = IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
+    *family = mapped ? AF_INET : AF_INET6;
+    *bytes = six->sin6_addr.s6_addr + (mapped ? 12 : 0);
+    return true;
+}
+
+static bool lies_in(const struct config_cidr *block, const uint8_t *bytes)
+{
+    unsigned whole = block->bits / 8, rest = block->bits % 8;
+
+    if (memcmp(block->addr, bytes, whole) != 0)
+        return false;
+    return rest == 0 || (block->addr[whole] ^ bytes[whole]) >> (8 - rest) == 0;
+}
+
+bool config_trusts(const struct config *c, const struct sockaddr *sa)
+{
+    sa_family_t family;
+    const uint8_t *bytes;
+
+    if (sa->sa_family == AF_UNIX)
+        return true;
+    if (!address_bytes(sa, &family, &bytes))
+        return false;
+    for (size_t i = 0; i < c->headers.n_trusted; i++) {
+        const struct config_cidr *block = &c->headers.trusted[i];
+        if (block->family == family && lies_in(block, bytes))
+            return true;
+    }
+    return false;
+}
+
+/* ---- written out ---------------------------------------------------------------------------- */
+
+/* Not known, so left out: upstream.address, when a command does without. */
+static bool has_value(const struct config *c, const struct option *o)
+{
+    return c->upstream_given || strcmp(o->path, "upstream.address") != 0;
+}
+
+static void write_member(const struct config *c, const struct option *o, const char *indent,
+                         struct strbuf *out)
+{
+    strbuf_addf(out, "%s\"%.*s\": ", indent, SPAN_PRINTF(option_leaf(o)));
+    option_write_json(o, c, out);
+}
+
+void config_write_json(const struct config *c, struct strbuf *out)
+{
+    struct span section = SPAN("");
+    const char *between = "{\n";
+
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        struct span own = option_section(o);
+        if (!has_value(c, o))
+            continue;
+        if (!span_equal(own, section)) {
+            if (section.len > 0)
+                strbuf_adds(out, "\n  }");
+            if (own.len > 0) {
+                strbuf_addf(out, "%s  \"%.*s\": ", between, SPAN_PRINTF(own));
+                between = "{\n";
+            }
+            section = own;
+        }
+        strbuf_adds(out, between);
+        write_member(c, o, own.len == 0 ? "  " : "    ", out);
+        between = ",\n";
+    }
+    strbuf_adds(out, section.len > 0 ? "\n  }\n}\n" : "\n}\n");
+}
+
+static void write_origin(const struct loaded *loaded, const struct option *o, struct strbuf *out)
+{
+    size_t i = index_of(o);
+
+    switch (loaded->origin[i]) {
+    case ORIGIN_DEFAULT:
+        strbuf_adds(out, "default");
+        return;
+    case ORIGIN_PLATFORM:
+        strbuf_addf(out, "platform %s", o->platform);
+        return;
+    case ORIGIN_FILE:
+        strbuf_addf(out, "%s:%zu", loaded->path, loaded->line[i]);
+        return;
+    case ORIGIN_ENV:
+        strbuf_adds(out, "environment ");
+        option_env_name(o, out);
+        return;
+    case ORIGIN_FLAG:
+        strbuf_adds(out, "flag --");
+        option_flag_name(o, out);
+        return;
+    }
+}
+
+void config_write(const struct config *c, struct strbuf *out)
+{
+    const struct loaded *loaded = (const void *)c;
+    struct strbuf value = {0};
+
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        strbuf_clear(&value);
+        if (has_value(c, o))
+            option_write_json(o, c, &value);
+        else
+            strbuf_adds(&value, "(not given)");
+        strbuf_addf(out, "%-29s %-20s ", o->path, strbuf_cstr(&value));
+        write_origin(loaded, o, out);
+        strbuf_adds(out, "\n");
+    }
+    strbuf_fini(&value);
+}

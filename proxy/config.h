@@ -1,0 +1,122 @@
+/*
+ * The configuration: immutable once loaded and counted, so that a request keeps the one it began
+ * with. The option table (options.c) drives JSON, flags, environment, help, schema and docs.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/span.h"
+#include "common/strbuf.h"
+
+#define CONFIG_UNLIMITED UINT64_MAX
+
+/* An address to listen on or to connect to; `text` is as configured. */
+struct config_address {
+    char text[128];
+    struct sockaddr_storage sa;
+    socklen_t len;
+};
+
+/* A block of addresses, 10.0.0.0/8 or 2001:db8::/32. */
+struct config_cidr {
+    sa_family_t family;
+    uint8_t bits;
+    uint8_t addr[16];
+};
+
+enum config_forwarded { CONFIG_FORWARDED_APPEND, CONFIG_FORWARDED_REPLACE, CONFIG_FORWARDED_OFF };
+enum config_abort { CONFIG_ABORT_FINISH, CONFIG_ABORT_CLOSE };
+enum config_half_close { CONFIG_HALF_CLOSE_ABORT, CONFIG_HALF_CLOSE_ALLOW };
+enum config_probe { CONFIG_PROBE_TCP, CONFIG_PROBE_NONE };
+
+/* Durations in microseconds, sizes in bytes. Field names follow the JSON paths. */
+struct config {
+    struct config_address listen;
+    uint32_t threads;
+    struct {
+        struct config_address address;
+        mono_us connect_timeout, first_byte_timeout, idle_timeout, keepalive_timeout;
+    } upstream;
+    uint32_t concurrency; /* UINT32_MAX: unlimited */
+    struct {
+        uint32_t length; /* default: 10 x concurrency */
+        mono_us timeout;
+        uint64_t max_bytes;
+    } queue;
+    struct {
+        unsigned status; /* 503 or 429 */
+    } overload;
+    enum config_abort on_client_abort;
+    struct {
+        uint32_t max_connections;
+        mono_us head_timeout, body_timeout, send_timeout, keepalive_timeout;
+        uint32_t max_head, max_headers;
+        uint64_t max_body; /* CONFIG_UNLIMITED */
+        enum config_half_close half_close;
+    } client;
+    struct {
+        uint32_t response;
+    } buffers;
+    struct {
+        enum config_forwarded forwarded;
+        struct config_cidr *trusted;
+        size_t n_trusted;
+        char request_id[64]; /* field name; "" none */
+        bool request_start;
+    } headers;
+    struct {
+        enum config_probe probe;
+        mono_us timeout;
+    } startup;
+    struct {
+        mono_us timeout;
+    } drain;
+    struct {
+        bool enabled; /* false when admin.listen is "off" */
+        struct config_address listen;
+    } admin;
+    struct {
+        enum log_level level;
+        enum log_format format;
+    } log;
+    bool upstream_given; /* false: nothing was configured at all; `weir` then prints its short help
+                          */
+    _Atomic unsigned refs;
+};
+
+/* Where a configuration comes from, besides the platform and the defaults. */
+struct config_source {
+    const char *path; /* the file; NULL: none */
+    int argc;         /* flags only, without the program's name */
+    char **argv;
+    char **environ_;        /* NULL: none */
+    bool upstream_optional; /* neither asked for nor looked up: for commands that do not serve */
+};
+
+/*
+ * Loads and checks everything. NULL: `problems` has every error, a line or three for each, and a
+ * last line that counts them. The result is counted once, for the caller. Looks host names up, so
+ * it may block.
+ */
+struct config *config_load(const struct config_source *src, struct strbuf *problems);
+
+/* The effective values as one JSON object that config_load reads again. */
+void config_write_json(const struct config *c, struct strbuf *out);
+
+/* A line per option: its path, its value, and where that came from. `c` is from config_load. */
+void config_write(const struct config *c, struct strbuf *out);
+
+/* Counted. Any thread. config_put frees at the last one; NULL is allowed. */
+struct config *config_get(struct config *c);
+void config_put(struct config *c);
+
+/* Whether an address lies in one of the trusted blocks. unix: peers are always trusted. */
+bool config_trusts(const struct config *c, const struct sockaddr *sa);

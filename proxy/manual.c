@@ -1,0 +1,530 @@
+#include "proxy/manual.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proxy/options.h"
+
+/* ---- in common ------------------------------------------------------------------------------ */
+
+static bool next_line_begins_section(size_t i)
+{
+    struct span own = option_section(&option_table[i]);
+
+    return i == 0 || !span_equal(own, option_section(&option_table[i - 1]));
+}
+
+/* "10s", "unlimited", "10 x concurrency". */
+static const char *default_of(const struct option *o)
+{
+    if (o->computed != NULL)
+        return o->computed;
+    return *o->preset == '\0' ? "none" : o->preset;
+}
+
+static bool is_integer(const struct option *o)
+{
+    return o->type == OPTION_COUNT || o->type == OPTION_CODE;
+}
+
+static void write_limit(const struct option *o, uint64_t n, struct strbuf *out)
+{
+    if (is_integer(o))
+        strbuf_addf(out, "%llu", (unsigned long long)n);
+    else
+        option_write_quantity(o, n, out);
+}
+
+/* The words with `between`, each in quotes when `quote` is one. */
+static void write_words(const struct option *o, const char *quote, const char *between,
+                        struct strbuf *out)
+{
+    struct span list = span_of(o->words), word;
+
+    for (const char *before = ""; next_word(&list, &word); before = between)
+        strbuf_addf(out, "%s%s%.*s%s", before, quote, SPAN_PRINTF(word), quote);
+}
+
+/* ---- help ----------------------------------------------------------------------------------- */
+
+void manual_wrap(const char *text, unsigned indent, struct strbuf *out)
+{
+    struct span list = span_of(text), word;
+    size_t column = 0;
+
+    while (next_word(&list, &word)) {
+        bool fits = column > 0 && column + 1 + word.len <= MANUAL_COLUMNS;
+        if (!fits) {
+            strbuf_addf(out, "%s%*s", column > 0 ? "\n" : "", (int)indent, "");
+            column = indent;
+        }
+        strbuf_addf(out, "%s%.*s", fits ? " " : "", SPAN_PRINTF(word));
+        column += fits + word.len;
+    }
+    strbuf_adds(out, "\n");
+}
+
+static void write_metavar(const struct option *o, struct strbuf *out)
+{
+    static const char *const names[] = {
+        [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
+        [OPTION_BOOL] = "true|false",   [OPTION_ADDRESS] = "ADDRESS", [OPTION_FIELD] = "NAME",
+        [OPTION_BLOCKS] = "BLOCK,...",
+    };
+
+    if (o->words != NULL)
+        write_words(o, "", "|", out);
+    else
+        strbuf_adds(out, names[o->type]);
+    if (o->special != NULL)
+        strbuf_addf(out, "|%s", o->special);
+}
+
+void manual_write_flags(struct strbuf *out)
+{
+    struct strbuf line = {0};
+
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        strbuf_clear(&line);
+        strbuf_adds(&line, "  --");
+        option_flag_name(o, &line);
+        strbuf_adds(&line, " ");
+        write_metavar(o, &line);
+        strbuf_addf(out, "%-46s (%s)\n", strbuf_cstr(&line), default_of(o));
+        manual_wrap(o->help, 6, out);
+    }
+    strbuf_fini(&line);
+}
+
+/* ---- regular expressions -------------------------------------------------------------------- */
+
+#define DIGITS_MAX 20
+
+struct digits {
+    char at[DIGITS_MAX + 1];
+    size_t len;
+};
+
+static bool all_are(const char *at, size_t len, char digit)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (at[i] != digit)
+            return false;
+    }
+    return true;
+}
+
+static void write_any_digits(size_t n, struct strbuf *out)
+{
+    if (n > 0)
+        strbuf_adds(out, "[0-9]");
+    if (n > 1)
+        strbuf_addf(out, "{%zu}", n);
+}
+
+/* One alternative: the first `same` digits of `of`, one from `low` to `high`, then any. */
+static void write_alternative(const struct digits *of, size_t same, char low, char high,
+                              struct strbuf *out)
+{
+    if (low > high)
+        return;
+    if (out->len > 0 && out->at[out->len - 1] != '(' && out->at[out->len - 1] != ':')
+        strbuf_adds(out, "|");
+    strbuf_add(out, of->at, same);
+    if (low == high)
+        strbuf_add(out, &low, 1);
+    else
+        strbuf_addf(out, "[%c-%c]", low, high);
+    write_any_digits(of->len - same - 1, out);
+}
+
+/* From `a` up to the largest number that shares its first `same` digits. */
+static void write_from(const struct digits *a, size_t same, struct strbuf *out)
+{
+    for (size_t i = a->len; i-- > same;) {
+        bool last = i + 1 == a->len;
+        write_alternative(a, i, (char)(a->at[i] + !last), '9', out);
+    }
+}
+
+static void write_up_to(const struct digits *b, size_t same, struct strbuf *out)
+{
+    for (size_t i = same; i < b->len; i++) {
+        bool last = i + 1 == b->len;
+        write_alternative(b, i, '0', (char)(b->at[i] - !last), out);
+    }
+}
+
+/* Both have the same number of digits. */
+static void write_same_length(const struct digits *a, const struct digits *b, struct strbuf *out)
+{
+    size_t same = 0;
+
+    while (same + 1 < a->len && a->at[same] == b->at[same])
+        same++;
+    size_t rest = a->len - same - 1;
+    bool from_zero = all_are(a->at + same + 1, rest, '0');
+    bool to_nine = all_are(b->at + same + 1, rest, '9');
+    if (!from_zero)
+        write_from(a, same + 1, out);
+    write_alternative(a, same, (char)(a->at[same] + !from_zero), (char)(b->at[same] - !to_nine),
+                      out);
+    if (!to_nine)
+        write_up_to(b, same + 1, out);
+}
+
+static struct digits digits_of(uint64_t n)
+{
+    struct digits d;
+
+    d.len = (size_t)snprintf(d.at, sizeof(d.at), "%llu", (unsigned long long)n);
+    return d;
+}
+
+void manual_write_range(uint64_t min, uint64_t max, struct strbuf *out)
+{
+    struct digits last = digits_of(max), from = digits_of(min);
+
+    while (from.len < last.len) {
+        struct digits to = from;
+        memset(to.at, '9', to.len);
+        write_same_length(&from, &to, out);
+        memset(from.at, '0', ++from.len);
+        from.at[0] = '1';
+    }
+    write_same_length(&from, &last, out);
+}
+
+static void write_quantity_pattern(const struct option *o, struct strbuf *out)
+{
+    const char *name, *between = "^(?:";
+    uint64_t factor;
+
+    for (size_t i = 0; (name = option_unit(o, i, &factor)) != NULL; i++) {
+        uint64_t low = (o->min + factor - 1) / factor, high = o->max / factor;
+        if (low > high)
+            continue;
+        strbuf_addf(out, "%s(?:", between);
+        manual_write_range(low, high, out);
+        strbuf_addf(out, ")%s", name);
+        between = "|";
+    }
+    strbuf_adds(out, ")$");
+}
+
+static void write_address_pattern(const struct option *o, struct strbuf *out)
+{
+    strbuf_adds(out, "^(?:unix:/.{1,106}|(?!unix:)"
+                     "(?:\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)?:(?:");
+    manual_write_range(o->min, o->max, out);
+    strbuf_adds(out, "))$");
+}
+
+/* The same word in upper and lower case. */
+static void write_any_case(struct span word, struct strbuf *out)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        char c = word.at[i];
+        if (c >= 'a' && c <= 'z')
+            strbuf_addf(out, "[%c%c]", c & ~0x20, c);
+        else
+            strbuf_add(out, &c, 1);
+    }
+}
+
+static void write_field_pattern(const struct option *o, struct strbuf *out)
+{
+    struct span list = span_of(option_reserved_fields), word;
+
+    strbuf_adds(out, "^(?!(?:");
+    for (const char *between = ""; next_word(&list, &word); between = "|") {
+        strbuf_adds(out, between);
+        write_any_case(word, out);
+    }
+    strbuf_addf(out, ")$)[-0-9A-Za-z!#$%%&'*+.^_`|~]{0,%zu}$", o->width - 1);
+}
+
+static void write_block_pattern(struct strbuf *out)
+{
+    static const char byte[] = "(?:[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])";
+
+    strbuf_addf(out, "^(?:%s(?:\\.%s){3}(?:/(?:[0-9]|[12][0-9]|3[0-2]))?|", byte, byte);
+    strbuf_adds(out, "[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/(?:");
+    manual_write_range(0, 128, out);
+    strbuf_adds(out, "))?)$");
+}
+
+/* ---- the schema ----------------------------------------------------------------------------- */
+
+static void write_pattern(const struct option *o, struct strbuf *out)
+{
+    struct strbuf pattern = {0};
+
+    if (o->type == OPTION_ADDRESS)
+        write_address_pattern(o, &pattern);
+    else if (o->type == OPTION_FIELD)
+        write_field_pattern(o, &pattern);
+    else if (o->type == OPTION_BLOCKS)
+        write_block_pattern(&pattern);
+    else
+        write_quantity_pattern(o, &pattern);
+    strbuf_adds(out, "\"type\": \"string\", \"pattern\": ");
+    strbuf_add_json(out, (struct span){strbuf_cstr(&pattern), pattern.len});
+    if (o->type == OPTION_ADDRESS)
+        strbuf_addf(out, ", \"maxLength\": %zu", sizeof(((struct config_address *)NULL)->text) - 1);
+    strbuf_fini(&pattern);
+}
+
+static void write_type(const struct option *o, struct strbuf *out)
+{
+    switch (o->type) {
+    case OPTION_COUNT:
+        strbuf_addf(out, "\"type\": \"integer\", \"minimum\": %llu, \"maximum\": %llu",
+                    (unsigned long long)o->min, (unsigned long long)o->max);
+        return;
+    case OPTION_CODE:
+    case OPTION_WORD:
+        strbuf_adds(out, "\"enum\": [");
+        write_words(o, o->type == OPTION_WORD ? "\"" : "", ", ", out);
+        strbuf_adds(out, o->empty != NULL ? ", \"\"]" : "]");
+        return;
+    case OPTION_BOOL:
+        strbuf_adds(out, "\"type\": \"boolean\"");
+        return;
+    case OPTION_BLOCKS:
+        strbuf_addf(out, "\"type\": \"array\", \"maxItems\": %llu, \"items\": {",
+                    (unsigned long long)o->max);
+        write_pattern(o, out);
+        strbuf_adds(out, "}");
+        return;
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+    case OPTION_ADDRESS:
+    case OPTION_FIELD:
+        write_pattern(o, out);
+        return;
+    }
+}
+
+static void write_type_or_special(const struct option *o, struct strbuf *out)
+{
+    if (o->special == NULL) {
+        write_type(o, out);
+        return;
+    }
+    strbuf_addf(out, "\"anyOf\": [{\"const\": \"%s\"}, {", o->special);
+    write_type(o, out);
+    strbuf_adds(out, "}]");
+}
+
+static void write_default(const struct option *o, struct strbuf *out)
+{
+    bool word = o->special != NULL && o->preset != NULL && strcmp(o->preset, o->special) == 0;
+
+    if (o->preset == NULL)
+        return;
+    strbuf_adds(out, ", \"default\": ");
+    if (o->type == OPTION_BLOCKS)
+        strbuf_adds(out, "[]");
+    else if (option_is_text(o) || word)
+        strbuf_add_json(out, span_of(o->preset));
+    else
+        strbuf_adds(out, o->preset);
+}
+
+static void write_property(const struct option *o, const char *indent, struct strbuf *out)
+{
+    strbuf_addf(out, "%s\"%.*s\": {\n%s  \"description\": ", indent, SPAN_PRINTF(option_leaf(o)),
+                indent);
+    strbuf_add_json(out, span_of(o->help));
+    strbuf_addf(out, ",\n%s  ", indent);
+    write_type_or_special(o, out);
+    write_default(o, out);
+    strbuf_addf(out, "\n%s}", indent);
+}
+
+#define CLOSED "\"additionalProperties\": false, \"patternProperties\": {\"^//\": true},\n"
+
+static void write_section(size_t first, struct strbuf *out)
+{
+    struct span section = option_section(&option_table[first]);
+
+    strbuf_adds(out, "      \"type\": \"object\", " CLOSED "      \"properties\": {\n");
+    for (size_t i = first; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        if (!span_equal(option_section(o), section))
+            break;
+        strbuf_adds(out, i == first ? "" : ",\n");
+        write_property(o, "        ", out);
+    }
+    strbuf_adds(out, "\n      }");
+}
+
+/* The one section that may be its address alone. */
+static void write_upstream(size_t first, struct strbuf *out)
+{
+    strbuf_adds(out, "    \"upstream\": {\n      \"anyOf\": [{");
+    write_type(&option_table[first], out);
+    strbuf_adds(out, "}, {\n      \"required\": [\"address\"],\n");
+    write_section(first, out);
+    strbuf_adds(out, "}]\n    }");
+}
+
+static void write_any(size_t i, struct strbuf *out)
+{
+    struct span section = option_section(&option_table[i]);
+
+    if (section.len == 0) {
+        write_property(&option_table[i], "    ", out);
+    } else if (span_equal(section, SPAN("upstream"))) {
+        write_upstream(i, out);
+    } else {
+        strbuf_addf(out, "    \"%.*s\": {\n", SPAN_PRINTF(section));
+        write_section(i, out);
+        strbuf_adds(out, "\n    }");
+    }
+}
+
+void manual_write_schema(struct strbuf *out)
+{
+    strbuf_adds(out,
+                "{\n  \"$schema\": \"http://json-schema.org/draft-07/schema#\",\n"
+                "  \"title\": \"weir's configuration\",\n"
+                "  \"description\": \"Written by `weir config schema`. `weir check` also finds "
+                "duplicate keys, hosts that are not known, malformed IPv6 addresses, and values "
+                "that contradict each other.\",\n"
+                "  \"type\": \"object\", \"required\": [\"upstream\"], " CLOSED
+                "  \"properties\": {\n    \"$schema\": true");
+    for (size_t i = 0; i < option_count; i++) {
+        bool inside = option_section(&option_table[i]).len > 0;
+        if (inside && !next_line_begins_section(i))
+            continue;
+        strbuf_adds(out, ",\n");
+        write_any(i, out);
+    }
+    strbuf_adds(out, "\n  }\n}\n");
+}
+
+/* ---- the docs ------------------------------------------------------------------------------- */
+
+static void write_values(const struct option *o, struct strbuf *out)
+{
+    static const char *const names[] = {
+        [OPTION_ADDRESS] = "an address",
+        [OPTION_FIELD] = "a field's name, or `\"\"`",
+        [OPTION_BLOCKS] = "a list of blocks",
+        [OPTION_BOOL] = "`true`, `false`",
+    };
+
+    if (o->words != NULL) {
+        strbuf_adds(out, "`");
+        write_words(o, o->type == OPTION_CODE ? "" : "\"", "`, `", out);
+        strbuf_adds(out, "`");
+    } else if (o->type <= OPTION_COUNT) {
+        write_limit(o, o->min, out);
+        strbuf_adds(out, " to ");
+        write_limit(o, o->max, out);
+    } else {
+        strbuf_adds(out, names[o->type]);
+    }
+    if (o->special != NULL)
+        strbuf_addf(out, ", or `\"%s\"`", o->special);
+}
+
+static void write_row(const struct option *o, struct strbuf *out)
+{
+    bool code = o->preset != NULL && *o->preset != '\0';
+
+    strbuf_addf(out, "| `%s` | ", o->path);
+    write_values(o, out);
+    strbuf_addf(out, " | %s%s%s | %s", code ? "`" : "", default_of(o), code ? "`" : "", o->help);
+    if (o->platform != NULL)
+        strbuf_addf(out, "; the platform may say it in `%s`", o->platform);
+    strbuf_adds(out, " |\n");
+}
+
+static void write_names_row(const struct option *o, struct strbuf *out)
+{
+    strbuf_addf(out, "| `%s` | `--", o->path);
+    option_flag_name(o, out);
+    strbuf_adds(out, "` | `");
+    option_env_name(o, out);
+    strbuf_adds(out, "` |\n");
+}
+
+static const char docs_head[] =
+    "# Configuration\n"
+    "\n"
+    "This file is written by `weir config docs`; the tables come from `proxy/options.c`.\n"
+    "\n"
+    "The least that weir must know is where the app listens:\n"
+    "\n"
+    "```json\n"
+    "{ \"upstream\": \"127.0.0.1:8000\" }\n"
+    "```\n"
+    "\n"
+    "or, without a file, `weir --upstream 127.0.0.1:8000`. `weir check weir.json` tells every\n"
+    "error at once, `weir config print` what is in force and where each value came from, and\n"
+    "`\"$schema\": \"weir.schema.json\"` lets an editor complete and check\n"
+    "(`weir config schema > weir.schema.json`).\n"
+    "\n"
+    "## Where values come from\n"
+    "\n"
+    "The first of these that has a value wins:\n"
+    "\n"
+    "1. a flag, `--queue-timeout 2s` or `--queue-timeout=2s`; given twice, the last one;\n"
+    "2. the environment, `WEIR_QUEUE_TIMEOUT=2s`; an empty variable counts as not set;\n"
+    "3. the file, named by `--config` or `WEIR_CONFIG`;\n"
+    "4. the platform: `PORT` is the port of `listen`, `CONTAINER_CONCURRENCY` is `concurrency`,\n"
+    "   and 0 means unlimited there;\n"
+    "5. the default.\n"
+    "\n"
+    "A value that is wrong is an error wherever it stands, even if another would hide it.\n"
+    "\n"
+    "## How values are written\n"
+    "\n"
+    "- The file is strict JSON in UTF-8, of at most 1 MiB. Keys that begin with `//` are "
+    "comments.\n"
+    "  An unknown key is an error, and so is one that stands there twice.\n"
+    "- **Durations** are whole numbers with a unit, in quotes: `us`, `ms`, `s`, `m`, `h`.\n"
+    "- **Sizes** too: `B`, `kB` (1000), `KiB` (1024), `MB`, `MiB`, `GB`, `GiB`.\n"
+    "- **Addresses** are `host:port`, `:port`, `[v6]:port` or `unix:/path`. Hosts are looked up\n"
+    "  once, at start; of several addresses the first of IPv4 is taken. For what weir listens on,\n"
+    "  `:port` is every address of the machine and port 0 any free port; for `upstream` it is\n"
+    "  127.0.0.1.\n"
+    "- **Blocks** are `10.0.0.0/8`, `2001:db8::/32` or a single address. Flags and environment\n"
+    "  take several with commas between.\n"
+    "- `\"upstream\"` may be an object, or its address alone.\n"
+    "\n"
+    "## Options\n"
+    "\n"
+    "| key | values | default | what it does |\n"
+    "|---|---|---|---|\n";
+
+static const char docs_names[] = "\n"
+                                 "## Flags and environment\n"
+                                 "\n"
+                                 "| key | flag | variable |\n"
+                                 "|---|---|---|\n";
+
+static const char docs_tail[] =
+    "\n"
+    "## Values that must agree\n"
+    "\n"
+    "- `upstream.address` must not be what `listen` or `admin.listen` takes: weir would call\n"
+    "  itself.\n"
+    "- `listen` and `admin.listen` must differ.\n"
+    "- `concurrency`, where it is given, must not exceed `client.max_connections`: a connection\n"
+    "  carries one request at a time.\n";
+
+void manual_write_docs(struct strbuf *out)
+{
+    strbuf_adds(out, docs_head);
+    for (size_t i = 0; i < option_count; i++)
+        write_row(&option_table[i], out);
+    strbuf_adds(out, docs_names);
+    for (size_t i = 0; i < option_count; i++)
+        write_names_row(&option_table[i], out);
+    strbuf_adds(out, docs_tail);
+}

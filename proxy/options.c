@@ -1,0 +1,1232 @@
+/*
+ * The table itself, and the reading and writing of values by type. Adding an option is a field in
+ * struct config and a line here.
+ */
+#include "proxy/options.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define FIELD(f) offsetof(struct config, f), sizeof(((struct config *)NULL)->f)
+#define MS       1000u
+#define SECOND   (1000u * MS)
+#define HOUR     (UINT64_C(3600) * SECOND)
+#define KIB      UINT64_C(1024)
+#define MIB      (1024 * KIB)
+#define GIB      (1024 * MIB)
+
+#define PORT_MAX   65535
+#define BLOCKS_MAX 256
+#define COUNT_MAX  1000000
+
+/* clang-format off */
+const struct option option_table[] = {
+    {"listen", OPTION_ADDRESS, FIELD(listen), 0, PORT_MAX, .preset = ":8080", .platform = "PORT",
+     .also = "port bind address addr",
+     .help = "where clients connect; \":port\" is every address, of IPv6 too where there is any"},
+    {"threads", OPTION_COUNT, FIELD(threads), 1, 64, .preset = "1", .also = "workers nbthread",
+     .help = "worker threads, each with its own connections to the app"},
+    {"upstream.address", OPTION_ADDRESS, FIELD(upstream.address), 1, PORT_MAX,
+     .computed = "none: must be given", .also = "url host backend app server target",
+     .help = "where the app listens; \":port\" is on this machine"},
+    {"upstream.connect_timeout", OPTION_DURATION, FIELD(upstream.connect_timeout), MS, HOUR,
+     .preset = "2s", .help = "how long the app may take to accept a connection"},
+    {"upstream.first_byte_timeout", OPTION_DURATION, FIELD(upstream.first_byte_timeout), MS,
+     24 * HOUR, .preset = "300s", .also = "timeout response_timeout read_timeout ttfb_timeout",
+     .help = "how long the app may take from the request to the first byte of its response"},
+    {"upstream.idle_timeout", OPTION_DURATION, FIELD(upstream.idle_timeout), MS, 24 * HOUR,
+     .preset = "300s", .help = "how long the app may pause within a response"},
+    {"upstream.keepalive_timeout", OPTION_DURATION, FIELD(upstream.keepalive_timeout), MS, HOUR,
+     .preset = "4s", .also = "keep_alive keepalive",
+     .help = "how long an idle connection to the app is kept; less than the app keeps it"},
+    {"concurrency", OPTION_COUNT, FIELD(concurrency), 1, COUNT_MAX, .special = "unlimited",
+     .preset = "80", .platform = "CONTAINER_CONCURRENCY",
+     .also = "limit max_concurrency container_concurrency maxconn max_requests",
+     .at_zero = "0 means \"no limit\" to some programs and \"nothing\" to others: "
+                "say \"unlimited\", or 1 or more",
+     .help = "how many requests may be inside the app at once"},
+    {"queue.length", OPTION_COUNT, FIELD(queue.length), 0, COUNT_MAX,
+     .computed = "10 x concurrency, or 1000",
+     .also = "max_depth depth size max_length max_size capacity max limit",
+     .help = "how many requests may wait; 0 refuses at once what cannot run"},
+    {"queue.timeout", OPTION_DURATION, FIELD(queue.timeout), MS, HOUR, .preset = "10s",
+     .also = "max_wait wait max_age deadline", .help = "how long a request may wait for its turn"},
+    {"queue.max_bytes", OPTION_SIZE, FIELD(queue.max_bytes), 64 * KIB, 64 * GIB, .preset = "64MiB",
+     .also = "bytes memory max_memory", .help = "how many bytes of waiting requests are kept"},
+    {"overload.status", OPTION_CODE, FIELD(overload.status), .words = "503 429", .preset = "503",
+     .also = "code status_code", .help = "the status of a request refused for lack of capacity"},
+    {"on_client_abort", OPTION_WORD, FIELD(on_client_abort), .words = "finish close",
+     .preset = "finish", .also = "client_abort on_abort abort_on_close",
+     .help = "when a client leaves while the app works for it: let the app finish and hold the "
+             "slot until then, or close the connection, for apps that stop working then"},
+    {"client.max_connections", OPTION_COUNT, FIELD(client.max_connections), 1, COUNT_MAX,
+     .preset = "4096", .also = "connections maxconn", .help = "how many clients may be connected"},
+    {"client.head_timeout", OPTION_DURATION, FIELD(client.head_timeout), MS, HOUR, .preset = "10s",
+     .also = "header_timeout read_header_timeout",
+     .help = "how long a client may take to send the head of a request"},
+    {"client.body_timeout", OPTION_DURATION, FIELD(client.body_timeout), MS, HOUR, .preset = "30s",
+     .also = "read_timeout timeout", .help = "how long a client may pause within a request's body"},
+    {"client.send_timeout", OPTION_DURATION, FIELD(client.send_timeout), MS, HOUR, .preset = "60s",
+     .also = "write_timeout",
+     .help = "how long a client may read nothing of its response before it is cut"},
+    {"client.keepalive_timeout", OPTION_DURATION, FIELD(client.keepalive_timeout), MS, 24 * HOUR,
+     .preset = "75s", .also = "idle_timeout keep_alive keepalive",
+     .help = "how long a client's connection may be idle between requests"},
+    {"client.max_head", OPTION_SIZE, FIELD(client.max_head), KIB, 48 * KIB, .preset = "32KiB",
+     .also = "max_header max_header_size max_header_bytes head_size",
+     .help = "the longest head of a request; a longer one is answered 431"},
+    {"client.max_headers", OPTION_COUNT, FIELD(client.max_headers), 1, 256, .preset = "100",
+     .also = "max_fields max_header_count", .help = "the most header fields of a request"},
+    {"client.max_body", OPTION_SIZE, FIELD(client.max_body), 0, 1024 * GIB,
+     .special = "unlimited", .preset = "unlimited",
+     .also = "max_body_size client_max_body_size body_size max_request",
+     .help = "the longest body of a request; a longer one is answered 413"},
+    {"client.half_close", OPTION_WORD, FIELD(client.half_close), .words = "abort allow",
+     .preset = "abort", .help = "what it means when a client ends its side of the connection while "
+                                "it waits: it has left, or it still reads"},
+    {"buffers.response", OPTION_SIZE, FIELD(buffers.response), 16 * KIB, 64 * MIB,
+     .preset = "256KiB", .also = "response_buffer size",
+     .help = "how much of a response is kept for a slow client, so that the app is free early"},
+    {"headers.forwarded", OPTION_WORD, FIELD(headers.forwarded), .words = "append replace off",
+     .preset = "append", .also = "x_forwarded_for forwarded_for",
+     .help = "X-Forwarded-For, -Proto and -Host: add to what trusted clients sent, replace, or "
+             "leave alone"},
+    {"headers.trusted", OPTION_BLOCKS, FIELD(headers.trusted), 0, BLOCKS_MAX, .preset = "",
+     .also = "trusted_proxies trusted_ips trust",
+     .help = "blocks of addresses whose forwarding fields are believed"},
+    {"headers.request_id", OPTION_FIELD, FIELD(headers.request_id), .preset = "X-Request-Id",
+     .help = "the field that carries the request's id; \"\" for none"},
+    {"headers.request_start", OPTION_BOOL, FIELD(headers.request_start), .preset = "true",
+     .help = "add X-Request-Start: t=<microseconds> where it is absent"},
+    {"startup.probe", OPTION_WORD, FIELD(startup.probe), .words = "tcp none", .empty = "none",
+     .preset = "tcp",
+     .help = "how the app's readiness is found: by connecting, or taken for granted (\"\" too)"},
+    {"startup.timeout", OPTION_DURATION, FIELD(startup.timeout), 100 * MS, HOUR, .preset = "240s",
+     .help = "how long the app may take to start before requests are refused"},
+    {"drain.timeout", OPTION_DURATION, FIELD(drain.timeout), 0, HOUR, .preset = "25s",
+     .also = "grace_period shutdown_timeout grace",
+     .help = "how long running and waiting requests are served after SIGTERM"},
+    {"admin.listen", OPTION_ADDRESS, FIELD(admin.listen), 0, PORT_MAX, .special = "off",
+     .preset = ":9480", .also = "port bind address",
+     .help = "where /metrics, /status and the probes are served"},
+    {"log.level", OPTION_WORD, FIELD(log.level), .words = "error warning info debug",
+     .preset = "info", .help = "what is logged: this and what is worse"},
+    {"log.format", OPTION_WORD, FIELD(log.format), .words = "auto text json", .preset = "auto",
+     .help = "auto is text on a terminal and JSON elsewhere"},
+};
+/* clang-format on */
+const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
+
+const char option_reserved_fields[] =
+    "connection content-length content-type cookie date expect forwarded host keep-alive "
+    "proxy-connection te trailer transfer-encoding upgrade via x-forwarded-for x-forwarded-host "
+    "x-forwarded-proto x-request-start";
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+static const struct unit time_units[] = {
+    {"us", 1}, {"ms", MS}, {"s", SECOND}, {"m", UINT64_C(60) * SECOND}, {"h", HOUR}, {NULL, 0},
+};
+
+static const struct unit size_units[] = {
+    {"B", 1},     {"kB", 1000},        {"KiB", KIB}, {"MB", 1000000},
+    {"MiB", MIB}, {"GB", 1000000000u}, {"GiB", GIB}, {NULL, 0},
+};
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+const struct option *option_find(struct span path)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        if (span_equal(path, span_of(option_table[i].path)))
+            return &option_table[i];
+    }
+    return NULL;
+}
+
+/* The path that flags and environment are made of: upstream.address is so common that it is
+ * called by its section, as in the file. */
+static struct span short_path(const struct option *o)
+{
+    struct span path = span_of(o->path);
+
+    if (strcmp(o->path, "upstream.address") == 0)
+        path.len = strlen("upstream");
+    return path;
+}
+
+static char flag_char(char c)
+{
+    return c == '.' || c == '_' ? '-' : c;
+}
+
+static char env_char(char c)
+{
+    return c == '.' ? '_' : c >= 'a' && c <= 'z' ? (char)(c & ~0x20) : c;
+}
+
+static void add_mapped(struct span s, char (*map)(char), struct strbuf *out)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = map(s.at[i]);
+        strbuf_add(out, &c, 1);
+    }
+}
+
+void option_flag_name(const struct option *o, struct strbuf *out)
+{
+    add_mapped(short_path(o), flag_char, out);
+}
+
+void option_env_name(const struct option *o, struct strbuf *out)
+{
+    strbuf_adds(out, "WEIR_");
+    add_mapped(short_path(o), env_char, out);
+}
+
+const struct option *option_of_flag(struct span name)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        struct span path = short_path(&option_table[i]);
+        size_t same = 0;
+        while (same < path.len && path.len == name.len && flag_char(path.at[same]) == name.at[same])
+            same++;
+        if (same == name.len && same == path.len)
+            return &option_table[i];
+    }
+    return NULL;
+}
+
+struct span option_section(const struct option *o)
+{
+    const char *dot = strrchr(o->path, '.');
+    return (struct span){o->path, dot == NULL ? 0 : (size_t)(dot - o->path)};
+}
+
+struct span option_leaf(const struct option *o)
+{
+    const char *dot = strrchr(o->path, '.');
+    return span_of(dot == NULL ? o->path : dot + 1);
+}
+
+bool next_word(struct span *list, struct span *word)
+{
+    while (list->len > 0 && *list->at == ' ')
+        *list = (struct span){list->at + 1, list->len - 1};
+    size_t len = 0;
+    while (len < list->len && list->at[len] != ' ')
+        len++;
+    *word = (struct span){list->at, len};
+    *list = (struct span){list->at + len, list->len - len};
+    return len > 0;
+}
+
+static struct span words_of(const char *list)
+{
+    return span_of(list == NULL ? "" : list);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+static void *place(const struct option *o, struct config *c)
+{
+    return (char *)c + o->at;
+}
+
+static const void *place_const(const struct option *o, const struct config *c)
+{
+    return (const char *)c + o->at;
+}
+
+/* Every number in struct config is unsigned but mono_us, which is never negative here. */
+static void store(const struct option *o, struct config *c, uint64_t n)
+{
+    uint32_t narrow = (uint32_t)n;
+
+    if (o->width == sizeof(narrow))
+        memcpy(place(o, c), &narrow, sizeof(narrow));
+    else
+        memcpy(place(o, c), &n, sizeof(n));
+}
+
+static uint64_t load(const struct option *o, const struct config *c)
+{
+    uint32_t narrow;
+    uint64_t n;
+
+    if (o->width == sizeof(n)) {
+        memcpy(&n, place_const(o, c), sizeof(n));
+        return n;
+    }
+    memcpy(&narrow, place_const(o, c), sizeof(narrow));
+    return narrow;
+}
+
+/* What the special word stands for, in the width of the option. */
+static uint64_t special_value(const struct option *o)
+{
+    return o->width == sizeof(uint32_t) ? UINT32_MAX : UINT64_MAX;
+}
+
+static size_t count_digits(struct span s)
+{
+    size_t n = 0;
+    while (n < s.len && s.at[n] >= '0' && s.at[n] <= '9')
+        n++;
+    return n;
+}
+
+/* All of `s` must be digits. A number too large becomes UINT64_MAX, which no range allows. */
+static enum option_verdict read_digits(struct span s, uint64_t *n)
+{
+    if (s.len == 0 || count_digits(s) != s.len || (s.len > 1 && s.at[0] == '0'))
+        return OPTION_MALFORMED;
+    *n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned digit = (unsigned)(s.at[i] - '0');
+        if (*n > (UINT64_MAX - digit) / 10) {
+            *n = UINT64_MAX;
+            return OPTION_READ;
+        }
+        *n = *n * 10 + digit;
+    }
+    return OPTION_READ;
+}
+
+static const struct unit *units_of(const struct option *o)
+{
+    return o->type == OPTION_DURATION ? time_units : size_units;
+}
+
+const char *option_unit(const struct option *o, size_t i, uint64_t *factor)
+{
+    *factor = units_of(o)[i].factor;
+    return units_of(o)[i].name;
+}
+
+static enum option_verdict read_quantity(const struct option *o, struct span text, uint64_t *n)
+{
+    size_t digits = count_digits(text);
+    struct span name = {text.at + digits, text.len - digits};
+    const struct unit *u = units_of(o);
+
+    while (u->name != NULL && !span_equal(name, span_of(u->name)))
+        u++;
+    if (u->name == NULL || read_digits((struct span){text.at, digits}, n) != OPTION_READ)
+        return OPTION_MALFORMED;
+    *n = *n > UINT64_MAX / u->factor ? UINT64_MAX : *n * u->factor;
+    return OPTION_READ;
+}
+
+static enum option_verdict read_number(const struct option *o, struct span text, struct config *c)
+{
+    uint64_t n = 0;
+
+    if (o->special != NULL && span_equal(text, span_of(o->special))) {
+        store(o, c, special_value(o));
+        return OPTION_READ;
+    }
+    enum option_verdict verdict =
+        o->type == OPTION_COUNT ? read_digits(text, &n) : read_quantity(o, text, &n);
+    if (verdict != OPTION_READ)
+        return verdict;
+    if (n < o->min || n > o->max)
+        return OPTION_OUT_OF_RANGE;
+    store(o, c, n);
+    return OPTION_READ;
+}
+
+static enum option_verdict read_word(const struct option *o, struct span text, struct config *c)
+{
+    struct span list = words_of(o->words), word;
+
+    if (text.len == 0 && o->empty != NULL)
+        text = span_of(o->empty);
+    for (unsigned i = 0; next_word(&list, &word); i++) {
+        if (!span_equal(word, text))
+            continue;
+        uint64_t n = i;
+        if (o->type == OPTION_CODE)
+            (void)read_digits(word, &n);
+        store(o, c, n);
+        return OPTION_READ;
+    }
+    return OPTION_MALFORMED;
+}
+
+static enum option_verdict read_bool(const struct option *o, struct span text, struct config *c)
+{
+    bool yes = span_equal(text, SPAN("true"));
+
+    if (!yes && !span_equal(text, SPAN("false")))
+        return OPTION_MALFORMED;
+    *(bool *)place(o, c) = yes;
+    return OPTION_READ;
+}
+
+static bool is_field_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static bool is_reserved(struct span text)
+{
+    struct span list = span_of(option_reserved_fields), word;
+
+    while (next_word(&list, &word)) {
+        if (span_equal_nocase(word, text))
+            return true;
+    }
+    return false;
+}
+
+static enum option_verdict read_field(const struct option *o, struct span text, struct config *c)
+{
+    char *to = place(o, c);
+
+    if (text.len >= o->width || is_reserved(text))
+        return OPTION_MALFORMED;
+    for (size_t i = 0; i < text.len; i++) {
+        if (!is_field_char(text.at[i]))
+            return OPTION_MALFORMED;
+    }
+    memset(to, 0, o->width);
+    if (text.len > 0)
+        memcpy(to, text.at, text.len);
+    return OPTION_READ;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------ */
+
+#define UNIX_PREFIX "unix:"
+
+static bool is_unix(struct span text)
+{
+    return text.len > strlen(UNIX_PREFIX) && memcmp(text.at, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
+}
+
+static bool unix_is_well_formed(struct span text)
+{
+    struct span path = {text.at + strlen(UNIX_PREFIX), text.len - strlen(UNIX_PREFIX)};
+
+    return path.at[0] == '/' && path.len > 1 &&
+           path.len < sizeof(((struct sockaddr_un *)NULL)->sun_path) &&
+           memchr(path.at, '\0', path.len) == NULL;
+}
+
+static bool is_host_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
+           c == '_' || c == '.';
+}
+
+static bool parse_ip(int family, struct span s, void *addr)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    if (s.len >= sizeof(text))
+        return false;
+    memcpy(text, s.at, s.len);
+    text[s.len] = '\0';
+    return inet_pton(family, text, addr) == 1;
+}
+
+static bool host_is_well_formed(struct span host)
+{
+    struct in6_addr six;
+
+    if (host.len >= 2 && host.at[0] == '[' && host.at[host.len - 1] == ']')
+        return parse_ip(AF_INET6, (struct span){host.at + 1, host.len - 2}, &six);
+    if (host.len > 0 && (host.at[0] == '-' || host.at[0] == '.'))
+        return false;
+    for (size_t i = 0; i < host.len; i++) {
+        if (!is_host_char(host.at[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Splits at the last colon. */
+static bool split_address(struct span text, struct span *host, struct span *port)
+{
+    const char *colon = memrchr(text.at, ':', text.len);
+
+    if (colon == NULL)
+        return false;
+    *host = (struct span){text.at, (size_t)(colon - text.at)};
+    *port = (struct span){colon + 1, text.len - host->len - 1};
+    return true;
+}
+
+static enum option_verdict check_address(const struct option *o, struct span text)
+{
+    struct span host, port;
+    uint64_t n;
+
+    if (text.len == 0 || text.len >= sizeof(((struct config_address *)NULL)->text))
+        return OPTION_MALFORMED;
+    if (is_unix(text))
+        return unix_is_well_formed(text) ? OPTION_READ : OPTION_MALFORMED;
+    if (!split_address(text, &host, &port) || !host_is_well_formed(host) ||
+        read_digits(port, &n) != OPTION_READ)
+        return OPTION_MALFORMED;
+    return n < o->min || n > o->max ? OPTION_OUT_OF_RANGE : OPTION_READ;
+}
+
+static enum option_verdict read_address(const struct option *o, struct span text, struct config *c)
+{
+    struct config_address *to = place(o, c);
+    bool special = o->special != NULL && span_equal(text, span_of(o->special));
+    enum option_verdict verdict = special ? OPTION_READ : check_address(o, text);
+
+    if (verdict != OPTION_READ)
+        return verdict;
+    memset(to, 0, sizeof(*to));
+    memcpy(to->text, text.at, text.len);
+    return OPTION_READ;
+}
+
+static void resolve_unix(struct config_address *a)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    const char *path = a->text + strlen(UNIX_PREFIX);
+    size_t len = strlen(path);
+
+    memcpy(un.sun_path, path, len);
+    memcpy(&a->sa, &un, sizeof(un));
+    a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+}
+
+/* A kernel without IPv6 has no such socket, and a container may have no such address. */
+static bool have_ipv6(void)
+{
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return false;
+    bool bound = bind(fd, (const struct sockaddr *)&any, sizeof(any)) == 0;
+    close(fd);
+    return bound;
+}
+
+static void set_four(struct config_address *a, uint32_t addr, uint16_t port)
+{
+    struct sockaddr_in four = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(addr)};
+
+    memcpy(&a->sa, &four, sizeof(four));
+    a->len = sizeof(four);
+}
+
+static void resolve_port(const struct option *o, struct config_address *a, uint16_t port)
+{
+    struct sockaddr_in6 six = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
+
+    if (strcmp(o->path, "upstream.address") == 0) {
+        set_four(a, INADDR_LOOPBACK, port);
+    } else if (!have_ipv6()) {
+        set_four(a, INADDR_ANY, port);
+    } else {
+        memcpy(&a->sa, &six, sizeof(six));
+        a->len = sizeof(six);
+    }
+}
+
+static const struct addrinfo *prefer_ipv4(const struct addrinfo *found)
+{
+    for (const struct addrinfo *ai = found; ai != NULL; ai = ai->ai_next) {
+        if (ai->ai_family == AF_INET)
+            return ai;
+    }
+    return found;
+}
+
+static bool resolve_name(struct config_address *a, const char *host, const char *port,
+                         struct strbuf *why)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
+    int err = getaddrinfo(host, port, &hints, &found);
+
+    if (err != 0) {
+        strbuf_addf(why, "the host \"%s\" is not known: %s", host, gai_strerror(err));
+        return false;
+    }
+    const struct addrinfo *best = prefer_ipv4(found);
+    memcpy(&a->sa, best->ai_addr, best->ai_addrlen);
+    a->len = best->ai_addrlen;
+    freeaddrinfo(found);
+    return true;
+}
+
+bool option_resolve(const struct option *o, struct config *c, struct strbuf *why)
+{
+    struct config_address *a = place(o, c);
+    char text[sizeof(a->text)];
+    struct span host, port;
+
+    if (a->text[0] == '\0' || (o->special != NULL && strcmp(a->text, o->special) == 0))
+        return true;
+    if (is_unix(span_of(a->text))) {
+        resolve_unix(a);
+        return true;
+    }
+    memcpy(text, a->text, sizeof(text));
+    CHECK(split_address(span_of(text), &host, &port));
+    text[host.len] = '\0';
+    if (host.len == 0) {
+        resolve_port(o, a, (uint16_t)strtoul(port.at, NULL, 10));
+        return true;
+    }
+    bool bracketed = text[0] == '[';
+    if (bracketed)
+        text[host.len - 1] = '\0';
+    return resolve_name(a, text + bracketed, port.at, why);
+}
+
+/* ---- blocks of addresses -------------------------------------------------------------------- */
+
+void option_clear_blocks(struct config *c)
+{
+    free(c->headers.trusted);
+    c->headers.trusted = NULL;
+    c->headers.n_trusted = 0;
+}
+
+/* Bits beyond the mask are cleared, so that comparing is plain. */
+static void mask_block(struct config_cidr *block)
+{
+    for (unsigned bit = block->bits; bit < 128; bit++)
+        block->addr[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
+}
+
+static bool parse_block(struct span text, struct config_cidr *block)
+{
+    const char *slash = text.len == 0 ? NULL : memchr(text.at, '/', text.len);
+    struct span ip = {text.at, slash == NULL ? text.len : (size_t)(slash - text.at)};
+    uint64_t bits;
+
+    memset(block, 0, sizeof(*block));
+    if (parse_ip(AF_INET, ip, block->addr))
+        block->family = AF_INET;
+    else if (parse_ip(AF_INET6, ip, block->addr))
+        block->family = AF_INET6;
+    else
+        return false;
+    bits = block->family == AF_INET ? 32 : 128;
+    block->bits = (uint8_t)bits;
+    if (slash == NULL)
+        return true;
+    struct span digits = {slash + 1, text.len - ip.len - 1};
+    if (read_digits(digits, &bits) != OPTION_READ || bits > block->bits)
+        return false;
+    block->bits = (uint8_t)bits;
+    mask_block(block);
+    return true;
+}
+
+enum option_verdict option_read_block(const struct option *o, struct span text, struct config *c)
+{
+    struct config_cidr block;
+
+    if (!parse_block(text, &block))
+        return OPTION_MALFORMED;
+    if (c->headers.n_trusted >= o->max)
+        return OPTION_OUT_OF_RANGE;
+    size_t n = c->headers.n_trusted + 1;
+    struct config_cidr *grown = realloc(c->headers.trusted, n * sizeof(block));
+    CHECK(grown != NULL);
+    grown[n - 1] = block;
+    c->headers.trusted = grown;
+    c->headers.n_trusted = n;
+    return OPTION_READ;
+}
+
+static struct span trim(struct span s)
+{
+    while (s.len > 0 && s.at[0] == ' ')
+        s = (struct span){s.at + 1, s.len - 1};
+    while (s.len > 0 && s.at[s.len - 1] == ' ')
+        s.len--;
+    return s;
+}
+
+static enum option_verdict read_blocks(const struct option *o, struct span text, struct config *c)
+{
+    struct config scratch = {.headers.trusted = NULL};
+
+    while (text.len > 0) {
+        const char *comma = memchr(text.at, ',', text.len);
+        size_t len = comma == NULL ? text.len : (size_t)(comma - text.at);
+        struct span one = trim((struct span){text.at, len});
+        enum option_verdict verdict = option_read_block(o, one, &scratch);
+        if (verdict != OPTION_READ) {
+            option_clear_blocks(&scratch);
+            return verdict;
+        }
+        len += comma != NULL;
+        text = (struct span){text.at + len, text.len - len};
+    }
+    option_clear_blocks(c);
+    c->headers.trusted = scratch.headers.trusted;
+    c->headers.n_trusted = scratch.headers.n_trusted;
+    return OPTION_READ;
+}
+
+enum option_verdict option_read(const struct option *o, struct span text, struct config *c)
+{
+    switch (o->type) {
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+    case OPTION_COUNT:
+        return read_number(o, text, c);
+    case OPTION_CODE:
+    case OPTION_WORD:
+        return read_word(o, text, c);
+    case OPTION_BOOL:
+        return read_bool(o, text, c);
+    case OPTION_ADDRESS:
+        return read_address(o, text, c);
+    case OPTION_FIELD:
+        return read_field(o, text, c);
+    case OPTION_BLOCKS:
+        break;
+    }
+    return read_blocks(o, text, c);
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+bool option_is_text(const struct option *o)
+{
+    return o->type != OPTION_COUNT && o->type != OPTION_CODE && o->type != OPTION_BOOL &&
+           o->type != OPTION_BLOCKS;
+}
+
+void option_write_quantity(const struct option *o, uint64_t n, struct strbuf *out)
+{
+    const struct unit *best = units_of(o);
+
+    for (const struct unit *u = best; u->name != NULL; u++) {
+        if (n % u->factor == 0 && n != 0)
+            best = u;
+    }
+    if (n == 0 && o->type == OPTION_DURATION)
+        strbuf_adds(out, "0s");
+    else
+        strbuf_addf(out, "%llu%s", (unsigned long long)(n / best->factor), best->name);
+}
+
+static void write_number(const struct option *o, uint64_t n, struct strbuf *out)
+{
+    if (o->special != NULL && n == special_value(o))
+        strbuf_adds(out, o->special);
+    else if (o->type == OPTION_COUNT || o->type == OPTION_CODE)
+        strbuf_addf(out, "%llu", (unsigned long long)n);
+    else
+        option_write_quantity(o, n, out);
+}
+
+static void write_word(const struct option *o, uint64_t n, struct strbuf *out)
+{
+    struct span list = words_of(o->words), word = {"", 0};
+
+    for (uint64_t i = 0; i <= n; i++)
+        (void)next_word(&list, &word);
+    strbuf_add_span(out, word);
+}
+
+static void write_block(const struct config_cidr *block, struct strbuf *out)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    inet_ntop(block->family, block->addr, text, sizeof(text));
+    strbuf_addf(out, "%s/%u", text, block->bits);
+}
+
+static void write_blocks(const struct config *c, const char *quote, const char *between,
+                         struct strbuf *out)
+{
+    for (size_t i = 0; i < c->headers.n_trusted; i++) {
+        strbuf_addf(out, "%s%s", i == 0 ? "" : between, quote);
+        write_block(&c->headers.trusted[i], out);
+        strbuf_adds(out, quote);
+    }
+}
+
+void option_write_text(const struct option *o, const struct config *c, struct strbuf *out)
+{
+    switch (o->type) {
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+    case OPTION_COUNT:
+    case OPTION_CODE:
+        write_number(o, load(o, c), out);
+        return;
+    case OPTION_WORD:
+        write_word(o, load(o, c), out);
+        return;
+    case OPTION_BOOL:
+        strbuf_adds(out, *(const bool *)place_const(o, c) ? "true" : "false");
+        return;
+    case OPTION_ADDRESS:
+        strbuf_adds(out, ((const struct config_address *)place_const(o, c))->text);
+        return;
+    case OPTION_FIELD:
+        strbuf_adds(out, place_const(o, c));
+        return;
+    case OPTION_BLOCKS:
+        write_blocks(c, "", ",", out);
+        return;
+    }
+}
+
+/* Whether this text is a string in JSON: "unlimited" is, also where numbers are usual. */
+static bool stands_in_quotes(const struct option *o, struct span text)
+{
+    return option_is_text(o) || (o->special != NULL && span_equal(text, span_of(o->special)));
+}
+
+void option_write_json(const struct option *o, const struct config *c, struct strbuf *out)
+{
+    struct strbuf text = {0};
+
+    option_write_text(o, c, &text);
+    struct span s = {strbuf_cstr(&text), text.len};
+    if (o->type == OPTION_BLOCKS) {
+        strbuf_adds(out, "[");
+        write_blocks(c, "\"", ", ", out);
+        strbuf_adds(out, "]");
+    } else if (stands_in_quotes(o, s)) {
+        strbuf_add_json(out, s);
+    } else {
+        strbuf_add_span(out, s);
+    }
+    strbuf_fini(&text);
+}
+
+/* ---- what is wanted, and hints -------------------------------------------------------------- */
+
+static void write_choice(const struct option *o, struct strbuf *out)
+{
+    struct span list = words_of(o->words), word, next;
+    const char *quote = o->type == OPTION_CODE ? "" : "\"";
+    bool more = next_word(&list, &word);
+
+    for (const char *between = ""; more; word = next) {
+        more = next_word(&list, &next);
+        if (*between != '\0' && !more)
+            between = " or ";
+        strbuf_addf(out, "%s%s%.*s%s", between, quote, SPAN_PRINTF(word), quote);
+        between = ", ";
+    }
+}
+
+static void write_range(const struct option *o, struct strbuf *out)
+{
+    strbuf_adds(out, " from ");
+    write_number(o, o->min, out);
+    strbuf_adds(out, " to ");
+    write_number(o, o->max, out);
+}
+
+static void write_number_wants(const struct option *o, enum option_verdict verdict,
+                               struct strbuf *out)
+{
+    strbuf_adds(out, o->type == OPTION_COUNT  ? "an integer"
+                     : o->type == OPTION_SIZE ? "a size"
+                                              : "a duration");
+    if (verdict == OPTION_MALFORMED && o->type != OPTION_COUNT)
+        strbuf_adds(out, " with a unit");
+    else
+        write_range(o, out);
+}
+
+static void write_address_wants(const struct option *o, enum option_verdict verdict,
+                                struct strbuf *out)
+{
+    if (verdict == OPTION_MALFORMED)
+        strbuf_adds(out, "an address");
+    else
+        strbuf_addf(out, "an address with a port from %u to %u", (unsigned)o->min,
+                    (unsigned)o->max);
+}
+
+void option_write_wants(const struct option *o, enum option_verdict verdict, struct strbuf *out)
+{
+    switch (o->type) {
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+    case OPTION_COUNT:
+        write_number_wants(o, verdict, out);
+        break;
+    case OPTION_CODE:
+    case OPTION_WORD:
+        write_choice(o, out);
+        break;
+    case OPTION_BOOL:
+        strbuf_adds(out, "true or false");
+        break;
+    case OPTION_ADDRESS:
+        write_address_wants(o, verdict, out);
+        break;
+    case OPTION_FIELD:
+        strbuf_addf(out,
+                    "the name of a header field that weir has no other use for, of at most "
+                    "%zu characters, or \"\"",
+                    o->width - 1);
+        break;
+    case OPTION_BLOCKS:
+        strbuf_adds(out, verdict == OPTION_MALFORMED ? "blocks of addresses"
+                                                     : "at most 256 blocks of addresses");
+        break;
+    }
+    if (o->special != NULL)
+        strbuf_addf(out, " or \"%s\"", o->special);
+}
+
+static bool can_be_read(const struct option *o, struct span text)
+{
+    struct config scratch = {.headers.trusted = NULL};
+    bool ok = option_read(o, text, &scratch) == OPTION_READ;
+
+    option_clear_blocks(&scratch);
+    return ok;
+}
+
+/* Tries `text` with `ending`; true when that can be read, and leaves it in `fix`. */
+static bool try_fix(const struct option *o, const char *start, struct span text, const char *ending,
+                    struct strbuf *fix)
+{
+    strbuf_clear(fix);
+    strbuf_addf(fix, "%s%.*s%s", start, SPAN_PRINTF(text), ending);
+    return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
+}
+
+static const struct unit nicknames[] = {
+    {"us", 1},
+    {"usec", 1},
+    {"µs", 1},
+    {"micros", 1},
+    {"msec", MS},
+    {"millis", MS},
+    {"milliseconds", MS},
+    {"millisecond", MS},
+    {"sec", SECOND},
+    {"secs", SECOND},
+    {"second", SECOND},
+    {"seconds", SECOND},
+    {"min", 60 * UINT64_C(1000000)},
+    {"mins", 60 * UINT64_C(1000000)},
+    {"minute", 60 * UINT64_C(1000000)},
+    {"minutes", 60 * UINT64_C(1000000)},
+    {"hour", HOUR},
+    {"hours", HOUR},
+    {"hr", HOUR},
+    {"ms", MS},
+    {"s", SECOND},
+    {"m", 60 * UINT64_C(1000000)},
+    {"h", HOUR},
+    {"d", 24 * HOUR},
+    {"day", 24 * HOUR},
+    {"days", 24 * HOUR},
+    {NULL, 0},
+};
+
+static const struct unit size_nicknames[] = {
+    {"b", 1},    {"byte", 1},  {"bytes", 1}, {"k", KIB},   {"kb", KIB}, {"kib", KIB},
+    {"ki", KIB}, {"m", MIB},   {"mb", MIB},  {"mib", MIB}, {"mi", MIB}, {"g", GIB},
+    {"gb", GIB}, {"gib", GIB}, {"gi", GIB},  {NULL, 0},
+};
+
+static const struct unit *find_nickname(const struct option *o, struct span name)
+{
+    const struct unit *u = o->type == OPTION_DURATION ? nicknames : size_nicknames;
+
+    while (u->name != NULL && !span_equal_nocase(name, span_of(u->name)))
+        u++;
+    return u->name == NULL ? NULL : u;
+}
+
+/* "1.5 sec" is 1500ms, "16K" is 16KiB; whatever is no whole number of the smallest unit is not
+ * guessed at. */
+static bool fix_quantity(const struct option *o, struct span text, struct strbuf *fix)
+{
+    char number[32], *end;
+
+    bool bare = o->type == OPTION_DURATION
+                    ? try_fix(o, "", text, "s", fix) || try_fix(o, "", text, "ms", fix)
+                    : try_fix(o, "", text, "KiB", fix);
+    if (bare)
+        return true;
+    if (text.len == 0 || text.len >= sizeof(number) || text.at[0] < '0' || text.at[0] > '9')
+        return false;
+    memcpy(number, text.at, text.len);
+    number[text.len] = '\0';
+    double value = strtod(number, &end);
+    struct span name = trim(span_of(end));
+    const struct unit *u = find_nickname(o, name.len == 0 ? SPAN("b") : name);
+    if (u == NULL || value * (double)u->factor >= 1e15)
+        return false;
+    strbuf_clear(fix);
+    option_write_quantity(o, (uint64_t)(value * (double)u->factor + 0.5), fix);
+    return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
+}
+
+static bool fix_word(const char *words, struct span text, struct strbuf *fix)
+{
+    struct nearest n = {.typed = text};
+    struct span list = words_of(words), word;
+    size_t len = 0;
+
+    while (next_word(&list, &word)) {
+        nearest_try(&n, word, word.at);
+        if (n.answer == word.at)
+            len = word.len;
+    }
+    strbuf_clear(fix);
+    strbuf_add(fix, n.answer == NULL ? "" : n.answer, len);
+    return n.answer != NULL;
+}
+
+static bool fix_bool(struct span text, struct strbuf *fix)
+{
+    static const char *const yes = "true yes on 1 enabled", *const no = "false no off 0 disabled";
+    struct span list = span_of(yes), word;
+
+    strbuf_clear(fix);
+    while (next_word(&list, &word)) {
+        if (span_equal_nocase(word, text))
+            strbuf_adds(fix, "true");
+    }
+    for (list = span_of(no); next_word(&list, &word);) {
+        if (span_equal_nocase(word, text))
+            strbuf_adds(fix, "false");
+    }
+    return fix->len > 0;
+}
+
+static struct span without_prefix(struct span text, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    bool has = text.len >= len && memcmp(text.at, prefix, len) == 0;
+
+    return has ? (struct span){text.at + len, text.len - len} : text;
+}
+
+/* "8080", "http://host:80/", "*:80", "/run/app.sock", "::1:80" */
+static bool fix_address(const struct option *o, struct span text, struct strbuf *fix)
+{
+    struct span host, port, rest = without_prefix(without_prefix(text, "http://"), "*");
+
+    if (try_fix(o, ":", rest, "", fix) || try_fix(o, UNIX_PREFIX, rest, "", fix) ||
+        try_fix(o, "", rest, "", fix))
+        return true;
+    const char *slash = rest.len == 0 ? NULL : memchr(rest.at, '/', rest.len);
+    if (slash != NULL && try_fix(o, "", (struct span){rest.at, (size_t)(slash - rest.at)}, "", fix))
+        return true;
+    if (rest.len == 0 || !split_address(rest, &host, &port))
+        return false;
+    strbuf_clear(fix);
+    strbuf_addf(fix, "[%.*s]:%.*s", SPAN_PRINTF(host), SPAN_PRINTF(port));
+    return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
+}
+
+static bool find_fix(const struct option *o, struct span text, struct strbuf *fix)
+{
+    if (o->type != OPTION_BLOCKS && try_fix(o, "", trim(text), "", fix))
+        return true;
+    if (o->special != NULL && fix_word(o->special, text, fix))
+        return true;
+    switch (o->type) {
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+        return fix_quantity(o, text, fix);
+    case OPTION_WORD:
+        return fix_word(o->words, text, fix);
+    case OPTION_BOOL:
+        return fix_bool(text, fix);
+    case OPTION_ADDRESS:
+        return fix_address(o, text, fix);
+    case OPTION_COUNT:
+    case OPTION_CODE:
+    case OPTION_FIELD:
+    case OPTION_BLOCKS:
+        break;
+    }
+    return false;
+}
+
+/* What a value looks like, when no better one can be guessed. */
+static void write_example(const struct option *o, struct strbuf *out)
+{
+    switch (o->type) {
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+        strbuf_adds(out, " (");
+        write_number(o, o->min, out);
+        strbuf_adds(out, " to ");
+        write_number(o, o->max, out);
+        strbuf_adds(out, o->type == OPTION_DURATION ? "; units: us, ms, s, m, h)"
+                                                    : "; units: B, kB, KiB, MB, MiB, GB, GiB)");
+        break;
+    case OPTION_ADDRESS:
+        strbuf_adds(out, " (host:port, :port, [v6]:port or unix:/path)");
+        break;
+    case OPTION_FIELD:
+        strbuf_adds(out, " (such as \"X-Request-Id\")");
+        break;
+    case OPTION_BLOCKS:
+        strbuf_adds(out, " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
+        break;
+    case OPTION_COUNT:
+    case OPTION_CODE:
+    case OPTION_WORD:
+    case OPTION_BOOL:
+        break;
+    }
+}
+
+void option_write_hint(const struct option *o, enum option_verdict verdict, struct span text,
+                       bool quoted, struct strbuf *out)
+{
+    struct strbuf fix = {0};
+
+    if (o->at_zero != NULL && span_equal(text, SPAN("0"))) {
+        strbuf_addf(out, " (%s)", o->at_zero);
+    } else if (verdict == OPTION_MALFORMED && find_fix(o, text, &fix)) {
+        struct span s = {strbuf_cstr(&fix), fix.len};
+        const char *quote = quoted || stands_in_quotes(o, s) ? "\"" : "";
+        strbuf_addf(out, " (did you mean %s%.*s%s?)", quote, SPAN_PRINTF(s), quote);
+    } else if (verdict == OPTION_MALFORMED) {
+        write_example(o, out);
+    }
+    strbuf_fini(&fix);
+}
+
+/* ---- the nearest word ----------------------------------------------------------------------- */
+
+#define NEAREST_MAX 48
+
+/* Lower case, and without what people put between words. */
+static size_t fold(struct span s, char *to)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len && n < NEAREST_MAX; i++) {
+        if (s.at[i] != '_' && s.at[i] != '-' && s.at[i] != '.')
+            to[n++] = span_lower(s.at[i]);
+    }
+    return n;
+}
+
+static size_t least(size_t a, size_t b, size_t c)
+{
+    size_t m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+/* Insertions, deletions, changes, and swaps of neighbours. */
+static size_t distance(struct span s, struct span t)
+{
+    char a[NEAREST_MAX], b[NEAREST_MAX];
+    size_t d[NEAREST_MAX + 1][NEAREST_MAX + 1], m = fold(s, a), n = fold(t, b);
+
+    for (size_t i = 0; i <= m; i++) {
+        for (size_t j = 0; j <= n; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            size_t change = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            d[i][j] = least(d[i - 1][j] + 1, d[i][j - 1] + 1, change);
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped)
+                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1, d[i][j]);
+        }
+    }
+    return d[m][n];
+}
+
+/* "warn" is near to "warning" whatever their distance. */
+static bool is_beginning(struct span typed, struct span word)
+{
+    return typed.len >= 3 && typed.len < word.len &&
+           span_equal_nocase(typed, (struct span){word.at, typed.len});
+}
+
+void nearest_try(struct nearest *n, struct span word, const char *answer)
+{
+    size_t longest = n->typed.len > word.len ? n->typed.len : word.len;
+
+    if (n->typed.len == 0 || n->typed.len > NEAREST_MAX)
+        return;
+    size_t d = distance(n->typed, word), most = longest / 4 + 1;
+    if (d > most && is_beginning(n->typed, word))
+        d = most;
+    if (d > most)
+        return;
+    if (n->answer == NULL || d < n->distance) {
+        n->answer = answer;
+        n->distance = d;
+    }
+}
+
+/* ---- flags ---------------------------------------------------------------------------------- */
+
+bool option_next_flag(int argc, char **argv, int *i, struct option_flag *flag)
+{
+    const char *arg = argv[*i];
+
+    if (strncmp(arg, "--", 2) != 0 || arg[2] == '\0')
+        return false;
+    flag->name = (struct span){arg + 2, strcspn(arg + 2, "=")};
+    flag->option = option_of_flag(flag->name);
+    flag->value = arg[2 + flag->name.len] == '=' ? arg + 2 + flag->name.len + 1 : NULL;
+    ++*i;
+    bool next_is_value = *i < argc && strncmp(argv[*i], "--", 2) != 0;
+    if (flag->value == NULL && flag->option != NULL && next_is_value)
+        flag->value = argv[(*i)++];
+    return true;
+}
+
+/* The flags that others call it by: --port, --queue-max-depth, --upstream-address. */
+static void try_flag_names(struct nearest *n, const struct option *o)
+{
+    struct span list = words_of(o->also), word, section = option_section(o);
+    struct strbuf name = {0};
+
+    option_flag_name(o, &name);
+    nearest_try(n, (struct span){name.at, name.len}, o->path);
+    nearest_try(n, span_of(o->path), o->path);
+    while (next_word(&list, &word)) {
+        strbuf_clear(&name);
+        strbuf_addf(&name, "%.*s-%.*s", SPAN_PRINTF(section), SPAN_PRINTF(word));
+        nearest_try(n, (struct span){name.at, name.len}, o->path);
+    }
+    strbuf_fini(&name);
+}
+
+void option_write_unknown_flag(struct span name, struct strbuf *out)
+{
+    struct nearest n = {.typed = name};
+
+    for (size_t i = 0; i < option_count; i++)
+        try_flag_names(&n, &option_table[i]);
+    strbuf_addf(out, "unknown flag --%.*s", SPAN_PRINTF(name));
+    if (n.answer == NULL)
+        return;
+    strbuf_adds(out, " (did you mean --");
+    option_flag_name(option_find(span_of(n.answer)), out);
+    strbuf_adds(out, "?)");
+}

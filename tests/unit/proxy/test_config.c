@@ -1,0 +1,462 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/strbuf.h"
+#include "proxy/config.h"
+#include "proxy/manual.h"
+
+struct fixture {
+    char dir[64], path[96];
+    struct strbuf problems;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    snprintf(f->dir, sizeof(f->dir), "/tmp/weir-config-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    snprintf(f->path, sizeof(f->path), "%s/weir.json", f->dir);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    unlink(f->path);
+    rmdir(f->dir);
+    strbuf_fini(&f->problems);
+    free(f);
+    return 0;
+}
+
+static struct config *load_bytes(struct fixture *f, struct span text, char **environ_)
+{
+    const struct config_source src = {.path = f->path, .environ_ = environ_};
+    FILE *file = fopen(f->path, "w");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(text.at, 1, text.len, file), text.len);
+    fclose(file);
+    strbuf_clear(&f->problems);
+    return config_load(&src, &f->problems);
+}
+
+static struct config *load(struct fixture *f, const char *text)
+{
+    return load_bytes(f, span_of(text), NULL);
+}
+
+static void assert_problem(struct fixture *f, const char *text, const char *problem)
+{
+    struct config *c = load(f, text);
+
+    assert_null(c);
+    if (strstr(strbuf_cstr(&f->problems), problem) == NULL)
+        fail_msg("%s\n%s", text, strbuf_cstr(&f->problems));
+}
+
+static struct config *load_flags(struct fixture *f, char **environ_, const char *first,
+                                 const char *second)
+{
+    char flags[2][64];
+    char *argv[2] = {flags[0], flags[1]};
+    const struct config_source src = {
+        .argc = (first != NULL) + (second != NULL), .argv = argv, .environ_ = environ_};
+
+    snprintf(flags[0], sizeof(flags[0]), "%s", first == NULL ? "" : first);
+    snprintf(flags[1], sizeof(flags[1]), "%s", second == NULL ? "" : second);
+    strbuf_clear(&f->problems);
+    return config_load(&src, &f->problems);
+}
+
+static void the_least_file_gets_every_default(void **state)
+{
+    struct config *c = load(*state, "{ \"upstream\": \"127.0.0.1:8000\" }");
+
+    assert_non_null(c);
+    assert_true(c->upstream_given);
+    assert_string_equal(c->upstream.address.text, "127.0.0.1:8000");
+    assert_int_equal(c->upstream.address.sa.ss_family, AF_INET);
+    assert_string_equal(c->listen.text, ":8080");
+    assert_int_equal(c->threads, 1);
+    assert_int_equal(c->concurrency, 80);
+    assert_int_equal(c->queue.length, 800);
+    assert_int_equal(c->queue.timeout, 10000000);
+    assert_int_equal(c->overload.status, 503);
+    assert_int_equal(c->client.max_head, 32768);
+    assert_true(c->client.max_body == CONFIG_UNLIMITED);
+    assert_string_equal(c->headers.request_id, "X-Request-Id");
+    assert_true(c->headers.request_start);
+    assert_true(c->admin.enabled);
+    assert_int_equal(c->log.level, LOG_LEVEL_INFO);
+    config_put(c);
+}
+
+static void the_queue_follows_the_concurrency_unless_it_is_given(void **state)
+{
+    struct config *c = load(*state, "{\"upstream\": \":1\", \"concurrency\": 3}");
+    assert_int_equal(c->queue.length, 30);
+    config_put(c);
+    c = load(*state, "{\"upstream\": \":1\", \"concurrency\": \"unlimited\"}");
+    assert_int_equal(c->concurrency, UINT32_MAX);
+    assert_int_equal(c->queue.length, 1000);
+    config_put(c);
+    c = load(*state, "{\"upstream\": \":1\", \"concurrency\": 3, \"queue\": {\"length\": 0}}");
+    assert_int_equal(c->queue.length, 0);
+    config_put(c);
+    c = load(*state, "{\"upstream\": \":1\", \"concurrency\": 500000, "
+                     "\"client\": {\"max_connections\": 1000000}}");
+    assert_int_equal(c->queue.length, 1000000);
+    config_put(c);
+}
+
+static void admin_can_be_off(void **state)
+{
+    struct config *c = load(*state, "{\"upstream\": \":1\", \"admin\": {\"listen\": \"off\"}}");
+
+    assert_false(c->admin.enabled);
+    config_put(c);
+}
+
+static void nothing_at_all_is_no_error_but_says_so(void **state)
+{
+    char port[] = "PORT=9000", *environment[] = {port, NULL};
+    struct config *c = load_flags(*state, environment, NULL, NULL);
+
+    assert_non_null(c);
+    assert_false(c->upstream_given);
+    assert_string_equal(c->listen.text, ":9000");
+    config_put(c);
+    assert_null(load_flags(*state, NULL, "--threads=2", NULL));
+    struct fixture *f = *state;
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "--upstream is missing"));
+}
+
+static void higher_sources_win(void **state)
+{
+    char a[] = "WEIR_CONCURRENCY=4", b[] = "CONTAINER_CONCURRENCY=0",
+         c0[] = "WEIR_THREADS=", *environment[] = {a, b, c0, NULL};
+    struct config *c = load_flags(*state, environment, "--upstream=:1", NULL);
+
+    assert_int_equal(c->concurrency, 4);
+    assert_int_equal(c->threads, 1);
+    config_put(c);
+    c = load_flags(*state, environment, "--upstream=:1", "--concurrency=5");
+    assert_int_equal(c->concurrency, 5);
+    config_put(c);
+    environment[0] = b;
+    c = load_flags(*state, environment, "--upstream=:1", NULL);
+    assert_int_equal(c->concurrency, UINT32_MAX);
+    config_put(c);
+    environment[2] = a;
+    environment[1] = a;
+    c = load_bytes(*state, SPAN("{\"upstream\": \":1\", \"concurrency\": 6}"), environment);
+    assert_int_equal(c->concurrency, 4);
+    config_put(c);
+}
+
+static void problems_of_flags_and_variables_carry_their_names(void **state)
+{
+    struct fixture *f = *state;
+    char a[] = "WEIR_QUEUE_TIMEOUT=10", b[] = "PORT=x", c[] = "WEIR_THREDS=2",
+         d[] = "WEIR_SERVICE_HOST=10.0.0.1", e[] = "CONTAINER_CONCURRENCY=many",
+         *environment[] = {a, b, c, d, e, NULL};
+
+    assert_null(load_flags(f, environment, "--thread=1", "stray"));
+    const char *text = strbuf_cstr(&f->problems);
+    assert_non_null(strstr(text, "WEIR_QUEUE_TIMEOUT wants a duration with a unit, got \"10\" "
+                                 "(did you mean \"10s\"?)"));
+    assert_non_null(strstr(text, "PORT wants a port from 0 to 65535, got \"x\""));
+    assert_non_null(strstr(text, "WEIR_THREDS (did you mean WEIR_THREADS?)"));
+    assert_non_null(strstr(text, "CONTAINER_CONCURRENCY wants an integer"));
+    assert_non_null(strstr(text, "--thread (did you mean --threads?)"));
+    assert_non_null(strstr(text, "\"stray\" is not a flag"));
+    assert_non_null(strstr(text, "weir: 6 errors; nothing was started\n"));
+    assert_null(load_flags(f, NULL, "--upstream=:1", "--threads"));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "--threads wants a value"));
+}
+
+static void the_example_of_the_manual_reads_as_it_is_printed_there(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_null(load(f, "{\n  \"upstream\": \":8000\",\n  \"listen\": \":8080\",\n"
+                        "  \"concurrency\": 80,\n  \"queue\": {\n\n    \"max_dept\": 800,\n\n"
+                        "    \"timeout\": 10\n  }\n}\n"));
+    assert_non_null(strstr(strbuf_cstr(&f->problems),
+                           "weir.json:7:5: error: unknown key \"max_dept\" in \"queue\"\n"
+                           "    7 |     \"max_dept\": 800,\n"
+                           "      |     ^~~~~~~~~~ did you mean \"length\"? "
+                           "(known: length, timeout, max_bytes)\n"));
+    assert_non_null(strstr(strbuf_cstr(&f->problems),
+                           "weir.json:9:16: error: \"queue.timeout\" wants a duration with a "
+                           "unit, got 10 (did you mean \"10s\"?)\n"));
+    assert_non_null(
+        strstr(strbuf_cstr(&f->problems), "weir.json: 2 errors; nothing was started\n"));
+}
+
+static void files_of_every_wrong_kind_are_told(void **state)
+{
+    struct fixture *f = *state;
+    const struct config_source dir = {.path = f->dir}, none = {.path = f->path};
+    char *large = malloc(1024 * 1024 + 2);
+
+    assert_null(config_load(&none, &f->problems));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "cannot be read: No such file"));
+    assert_null(config_load(&dir, &f->problems));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "cannot be read: Is a directory"));
+    memset(large, ' ', 1024 * 1024 + 2);
+    assert_null(load_bytes(f, (struct span){large, 1024 * 1024 + 1}, NULL));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "larger than 1 MiB"));
+    free(large);
+    assert_null(load_bytes(f, SPAN("{ \"upstream\": \":1\"\0 }"), NULL));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "a NUL byte"));
+    assert_problem(f, "", "empty");
+    assert_problem(f, " \n", "empty");
+    assert_problem(f, "[]", "must be one JSON object, got a list");
+    assert_problem(f, "7", "must be one JSON object, got 7");
+    assert_problem(f, "\xef\xbb\xbf{}", "byte order mark");
+    assert_problem(f, "{\"//\": \"\\ud800\"}", "invalid Unicode");
+    assert_problem(f, "{} x", "nothing may follow");
+}
+
+static void characters_that_are_not_utf8_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "\x80",
+        "\xc3",
+        "\xc3(",
+        "\xc0\xaf",
+        "\xe0\x80\xaf",
+        "\xed\xa0\x80",
+        "\xf0\x80\x80\x80",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xe4\xb8",
+    };
+    char text[64];
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "{\"upstream\": \":1\", \"//\": \"%s\"}", bad[i]);
+        assert_problem(*state, text, ":1:27: error: not UTF-8: byte 0x");
+    }
+    struct config *c = load(*state, "{\"upstream\": \":1\", \"//\": "
+                                    "\"\xc3\xa9 \xe4\xb8\xad \xed\x9f\xbf \xf0\x9f\x98\x80\"}");
+    assert_non_null(c);
+    config_put(c);
+}
+
+static void values_of_the_wrong_type_are_told(void **state)
+{
+    assert_problem(*state, "{\"upstream\": 8000}", "got 8000 (did you mean \":8000\"?)");
+    assert_problem(*state, "{\"upstream\": []}", "wants an address or an object, got a list");
+    assert_problem(*state, "{\"queue\": 1}", "\"queue\" wants an object, got 1");
+    assert_problem(*state, "{\"queue\": {\"timeout\": {}}}", "got an object");
+    assert_problem(*state, "{\"threads\": \"2\"}", "got \"2\" (did you mean 2?)");
+    assert_problem(*state, "{\"threads\": 2.5}", "an integer from 1 to 64, got 2.5");
+    assert_problem(*state, "{\"threads\": null}", "leave the key out for the default");
+    assert_problem(*state, "{\"headers\": {\"request_start\": 1}}", "true or false, got 1");
+    assert_problem(*state, "{\"headers\": {\"trusted\": \"::1\"}}", "wants a list such as");
+    assert_problem(*state, "{\"headers\": {\"trusted\": [\"::1\", \"x\", 3]}}",
+                   "\"headers.trusted[1]\" wants blocks of addresses, got \"x\"");
+    assert_problem(*state, "{\"concurrency\": 0}", "(0 means \"no limit\"");
+}
+
+static void unknown_and_duplicate_keys_are_told_with_what_may_be_meant(void **state)
+{
+    assert_problem(*state, "{\"quue\": {}}", "did you mean \"queue\"?");
+    assert_problem(*state, "{\"backend\": \":1\"}", "did you mean \"upstream\"?");
+    assert_problem(*state, "{\"max_body\": 1}", "did you mean \"max_body\" in \"client\"?");
+    assert_problem(*state, "{\"queue.timeout\": 1}", "did you mean \"timeout\" in \"queue\"?");
+    assert_problem(*state, "{\"colour\": 1}", "^~~~~~~~ (known: listen, threads, upstream,");
+    assert_problem(*state, "{\"$schema\": 1, \"queue\": {\"$schema\": 1}}", "in \"queue\"");
+    assert_problem(*state, "{\"threads\": 1, \"threads\": 1}", "duplicate key \"threads\"");
+    assert_problem(*state, "{\"queue\": {\"length\": 1,\n\"l\\u0065ngth\": 2}}", "in line 1");
+    struct config *c = load(*state, "{\"//\": 1, \"//\": 2, \"$schema\": \"x\", \"upstream\": "
+                                    "{\"//x\": [{}], \"address\": \":1\"}}");
+    assert_non_null(c);
+    config_put(c);
+}
+
+static void shown_problems_are_bounded_and_all_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct strbuf text = {0};
+
+    strbuf_adds(&text, "{\"concurrency\": \"x\"");
+    for (int i = 0; i < 49; i++)
+        strbuf_addf(&text, ", \"key%d\": {}", i);
+    strbuf_adds(&text, ", \"one\": 1, \"two\": 2}");
+    assert_problem(f, strbuf_cstr(&text), "(only the first 50 errors are shown)\n");
+    strbuf_fini(&text);
+}
+
+static void addresses_that_contradict_each_other_are_told_at_their_place(void **state)
+{
+    struct fixture *f = *state;
+    char env[] = "WEIR_UPSTREAM=127.0.0.1:8080", port[] = "PORT=9480",
+         *environment[] = {env, port, NULL};
+
+    assert_problem(f, "{\"upstream\": \":8080\"}", ":1:14: error: \"upstream.address\": is weir's");
+    assert_problem(f, "{\"upstream\": \"[::1]:9480\"}", "own \"admin.listen\"");
+    assert_problem(f, "{\"upstream\": \":1\", \"listen\": \":9480\"}",
+                   "weir: error: \"admin.listen\": is the same");
+    assert_problem(f,
+                   "{\"upstream\": \":1\", \"listen\": \"10.0.0.1:5\", \"admin\": "
+                   "{\"listen\": \"10.0.0.1:5\"}}",
+                   "is the same");
+    assert_problem(f, "{\"upstream\": \"unix:/a\", \"listen\": \"unix:/a\"}", "call itself");
+    assert_problem(f, "{\"upstream\": \"a..b:1\"}", "\"upstream.address\": the host \"a..b\"");
+    assert_null(load_flags(f, environment, NULL, NULL));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "admin.listen\": is the same"));
+    environment[1] = NULL;
+    assert_null(load_flags(f, environment, NULL, NULL));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "weir: error: WEIR_UPSTREAM: is weir's"));
+    assert_null(load_flags(f, NULL, "--upstream=:1", "--admin-listen=:8080"));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "weir: error: --admin-listen: is the same"));
+    assert_null(load_flags(f, NULL, "--upstream=:1", "--listen=a..b:1"));
+    struct config *c = load(f, "{\"upstream\": \"10.0.0.9:8080\", \"listen\": \"127.0.0.1:0\", "
+                               "\"admin\": {\"listen\": \"127.0.0.1:0\"}}");
+    assert_non_null(c);
+    config_put(c);
+}
+
+static void a_limit_that_connections_cannot_reach_is_told(void **state)
+{
+    struct fixture *f = *state;
+    char env[] = "CONTAINER_CONCURRENCY=5000", *environment[] = {env, NULL};
+
+    assert_problem(f, "{\"upstream\": \":1\", \"concurrency\": 4097}", "can never be reached");
+    assert_null(load_flags(f, environment, "--upstream=:1", NULL));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "CONTAINER_CONCURRENCY: 5000 can never"));
+    struct config *c = load(f, "{\"upstream\": \":1\", \"client\": {\"max_connections\": 10}}");
+    assert_non_null(c);
+    config_put(c);
+}
+
+static void what_is_written_reads_back_the_same(void **state)
+{
+    struct fixture *f = *state;
+    struct strbuf first = {0}, second = {0}, origins = {0};
+    struct config *c =
+        load(f, "{\"upstream\": \"unix:/a\", \"concurrency\": \"unlimited\",\n \"headers\": "
+                "{\"trusted\": [\"10.0.0.0/8\", \"::1\"], \"request_id\": \"\"}}");
+
+    assert_non_null(c);
+    config_write_json(c, &first);
+    config_write(c, &origins);
+    config_put(c);
+    assert_non_null(strstr(strbuf_cstr(&origins), "weir.json:2\n"));
+    assert_non_null(strstr(strbuf_cstr(&origins), "default\n"));
+    c = load(f, strbuf_cstr(&first));
+    assert_non_null(c);
+    config_write_json(c, &second);
+    config_put(c);
+    assert_string_equal(strbuf_cstr(&first), strbuf_cstr(&second));
+    strbuf_fini(&first);
+    strbuf_fini(&second);
+    strbuf_fini(&origins);
+}
+
+static void a_configuration_lives_until_the_last_put(void **state)
+{
+    struct config *c = load(*state, "{\"upstream\": \":1\"}");
+
+    assert_ptr_equal(config_get(c), c);
+    config_put(c);
+    assert_int_equal(c->threads, 1);
+    config_put(c);
+    config_put(NULL);
+}
+
+static bool trusts(const struct config *c, int family, const char *text)
+{
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+
+    if (family == AF_INET) {
+        assert_int_equal(inet_pton(AF_INET, text, &four.sin_addr), 1);
+        return config_trusts(c, (const struct sockaddr *)&four);
+    }
+    assert_int_equal(inet_pton(AF_INET6, text, &six.sin6_addr), 1);
+    return config_trusts(c, (const struct sockaddr *)&six);
+}
+
+static void trust_follows_the_blocks(void **state)
+{
+    struct sockaddr none = {.sa_family = AF_UNSPEC}, un = {.sa_family = AF_UNIX};
+    struct config *c = load(*state, "{\"upstream\": \":1\", \"headers\": {\"trusted\": "
+                                    "[\"10.16.0.0/12\", \"192.0.2.1\", \"2001:db8::/33\"]}}");
+
+    assert_true(trusts(c, AF_INET, "10.31.255.255"));
+    assert_false(trusts(c, AF_INET, "10.32.0.0"));
+    assert_false(trusts(c, AF_INET, "10.15.255.255"));
+    assert_true(trusts(c, AF_INET, "192.0.2.1"));
+    assert_false(trusts(c, AF_INET, "192.0.2.0"));
+    assert_true(trusts(c, AF_INET6, "::ffff:10.16.0.1"));
+    assert_false(trusts(c, AF_INET6, "::ffff:11.16.0.1"));
+    assert_true(trusts(c, AF_INET6, "2001:db8:7fff::1"));
+    assert_false(trusts(c, AF_INET6, "2001:db8:8000::1"));
+    assert_true(config_trusts(c, &un));
+    assert_false(config_trusts(c, &none));
+    config_put(c);
+    c = load(*state, "{\"upstream\": \":1\"}");
+    assert_false(trusts(c, AF_INET, "127.0.0.1"));
+    config_put(c);
+}
+
+static void ranges_as_regular_expressions_are_exact(void **state)
+{
+    struct strbuf out = {0};
+    (void)state;
+
+    manual_write_range(0, 65535, &out);
+    assert_string_equal(strbuf_cstr(&out), "[0-9]|[1-9][0-9]|[1-9][0-9]{2}|[1-9][0-9]{3}|"
+                                           "[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|"
+                                           "655[0-2][0-9]|6553[0-5]");
+    strbuf_clear(&out);
+    manual_write_range(23, 24, &out);
+    assert_string_equal(strbuf_cstr(&out), "2[3-4]");
+    strbuf_fini(&out);
+}
+
+#define IN_DIR(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_DIR(the_least_file_gets_every_default),
+        IN_DIR(the_queue_follows_the_concurrency_unless_it_is_given),
+        IN_DIR(admin_can_be_off),
+        IN_DIR(nothing_at_all_is_no_error_but_says_so),
+        IN_DIR(higher_sources_win),
+        IN_DIR(problems_of_flags_and_variables_carry_their_names),
+        IN_DIR(the_example_of_the_manual_reads_as_it_is_printed_there),
+        IN_DIR(files_of_every_wrong_kind_are_told),
+        IN_DIR(characters_that_are_not_utf8_are_refused),
+        IN_DIR(values_of_the_wrong_type_are_told),
+        IN_DIR(unknown_and_duplicate_keys_are_told_with_what_may_be_meant),
+        IN_DIR(shown_problems_are_bounded_and_all_are_counted),
+        IN_DIR(addresses_that_contradict_each_other_are_told_at_their_place),
+        IN_DIR(a_limit_that_connections_cannot_reach_is_told),
+        IN_DIR(what_is_written_reads_back_the_same),
+        IN_DIR(a_configuration_lives_until_the_last_put),
+        IN_DIR(trust_follows_the_blocks),
+        cmocka_unit_test(ranges_as_regular_expressions_are_exact),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,389 @@
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include <cmocka.h>
+
+#include "proxy/options.h"
+
+static const struct option *opt(const char *path)
+{
+    const struct option *o = option_find(span_of(path));
+    assert_non_null(o);
+    return o;
+}
+
+static enum option_verdict read_into(struct config *c, const char *path, const char *text)
+{
+    return option_read(opt(path), span_of(text), c);
+}
+
+static void assert_text(const struct config *c, const char *path, const char *expected)
+{
+    struct strbuf out = {0};
+
+    option_write_text(opt(path), c, &out);
+    assert_string_equal(strbuf_cstr(&out), expected);
+    strbuf_fini(&out);
+}
+
+static void assert_json(const struct config *c, const char *path, const char *expected)
+{
+    struct strbuf out = {0};
+
+    option_write_json(opt(path), c, &out);
+    assert_string_equal(strbuf_cstr(&out), expected);
+    strbuf_fini(&out);
+}
+
+static void assert_hint(const char *path, const char *text, const char *expected)
+{
+    struct strbuf out = {0};
+
+    option_write_hint(opt(path), OPTION_MALFORMED, span_of(text), true, &out);
+    if (strcmp(strbuf_cstr(&out), expected) != 0)
+        fail_msg("%s %s:%s", path, text, strbuf_cstr(&out));
+    strbuf_fini(&out);
+}
+
+static void every_default_can_be_read_and_written_back(void **state)
+{
+    struct config c = {.threads = 0}, again = {.threads = 0};
+    (void)state;
+
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        struct strbuf text = {0};
+        assert_true((o->preset == NULL) != (o->computed == NULL));
+        assert_true(o->help[strlen(o->help) - 1] != '.');
+        if (o->preset == NULL)
+            continue;
+        assert_int_equal(option_read(o, span_of(o->preset), &c), OPTION_READ);
+        option_write_text(o, &c, &text);
+        struct span s = {strbuf_cstr(&text), text.len};
+        assert_int_equal(option_read(o, s, &again), OPTION_READ);
+        strbuf_fini(&text);
+    }
+    assert_memory_equal(&c, &again, offsetof(struct config, refs));
+}
+
+static void names_of_flags_and_variables_lead_back_to_the_option(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < option_count; i++) {
+        struct strbuf flag = {0}, env = {0};
+        option_flag_name(&option_table[i], &flag);
+        option_env_name(&option_table[i], &env);
+        assert_ptr_equal(option_of_flag((struct span){flag.at, flag.len}), &option_table[i]);
+        assert_int_equal(strncmp(env.at, "WEIR_", 5), 0);
+        assert_null(memchr(env.at, '.', env.len));
+        strbuf_fini(&flag);
+        strbuf_fini(&env);
+    }
+    assert_null(option_of_flag(SPAN("queue")));
+    assert_null(option_of_flag(SPAN("upstream-address")));
+    assert_null(option_find(SPAN("queue")));
+}
+
+static void durations_take_every_unit_and_nothing_else(void **state)
+{
+    struct config c = {.threads = 0};
+    (void)state;
+
+    assert_int_equal(read_into(&c, "queue.timeout", "1500us"), OPTION_READ);
+    assert_int_equal(c.queue.timeout, 1500);
+    assert_int_equal(read_into(&c, "queue.timeout", "250ms"), OPTION_READ);
+    assert_int_equal(c.queue.timeout, 250000);
+    assert_int_equal(read_into(&c, "queue.timeout", "5m"), OPTION_READ);
+    assert_int_equal(c.queue.timeout, 300000000);
+    assert_int_equal(read_into(&c, "queue.timeout", "1h"), OPTION_READ);
+    assert_text(&c, "queue.timeout", "1h");
+    static const char *const bad[] = {"",     "10",  "s",   "1 s", " 1s", "1s ",
+                                      "1.5s", "-1s", "+1s", "01s", "1S",  "1sec"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(read_into(&c, "queue.timeout", bad[i]), OPTION_MALFORMED);
+    static const char *const far[] = {"0s", "999us", "61m", "2h", "99999999999999999999h"};
+    for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++)
+        assert_int_equal(read_into(&c, "queue.timeout", far[i]), OPTION_OUT_OF_RANGE);
+    assert_text(&c, "queue.timeout", "1h");
+    assert_int_equal(read_into(&c, "drain.timeout", "0ms"), OPTION_READ);
+    assert_json(&c, "drain.timeout", "\"0s\"");
+}
+
+static void sizes_fill_32_and_64_bits(void **state)
+{
+    struct config c = {.threads = 0};
+    (void)state;
+
+    assert_int_equal(read_into(&c, "client.max_head", "48KiB"), OPTION_READ);
+    assert_int_equal(c.client.max_head, 49152);
+    assert_int_equal(read_into(&c, "client.max_head", "49153B"), OPTION_OUT_OF_RANGE);
+    assert_int_equal(read_into(&c, "client.max_body", "1024GiB"), OPTION_READ);
+    assert_true(c.client.max_body == UINT64_C(1024) << 30);
+    assert_int_equal(read_into(&c, "client.max_body", "unlimited"), OPTION_READ);
+    assert_true(c.client.max_body == CONFIG_UNLIMITED);
+    assert_json(&c, "client.max_body", "\"unlimited\"");
+    assert_int_equal(read_into(&c, "queue.max_bytes", "1MB"), OPTION_READ);
+    assert_text(&c, "queue.max_bytes", "1MB");
+    assert_int_equal(read_into(&c, "queue.max_bytes", "unlimited"), OPTION_MALFORMED);
+}
+
+static void counts_codes_words_and_booleans_are_exact(void **state)
+{
+    struct config c = {.threads = 0};
+    (void)state;
+
+    assert_int_equal(read_into(&c, "concurrency", "unlimited"), OPTION_READ);
+    assert_int_equal(c.concurrency, UINT32_MAX);
+    assert_json(&c, "concurrency", "\"unlimited\"");
+    assert_int_equal(read_into(&c, "concurrency", "7"), OPTION_READ);
+    assert_json(&c, "concurrency", "7");
+    assert_int_equal(read_into(&c, "concurrency", "0"), OPTION_OUT_OF_RANGE);
+    assert_int_equal(read_into(&c, "concurrency", "-1"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "concurrency", "4294967297"), OPTION_OUT_OF_RANGE);
+    assert_int_equal(read_into(&c, "overload.status", "429"), OPTION_READ);
+    assert_int_equal(c.overload.status, 429);
+    assert_json(&c, "overload.status", "429");
+    assert_int_equal(read_into(&c, "overload.status", "500"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "on_client_abort", "close"), OPTION_READ);
+    assert_int_equal(c.on_client_abort, CONFIG_ABORT_CLOSE);
+    assert_int_equal(read_into(&c, "headers.forwarded", "off"), OPTION_READ);
+    assert_int_equal(c.headers.forwarded, CONFIG_FORWARDED_OFF);
+    assert_int_equal(read_into(&c, "client.half_close", "allow"), OPTION_READ);
+    assert_int_equal(c.client.half_close, CONFIG_HALF_CLOSE_ALLOW);
+    assert_int_equal(read_into(&c, "startup.probe", "none"), OPTION_READ);
+    assert_int_equal(c.startup.probe, CONFIG_PROBE_NONE);
+    assert_int_equal(read_into(&c, "log.level", "debug"), OPTION_READ);
+    assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
+    assert_int_equal(read_into(&c, "log.format", "json"), OPTION_READ);
+    assert_int_equal(c.log.format, LOG_FORMAT_JSON);
+    assert_int_equal(read_into(&c, "headers.request_start", "true"), OPTION_READ);
+    assert_true(c.headers.request_start);
+    assert_int_equal(read_into(&c, "headers.request_start", "yes"), OPTION_MALFORMED);
+}
+
+static void field_names_are_tokens_that_weir_does_not_use(void **state)
+{
+    struct config c = {.threads = 0};
+    char longest[65];
+    (void)state;
+
+    memset(longest, 'x', sizeof(longest));
+    longest[64] = '\0';
+    assert_int_equal(read_into(&c, "headers.request_id", longest), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "headers.request_id", longest + 1), OPTION_READ);
+    assert_int_equal(strlen(c.headers.request_id), 63);
+    assert_int_equal(read_into(&c, "headers.request_id", "X-Trace"), OPTION_READ);
+    assert_string_equal(c.headers.request_id, "X-Trace");
+    assert_int_equal(read_into(&c, "headers.request_id", "HOST"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "headers.request_id", "a:b"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "headers.request_id", ""), OPTION_READ);
+    assert_json(&c, "headers.request_id", "\"\"");
+}
+
+static void resolve(struct config *c, const char *path, const char *text)
+{
+    struct strbuf why = {0};
+
+    assert_int_equal(read_into(c, path, text), OPTION_READ);
+    if (!option_resolve(opt(path), c, &why))
+        fail_msg("%s", strbuf_cstr(&why));
+    strbuf_fini(&why);
+}
+
+static void addresses_become_socket_addresses(void **state)
+{
+    struct config c = {.threads = 0};
+    const struct sockaddr_in *four = (const void *)&c.upstream.address.sa;
+    const struct sockaddr_in6 *six = (const void *)&c.upstream.address.sa;
+    const struct sockaddr_un *un = (const void *)&c.upstream.address.sa;
+    (void)state;
+
+    resolve(&c, "upstream.address", ":8000");
+    assert_int_equal(four->sin_family, AF_INET);
+    assert_int_equal(ntohl(four->sin_addr.s_addr), INADDR_LOOPBACK);
+    assert_int_equal(ntohs(four->sin_port), 8000);
+    resolve(&c, "upstream.address", "10.1.2.3:80");
+    assert_int_equal(ntohl(four->sin_addr.s_addr), 0x0a010203);
+    resolve(&c, "upstream.address", "localhost:81");
+    assert_int_equal(four->sin_family, AF_INET);
+    resolve(&c, "upstream.address", "[2001:db8::1]:82");
+    assert_int_equal(six->sin6_family, AF_INET6);
+    assert_int_equal(six->sin6_addr.s6_addr[15], 1);
+    assert_int_equal(ntohs(six->sin6_port), 82);
+    resolve(&c, "upstream.address", "unix:/run/app.sock");
+    assert_int_equal(un->sun_family, AF_UNIX);
+    assert_string_equal(un->sun_path, "/run/app.sock");
+    assert_int_equal(c.upstream.address.len,
+                     offsetof(struct sockaddr_un, sun_path) + sizeof("/run/app.sock"));
+    resolve(&c, "listen", ":0");
+    assert_true(c.listen.sa.ss_family == AF_INET6 || c.listen.sa.ss_family == AF_INET);
+    resolve(&c, "admin.listen", "off");
+    assert_int_equal(c.admin.listen.len, 0);
+}
+
+static void a_host_that_is_not_known_is_named(void **state)
+{
+    struct config c = {.threads = 0};
+    struct strbuf why = {0};
+    (void)state;
+
+    assert_int_equal(read_into(&c, "upstream.address", "a..b:80"), OPTION_READ);
+    assert_false(option_resolve(opt("upstream.address"), &c, &why));
+    assert_non_null(strstr(strbuf_cstr(&why), "the host \"a..b\" is not known"));
+    strbuf_fini(&why);
+}
+
+static void malformed_addresses_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "",        "8000",      "host",   "host:",  ":",           "host:80a", "::1:80",
+        "[::1]80", "[::1",      "[x]:80", "a b:80", "-a:80",       ".a:80",    "unix:",
+        "unix:a",  "unix:8000", "unix:/", "a/b:80", "http://a:80", "a:080",    "off",
+    };
+    struct config c = {.threads = 0};
+    char longest[200];
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(read_into(&c, "upstream.address", bad[i]), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "upstream.address", ":0"), OPTION_OUT_OF_RANGE);
+    assert_int_equal(read_into(&c, "upstream.address", ":65536"), OPTION_OUT_OF_RANGE);
+    memset(longest, 'a', sizeof(longest));
+    memcpy(longest, "unix:/", 6);
+    struct span unix_path = {longest, 5 + 107};
+    assert_int_equal(option_read(opt("listen"), unix_path, &c), OPTION_READ);
+    unix_path.len++;
+    assert_int_equal(option_read(opt("listen"), unix_path, &c), OPTION_MALFORMED);
+    assert_int_equal(option_read(opt("listen"), (struct span){longest, 128}, &c), OPTION_MALFORMED);
+}
+
+static void blocks_are_masked_and_replace_the_list(void **state)
+{
+    struct config c = {.threads = 0};
+    (void)state;
+
+    assert_int_equal(read_into(&c, "headers.trusted", "10.1.2.3/8, ::1,2001:db8::ff/20"),
+                     OPTION_READ);
+    assert_int_equal(c.headers.n_trusted, 3);
+    assert_json(&c, "headers.trusted", "[\"10.0.0.0/8\", \"::1/128\", \"2001::/20\"]");
+    assert_int_equal(read_into(&c, "headers.trusted", "1.2.3.4/33"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "headers.trusted", "1.2.3.4,x"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "headers.trusted", "1.2.3.4/"), OPTION_MALFORMED);
+    assert_int_equal(c.headers.n_trusted, 3);
+    assert_int_equal(read_into(&c, "headers.trusted", "1.2.3.4/0"), OPTION_READ);
+    assert_text(&c, "headers.trusted", "0.0.0.0/0");
+    assert_int_equal(read_into(&c, "headers.trusted", ""), OPTION_READ);
+    assert_int_equal(c.headers.n_trusted, 0);
+    for (int i = 0; i < 256; i++)
+        assert_int_equal(option_read_block(opt("headers.trusted"), SPAN("::1"), &c), OPTION_READ);
+    assert_int_equal(option_read_block(opt("headers.trusted"), SPAN("::1"), &c),
+                     OPTION_OUT_OF_RANGE);
+    option_clear_blocks(&c);
+}
+
+static void hints_are_values_that_can_be_read(void **state)
+{
+    (void)state;
+    assert_hint("queue.timeout", "10", " (did you mean \"10s\"?)");
+    assert_hint("queue.timeout", "5000", " (did you mean \"5000ms\"?)");
+    assert_hint("queue.timeout", "1.5 sec", " (did you mean \"1500ms\"?)");
+    assert_hint("queue.timeout", " 2s ", " (did you mean \"2s\"?)");
+    assert_hint("queue.timeout", "1d", " (1ms to 1h; units: us, ms, s, m, h)");
+    assert_hint("client.max_head", "16384", " (did you mean \"16KiB\"?)");
+    assert_hint("client.max_head", "16K", " (did you mean \"16KiB\"?)");
+    assert_hint("client.max_head", "x", " (1KiB to 48KiB; units: B, kB, KiB, MB, MiB, GB, GiB)");
+    assert_hint("client.max_body", "Unlimited", " (did you mean \"unlimited\"?)");
+    assert_hint("log.level", "warn", " (did you mean \"warning\"?)");
+    assert_hint("on_client_abort", "stop", "");
+    assert_hint("headers.request_start", "NO", " (did you mean \"false\"?)");
+    assert_hint("listen", "8080", " (did you mean \":8080\"?)");
+    assert_hint("listen", "*:80", " (did you mean \":80\"?)");
+    assert_hint("listen", "/run/a", " (did you mean \"unix:/run/a\"?)");
+    assert_hint("listen", "::1:80", " (did you mean \"[::1]:80\"?)");
+    assert_hint("upstream.address", "http://a:1/x", " (did you mean \"a:1\"?)");
+    assert_hint("listen", "", " (host:port, :port, [v6]:port or unix:/path)");
+    assert_hint("headers.request_id", "a b", " (such as \"X-Request-Id\")");
+    assert_hint("headers.trusted", "x", " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
+    assert_hint("threads", "x", "");
+}
+
+static void the_nearest_word_wins_and_far_ones_are_not_guessed(void **state)
+{
+    struct nearest n = {.typed = SPAN("timout")}, far = {.typed = SPAN("colour")};
+    (void)state;
+
+    nearest_try(&n, SPAN("length"), "length");
+    nearest_try(&n, SPAN("time_out"), "time_out");
+    nearest_try(&n, SPAN("timing"), "timing");
+    assert_string_equal(n.answer, "time_out");
+    nearest_try(&far, SPAN("queue"), "queue");
+    assert_null(far.answer);
+    struct nearest swapped = {.typed = SPAN("tpc")}, none = {.typed = SPAN("")};
+    nearest_try(&swapped, SPAN("tcp"), "tcp");
+    assert_int_equal(swapped.distance, 1);
+    nearest_try(&none, SPAN("x"), "x");
+    assert_null(none.answer);
+}
+
+static void flags_are_taken_with_their_values(void **state)
+{
+    char a[] = "--threads", b[] = "4", c[] = "--queue-timeout=1s", d[] = "--nope", e[] = "x",
+         f[] = "--listen";
+    char *argv[] = {a, b, c, d, e, f};
+    struct option_flag flag;
+    int i = 0;
+    (void)state;
+
+    assert_true(option_next_flag(6, argv, &i, &flag));
+    assert_string_equal(flag.value, "4");
+    assert_int_equal(i, 2);
+    assert_true(option_next_flag(6, argv, &i, &flag));
+    assert_string_equal(flag.value, "1s");
+    assert_ptr_equal(flag.option, opt("queue.timeout"));
+    assert_true(option_next_flag(6, argv, &i, &flag));
+    assert_null(flag.option);
+    assert_false(option_next_flag(6, argv, &i, &flag));
+    assert_int_equal(i++, 4);
+    assert_true(option_next_flag(6, argv, &i, &flag));
+    assert_null(flag.value);
+}
+
+static void unknown_flags_are_told_with_the_nearest(void **state)
+{
+    struct strbuf out = {0};
+    (void)state;
+
+    option_write_unknown_flag(SPAN("port"), &out);
+    assert_string_equal(strbuf_cstr(&out), "unknown flag --port (did you mean --listen?)");
+    strbuf_clear(&out);
+    option_write_unknown_flag(SPAN("zzzzzzzz"), &out);
+    assert_string_equal(strbuf_cstr(&out), "unknown flag --zzzzzzzz");
+    strbuf_fini(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_default_can_be_read_and_written_back),
+        cmocka_unit_test(names_of_flags_and_variables_lead_back_to_the_option),
+        cmocka_unit_test(durations_take_every_unit_and_nothing_else),
+        cmocka_unit_test(sizes_fill_32_and_64_bits),
+        cmocka_unit_test(counts_codes_words_and_booleans_are_exact),
+        cmocka_unit_test(field_names_are_tokens_that_weir_does_not_use),
+        cmocka_unit_test(addresses_become_socket_addresses),
+        cmocka_unit_test(a_host_that_is_not_known_is_named),
+        cmocka_unit_test(malformed_addresses_are_refused),
+        cmocka_unit_test(blocks_are_masked_and_replace_the_list),
+        cmocka_unit_test(hints_are_values_that_can_be_read),
+        cmocka_unit_test(the_nearest_word_wins_and_far_ones_are_not_guessed),
+        cmocka_unit_test(flags_are_taken_with_their_values),
+        cmocka_unit_test(unknown_flags_are_told_with_the_nearest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
