@@ -1,0 +1,551 @@
+/*
+ * The only file that knows libevhtp, and it keeps the world away from it. In version 1.2.18 a
+ * target that arrives in two reads makes its parser read outside its buffer, pipelined requests get
+ * stuck, an unending head is taken in whole, and a head it does not like is a silent close. So each
+ * connection has a gate in front of evhtp's callbacks (a `struct visitor`): bytes stay in the
+ * bufferevent until weir's own parser has found one whole, valid head of GET or HEAD; then exactly
+ * these bytes go to evhtp, the next ones after the answer has left. All else is refused here.
+ *
+ *     WAITING ── whole head ──► ANSWERING ── answer written ──► WAITING, or closed by evhtp
+ *        └── refused ──► CLOSING ── refusal written ──► closed
+ *
+ * A visitor belongs to its evhtp connection and dies with it: on_fini comes from every way in which
+ * evhtp ends one. While one of our callbacks runs it is `busy` and only marked gone.
+ */
+#include "proxy/admin.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+#include <evhtp/evhtp.h>
+
+#include "common/prometheus.h"
+#include "proxy/http/parse.h"
+
+enum {
+    BACKLOG = 128,
+    VISITORS_MAX = 64,
+    REQUESTS_MAX = 1000, /* on one connection */
+    FIELDS_MAX = 64,
+    HEAD_MAX = 8000, /* evhtp closes silently on a target or field above 8191 */
+    UNREAD_MAX = 16384,
+    TIMEOUT_SECONDS = 10,
+};
+
+static const struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
+static const struct timeval accept_pause = {.tv_usec = 100000};
+
+struct visitor {
+    TAILQ_ENTRY(visitor) link;
+    struct admin *admin;
+    evhtp_connection_t *conn; /* evhtp's; NULL once it is gone */
+    bufferevent_data_cb evhtp_read, evhtp_written;
+    struct http_parser parser;
+    bool busy, closing;
+};
+
+TAILQ_HEAD(visitors, visitor);
+
+struct admin {
+    struct admin_source source;
+    evhtp_t *htp;
+    struct event *accept_again;
+    struct visitors visitors; /* the one that has been silent longest first */
+    unsigned n_visitors;
+    struct config_address at;
+    char text[sizeof(((struct config_address *)NULL)->text)];
+    int fd;
+};
+
+/* ---- the answers -------------------------------------------------------------------------- */
+
+struct answer {
+    evhtp_res status;
+    const char *type;
+    struct strbuf body;
+};
+
+struct route {
+    const char *path, *meaning;
+    void (*answer)(const struct admin *a, struct answer *out);
+};
+
+static const char text_type[] = "text/plain; charset=utf-8";
+static const char json_type[] = "application/json";
+
+static void answer_metrics(const struct admin *a, struct answer *out)
+{
+    out->type = PROMETHEUS_CONTENT_TYPE;
+    a->source.metrics(a->source.arg, &out->body);
+}
+
+static void answer_status(const struct admin *a, struct answer *out)
+{
+    out->type = json_type;
+    a->source.status(a->source.arg, &out->body);
+}
+
+static void answer_config(const struct admin *a, struct answer *out)
+{
+    out->type = json_type;
+    a->source.config(a->source.arg, &out->body);
+}
+
+/* That it answers is the answer. */
+static void answer_livez(const struct admin *a, struct answer *out)
+{
+    (void)a;
+    strbuf_adds(&out->body, "ok\n");
+}
+
+static void answer_yes_or_no(bool yes, const char *why, struct answer *out)
+{
+    if (!yes)
+        out->status = EVHTP_RES_SERVUNAVAIL;
+    strbuf_addf(&out->body, "%s\n", yes ? "ok" : why);
+}
+
+static void answer_readyz(const struct admin *a, struct answer *out)
+{
+    const char *why = "not ready";
+    bool yes = a->source.ready(a->source.arg, &why);
+    answer_yes_or_no(yes, why, out);
+}
+
+static void answer_startupz(const struct admin *a, struct answer *out)
+{
+    const char *why = "not started";
+    bool yes = a->source.started(a->source.arg, &why);
+    answer_yes_or_no(yes, why, out);
+}
+
+static void answer_index(const struct admin *a, struct answer *out);
+
+static const struct route routes[] = {
+    {"/", "this list", answer_index},
+    {"/metrics", "for Prometheus", answer_metrics},
+    {"/livez", "200 while weir runs", answer_livez},
+    {"/readyz", "200 when requests are welcome, else 503 and why", answer_readyz},
+    {"/startupz", "200 once the app has started, else 503 and why", answer_startupz},
+    {"/status", "the same numbers as /metrics, in JSON", answer_status},
+    {"/config", "the configuration in force, in JSON", answer_config},
+};
+enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
+
+static void list_routes(struct strbuf *out)
+{
+    for (size_t i = 0; i < ROUTES; i++)
+        strbuf_addf(out, "  %-10s %s\n", routes[i].path, routes[i].meaning);
+}
+
+static void answer_index(const struct admin *a, struct answer *out)
+{
+    (void)a;
+    strbuf_adds(&out->body, "weir " WEIR_VERSION ", admin port\n\n");
+    list_routes(&out->body);
+}
+
+static void answer_unknown(struct answer *out)
+{
+    out->status = EVHTP_RES_NOTFOUND;
+    strbuf_adds(&out->body, "no such page; there are:\n\n");
+    list_routes(&out->body);
+}
+
+static const struct route *find_route(const char *path)
+{
+    for (size_t i = 0; i < ROUTES; i++) {
+        if (strcmp(routes[i].path, path) == 0)
+            return &routes[i];
+    }
+    return NULL;
+}
+
+static void add_header(evhtp_request_t *req, const char *name, const char *value)
+{
+    evhtp_header_t *header = evhtp_header_new(name, value, 1, 1);
+    CHECK(header != NULL);
+    evhtp_headers_add_header(req->headers_out, header);
+}
+
+static void send_answer(evhtp_request_t *req, const struct answer *answer)
+{
+    char length[24];
+    snprintf(length, sizeof(length), "%zu", answer->body.len);
+    add_header(req, "Content-Type", answer->type);
+    add_header(req, "Content-Length", length);
+    add_header(req, "Cache-Control", "no-store");
+    if (req->method != htp_method_HEAD)
+        evbuffer_add(req->buffer_out, answer->body.at, answer->body.len);
+    evhtp_send_reply(req, answer->status);
+}
+
+static void on_request(evhtp_request_t *req, void *arg)
+{
+    const struct admin *a = arg;
+    const char *path = req->uri != NULL && req->uri->path != NULL ? req->uri->path->full : "";
+    const struct route *route = find_route(path);
+    struct answer answer = {.status = EVHTP_RES_OK, .type = text_type};
+    if (route != NULL)
+        route->answer(a, &answer);
+    else
+        answer_unknown(&answer);
+    send_answer(req, &answer);
+    strbuf_fini(&answer.body);
+}
+
+/* ---- the gate ----------------------------------------------------------------------------- */
+
+static void leave(struct visitor *v)
+{
+    v->busy = false;
+    if (v->conn == NULL)
+        free(v);
+}
+
+/* From evhtp, whatever the reason, before it frees the connection. */
+static evhtp_res on_fini(evhtp_connection_t *conn, void *arg)
+{
+    struct visitor *v = arg;
+    CHECK(v->conn == conn);
+    TAILQ_REMOVE(&v->admin->visitors, v, link);
+    v->admin->n_visitors--;
+    v->conn = NULL;
+    if (!v->busy)
+        free(v);
+    return EVHTP_RES_OK;
+}
+
+static void drop(struct visitor *v)
+{
+    if (v->conn != NULL)
+        evhtp_connection_free(v->conn); /* calls on_fini */
+}
+
+static const char *phrase_of(unsigned status)
+{
+    switch (status) {
+    case 405:
+        return "Method Not Allowed";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 417:
+        return "Expectation Failed";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 501:
+        return "Not Implemented";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "Bad Request";
+    }
+}
+
+/* What comes after a refusal is thrown away: left unread, the close would be a reset, and a reset
+ * may overtake the refusal. */
+static void refuse(struct visitor *v, unsigned status, const char *reason)
+{
+    struct strbuf out = {0};
+    strbuf_addf(&out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", status,
+                phrase_of(status), text_type, strlen(reason) + 1);
+    if (status == 405)
+        strbuf_adds(&out, "Allow: GET, HEAD\r\n");
+    strbuf_addf(&out, "Cache-Control: no-store\r\nConnection: close\r\n\r\n%s\n", reason);
+    v->closing = true;
+    bufferevent_write(v->conn->bev, out.at, out.len);
+    strbuf_fini(&out);
+}
+
+/* evhtp takes all that is in the input: what follows the `n` bytes steps aside meanwhile. */
+static void feed(struct visitor *v, size_t n)
+{
+    struct bufferevent *bev = v->conn->bev;
+    struct evbuffer *input = bufferevent_get_input(bev);
+    struct evbuffer *head = evbuffer_new(), *rest = evbuffer_new();
+    CHECK(head != NULL && rest != NULL);
+    evbuffer_remove_buffer(input, head, n);
+    evbuffer_add_buffer(rest, input);
+    evbuffer_prepend_buffer(input, head);
+    evbuffer_pullup(input, -1);
+    v->evhtp_read(bev, v->conn);
+    if (v->conn != NULL)
+        evbuffer_prepend_buffer(input, rest);
+    evbuffer_free(head);
+    evbuffer_free(rest);
+}
+
+static void take_head(struct visitor *v, const char *start, const struct http_head *head)
+{
+    if (head->method != HTTP_GET && head->method != HTTP_HEAD) {
+        refuse(v, 405, "only GET and HEAD are answered here");
+        return;
+    }
+    if (head->chunked || head->content_length > 0) {
+        refuse(v, 413, "no request here has a body");
+        return;
+    }
+    size_t before = (size_t)(head->whole.at - start), n = head->whole.len;
+    TAILQ_REMOVE(&v->admin->visitors, v, link);
+    TAILQ_INSERT_TAIL(&v->admin->visitors, v, link);
+    evbuffer_drain(bufferevent_get_input(v->conn->bev), before);
+    feed(v, n);
+}
+
+/* True: a head was dealt with, and there may be another. */
+static bool look_for_head(struct visitor *v)
+{
+    static const struct http_limits limits = {.max_head = HEAD_MAX, .max_fields = FIELDS_MAX};
+    struct evbuffer *input = bufferevent_get_input(v->conn->bev);
+    size_t len = evbuffer_get_length(input);
+    struct http_problem problem;
+    struct http_head head;
+
+    if (len == 0)
+        return false;
+    const char *at = (const char *)evbuffer_pullup(input, -1);
+    switch (http_parse_request(&v->parser, at, len, &limits, SPAN(""), &head, &problem)) {
+    case HTTP_PARSE_MORE:
+        return false;
+    case HTTP_PARSE_BAD:
+        refuse(v, problem.status, problem.reason);
+        return false;
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    take_head(v, at, &head);
+    return true;
+}
+
+static void discard_input(struct visitor *v)
+{
+    struct evbuffer *input = bufferevent_get_input(v->conn->bev);
+    evbuffer_drain(input, evbuffer_get_length(input));
+}
+
+/* evhtp keeps its request until the answer has been written: one at a time. */
+static void serve(struct visitor *v)
+{
+    bool more = true;
+    while (more && v->conn != NULL && v->conn->request == NULL && !v->closing)
+        more = look_for_head(v);
+    if (v->conn != NULL && v->closing)
+        discard_input(v);
+}
+
+static void on_readable(struct bufferevent *bev, void *arg)
+{
+    struct visitor *v = arg;
+    (void)bev;
+    v->busy = true;
+    serve(v);
+    leave(v);
+}
+
+static void on_written(struct bufferevent *bev, void *arg)
+{
+    struct visitor *v = arg;
+    v->busy = true;
+    if (v->conn->request != NULL)
+        v->evhtp_written(bev, v->conn);
+    if (v->closing)
+        drop(v);
+    else if (v->conn != NULL)
+        serve(v);
+    leave(v);
+}
+
+/* The client has sent all it will: it may still wait for an answer that is on its way. */
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+    struct visitor *v = arg;
+    v->busy = true;
+    if ((what & BEV_EVENT_EOF) != 0 && evbuffer_get_length(bufferevent_get_output(bev)) > 0)
+        v->closing = true;
+    else
+        drop(v);
+    leave(v);
+}
+
+/* ---- accepting ---------------------------------------------------------------------------- */
+
+/* At the bound the one that has been silent longest goes: whoever holds connections open without
+ * asking anything cannot keep the probes out. */
+static void make_room(struct admin *a)
+{
+    if (a->n_visitors >= VISITORS_MAX)
+        drop(TAILQ_FIRST(&a->visitors));
+}
+
+static evhtp_res on_accept(evhtp_connection_t *conn, void *arg)
+{
+    struct admin *a = arg;
+    bufferevent_event_cb evhtp_event;
+    void *evhtp_arg;
+
+    make_room(a);
+    struct visitor *v = calloc(1, sizeof(*v));
+    CHECK(v != NULL);
+    v->admin = a;
+    v->conn = conn;
+    bufferevent_getcb(conn->bev, &v->evhtp_read, &v->evhtp_written, &evhtp_event, &evhtp_arg);
+    CHECK(v->evhtp_read != NULL && v->evhtp_written != NULL && evhtp_arg == conn);
+    bufferevent_setcb(conn->bev, on_readable, on_written, on_event, v);
+    bufferevent_setwatermark(conn->bev, EV_READ, 0, UNREAD_MAX);
+    evhtp_connection_set_hook(conn, evhtp_hook_on_connection_fini, (evhtp_hook)on_fini, v);
+    fcntl(conn->sock, F_SETFD, FD_CLOEXEC);
+    TAILQ_INSERT_TAIL(&a->visitors, v, link);
+    a->n_visitors++;
+    return EVHTP_RES_OK;
+}
+
+/* No descriptor left: the connection waits in the backlog, and the socket stays readable. */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    struct admin *a = arg;
+    evconnlistener_disable(listener);
+    evtimer_add(a->accept_again, &accept_pause);
+}
+
+static void on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin *a = arg;
+    (void)fd;
+    (void)what;
+    evconnlistener_enable(a->htp->server);
+}
+
+/* ---- opening and closing ------------------------------------------------------------------ */
+
+static const char *unix_path(const struct config_address *at)
+{
+    const struct sockaddr_un *un = (const void *)&at->sa;
+    return un->sun_path;
+}
+
+/* A socket file that a dead process left behind would make bind() fail for good. */
+static void remove_stale(const struct config_address *at)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, (const struct sockaddr *)&at->sa, at->len) < 0 && errno == ECONNREFUSED)
+        unlink(unix_path(at));
+    close(fd);
+}
+
+MUST_USE static int open_socket(const struct config_address *at)
+{
+    static const int yes = 1, no = 0;
+    int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (at->sa.ss_family == AF_UNIX)
+        remove_stale(at);
+    else
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    if (at->sa.ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
+    if (bind(fd, (const struct sockaddr *)&at->sa, at->len) == 0)
+        return fd;
+    int why = errno;
+    close(fd);
+    errno = why;
+    return -1;
+}
+
+static void write_text(struct admin *a)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+    char address[INET6_ADDRSTRLEN] = "";
+
+    memcpy(a->text, a->at.text, sizeof(a->text));
+    if (a->at.sa.ss_family == AF_UNIX || getsockname(a->fd, (struct sockaddr *)&sa, &len) < 0)
+        return;
+    if (sa.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)&sa;
+        inet_ntop(AF_INET, &in->sin_addr, address, sizeof(address));
+        snprintf(a->text, sizeof(a->text), "%s:%u", address, ntohs(in->sin_port));
+    } else {
+        const struct sockaddr_in6 *in6 = (const void *)&sa;
+        inet_ntop(AF_INET6, &in6->sin6_addr, address, sizeof(address));
+        snprintf(a->text, sizeof(a->text), "[%s]:%u", address, ntohs(in6->sin6_port));
+    }
+}
+
+static void set_up(struct admin *a)
+{
+    evhtp_set_gencb(a->htp, on_request, a);
+    evhtp_set_post_accept_cb(a->htp, on_accept, a);
+    evhtp_set_timeouts(a->htp, &timeout, &timeout);
+    evhtp_set_max_keepalive_requests(a->htp, REQUESTS_MAX);
+    evhtp_disable_flag(a->htp, EVHTP_FLAG_ENABLE_100_CONT); /* no body is ever waited for */
+}
+
+struct admin *admin_new(struct event_base *base, const struct config_address *listen,
+                        const struct admin_source *source, char *problem, size_t size)
+{
+    struct admin *a = calloc(1, sizeof(*a));
+    CHECK(a != NULL);
+    a->source = *source;
+    a->at = *listen;
+    TAILQ_INIT(&a->visitors);
+    a->htp = evhtp_new(base, a);
+    a->accept_again = evtimer_new(base, on_accept_again, a);
+    CHECK(a->htp != NULL && a->accept_again != NULL);
+    set_up(a);
+    a->fd = open_socket(listen);
+    if (a->fd < 0 || evhtp_accept_socket(a->htp, a->fd, BACKLOG) != 0) {
+        snprintf(problem, size, "admin cannot listen on %s: %s", listen->text, strerror(errno));
+        admin_free(a);
+        return NULL;
+    }
+    evconnlistener_set_error_cb(a->htp->server, on_accept_error);
+    write_text(a);
+    return a;
+}
+
+/* evhtp's listener owns the descriptor, once there is one. */
+static void close_port(struct admin *a)
+{
+    if (a->fd < 0)
+        return;
+    if (a->htp->server != NULL)
+        evhtp_unbind_socket(a->htp);
+    else
+        close(a->fd);
+    if (a->at.sa.ss_family == AF_UNIX)
+        unlink(unix_path(&a->at));
+}
+
+void admin_free(struct admin *a)
+{
+    if (a == NULL)
+        return;
+    while (!TAILQ_EMPTY(&a->visitors))
+        drop(TAILQ_FIRST(&a->visitors));
+    close_port(a);
+    event_free(a->accept_again);
+    evhtp_free(a->htp);
+    free(a);
+}
+
+const char *admin_text(const struct admin *a)
+{
+    return a->text;
+}

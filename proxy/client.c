@@ -1,0 +1,500 @@
+/* See client.h. One struct client per connection, in the list of its loop's struct clients. */
+#include "proxy/client.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "proxy/conn.h"
+
+#define PUMP_REQUESTS 32 /* answered in one go, before other connections have their turn */
+#define LINGER_US     1000000
+#define LINGER_BYTES  (256 * 1024)
+
+enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
+
+struct client {
+    struct conn conn;
+    struct clients *clients;
+    TAILQ_ENTRY(client) link;
+    struct loop_timer timer;
+    struct loop_grave grave;
+    struct mail again; /* posted to ourselves: go on reading */
+    void *served;      /* the handler's, while SERVED */
+    struct http_parser parser;
+    mono_us began; /* first byte of the present head, 0 before it */
+    enum client_state state;
+    uint32_t lingered; /* bytes thrown away */
+    bool pumping, again_posted, fresh, shut, trusted;
+    char address[INET6_ADDRSTRLEN];
+};
+
+TAILQ_HEAD(client_list, client);
+
+struct clients {
+    struct loop *loop;
+    struct stats_shard *stats;
+    const struct config *config;
+    const struct client_handler *handler;
+    void *env;
+    struct client_list list;
+    size_t count;
+    bool draining;
+    struct http_limits limits;
+    struct http_head head; /* of the request being handed over */
+};
+
+static void client_pump(struct client *cl);
+static void client_end(struct client *cl, bool reset);
+
+static mono_us now_of(const struct client *cl)
+{
+    return loop_now(cl->conn.loop);
+}
+
+/* ---- the clients of a loop ---- */
+
+struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const struct config *config,
+                            const struct client_handler *handler, void *env)
+{
+    struct clients *cs = calloc(1, sizeof(*cs));
+
+    CHECK(cs != NULL);
+    cs->loop = lp;
+    cs->stats = stats;
+    cs->config = config;
+    cs->handler = handler;
+    cs->env = env;
+    cs->limits.max_head = config->client.max_head;
+    cs->limits.max_fields = config->client.max_headers;
+    TAILQ_INIT(&cs->list);
+    return cs;
+}
+
+void clients_free(struct clients *cs)
+{
+    if (cs == NULL)
+        return;
+    clients_cut(cs);
+    free(cs);
+}
+
+void clients_drain(struct clients *cs)
+{
+    struct client *next;
+
+    cs->draining = true;
+    for (struct client *cl = TAILQ_FIRST(&cs->list); cl != NULL; cl = next) {
+        next = TAILQ_NEXT(cl, link);
+        /* A request may be on its way into an idle connection: what has come is still served. */
+        if (cl->state == CLIENT_READING)
+            client_pump(cl);
+    }
+}
+
+void clients_cut(struct clients *cs)
+{
+    struct client *cl;
+
+    while ((cl = TAILQ_FIRST(&cs->list)) != NULL) {
+        if (cl->state == CLIENT_SERVED)
+            cs->handler->on_gone(cl, cl->served);
+        client_end(cl, true);
+    }
+}
+
+size_t clients_count(const struct clients *cs)
+{
+    return cs->count;
+}
+
+/* ---- states ---- */
+
+static void enter(struct client *cl, enum client_state next)
+{
+    struct stats_shard *stats = cl->clients->stats;
+
+    if (cl->state == CLIENT_SERVED)
+        stats_connection(stats, STATS_CLIENT, STATS_ACTIVE, -1);
+    else
+        stats_connection(stats, STATS_CLIENT, STATS_IDLE, -1);
+    cl->state = next;
+    if (next == CLIENT_GONE)
+        return;
+    stats_connection(stats, STATS_CLIENT, next == CLIENT_SERVED ? STATS_ACTIVE : STATS_IDLE, 1);
+}
+
+static void bury(struct loop_grave *g, struct loop *lp)
+{
+    struct client *cl = CONTAINER_OF(g, struct client, grave);
+
+    if (cl->again_posted) /* its mail is on the way: on_again buries */
+        return;
+    pool_put(loop_pool(lp), cl, sizeof(*cl));
+}
+
+static void client_end(struct client *cl, bool reset)
+{
+    struct clients *cs = cl->clients;
+
+    if (cl->conn.backlog > 0)
+        stats_buffered(cs->stats, -(int64_t)cl->conn.backlog);
+    conn_close(&cl->conn, reset);
+    loop_timer_fini(&cl->timer);
+    enter(cl, CLIENT_GONE);
+    TAILQ_REMOVE(&cs->list, cl, link);
+    cs->count--;
+    cl->grave.bury = bury;
+    loop_bury(cs->loop, &cl->grave);
+    cs->handler->on_ended(cs->env);
+}
+
+static void gone(struct client *cl)
+{
+    cl->clients->handler->on_gone(cl, cl->served);
+    client_end(cl, true);
+}
+
+/* ---- the end of a connection ---- */
+
+/* Throws away what comes until the client's FIN: a close with unread bytes would send an RST, and
+ * that would make the client lose the answer it has not read yet. */
+static void linger(struct client *cl)
+{
+    for (;;) {
+        conn_consume(&cl->conn, cl->conn.in.len);
+        enum conn_fill fill = conn_fill(&cl->conn);
+        if (fill == CONN_WAIT)
+            break;
+        cl->lingered += (uint32_t)cl->conn.in.len;
+        if (fill != CONN_GOT || cl->lingered > LINGER_BYTES) {
+            client_end(cl, false);
+            return;
+        }
+    }
+    conn_settle(&cl->conn);
+}
+
+/* Output is kept, or went out: a client that takes nothing for send_timeout is cut. */
+static void on_backlog(struct conn *c, size_t before)
+{
+    struct client *cl = CONTAINER_OF(c, struct client, conn);
+
+    stats_buffered(cl->clients->stats, (int64_t)c->backlog - (int64_t)before);
+    if (c->backlog > 0 && (before == 0 || c->backlog < before))
+        loop_timer_arm(c->loop, &cl->timer, now_of(cl) + cl->clients->config->client.send_timeout);
+}
+
+static void close_on(struct client *cl)
+{
+    if (!conn_flush(&cl->conn)) {
+        client_end(cl, true);
+        return;
+    }
+    if (cl->conn.backlog > 0)
+        return;
+    if (!cl->shut) {
+        cl->shut = true;
+        conn_shutdown(&cl->conn);
+        loop_timer_arm(cl->conn.loop, &cl->timer, now_of(cl) + LINGER_US);
+    }
+    linger(cl);
+}
+
+void client_close(struct client *cl)
+{
+    if (cl->state != CLIENT_CLOSING)
+        enter(cl, CLIENT_CLOSING);
+    if (cl->pumping) /* the pump sees the state, and ends it */
+        return;
+    close_on(cl);
+}
+
+void client_abort(struct client *cl, bool reset)
+{
+    client_end(cl, reset);
+}
+
+/* ---- reading heads ---- */
+
+static void refuse(struct client *cl, const struct http_problem *problem)
+{
+    struct clients *cs = cl->clients;
+
+    enter(cl, CLIENT_CLOSING);
+    cs->handler->on_refuse(cl, problem, cs->env);
+}
+
+/* False: more bytes are needed first. */
+static bool take_head(struct client *cl)
+{
+    struct clients *cs = cl->clients;
+    struct http_problem problem;
+
+    if (cl->began == 0)
+        cl->began = now_of(cl);
+    switch (http_parse_request(&cl->parser, cl->conn.in.at, cl->conn.in.len, &cs->limits,
+                               span_of(cs->config->headers.request_id), &cs->head, &problem)) {
+    case HTTP_PARSE_MORE:
+        return false;
+    case HTTP_PARSE_BAD:
+        refuse(cl, &problem);
+        return true;
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    const char *end = cs->head.whole.at + cs->head.whole.len;
+    cl->fresh = false;
+    enter(cl, CLIENT_SERVED);
+    loop_timer_stop(&cl->timer);
+    conn_consume(&cl->conn, (size_t)(end - cl->conn.in.at));
+    cs->handler->on_request(cl, &cs->head, cs->env);
+    return true;
+}
+
+static void wait_for_head(struct client *cl)
+{
+    const struct config *cf = cl->clients->config;
+    mono_us due;
+
+    if (cl->began != 0)
+        due = cl->began + cf->client.head_timeout;
+    else
+        due = now_of(cl) + (cl->fresh ? cf->client.head_timeout : cf->client.keepalive_timeout);
+    loop_timer_arm(cl->conn.loop, &cl->timer, due);
+}
+
+static void post_again(struct client *cl)
+{
+    if (cl->again_posted)
+        return;
+    cl->again_posted = true;
+    loop_post(cl->conn.loop, &cl->again);
+}
+
+/* Reads until the socket is empty or a head is whole. */
+static void read_heads(struct client *cl)
+{
+    for (int n = 0; cl->state == CLIENT_READING;) {
+        if (cl->conn.in.len > 0 && take_head(cl)) {
+            if (++n == PUMP_REQUESTS && cl->state == CLIENT_READING) {
+                post_again(cl);
+                return;
+            }
+            continue;
+        }
+        enum conn_fill fill = conn_fill(&cl->conn);
+        if (fill == CONN_GOT)
+            continue;
+        if (fill != CONN_WAIT || (cl->clients->draining && cl->began == 0))
+            client_end(cl, false);
+        return;
+    }
+}
+
+static void client_pump(struct client *cl)
+{
+    cl->pumping = true;
+    read_heads(cl);
+    cl->pumping = false;
+    if (cl->state == CLIENT_GONE)
+        return;
+    if (cl->state == CLIENT_CLOSING) {
+        close_on(cl);
+        return;
+    }
+    conn_settle(&cl->conn);
+    if (cl->state == CLIENT_READING)
+        wait_for_head(cl);
+}
+
+static void on_again(struct mail *m)
+{
+    struct client *cl = CONTAINER_OF(m, struct client, again);
+
+    cl->again_posted = false;
+    if (cl->state == CLIENT_GONE)
+        pool_put(loop_pool(cl->conn.loop), cl, sizeof(*cl));
+    else if (cl->state == CLIENT_READING)
+        client_pump(cl);
+}
+
+/* ---- while it is served ---- */
+
+static void serve_on(struct client *cl)
+{
+    const struct client_handler *h = cl->clients->handler;
+    bool kept = cl->conn.backlog > 0;
+
+    if (cl->conn.readable)
+        h->on_input(cl, cl->served);
+    if (cl->state != CLIENT_SERVED)
+        return;
+    if (cl->conn.readable) /* unread bytes, or an RST that no read has met yet */
+        conn_check_broken(&cl->conn);
+    if (client_left(cl)) {
+        gone(cl);
+        return;
+    }
+    if (!conn_flush(&cl->conn))
+        gone(cl);
+    else if (kept && cl->conn.backlog == 0)
+        h->on_drained(cl, cl->served);
+}
+
+static void on_event(struct conn *c)
+{
+    struct client *cl = CONTAINER_OF(c, struct client, conn);
+
+    switch (cl->state) {
+    case CLIENT_READING:
+        client_pump(cl);
+        return;
+    case CLIENT_SERVED:
+        serve_on(cl);
+        if (cl->state == CLIENT_SERVED)
+            conn_settle(c);
+        return;
+    case CLIENT_CLOSING:
+        close_on(cl);
+        return;
+    case CLIENT_GONE:
+        return;
+    }
+}
+
+static void on_timer(void *arg)
+{
+    static const struct http_problem slow = {408, "the head did not come in time"};
+    struct client *cl = arg;
+
+    switch (cl->state) {
+    case CLIENT_READING:
+        if (cl->began == 0) {
+            client_end(cl, false);
+            return;
+        }
+        refuse(cl, &slow);
+        return;
+    case CLIENT_SERVED:
+        if (cl->conn.backlog > 0)
+            gone(cl);
+        return;
+    case CLIENT_CLOSING:
+        client_end(cl, cl->conn.backlog > 0);
+        return;
+    case CLIENT_GONE:
+        return;
+    }
+}
+
+/* ---- what the handler asks ---- */
+
+static const struct conn_handler conn_handler = {.on_event = on_event, .on_backlog = on_backlog};
+
+static void write_address(struct client *cl, const struct sockaddr *sa)
+{
+    const void *raw = NULL;
+
+    if (sa->sa_family == AF_INET)
+        raw = &((const struct sockaddr_in *)(const void *)sa)->sin_addr;
+    if (sa->sa_family == AF_INET6) {
+        const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
+        raw = six;
+        if (IN6_IS_ADDR_V4MAPPED(six)) { /* a dual-stack listener's view of 192.0.2.1 */
+            inet_ntop(AF_INET, &six->s6_addr[12], cl->address, sizeof(cl->address));
+            return;
+        }
+    }
+    if (raw == NULL || inet_ntop(sa->sa_family, raw, cl->address, sizeof(cl->address)) == NULL)
+        memcpy(cl->address, "unknown", sizeof("unknown"));
+}
+
+void client_accept(struct clients *cs, int fd, const struct sockaddr *sa)
+{
+    struct client *cl = pool_get(loop_pool(cs->loop), sizeof(*cl));
+
+    memset(cl, 0, sizeof(*cl));
+    cl->clients = cs;
+    cl->fresh = true;
+    cl->again.deliver = on_again;
+    cl->trusted = config_trusts(cs->config, sa);
+    write_address(cl, sa);
+    loop_timer_init(&cl->timer, on_timer, cl);
+    if (sa->sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (!conn_open(&cl->conn, cs->loop, fd, LOOP_SCRATCH_CLIENT, &conn_handler)) {
+        pool_put(loop_pool(cs->loop), cl, sizeof(*cl));
+        cs->handler->on_ended(cs->env);
+        return;
+    }
+    cl->conn.readable = false; /* what has come brings its edge at once */
+    TAILQ_INSERT_TAIL(&cs->list, cl, link);
+    cs->count++;
+    cl->state = CLIENT_READING;
+    stats_connection(cs->stats, STATS_CLIENT, STATS_IDLE, 1);
+    wait_for_head(cl);
+}
+
+void client_serve(struct client *cl, void *served)
+{
+    cl->served = served;
+}
+
+void client_next(struct client *cl)
+{
+    CHECK(cl->state == CLIENT_SERVED && cl->conn.backlog == 0);
+    if (cl->clients->draining || client_left(cl)) {
+        client_close(cl);
+        return;
+    }
+    enter(cl, CLIENT_READING);
+    cl->served = NULL;
+    cl->began = 0;
+    cl->parser = (struct http_parser){0};
+    if (cl->pumping)
+        return;
+    if (cl->conn.in.len > 0 || cl->conn.readable)
+        post_again(cl);
+    wait_for_head(cl);
+}
+
+bool client_send(struct client *cl, struct span a, struct span b)
+{
+    return conn_send(&cl->conn, a, b);
+}
+
+size_t client_backlog(const struct client *cl)
+{
+    return cl->conn.backlog;
+}
+
+struct conn *client_conn(struct client *cl)
+{
+    return &cl->conn;
+}
+
+struct span client_address(const struct client *cl)
+{
+    return span_of(cl->address);
+}
+
+bool client_trusted(const struct client *cl)
+{
+    return cl->trusted;
+}
+
+mono_us client_began(const struct client *cl)
+{
+    return cl->began;
+}
+
+bool client_left(const struct client *cl)
+{
+    if (cl->conn.broken)
+        return true;
+    return cl->conn.hung_up && cl->clients->config->client.half_close == CONFIG_HALF_CLOSE_ABORT;
+}

@@ -1,0 +1,353 @@
+/* See conn.h. Owns the descriptor, the stash and the blocks. */
+#include "proxy/conn.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#define BLOCK_MIN    4096
+#define BLOCK_MAX    65536
+#define FLUSH_BLOCKS 16
+
+struct conn_block {
+    struct conn_block *next;
+    size_t size; /* as asked from the pool */
+    size_t first, end;
+    char bytes[];
+};
+
+/* ---- life ---- */
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+
+    (void)fd;
+    loop_tick(c->loop);
+    if (what & EV_READ)
+        c->readable = true;
+    if (what & EV_WRITE)
+        c->writable = true;
+    if (what & EV_CLOSED)
+        c->hung_up = c->readable = true;
+    c->handler->on_event(c);
+}
+
+static void evict(struct loop_tenant *tenant)
+{
+    conn_settle(CONTAINER_OF(tenant, struct conn, tenant));
+}
+
+bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratch,
+               const struct conn_handler *handler)
+{
+    c->loop = lp;
+    c->handler = handler;
+    c->fd = fd;
+    c->scratch = scratch;
+    c->readable = c->writable =
+        true; /* unknown: a try will tell, and the first edge comes anyway */
+    c->hung_up = c->broken = false;
+    c->settled = true;
+    c->tenant.evict = evict;
+    c->in = (struct span){NULL, 0};
+    c->stash = NULL;
+    c->stash_size = 0;
+    c->out_first = c->out_last = NULL;
+    c->backlog = 0;
+    short what = EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST;
+    if (event_assign(&c->event, loop_base(lp), fd, what, on_socket, c) == 0 &&
+        event_add(&c->event, NULL) == 0)
+        return true;
+    close(fd);
+    c->fd = -1;
+    return false;
+}
+
+static void drop_stash(struct conn *c)
+{
+    pool_put(loop_pool(c->loop), c->stash, c->stash_size);
+    c->stash = NULL;
+    c->stash_size = 0;
+}
+
+static void drop_first_block(struct conn *c)
+{
+    struct conn_block *b = c->out_first;
+
+    c->out_first = b->next;
+    if (c->out_first == NULL)
+        c->out_last = NULL;
+    pool_put(loop_pool(c->loop), b, b->size);
+}
+
+void conn_close(struct conn *c, bool reset)
+{
+    if (c->fd < 0)
+        return;
+    event_del(&c->event);
+    if (reset) {
+        struct linger now = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    }
+    close(c->fd);
+    c->fd = -1;
+    loop_scratch_leave(c->loop, c->scratch, &c->tenant);
+    drop_stash(c);
+    c->in = (struct span){NULL, 0};
+    while (c->out_first != NULL)
+        drop_first_block(c);
+    c->backlog = 0;
+}
+
+/* ---- input ---- */
+
+/* Brings the input to the start of the scratch, so that a read can put more behind it. */
+static void move_in(struct conn *c, char *scratch)
+{
+    loop_scratch_take(c->loop, c->scratch, &c->tenant);
+    if (c->in.len > 0 && c->in.at != scratch)
+        memmove(scratch, c->in.at, c->in.len);
+    c->in.at = scratch;
+    if (c->settled)
+        drop_stash(c);
+    c->settled = false;
+}
+
+static enum conn_fill fill_failed(struct conn *c)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        c->readable = false;
+        return CONN_WAIT;
+    }
+    c->broken = true;
+    return CONN_LOST;
+}
+
+enum conn_fill conn_fill(struct conn *c)
+{
+    if (!c->readable)
+        return CONN_WAIT;
+    if (c->in.len >= LOOP_SCRATCH)
+        return CONN_FULL;
+
+    char *scratch = loop_scratch(c->loop, c->scratch);
+    move_in(c, scratch);
+    size_t room = LOOP_SCRATCH - c->in.len;
+    ssize_t n;
+    do {
+        n = recv(c->fd, scratch + c->in.len, room, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return fill_failed(c);
+    if (n == 0) {
+        c->hung_up = true;
+        return CONN_EOF;
+    }
+    c->in.len += (size_t)n;
+    /* A short read has emptied the socket: the next byte brings an edge. After a FIN there may be
+     * no further edge, so then we read on until it is seen. */
+    if ((size_t)n < room && !c->hung_up)
+        c->readable = false;
+    return CONN_GOT;
+}
+
+void conn_consume(struct conn *c, size_t n)
+{
+    CHECK(n <= c->in.len);
+    c->in.at += n;
+    c->in.len -= n;
+}
+
+void conn_settle(struct conn *c)
+{
+    if (c->settled) {
+        if (c->in.len == 0)
+            drop_stash(c);
+        return;
+    }
+    c->settled = true;
+    if (c->in.len > 0) {
+        c->stash_size = c->in.len;
+        c->stash = pool_get(loop_pool(c->loop), c->stash_size);
+        memcpy(c->stash, c->in.at, c->in.len);
+        c->in.at = c->stash;
+    }
+    loop_scratch_leave(c->loop, c->scratch, &c->tenant);
+}
+
+bool conn_check_broken(struct conn *c)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    if (!c->broken && (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error != 0))
+        c->broken = true;
+    return c->broken;
+}
+
+bool conn_peek_dead(struct conn *c)
+{
+    char byte;
+
+    if (c->broken || c->hung_up)
+        return true;
+    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return !(n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
+}
+
+/* ---- output ---- */
+
+static struct conn_block *block_new(struct conn *c, size_t need)
+{
+    size_t size = need + sizeof(struct conn_block);
+
+    if (size < BLOCK_MIN)
+        size = BLOCK_MIN;
+    if (size > BLOCK_MAX)
+        size = BLOCK_MAX;
+    struct conn_block *b = pool_get(loop_pool(c->loop), size);
+    b->next = NULL;
+    b->size = size;
+    b->first = b->end = 0;
+    if (c->out_last == NULL)
+        c->out_first = b;
+    else
+        c->out_last->next = b;
+    c->out_last = b;
+    return b;
+}
+
+static size_t block_room(const struct conn_block *b)
+{
+    return b->size - sizeof(*b) - b->end;
+}
+
+static void keep(struct conn *c, struct span s)
+{
+    c->backlog += s.len;
+    while (s.len > 0) {
+        struct conn_block *b = c->out_last;
+        if (b == NULL || block_room(b) == 0)
+            b = block_new(c, s.len);
+        size_t n = s.len < block_room(b) ? s.len : block_room(b);
+        memcpy(b->bytes + b->end, s.at, n);
+        b->end += n;
+        s.at += n;
+        s.len -= n;
+    }
+}
+
+/* What the socket takes of the pieces: bytes, or -1 with `broken` set. */
+static ssize_t send_pieces(struct conn *c, struct iovec *iov, size_t n)
+{
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n};
+    ssize_t sent;
+
+    do {
+        sent = n == 1 ? send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+                      : sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        return sent;
+    c->writable = false;
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return 0;
+    c->broken = c->readable = true;
+    return -1;
+}
+
+static struct iovec piece(struct span s)
+{
+    return (struct iovec){.iov_base = (void *)(uintptr_t)s.at, .iov_len = s.len};
+}
+
+static struct span after(struct span s, size_t n)
+{
+    return (struct span){s.at + n, s.len - n};
+}
+
+static void backlog_changed(struct conn *c, size_t before)
+{
+    if (c->backlog != before && c->handler->on_backlog != NULL)
+        c->handler->on_backlog(c, before);
+}
+
+bool conn_send(struct conn *c, struct span a, struct span b)
+{
+    size_t sent = 0, before = c->backlog;
+
+    if (c->broken)
+        return false;
+    if (c->backlog == 0 && c->writable) {
+        struct iovec iov[2];
+        size_t n = 0;
+        if (a.len > 0)
+            iov[n++] = piece(a);
+        if (b.len > 0)
+            iov[n++] = piece(b);
+        if (n == 0)
+            return true;
+        ssize_t took = send_pieces(c, iov, n);
+        if (took < 0)
+            return false;
+        sent = (size_t)took;
+        if (sent < a.len + b.len)
+            c->writable = false;
+    }
+    if (sent < a.len) {
+        keep(c, after(a, sent));
+        sent = 0;
+    } else {
+        sent -= a.len;
+    }
+    keep(c, after(b, sent));
+    backlog_changed(c, before);
+    return true;
+}
+
+static void backlog_sent(struct conn *c, size_t sent)
+{
+    c->backlog -= sent;
+    while (sent > 0) {
+        struct conn_block *b = c->out_first;
+        size_t held = b->end - b->first;
+        if (sent < held) {
+            b->first += sent;
+            return;
+        }
+        sent -= held;
+        drop_first_block(c);
+    }
+}
+
+bool conn_flush(struct conn *c)
+{
+    size_t before = c->backlog;
+
+    while (c->backlog > 0 && c->writable && !c->broken) {
+        struct iovec iov[FLUSH_BLOCKS];
+        size_t n = 0, total = 0;
+        for (struct conn_block *b = c->out_first; b != NULL && n < FLUSH_BLOCKS; b = b->next) {
+            iov[n++] = (struct iovec){b->bytes + b->first, b->end - b->first};
+            total += b->end - b->first;
+        }
+        ssize_t took = send_pieces(c, iov, n);
+        if (took < 0)
+            break;
+        backlog_sent(c, (size_t)took);
+        if ((size_t)took < total)
+            c->writable = false;
+    }
+    backlog_changed(c, before);
+    return !c->broken;
+}
+
+void conn_shutdown(struct conn *c)
+{
+    if (c->fd >= 0)
+        shutdown(c->fd, SHUT_WR);
+}

@@ -1,0 +1,108 @@
+/*
+ * One stream socket with its one libevent event for its whole life (edge-triggered, so that no
+ * epoll_ctl is ever needed again), its unread input and its unsent output. What a client and an
+ * upstream connection have in common; knows neither. Loop thread only.
+ *
+ * Input lies in the loop's scratch while a callback works on it, and moves to a block of exactly
+ * its size when the callback is over and something is left: an idle connection owns no buffer.
+ * Output goes straight to the socket; what the kernel does not take is kept in blocks, and whoever
+ * writes looks at conn_backlog() and stops at its mark.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event_struct.h>
+
+#include "common/check.h"
+#include "common/span.h"
+#include "proxy/loop.h"
+
+struct conn;
+struct conn_block; /* opaque: unsent bytes */
+
+struct conn_handler {
+    /* Something has come up: look at the flags. */
+    void (*on_event)(struct conn *c);
+    /* The backlog was `before` and is another now. May be NULL. Must not close the connection. */
+    void (*on_backlog)(struct conn *c, size_t before);
+};
+
+struct conn {
+    struct event event;
+    struct loop *loop;
+    const struct conn_handler *handler;
+    int fd; /* -1: closed */
+    enum loop_scratch scratch;
+    bool readable; /* a recv may bring something */
+    bool writable; /* a send may take something */
+    bool hung_up;  /* the peer has sent its FIN; unread bytes may come before it */
+    bool broken;   /* reset, or in error: nothing goes out; what had come in may still be read */
+    bool settled;  /* input lies in `stash`, not in the scratch */
+    struct loop_tenant tenant;
+    struct span in; /* unread input */
+    char *stash;
+    size_t stash_size;
+    struct conn_block *out_first, *out_last;
+    size_t backlog; /* bytes in those blocks */
+};
+
+/* Takes the descriptor and starts watching it. False: libevent could not; the descriptor is closed.
+ */
+MUST_USE bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratch,
+                        const struct conn_handler *handler);
+
+/* Closes at once, what is unsent is lost. With `reset` the peer gets an RST. Idempotent. */
+void conn_close(struct conn *c, bool reset);
+
+static inline bool conn_is_open(const struct conn *c)
+{
+    return c->fd >= 0;
+}
+
+/* ---- input ---- */
+
+enum conn_fill {
+    CONN_GOT,  /* there is more input than before */
+    CONN_WAIT, /* nothing now; on_event will come */
+    CONN_EOF,  /* the peer's FIN: no more input will ever come */
+    CONN_LOST, /* reset or another error; c->broken is set */
+    CONN_FULL, /* the scratch holds LOOP_SCRATCH unread bytes already */
+};
+
+/* Reads once behind the present input, into the scratch. Moves c->in: old spans into it are void.
+ */
+enum conn_fill conn_fill(struct conn *c);
+
+/* Drops the first `n` bytes of the input; they stay readable until the next fill or settle. */
+void conn_consume(struct conn *c, size_t n);
+
+/* To be called when a callback is over: unread input moves out of the scratch. */
+void conn_settle(struct conn *c);
+
+/* The socket's pending error is looked for (an RST while nobody reads); sets `broken`. */
+bool conn_check_broken(struct conn *c);
+
+/* Whether unread bytes or a FIN are waiting in the socket: a look, not a read. One syscall. */
+bool conn_peek_dead(struct conn *c);
+
+/* ---- output ---- */
+
+/*
+ * Sends `a` and then `b`, in one syscall where possible; keeps what is not taken. Either may be
+ * empty. False: the connection is broken.
+ */
+MUST_USE bool conn_send(struct conn *c, struct span a, struct span b);
+
+/* Sends of the backlog what the socket takes. False: the connection is broken. */
+MUST_USE bool conn_flush(struct conn *c);
+
+static inline size_t conn_backlog(const struct conn *c)
+{
+    return c->backlog;
+}
+
+/* FIN after what was sent. */
+void conn_shutdown(struct conn *c);

@@ -1,0 +1,1300 @@
+/*
+ * See exchange.h. The functions stand in the order of a request's life. A function that may end
+ * the exchange is the last thing its caller does with it.
+ */
+#include "proxy/exchange.h"
+
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "common/log.h"
+#include "proxy/conn.h"
+#include "proxy/http/body.h"
+#include "proxy/http/rewrite.h"
+#include "proxy/relay.h"
+#include "proxy/reply.h"
+
+#define MAGIC 0x77656972u
+#define INLINE_BODY_MAX                                                                            \
+    16384 /* a body this small that came with its head is sent and kept with it */
+#define UPSTREAM_MAX_HEAD 49152
+#define INTERIM_MAX       64 /* 1xx answers before the final one; an app that sends more is broken */
+#define UUID_LEN          36
+#define LOG_EVERY_US      1000000
+
+TAILQ_HEAD(exchange_list, exchange);
+
+struct exchange {
+    unsigned magic;
+    enum exchange_state state; /* exchange_enter() writes it, nobody else */
+    TAILQ_ENTRY(exchange) link;
+    struct exchange_env *env;
+    struct client *client; /* not ours: calls on_gone first, then NULL */
+    struct upstream_lease lease;
+    struct limiter_waiter waiter;
+    struct mail verdict, again;
+    struct loop_timer timer;
+    struct loop_grave grave;
+
+    char *message; /* the head to send, with the body when it came whole; and the request id */
+    size_t message_size, message_len;
+    struct span request_id;
+    struct relay *up;   /* what of the body did not come with the head; else NULL */
+    struct relay *down; /* the response's body, once its head is there */
+
+    struct http_parser parser; /* of the app's heads */
+    mono_us began, arrived, connected, sent, first_byte, answered, left;
+    enum http_method method;
+    enum reply_kind reply_kind;
+    unsigned status; /* what the client was answered */
+    uint8_t interims;
+    bool by_weir;       /* the answer is our own */
+    bool old_client;    /* HTTP/1.0 */
+    bool persistent;    /* the client wants its connection kept */
+    bool json;          /* it would rather read JSON */
+    bool close;         /* the connection ends with this answer */
+    bool app_persists;  /* the app keeps its connection after this answer */
+    bool accepted;      /* the app's socket has taken a byte of this request */
+    bool upload_failed; /* the app takes no more of it */
+    bool answering;     /* a byte of the app's answer has come */
+    bool replayed, again_posted, orphan;
+};
+
+struct exchange_env {
+    struct exchange_env_config c;
+    bool draining;
+    struct exchange_list in[EXCHANGE_STATES];
+    size_t count[EXCHANGE_STATES];
+    struct http_limits limits; /* of the app's heads */
+    mono_us logged;
+    unsigned unlogged;
+    struct http_head head; /* of the response being read */
+};
+
+static void exchange_ask(struct exchange *ex);
+static void exchange_granted(struct exchange *ex);
+static void exchange_connect(struct exchange *ex, enum upstream_kind kind);
+static void exchange_dispatch(struct exchange *ex);
+static void exchange_upload(struct exchange *ex, const struct relay_front *front);
+static void exchange_read_head(struct exchange *ex);
+static void exchange_download(struct exchange *ex, const struct relay_front *front);
+static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status,
+                           const char *detail);
+static void exchange_client_gone(struct exchange *ex);
+static void exchange_done(struct exchange *ex);
+
+/* ---- the door ---- */
+
+#define TO(s) (1u << EXCHANGE_##s)
+
+static const unsigned edges[EXCHANGE_STATES] = {
+    [EXCHANGE_ARRIVED] = TO(QUEUED) | TO(CONNECTING) | TO(REPLYING) | TO(DONE),
+    [EXCHANGE_QUEUED] = TO(CONNECTING) | TO(ABANDONED) | TO(REPLYING) | TO(DONE),
+    [EXCHANGE_CONNECTING] = TO(AWAITING) | TO(REPLYING) | TO(DONE),
+    [EXCHANGE_AWAITING] = TO(CONNECTING) | TO(STREAMING) | TO(ORPHANED) | TO(REPLYING) | TO(DONE),
+    [EXCHANGE_STREAMING] = TO(FLUSHING) | TO(ORPHANED) | TO(DONE),
+    [EXCHANGE_ORPHANED] = TO(DONE),
+    [EXCHANGE_ABANDONED] = TO(DONE),
+    [EXCHANGE_FLUSHING] = TO(DONE),
+    [EXCHANGE_REPLYING] = TO(DONE),
+};
+
+static void exchange_enter(struct exchange *ex, enum exchange_state next)
+{
+    struct exchange_env *env = ex->env;
+
+    CHECK(edges[ex->state] & 1u << next);
+    TAILQ_REMOVE(&env->in[ex->state], ex, link);
+    env->count[ex->state]--;
+    ex->state = next;
+    TAILQ_INSERT_TAIL(&env->in[next], ex, link);
+    env->count[next]++;
+}
+
+static struct exchange *exchange_of(void *arg)
+{
+    struct exchange *ex = arg;
+    CHECK(ex != NULL && ex->magic == MAGIC);
+    return ex;
+}
+
+static mono_us now_of(const struct exchange *ex)
+{
+    return loop_now(ex->env->c.loop);
+}
+
+static void arm(struct exchange *ex, mono_us due)
+{
+    loop_timer_arm(ex->env->c.loop, &ex->timer, due);
+}
+
+/* Something is wrong with the app. One line a second at most, since it happens to all at once. */
+static void complain(struct exchange *ex, const char *what)
+{
+    struct exchange_env *env = ex->env;
+    mono_us now = now_of(ex);
+
+    if (env->logged != 0 && now - env->logged < LOG_EVERY_US) {
+        env->unlogged++;
+        return;
+    }
+    if (env->unlogged > 0)
+        log_warning("upstream %s: %s (request id %.*s); %u more like it were not logged",
+                    env->c.config->upstream.address.text, what, SPAN_PRINTF(ex->request_id),
+                    env->unlogged);
+    else
+        log_warning("upstream %s: %s (request id %.*s)", env->c.config->upstream.address.text, what,
+                    SPAN_PRINTF(ex->request_id));
+    env->logged = now;
+    env->unlogged = 0;
+}
+
+/* ---- it arrives ---- */
+
+static void on_timeout(void *arg);
+static void on_verdict(struct mail *m);
+static void on_again(struct mail *m);
+static const struct upstream_handler upstream_handler;
+
+static struct exchange *exchange_new(struct exchange_env *env, struct client *cl,
+                                     const struct http_head *head)
+{
+    struct exchange *ex = pool_get(loop_pool(env->c.loop), sizeof(*ex));
+
+    memset(ex, 0, sizeof(*ex));
+    ex->magic = MAGIC;
+    ex->env = env;
+    ex->client = cl;
+    ex->lease.handler = &upstream_handler;
+    ex->lease.arg = ex;
+    ex->verdict.deliver = on_verdict;
+    ex->again.deliver = on_again;
+    loop_timer_init(&ex->timer, on_timeout, ex);
+    ex->began = client_began(cl);
+    ex->arrived = loop_now(env->c.loop);
+    ex->method = head->method;
+    ex->old_client = head->minor == 0;
+    ex->persistent = http_head_persistent(head);
+    ex->state = EXCHANGE_ARRIVED;
+    TAILQ_INSERT_TAIL(&env->in[EXCHANGE_ARRIVED], ex, link);
+    env->count[EXCHANGE_ARRIVED]++;
+    return ex;
+}
+
+/* UUID version 7 (RFC 9562 section 5.7): 48 bits of milliseconds, then random. */
+static void write_uuid(struct loop *lp, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t ms = (uint64_t)loop_wall(lp) / 1000;
+    uint64_t high = ms << 16 | 0x7000 | (loop_random(lp) & 0x0fff);
+    uint64_t low = (loop_random(lp) & UINT64_C(0x3fffffffffffffff)) | UINT64_C(1) << 63;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < 32; i++) {
+        uint64_t half = i < 16 ? high : low;
+        if (i == 8 || i == 12 || i == 16 || i == 20)
+            out[n++] = '-';
+        out[n++] = digits[half >> (60 - 4 * (i & 15)) & 15];
+    }
+}
+
+static void describe_rewrite(const struct exchange *ex, struct http_request_rewrite *how)
+{
+    const struct config *cf = ex->env->c.config;
+    struct loop *lp = ex->env->c.loop;
+
+    *how = (struct http_request_rewrite){
+        .forwarded = (enum http_forwarded)cf->headers.forwarded,
+        .trusted = client_trusted(ex->client),
+        .client_address = client_address(ex->client),
+        .request_id_name = span_of(cf->headers.request_id),
+        .request_start = cf->headers.request_start,
+        .start = loop_wall(lp) - (loop_now(lp) - ex->began),
+    };
+}
+
+/* The id that this request goes by: the client's own if it is sound, else a new one in `fresh`. */
+static struct span choose_id(const struct exchange *ex, const struct http_head *head, char *fresh)
+{
+    if (ex->env->c.config->headers.request_id[0] == '\0')
+        return (struct span){NULL, 0};
+    const struct http_field *own = http_head_find(head, HTTP_FIELD_X_REQUEST_ID);
+    if (own != NULL && http_request_id_is_sound(own->value))
+        return own->value;
+    write_uuid(ex->env->c.loop, fresh);
+    return (struct span){fresh, UUID_LEN};
+}
+
+/*
+ * Writes the head to forward into a block of its own, with the request id behind it and the body,
+ * if that has come whole with the head: then one send is the request, and a replay is possible.
+ */
+static void compose(struct exchange *ex, const struct http_head *head, size_t inline_body)
+{
+    struct http_request_rewrite how;
+    struct conn *from = client_conn(ex->client);
+    char fresh[UUID_LEN];
+    struct span id = choose_id(ex, head, fresh);
+
+    describe_rewrite(ex, &how);
+    if (id.at == fresh)
+        how.request_id = id;
+    ex->message_size = http_rewrite_request_bound(head, &how) + inline_body + id.len;
+    ex->message = pool_get(loop_pool(ex->env->c.loop), ex->message_size);
+    char *tail = ex->message + ex->message_size - id.len;
+    if (id.len > 0)
+        memcpy(tail, id.at, id.len);
+    ex->request_id = (struct span){tail, id.len};
+    ex->message_len = http_rewrite_request(head, &how, ex->message);
+    if (inline_body > 0) {
+        memcpy(ex->message + ex->message_len, from->in.at, inline_body);
+        ex->message_len += inline_body;
+        conn_consume(from, inline_body);
+    }
+}
+
+static size_t inline_body_of(const struct exchange *ex, const struct http_body *body)
+{
+    const struct conn *from = client_conn(ex->client);
+
+    if (body->framing != HTTP_BODY_LENGTH || body->left > INLINE_BODY_MAX ||
+        body->left > from->in.len)
+        return 0;
+    return (size_t)body->left;
+}
+
+static void take_body(struct exchange *ex, const struct http_body *body)
+{
+    ex->up = pool_get(loop_pool(ex->env->c.loop), sizeof(*ex->up));
+    memset(ex->up, 0, sizeof(*ex->up));
+    ex->up->body = *body;
+    ex->up->max = ex->env->c.config->client.max_body;
+    ex->up->mark = ex->env->c.config->buffers.response;
+}
+
+static void on_request(struct client *cl, const struct http_head *head, void *arg)
+{
+    struct exchange_env *env = arg;
+    struct exchange *ex = exchange_new(env, cl, head);
+    struct http_body body;
+
+    client_serve(cl, ex);
+    ex->json = reply_wants_json(head);
+    http_body_of_request(&body, head);
+    size_t inline_body = inline_body_of(ex, &body);
+    bool too_large = body.framing == HTTP_BODY_LENGTH && body.left > env->c.config->client.max_body;
+    compose(ex, head, inline_body);
+    if (inline_body == 0 && !http_body_complete(&body))
+        take_body(ex, &body);
+
+    if (client_left(cl)) {
+        exchange_client_gone(ex);
+        client_abort(cl, false);
+        return;
+    }
+    if (too_large) {
+        exchange_reply(ex, REPLY_BODY_TOO_LARGE, 0, NULL);
+        return;
+    }
+    if (http_max_forwards_zero(head)) {
+        exchange_reply(ex, REPLY_LAST_HOP, ex->method == HTTP_TRACE ? 405 : 200, NULL);
+        return;
+    }
+    exchange_ask(ex);
+}
+
+/* What came is no request: nobody's exchange, but it is answered and counted. */
+static void on_refuse(struct client *cl, const struct http_problem *problem, void *arg)
+{
+    struct exchange_env *env = arg;
+    char *out = loop_scratch(env->c.loop, LOOP_SCRATCH_COMPOSE);
+    struct reply r = {
+        .kind = problem->status == 408 ? REPLY_HEAD_TIMEOUT : REPLY_BAD_REQUEST,
+        .status = problem->status,
+        .detail = problem->status == 408 ? NULL : problem->reason,
+        .close = true,
+    };
+
+    stats_answered(env->c.stats, STATS_BY_WEIR, problem->status);
+    stats_request_duration(env->c.stats, loop_now(env->c.loop) - client_began(cl));
+    if (client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0}))
+        client_close(cl);
+    else
+        client_abort(cl, true);
+}
+
+/* ---- it asks for a slot ---- */
+
+static mono_us deadline_of(struct exchange *ex, mono_us now)
+{
+    struct exchange_house *house = ex->env->c.house;
+
+    if (!atomic_load_explicit(&house->ready, memory_order_acquire))
+        return atomic_load_explicit(&house->startup_deadline, memory_order_relaxed);
+    return now + ex->env->c.config->queue.timeout;
+}
+
+/* Why the wait was for nothing. */
+static enum reply_kind expired_kind(const struct exchange *ex)
+{
+    return atomic_load_explicit(&ex->env->c.house->ready, memory_order_acquire)
+               ? REPLY_QUEUE_TIMEOUT
+               : REPLY_NOT_READY;
+}
+
+static void exchange_ask(struct exchange *ex)
+{
+    mono_us now = now_of(ex), deadline = deadline_of(ex, now);
+
+    ex->waiter.bytes = ex->message_size + client_conn(ex->client)->in.len;
+    switch (limiter_acquire(ex->env->c.house->limiter, &ex->waiter, now, deadline)) {
+    case LIMITER_ADMITTED:
+        exchange_granted(ex);
+        return;
+    case LIMITER_QUEUED:
+        exchange_enter(ex, EXCHANGE_QUEUED);
+        arm(ex, deadline);
+        return;
+    case LIMITER_SHED_FULL:
+        exchange_reply(ex, REPLY_QUEUE_FULL, 0, NULL);
+        return;
+    case LIMITER_SHED_BYTES:
+        exchange_reply(ex, REPLY_QUEUE_BYTES, 0, NULL);
+        return;
+    case LIMITER_EXPIRED:
+        exchange_reply(ex, expired_kind(ex), 0, NULL);
+        return;
+    }
+}
+
+/* ---- it waits ---- */
+
+static mono_us waited(const struct exchange *ex)
+{
+    return ex->waiter.ended_at - ex->waiter.queued_at;
+}
+
+static void give_slot_back(struct exchange *ex)
+{
+    struct limiter_waiter *chain =
+        limiter_release(ex->env->c.house->limiter, &ex->waiter, now_of(ex));
+
+    stats_slot_hold(ex->env->c.stats, ex->waiter.released_at - ex->waiter.granted_at);
+    exchange_deliver(chain);
+}
+
+void exchange_deliver(struct limiter_waiter *chain)
+{
+    for (struct limiter_waiter *next; chain != NULL; chain = next) {
+        next = chain->next; /* read before its owner can reuse it */
+        struct exchange *ex = CONTAINER_OF(chain, struct exchange, waiter);
+        loop_post(ex->env->c.loop, &ex->verdict);
+    }
+}
+
+static void expire(struct exchange *ex)
+{
+    stats_queue_wait(ex->env->c.stats, STATS_TIMEOUT, waited(ex));
+    exchange_reply(ex, expired_kind(ex), 0, NULL);
+}
+
+static void abandoned(struct exchange *ex)
+{
+    stats_queue_wait(ex->env->c.stats, STATS_CLIENT_GONE, waited(ex));
+    if (ex->waiter.verdict == LIMITER_ADMITTED)
+        give_slot_back(ex);
+    exchange_done(ex);
+}
+
+static void on_verdict(struct mail *m)
+{
+    struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, verdict));
+
+    CHECK(ex->state == EXCHANGE_QUEUED || ex->state == EXCHANGE_ABANDONED);
+    if (ex->state == EXCHANGE_ABANDONED)
+        abandoned(ex);
+    else if (ex->waiter.verdict == LIMITER_ADMITTED)
+        exchange_granted(ex);
+    else
+        expire(ex);
+}
+
+static void queue_deadline(struct exchange *ex)
+{
+    if (limiter_cancel(ex->env->c.house->limiter, &ex->waiter, now_of(ex)))
+        expire(ex);
+    /* else the verdict is in the mail, and it decides */
+}
+
+/* ---- it has a slot: a connection is wanted ---- */
+
+static void exchange_granted(struct exchange *ex)
+{
+    stats_queue_wait(ex->env->c.stats, STATS_DISPATCHED, waited(ex));
+    loop_timer_stop(&ex->timer);
+    exchange_enter(ex, EXCHANGE_CONNECTING);
+    bool could_be_sent_twice = http_method_is_idempotent(ex->method) && ex->up == NULL;
+    exchange_connect(ex, could_be_sent_twice ? UPSTREAM_ANY : UPSTREAM_ALIVE);
+}
+
+static void exchange_connect(struct exchange *ex, enum upstream_kind kind)
+{
+    if (upstream_lease(ex->env->c.upstream, &ex->lease, kind))
+        exchange_dispatch(ex);
+}
+
+static void on_ready(struct upstream_lease *l)
+{
+    struct exchange *ex = exchange_of(l->arg);
+    CHECK(ex->state == EXCHANGE_CONNECTING);
+    exchange_dispatch(ex);
+}
+
+/* The app gives no answer that could be passed on: the slot goes back, weir answers. */
+static void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail)
+{
+    upstream_drop(ex->env->c.upstream, &ex->lease);
+    give_slot_back(ex);
+    exchange_reply(ex, kind, 0, detail);
+}
+
+static void on_failed(struct upstream_lease *l, enum upstream_failure why)
+{
+    struct exchange *ex = exchange_of(l->arg);
+
+    CHECK(ex->state == EXCHANGE_CONNECTING);
+    complain(ex, why == UPSTREAM_TIMEOUT ? "no connection within upstream.connect_timeout"
+                                         : "connection refused");
+    exchange_fail(ex, why == UPSTREAM_TIMEOUT ? REPLY_CONNECT_TIMEOUT : REPLY_CONNECT_FAILED, NULL);
+}
+
+/* ---- the request goes out ---- */
+
+static bool request_is_read(const struct exchange *ex)
+{
+    return ex->up == NULL || http_body_complete(&ex->up->body);
+}
+
+static void request_is_sent(struct exchange *ex)
+{
+    ex->sent = now_of(ex);
+    if (ex->state == EXCHANGE_AWAITING)
+        arm(ex, ex->sent + ex->env->c.config->upstream.first_byte_timeout);
+}
+
+/* The app takes no more. It may have answered all the same: read before judging. */
+static void upload_failed(struct exchange *ex)
+{
+    ex->upload_failed = true;
+    if (ex->state == EXCHANGE_AWAITING)
+        exchange_read_head(ex);
+    else
+        exchange_download(ex, NULL);
+}
+
+static void exchange_dispatch(struct exchange *ex)
+{
+    struct conn *to = upstream_socket(&ex->lease);
+    struct span message = {ex->message, ex->message_len};
+
+    ex->connected = now_of(ex);
+    if (!ex->replayed)
+        stats_connect(ex->env->c.stats, ex->connected - ex->waiter.granted_at);
+    exchange_enter(ex, EXCHANGE_AWAITING);
+    if (ex->up != NULL) {
+        size_t room = ex->message_size - ex->message_len - ex->request_id.len;
+        exchange_upload(ex, &(struct relay_front){.head = message, .room = room});
+        return;
+    }
+    if (!conn_send(to, message, (struct span){NULL, 0})) {
+        upload_failed(ex);
+        return;
+    }
+    ex->accepted = conn_backlog(to) < ex->message_len;
+    if (conn_backlog(to) == 0)
+        request_is_sent(ex);
+    else
+        arm(ex, ex->connected + ex->env->c.config->upstream.idle_timeout);
+}
+
+static void exchange_upload_ended(struct exchange *ex, enum relay_status why)
+{
+    struct client *cl = ex->client;
+
+    switch (why) {
+    case RELAY_TOO_LARGE:
+    case RELAY_BAD_FRAMING:
+    case RELAY_TRUNCATED:
+        break;
+    case RELAY_RECEIVER_LOST:
+        upload_failed(ex);
+        return;
+    case RELAY_END:
+    case RELAY_WAIT:
+    case RELAY_BLOCKED:
+    case RELAY_BUSY:
+        return;
+    }
+    if (why == RELAY_TRUNCATED || ex->state != EXCHANGE_AWAITING) {
+        exchange_client_gone(ex);
+        client_abort(cl, true);
+    } else if (why == RELAY_TOO_LARGE) {
+        exchange_fail(ex, REPLY_BODY_TOO_LARGE, NULL);
+    } else {
+        exchange_fail(ex, REPLY_BAD_REQUEST, ex->up->problem.reason);
+    }
+}
+
+static void post_again(struct exchange *ex)
+{
+    if (ex->again_posted)
+        return;
+    ex->again_posted = true;
+    loop_post(ex->env->c.loop, &ex->again);
+}
+
+/* The timer while the request is under way: whoever is slow is named by on_timeout(). */
+static void arm_upload(struct exchange *ex, enum relay_status st)
+{
+    const struct config *cf = ex->env->c.config;
+
+    if (ex->state == EXCHANGE_AWAITING)
+        arm(ex,
+            now_of(ex) + (st == RELAY_WAIT ? cf->client.body_timeout : cf->upstream.idle_timeout));
+}
+
+static void exchange_upload(struct exchange *ex, const struct relay_front *front)
+{
+    struct conn *to = upstream_socket(&ex->lease);
+    uint64_t moved;
+    enum relay_status st = relay_pump(ex->up, client_conn(ex->client), to, front, &moved);
+
+    if (st != RELAY_RECEIVER_LOST || moved > 0)
+        ex->accepted = true;
+    switch (st) {
+    case RELAY_END:
+        if (conn_backlog(to) == 0)
+            request_is_sent(ex);
+        else
+            arm_upload(ex, st);
+        return;
+    case RELAY_BUSY:
+        post_again(ex);
+        return;
+    case RELAY_WAIT:
+    case RELAY_BLOCKED:
+        if (moved > 0 || front != NULL)
+            arm_upload(ex, st);
+        return;
+    case RELAY_TOO_LARGE:
+    case RELAY_BAD_FRAMING:
+    case RELAY_TRUNCATED:
+    case RELAY_RECEIVER_LOST:
+        exchange_upload_ended(ex, st);
+        return;
+    }
+}
+
+static bool uploading(const struct exchange *ex)
+{
+    return ex->up != NULL && !ex->up->stopped && !ex->upload_failed &&
+           (ex->state == EXCHANGE_AWAITING || ex->state == EXCHANGE_STREAMING);
+}
+
+static void on_input(struct client *cl, void *served)
+{
+    struct exchange *ex = exchange_of(served);
+
+    (void)cl;
+    if (uploading(ex))
+        exchange_upload(ex, NULL);
+}
+
+/* ---- the answer's head comes ---- */
+
+/* Whether a fresh connection could do what this one did not (RFC 9112 section 9.3.1). */
+static bool may_replay(const struct exchange *ex)
+{
+    if (ex->replayed || ex->answering || !upstream_was_reused(&ex->lease))
+        return false;
+    if (!ex->accepted)
+        return ex->up == NULL || !ex->up->began;
+    return http_method_is_idempotent(ex->method) && ex->up == NULL;
+}
+
+/* The app has ended the connection before it answered. */
+static void upstream_lost(struct exchange *ex)
+{
+    struct exchange_env *env = ex->env;
+
+    if (ex->state == EXCHANGE_ORPHANED) {
+        exchange_done(ex);
+        return;
+    }
+    if (may_replay(ex)) {
+        stats_upstream(env->c.stats, STATS_REPLAYED);
+        upstream_drop(env->c.upstream, &ex->lease);
+        ex->replayed = true;
+        ex->upload_failed = ex->accepted = false;
+        if (ex->up != NULL)
+            ex->up->stopped = false;
+        exchange_enter(ex, EXCHANGE_CONNECTING);
+        loop_timer_stop(&ex->timer);
+        exchange_connect(ex, UPSTREAM_FRESH);
+        return;
+    }
+    complain(ex, ex->answering ? "the answer's head was cut" : "closed without an answer");
+    exchange_fail(ex, ex->answering ? REPLY_UPSTREAM_BROKEN : REPLY_UPSTREAM_CLOSED, NULL);
+}
+
+static void bad_response(struct exchange *ex, const char *why)
+{
+    complain(ex, why);
+    if (ex->state == EXCHANGE_ORPHANED)
+        exchange_done(ex);
+    else
+        exchange_fail(ex, REPLY_UPSTREAM_BROKEN, why);
+}
+
+/* Writes the rewritten head into the loop's compose scratch. */
+static struct relay_front front_of(struct exchange *ex, const struct http_response_rewrite *how)
+{
+    struct http_head *head = &ex->env->head;
+    char *out = loop_scratch(ex->env->c.loop, LOOP_SCRATCH_COMPOSE);
+
+    CHECK(http_rewrite_response_bound(head, how) <= LOOP_SCRATCH);
+    size_t n = http_rewrite_response(head, how, out);
+    return (struct relay_front){.head = {out, n}, .room = LOOP_SCRATCH - n};
+}
+
+/* 1xx: passed on at once; the final answer is still to come. False: the exchange has ended. */
+static bool interim(struct exchange *ex)
+{
+    struct http_response_rewrite how = {0};
+    struct client *cl = ex->client;
+
+    if (ex->env->head.status == 101 || ++ex->interims > INTERIM_MAX) {
+        bad_response(ex, ex->interims > INTERIM_MAX ? "too many interim answers"
+                                                    : "an upgrade that was not asked for");
+        return false;
+    }
+    if (cl == NULL || ex->old_client)
+        return true;
+    if (client_send(cl, front_of(ex, &how).head, (struct span){NULL, 0}))
+        return true;
+    exchange_client_gone(ex);
+    client_abort(cl, true);
+    return false;
+}
+
+static void describe_response(struct exchange *ex, struct http_response_rewrite *how)
+{
+    bool decode = ex->down->body.framing == HTTP_BODY_CHUNKED && ex->old_client;
+
+    ex->down->decode = decode;
+    ex->close = !ex->persistent || ex->env->draining || decode || !request_is_read(ex) ||
+                ex->down->body.framing == HTTP_BODY_UNTIL_CLOSE;
+    *how = (struct http_response_rewrite){
+        .close = ex->close,
+        .say_keep_alive = ex->old_client && !ex->close,
+        .drop_transfer_encoding = decode,
+        .request_id_name = span_of(ex->env->c.config->headers.request_id),
+        .request_id = ex->request_id,
+    };
+}
+
+static void final_head(struct exchange *ex)
+{
+    struct exchange_env *env = ex->env;
+    struct http_response_rewrite how;
+
+    ex->first_byte = now_of(ex);
+    stats_first_byte(env->c.stats, ex->first_byte - (ex->sent != 0 ? ex->sent : ex->connected));
+    ex->app_persists = http_head_persistent(&env->head);
+    ex->down = pool_get(loop_pool(env->c.loop), sizeof(*ex->down));
+    memset(ex->down, 0, sizeof(*ex->down));
+    ex->down->max = UINT64_MAX;
+    ex->down->mark = env->c.config->buffers.response;
+    http_body_of_response(&ex->down->body, &env->head, ex->method);
+    if (ex->state == EXCHANGE_ORPHANED) {
+        arm(ex, ex->first_byte + env->c.config->upstream.idle_timeout);
+        exchange_download(ex, NULL);
+        return;
+    }
+    ex->status = env->head.status;
+    describe_response(ex, &how);
+    struct relay_front front = front_of(ex, &how);
+    exchange_enter(ex, EXCHANGE_STREAMING);
+    exchange_download(ex, &front);
+}
+
+/* One head, interim or final. False: the reading of heads is over. */
+static bool one_head(struct exchange *ex, bool *more)
+{
+    struct exchange_env *env = ex->env;
+    struct conn *from = upstream_socket(&ex->lease);
+    struct http_problem problem;
+
+    *more = false;
+    if (from->in.len == 0) {
+        *more = true;
+        return true;
+    }
+    ex->answering = true;
+    switch (http_parse_response(&ex->parser, from->in.at, from->in.len, &env->limits, &env->head,
+                                &problem)) {
+    case HTTP_PARSE_MORE:
+        *more = true;
+        return true;
+    case HTTP_PARSE_BAD:
+        bad_response(ex, problem.reason);
+        return false;
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    conn_consume(from, env->head.whole.len);
+    if (env->head.status < 200)
+        return interim(ex);
+    final_head(ex);
+    return false;
+}
+
+static void exchange_read_head(struct exchange *ex)
+{
+    bool more;
+
+    while (one_head(ex, &more)) {
+        if (!more)
+            continue;
+        switch (conn_fill(upstream_socket(&ex->lease))) {
+        case CONN_GOT:
+            continue;
+        case CONN_WAIT:
+            return;
+        case CONN_FULL:
+            bad_response(ex, "the answer's head is too large");
+            return;
+        case CONN_EOF:
+        case CONN_LOST:
+            upstream_lost(ex);
+            return;
+        }
+    }
+}
+
+/* ---- the answer's body comes ---- */
+
+/* The app's last byte is read: slot and connection go back now, whatever the client does. */
+static void exchange_answered(struct exchange *ex)
+{
+    bool reusable = ex->app_persists && ex->sent != 0 && !ex->upload_failed &&
+                    ex->down->body.framing != HTTP_BODY_UNTIL_CLOSE;
+
+    ex->answered = now_of(ex);
+    upstream_return(ex->env->c.upstream, &ex->lease, reusable);
+    if (ex->orphan) {
+        exchange_done(ex);
+        return;
+    }
+    give_slot_back(ex);
+    loop_timer_stop(&ex->timer);
+    exchange_enter(ex, EXCHANGE_FLUSHING);
+    if (client_backlog(ex->client) == 0)
+        exchange_done(ex);
+}
+
+/* The answer was cut, or broke its framing, when the client has had a part: it must see that. */
+static void exchange_cut(struct exchange *ex, const char *why)
+{
+    struct client *cl = ex->client;
+
+    /* Where the body's framing cannot show that it was cut, an RST must (RFC 9112 section 8). */
+    bool only_the_end_tells = ex->down->decode || ex->down->body.framing == HTTP_BODY_UNTIL_CLOSE;
+
+    complain(ex, why);
+    ex->close = true;
+    if (cl != NULL && only_the_end_tells) {
+        ex->client = NULL;
+        client_abort(cl, true);
+    }
+    exchange_done(ex);
+}
+
+static void exchange_download_ended(struct exchange *ex, enum relay_status why)
+{
+    struct client *cl = ex->client;
+
+    switch (why) {
+    case RELAY_END:
+        exchange_answered(ex);
+        return;
+    case RELAY_RECEIVER_LOST:
+        exchange_client_gone(ex);
+        client_abort(cl, true);
+        return;
+    case RELAY_BAD_FRAMING:
+        exchange_cut(ex, ex->down->problem.reason);
+        return;
+    case RELAY_TOO_LARGE:
+    case RELAY_TRUNCATED:
+        exchange_cut(ex, "the answer's body was cut");
+        return;
+    case RELAY_WAIT:
+    case RELAY_BLOCKED:
+    case RELAY_BUSY:
+        return;
+    }
+}
+
+static void exchange_download(struct exchange *ex, const struct relay_front *front)
+{
+    struct conn *to = ex->client != NULL ? client_conn(ex->client) : NULL;
+    uint64_t moved;
+    enum relay_status st = relay_pump(ex->down, upstream_socket(&ex->lease), to, front, &moved);
+
+    switch (st) {
+    case RELAY_WAIT:
+        if (!ex->orphan && (moved > 0 || front != NULL))
+            arm(ex, now_of(ex) + ex->env->c.config->upstream.idle_timeout);
+        return;
+    case RELAY_BLOCKED:
+        loop_timer_stop(&ex->timer); /* the client's send_timeout watches now */
+        return;
+    case RELAY_BUSY:
+        post_again(ex);
+        return;
+    case RELAY_END:
+    case RELAY_TOO_LARGE:
+    case RELAY_BAD_FRAMING:
+    case RELAY_TRUNCATED:
+    case RELAY_RECEIVER_LOST:
+        exchange_download_ended(ex, st);
+        return;
+    }
+}
+
+/* Output to the app that had to be kept moves on. False: the exchange may have ended. */
+static bool flush_request(struct exchange *ex, struct conn *to)
+{
+    if (conn_backlog(to) == 0 || ex->upload_failed)
+        return true;
+    if (!conn_flush(to)) {
+        upload_failed(ex);
+        return false;
+    }
+    if (conn_backlog(to) > 0)
+        return true;
+    if (uploading(ex)) {
+        exchange_upload(ex, NULL);
+        return false;
+    }
+    if (request_is_read(ex))
+        request_is_sent(ex);
+    return true;
+}
+
+static void read_answer(struct exchange *ex)
+{
+    switch (ex->state) {
+    case EXCHANGE_AWAITING:
+        exchange_read_head(ex);
+        return;
+    case EXCHANGE_ORPHANED:
+        if (ex->down == NULL)
+            exchange_read_head(ex);
+        else
+            exchange_download(ex, NULL);
+        return;
+    case EXCHANGE_STREAMING:
+        exchange_download(ex, NULL);
+        return;
+    case EXCHANGE_ARRIVED:
+    case EXCHANGE_QUEUED:
+    case EXCHANGE_CONNECTING:
+    case EXCHANGE_ABANDONED:
+    case EXCHANGE_FLUSHING:
+    case EXCHANGE_REPLYING:
+    case EXCHANGE_DONE:
+    case EXCHANGE_STATES:
+        return;
+    }
+}
+
+static void on_upstream_event(struct upstream_lease *l)
+{
+    struct exchange *ex = exchange_of(l->arg);
+    struct conn *c = upstream_socket(l);
+
+    if (c->writable && !flush_request(ex, c)) {
+        if (l->conn != NULL && ex->state != EXCHANGE_DONE && c->readable)
+            post_again(ex);
+        return;
+    }
+    if (c->readable)
+        read_answer(ex);
+}
+
+static const struct upstream_handler upstream_handler = {
+    .on_ready = on_ready, .on_failed = on_failed, .on_event = on_upstream_event};
+
+/* Goes on where a relay had stopped to let others have their turn. */
+static void on_again(struct mail *m)
+{
+    struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, again));
+
+    ex->again_posted = false;
+    if (ex->state == EXCHANGE_DONE) {
+        pool_put(loop_pool(ex->env->c.loop), ex, sizeof(*ex));
+        return;
+    }
+    struct client *cl = ex->client;
+    struct conn *c = ex->lease.conn != NULL ? upstream_socket(&ex->lease) : NULL;
+    if (uploading(ex))
+        exchange_upload(ex, NULL);
+    if (ex->state != EXCHANGE_DONE && ex->lease.conn != NULL)
+        read_answer(ex);
+    if (ex->state != EXCHANGE_DONE && cl != NULL && ex->client == cl)
+        conn_settle(client_conn(cl));
+    if (ex->state != EXCHANGE_DONE && c != NULL && ex->lease.conn != NULL)
+        conn_settle(c);
+}
+
+/* ---- the client takes the rest ---- */
+
+static void on_drained(struct client *cl, void *served)
+{
+    struct exchange *ex = exchange_of(served);
+
+    (void)cl;
+    if (ex->state == EXCHANGE_FLUSHING || ex->state == EXCHANGE_REPLYING)
+        exchange_done(ex);
+    else if (ex->state == EXCHANGE_STREAMING)
+        exchange_download(ex, NULL);
+}
+
+/* ---- weir answers ---- */
+
+static void count_refusal(struct exchange *ex, enum reply_kind kind)
+{
+    static const struct {
+        enum reply_kind kind;
+        enum stats_reason reason;
+    } refusals[] = {
+        {REPLY_QUEUE_FULL, STATS_QUEUE_FULL},       {REPLY_QUEUE_BYTES, STATS_BYTES},
+        {REPLY_QUEUE_TIMEOUT, STATS_QUEUE_TIMEOUT}, {REPLY_NOT_READY, STATS_NOT_READY},
+        {REPLY_DRAINING, STATS_DRAINING},
+    };
+
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (refusals[i].kind == kind)
+            stats_rejected(ex->env->c.stats, refusals[i].reason);
+    }
+}
+
+/* When to come back: the time in which the queue will have drained, 1 to 30 s, +-20 % so that those
+ * who were refused together do not come back together. 0: this kind of answer has none. */
+static unsigned retry_after(struct exchange *ex, enum reply_kind kind)
+{
+    if (kind < REPLY_QUEUE_FULL || kind > REPLY_DRAINING)
+        return 0;
+    mono_us us = limiter_drain_estimate(ex->env->c.house->limiter);
+    us = us / 1000 * (mono_us)(800 + loop_random(ex->env->c.loop) % 401);
+    mono_us s = (us + 999999) / 1000000;
+    return s < 1 ? 1 : s > 30 ? 30 : (unsigned)s;
+}
+
+static unsigned overload_status(const struct exchange *ex, enum reply_kind kind)
+{
+    bool overload =
+        kind == REPLY_QUEUE_FULL || kind == REPLY_QUEUE_BYTES || kind == REPLY_QUEUE_TIMEOUT;
+    return overload ? ex->env->c.config->overload.status : 0;
+}
+
+/* Answers for itself. `status` 0: the kind's own. The slot, if there was one, has been given back.
+ */
+static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status,
+                           const char *detail)
+{
+    char *out = loop_scratch(ex->env->c.loop, LOOP_SCRATCH_COMPOSE);
+    struct client *cl = ex->client;
+
+    ex->close = !ex->persistent || ex->env->draining || !request_is_read(ex);
+    struct reply r = {
+        .kind = kind,
+        .status = status != 0 ? status : overload_status(ex, kind),
+        .detail = detail,
+        .retry_after = retry_after(ex, kind),
+        .close = ex->close,
+        .keep_alive = ex->old_client && !ex->close,
+        .json = ex->json,
+        .head_only = ex->method == HTTP_HEAD,
+        .request_id_name = span_of(ex->env->c.config->headers.request_id),
+        .request_id = ex->request_id,
+    };
+    count_refusal(ex, kind);
+    ex->by_weir = true;
+    ex->status = reply_status(&r);
+    loop_timer_stop(&ex->timer);
+    exchange_enter(ex, EXCHANGE_REPLYING);
+    if (!client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0})) {
+        exchange_client_gone(ex);
+        client_abort(cl, true);
+        return;
+    }
+    if (client_backlog(cl) == 0)
+        exchange_done(ex);
+}
+
+/* ---- someone is late ---- */
+
+static void late_answer(struct exchange *ex)
+{
+    if (ex->sent != 0) {
+        complain(ex, "no answer within upstream.first_byte_timeout");
+        exchange_fail(ex, REPLY_FIRST_BYTE_TIMEOUT, NULL);
+    } else if (!request_is_read(ex) && conn_backlog(upstream_socket(&ex->lease)) < ex->up->mark) {
+        exchange_fail(ex, REPLY_BODY_TIMEOUT, NULL);
+    } else {
+        complain(ex, "the request was not taken within upstream.idle_timeout");
+        exchange_fail(ex, REPLY_SEND_TIMEOUT, NULL);
+    }
+}
+
+static void on_timeout(void *arg)
+{
+    struct exchange *ex = exchange_of(arg);
+
+    switch (ex->state) {
+    case EXCHANGE_QUEUED:
+        queue_deadline(ex);
+        return;
+    case EXCHANGE_AWAITING:
+        late_answer(ex);
+        return;
+    case EXCHANGE_STREAMING:
+        exchange_cut(ex, "nothing more of the answer within upstream.idle_timeout");
+        return;
+    case EXCHANGE_ORPHANED:
+        exchange_done(ex);
+        return;
+    case EXCHANGE_ARRIVED:
+    case EXCHANGE_CONNECTING:
+    case EXCHANGE_ABANDONED:
+    case EXCHANGE_FLUSHING:
+    case EXCHANGE_REPLYING:
+    case EXCHANGE_DONE:
+    case EXCHANGE_STATES:
+        return;
+    }
+}
+
+/* ---- the client leaves ---- */
+
+static void leave_queue(struct exchange *ex)
+{
+    if (!limiter_cancel(ex->env->c.house->limiter, &ex->waiter, now_of(ex))) {
+        exchange_enter(ex, EXCHANGE_ABANDONED);
+        return;
+    }
+    stats_queue_wait(ex->env->c.stats, STATS_CLIENT_GONE, waited(ex));
+    exchange_done(ex);
+}
+
+/* The app works on it: the slot is its until the answer's last byte, which nobody will read. */
+static void leave_app(struct exchange *ex)
+{
+    const struct config *cf = ex->env->c.config;
+
+    /* A request that did not come whole will never be: the app must hear that now. */
+    if (ex->sent == 0 || cf->on_client_abort == CONFIG_ABORT_CLOSE) {
+        exchange_done(ex);
+        return;
+    }
+    stats_orphan_begins(ex->env->c.stats);
+    ex->orphan = true;
+    if (ex->state == EXCHANGE_STREAMING)
+        arm(ex, ex->left + cf->upstream.idle_timeout);
+    exchange_enter(ex, EXCHANGE_ORPHANED);
+    if (upstream_socket(&ex->lease)->readable) /* the client's slowness may have held it up */
+        post_again(ex);
+}
+
+/* The client is lost. The caller ends the connection. */
+static void exchange_client_gone(struct exchange *ex)
+{
+    CHECK(ex->client != NULL); /* nobody leaves twice */
+    ex->client = NULL;
+    ex->left = now_of(ex);
+    switch (ex->state) {
+    case EXCHANGE_QUEUED:
+        leave_queue(ex);
+        return;
+    case EXCHANGE_AWAITING:
+    case EXCHANGE_STREAMING:
+        leave_app(ex);
+        return;
+    case EXCHANGE_ARRIVED:
+    case EXCHANGE_CONNECTING:
+    case EXCHANGE_FLUSHING:
+    case EXCHANGE_REPLYING:
+        exchange_done(ex);
+        return;
+    case EXCHANGE_ORPHANED:
+    case EXCHANGE_ABANDONED:
+    case EXCHANGE_DONE:
+    case EXCHANGE_STATES:
+        return;
+    }
+}
+
+static void on_gone(struct client *cl, void *served)
+{
+    (void)cl;
+    exchange_client_gone(exchange_of(served));
+}
+
+/* ---- it is done ---- */
+
+static void count_outcome(struct exchange *ex, mono_us now)
+{
+    struct stats_shard *stats = ex->env->c.stats;
+
+    if (ex->left != 0)
+        stats_answered(stats, STATS_BY_NOBODY, 499);
+    else
+        stats_answered(stats, ex->by_weir ? STATS_BY_WEIR : STATS_BY_APP, ex->status);
+    stats_request_duration(stats, now - ex->began);
+    if (ex->answered != 0 && !ex->orphan)
+        stats_delivery(stats, now - ex->answered);
+    if (ex->orphan)
+        stats_orphan_ends(stats, now - ex->left);
+}
+
+static void bury(struct loop_grave *g, struct loop *lp)
+{
+    struct exchange *ex = CONTAINER_OF(g, struct exchange, grave);
+
+    if (ex->again_posted) /* its mail is on the way: on_again() buries */
+        return;
+    pool_put(loop_pool(lp), ex, sizeof(*ex));
+}
+
+static void give_memory_back(struct exchange *ex)
+{
+    struct pool *pool = loop_pool(ex->env->c.loop);
+
+    pool_put(pool, ex->message, ex->message_size);
+    pool_put(pool, ex->up, sizeof(*ex->up));
+    pool_put(pool, ex->down, sizeof(*ex->down));
+    loop_timer_fini(&ex->timer);
+    ex->grave.bury = bury;
+    loop_bury(ex->env->c.loop, &ex->grave);
+}
+
+/* The end in whatever state: gives back what is held, counts, and lets the client go on. */
+static void exchange_done(struct exchange *ex)
+{
+    struct exchange_env *env = ex->env;
+    struct client *cl = ex->client;
+    bool keep = !ex->close;
+
+    upstream_drop(env->c.upstream, &ex->lease);
+    if (ex->waiter.state == LIMITER_HOLDING)
+        give_slot_back(ex);
+    count_outcome(ex, now_of(ex));
+    exchange_enter(ex, EXCHANGE_DONE);
+    TAILQ_REMOVE(&env->in[EXCHANGE_DONE], ex, link);
+    env->count[EXCHANGE_DONE]--;
+    give_memory_back(ex);
+    if (cl == NULL)
+        env->c.on_ended(env->c.arg, false);
+    else if (keep)
+        client_next(cl);
+    else
+        client_close(cl);
+}
+
+/* ---- the exchanges of a loop ---- */
+
+static void on_client_ended(void *arg)
+{
+    struct exchange_env *env = arg;
+    env->c.on_ended(env->c.arg, true);
+}
+
+const struct client_handler exchange_client_handler = {
+    .on_request = on_request,
+    .on_refuse = on_refuse,
+    .on_input = on_input,
+    .on_drained = on_drained,
+    .on_gone = on_gone,
+    .on_ended = on_client_ended,
+};
+
+struct exchange_env *exchange_env_new(const struct exchange_env_config *config)
+{
+    struct exchange_env *env = calloc(1, sizeof(*env));
+
+    CHECK(env != NULL);
+    env->c = *config;
+    env->limits = (struct http_limits){UPSTREAM_MAX_HEAD, HTTP_FIELDS_MAX};
+    for (int i = 0; i < EXCHANGE_STATES; i++)
+        TAILQ_INIT(&env->in[i]);
+    return env;
+}
+
+void exchange_env_free(struct exchange_env *env)
+{
+    if (env == NULL)
+        return;
+    CHECK(exchange_total(env) == 0);
+    free(env);
+}
+
+void exchange_drain(struct exchange_env *env)
+{
+    env->draining = true;
+}
+
+size_t exchange_count(const struct exchange_env *env, enum exchange_state state)
+{
+    return env->count[state];
+}
+
+size_t exchange_total(const struct exchange_env *env)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < EXCHANGE_DONE; i++)
+        n += env->count[i];
+    return n;
+}
+
+static size_t cut_one(struct exchange *ex)
+{
+    struct client *cl = ex->client;
+
+    if (cl == NULL) {
+        exchange_done(ex);
+        return 0;
+    }
+    exchange_client_gone(ex);
+    client_abort(cl, true);
+    return 1;
+}
+
+size_t exchange_cut_all(struct exchange_env *env)
+{
+    size_t cut = 0;
+
+    for (int i = 0; i < EXCHANGE_DONE; i++) {
+        struct exchange *ex, *next;
+        for (ex = TAILQ_FIRST(&env->in[i]); ex != NULL; ex = next) {
+            next = TAILQ_NEXT(ex, link);
+            if (i == EXCHANGE_ABANDONED)
+                continue; /* its verdict is in the mail, and ends it */
+            cut += cut_one(ex);
+        }
+    }
+    return cut;
+}

@@ -1,0 +1,81 @@
+/*
+ * One request's life, and the only file that knows both sides.
+ *
+ *   ARRIVED ──► QUEUED ──► CONNECTING ──► AWAITING ──► STREAMING ──► FLUSHING ──► DONE
+ *      │          │  │         │  ▲          │  │           │
+ *      │          │  │         │  └─ replay ─┘  └─ client ──┴─► ORPHANED ───────► DONE
+ *      │          │  └─ client gone, verdict already in the mail ─► ABANDONED ──► DONE
+ *      └──────────┴────────────┴─────────────┴──► REPLYING ─────────────────────► DONE
+ *    refused   deadline             no answer
+ *
+ * CONNECTING, AWAITING, STREAMING and ORPHANED hold a slot, and a connection or the wish for one.
+ * FLUSHING has given both back: the app's last byte is read, and a slow reader keeps neither. A
+ * client that leaves before its request is dispatched leads to DONE, and the app never hears of it;
+ * after that its exchange is ORPHANED: the answer is read and thrown away, and the slot stays held.
+ *
+ * Each loop has one env with a list per state. Loop thread only, but for exchange_deliver().
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/clock.h"
+#include "limiter/limiter.h"
+#include "proxy/client.h"
+#include "proxy/config.h"
+#include "proxy/loop.h"
+#include "proxy/stats.h"
+#include "proxy/upstream.h"
+
+enum exchange_state {
+    EXCHANGE_ARRIVED,
+    EXCHANGE_QUEUED,
+    EXCHANGE_CONNECTING,
+    EXCHANGE_AWAITING,
+    EXCHANGE_STREAMING,
+    EXCHANGE_ORPHANED,
+    EXCHANGE_ABANDONED,
+    EXCHANGE_FLUSHING,
+    EXCHANGE_REPLYING,
+    EXCHANGE_DONE,
+    EXCHANGE_STATES,
+};
+
+/* What the loops share; written by the control thread, read by all. */
+struct exchange_house {
+    struct limiter *limiter;
+    _Atomic bool ready;               /* the app has answered its startup probe once */
+    _Atomic mono_us startup_deadline; /* until then requests wait for it */
+};
+
+struct exchange_env; /* one loop's exchanges: opaque */
+
+struct exchange_env_config {
+    struct exchange_house *house;
+    struct loop *loop;
+    struct upstream *upstream;
+    struct stats_shard *stats;
+    const struct config *config;
+    /* A client connection has ended, or an exchange without one: someone may wait for the last. */
+    void (*on_ended)(void *arg, bool client);
+    void *arg;
+};
+
+struct exchange_env *exchange_env_new(const struct exchange_env_config *config);
+void exchange_env_free(struct exchange_env *env); /* no exchange is left */
+
+extern const struct client_handler exchange_client_handler; /* its env is a struct exchange_env */
+
+/* From now on every answer is the last of its connection. */
+void exchange_drain(struct exchange_env *env);
+
+/* Ends what is left; how many requests with a client were cut is returned. */
+size_t exchange_cut_all(struct exchange_env *env);
+
+size_t exchange_count(const struct exchange_env *env, enum exchange_state state);
+size_t exchange_total(const struct exchange_env *env); /* all but DONE */
+
+/* Any thread: hands each waiter of the chain its verdict, on its own loop. */
+void exchange_deliver(struct limiter_waiter *chain);

@@ -1,0 +1,304 @@
+/*
+ * One struct loop per thread. One libevent timer stands for the whole wheel of its timers.
+ */
+#include "proxy/loop.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/time.h>
+
+#include <event2/event.h>
+
+#include "common/log.h"
+
+#define OWN_MAIL_ROUNDS 64 /* before the loop looks at its descriptors again */
+#define WALL_FRESH_US   1000000
+
+struct loop {
+    struct event_base *base;
+    struct event *mail_event, *wheel_event;
+    struct mailbox *mailbox;
+    struct mail *own_first, **own_last; /* posted by this thread */
+    struct loop_grave *graves;
+    struct pool *pool;
+    struct wheel wheel;
+    mono_us wheel_wakes; /* when wheel_event is due, MONO_NEVER when it is not armed */
+    mono_us now;
+    mono_us wall_read;
+    wall_us wall_offset;
+    uint64_t random;
+    unsigned index;
+    _Atomic bool stop;
+    struct mail stop_mail;
+    _Atomic bool stop_posted;
+    struct loop_tenant *tenant[LOOP_SCRATCHES];
+    char *scratch[LOOP_SCRATCHES];
+};
+
+static _Thread_local struct loop *loop_of_this_thread;
+
+/* ---- timers ---- */
+
+/* Sees to it that the loop wakes up when the wheel next has something to do. */
+static void wheel_schedule(struct loop *lp)
+{
+    mono_us due = wheel_next(&lp->wheel);
+
+    if (due >= lp->wheel_wakes)
+        return; /* an early wake-up looks again */
+    lp->wheel_wakes = due;
+    mono_us wait = due - lp->now;
+    if (wait < 0)
+        wait = 0;
+    struct timeval tv = {.tv_sec = (time_t)(wait / 1000000),
+                         .tv_usec = (suseconds_t)(wait % 1000000)};
+    event_add(lp->wheel_event, &tv);
+}
+
+static void on_wheel(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *lp = arg;
+
+    (void)fd;
+    (void)what;
+    loop_tick(lp);
+    lp->wheel_wakes = MONO_NEVER;
+    wheel_turn(&lp->wheel, lp->now);
+    wheel_schedule(lp);
+}
+
+void loop_timer_arm(struct loop *lp, struct loop_timer *t, mono_us due)
+{
+    wheel_arm(&lp->wheel, t, due);
+    if (t->slot_due < lp->wheel_wakes)
+        wheel_schedule(lp);
+}
+
+/* ---- mail and the dead ---- */
+
+static void on_mail(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *lp = arg;
+
+    (void)fd;
+    (void)what;
+    loop_tick(lp);
+    mailbox_deliver(lp->mailbox);
+}
+
+void loop_post(struct loop *lp, struct mail *m)
+{
+    if (loop_of_this_thread != lp) {
+        mailbox_post(lp->mailbox, m);
+        return;
+    }
+    m->next = NULL;
+    *lp->own_last = m;
+    lp->own_last = &m->next;
+}
+
+static void deliver_own_mail(struct loop *lp)
+{
+    for (int round = 0; lp->own_first != NULL && round < OWN_MAIL_ROUNDS; round++) {
+        struct mail *m = lp->own_first;
+        lp->own_first = NULL;
+        lp->own_last = &lp->own_first;
+        for (struct mail *next; m != NULL; m = next) {
+            next = m->next;
+            m->deliver(m);
+        }
+    }
+}
+
+void loop_bury(struct loop *lp, struct loop_grave *g)
+{
+    g->next = lp->graves;
+    lp->graves = g;
+}
+
+static void bury_the_dead(struct loop *lp)
+{
+    while (lp->graves != NULL) {
+        struct loop_grave *g = lp->graves;
+        lp->graves = g->next;
+        g->bury(g, lp);
+    }
+}
+
+/* ---- the loop ---- */
+
+/* xorshift64*, Vigna 2016: fast, and good enough for ids and jitter. */
+uint64_t loop_random(struct loop *lp)
+{
+    uint64_t x = lp->random;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    lp->random = x;
+    return x * UINT64_C(2685821657736338717);
+}
+
+static uint64_t random_seed(void)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed) || seed == 0)
+        seed = (uint64_t)clock_wall() | 1;
+    return seed;
+}
+
+static bool open_base(struct loop *lp)
+{
+    struct event_config *cfg = event_config_new();
+    if (cfg == NULL)
+        return false;
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+    event_config_require_features(cfg, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
+    lp->base = event_base_new_with_config(cfg);
+    event_config_free(cfg);
+    return lp->base != NULL;
+}
+
+static bool open_events(struct loop *lp)
+{
+    lp->mailbox = mailbox_new();
+    if (lp->mailbox == NULL)
+        return false;
+    lp->mail_event =
+        event_new(lp->base, mailbox_fd(lp->mailbox), EV_READ | EV_PERSIST, on_mail, lp);
+    lp->wheel_event = event_new(lp->base, -1, 0, on_wheel, lp);
+    return lp->mail_event != NULL && lp->wheel_event != NULL &&
+           event_add(lp->mail_event, NULL) == 0;
+}
+
+struct loop *loop_new(unsigned index)
+{
+    struct loop *lp = calloc(1, sizeof(*lp));
+
+    if (lp == NULL)
+        return NULL;
+    lp->index = index;
+    lp->own_last = &lp->own_first;
+    lp->wheel_wakes = MONO_NEVER;
+    lp->random = random_seed();
+    lp->pool = pool_new();
+    lp->wall_read = INT64_MIN / 2;
+    loop_tick(lp);
+    wheel_init(&lp->wheel, lp->now);
+    for (int i = 0; i < LOOP_SCRATCHES; i++) {
+        lp->scratch[i] = malloc(LOOP_SCRATCH);
+        CHECK(lp->scratch[i] != NULL);
+    }
+    if (!open_base(lp) || !open_events(lp)) {
+        loop_free(lp);
+        return NULL;
+    }
+    return lp;
+}
+
+void loop_free(struct loop *lp)
+{
+    if (lp == NULL)
+        return;
+    bury_the_dead(lp);
+    if (lp->mail_event != NULL)
+        event_free(lp->mail_event);
+    if (lp->wheel_event != NULL)
+        event_free(lp->wheel_event);
+    mailbox_free(lp->mailbox);
+    if (lp->base != NULL)
+        event_base_free(lp->base);
+    pool_free(lp->pool);
+    for (int i = 0; i < LOOP_SCRATCHES; i++)
+        free(lp->scratch[i]);
+    free(lp);
+}
+
+void loop_run(struct loop *lp)
+{
+    loop_of_this_thread = lp;
+    for (;;) {
+        loop_tick(lp);
+        deliver_own_mail(lp);
+        bury_the_dead(lp);
+        if (atomic_load_explicit(&lp->stop, memory_order_relaxed))
+            break;
+        int flags = lp->own_first != NULL ? EVLOOP_NONBLOCK : EVLOOP_ONCE;
+        if (event_base_loop(lp->base, flags) < 0) {
+            log_error("the event loop failed: nothing more can be served by this thread");
+            break;
+        }
+    }
+    loop_of_this_thread = NULL;
+}
+
+static void on_stop(struct mail *m)
+{
+    struct loop *lp = CONTAINER_OF(m, struct loop, stop_mail);
+    atomic_store_explicit(&lp->stop, true, memory_order_relaxed);
+}
+
+void loop_stop(struct loop *lp)
+{
+    if (atomic_exchange(&lp->stop_posted, true))
+        return;
+    lp->stop_mail.deliver = on_stop;
+    loop_post(lp, &lp->stop_mail);
+}
+
+unsigned loop_index(const struct loop *lp)
+{
+    return lp->index;
+}
+
+struct event_base *loop_base(const struct loop *lp)
+{
+    return lp->base;
+}
+
+struct pool *loop_pool(const struct loop *lp)
+{
+    return lp->pool;
+}
+
+mono_us loop_now(const struct loop *lp)
+{
+    return lp->now;
+}
+
+mono_us loop_tick(struct loop *lp)
+{
+    lp->now = clock_mono();
+    return lp->now;
+}
+
+wall_us loop_wall(struct loop *lp)
+{
+    if (lp->now - lp->wall_read > WALL_FRESH_US) {
+        lp->wall_offset = clock_wall() - clock_mono();
+        lp->wall_read = lp->now;
+    }
+    return lp->now + lp->wall_offset;
+}
+
+char *loop_scratch(struct loop *lp, enum loop_scratch which)
+{
+    return lp->scratch[which];
+}
+
+void loop_scratch_take(struct loop *lp, enum loop_scratch which, struct loop_tenant *tenant)
+{
+    struct loop_tenant *present = lp->tenant[which];
+
+    if (present == tenant)
+        return;
+    if (present != NULL)
+        present->evict(present);
+    lp->tenant[which] = tenant;
+}
+
+void loop_scratch_leave(struct loop *lp, enum loop_scratch which, const struct loop_tenant *tenant)
+{
+    if (lp->tenant[which] == tenant)
+        lp->tenant[which] = NULL;
+}

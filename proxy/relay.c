@@ -1,0 +1,93 @@
+/* See relay.h. Stateless but for struct relay, which its owner embeds. */
+#include "proxy/relay.h"
+
+#include "proxy/conn.h"
+
+#define PUMP_FILLS 8     /* times LOOP_SCRATCH: 512 KiB, and other connections have their turn */
+#define COPY_MAX   16384 /* a copy of this much costs less than a second piece in sendmsg(2) */
+
+/* Sends the head, if it has not gone yet, and `bytes` behind it. */
+static bool pass_on(struct conn *to, struct span *head, size_t room, struct span bytes)
+{
+    struct span first = *head;
+
+    *head = (struct span){NULL, 0};
+    if (to == NULL)
+        return true;
+    if (first.len > 0 && bytes.len > 0 && bytes.len <= room && bytes.len <= COPY_MAX) {
+        /* The room behind the head is its owner's, and writable. */
+        memcpy((char *)(uintptr_t)first.at + first.len, bytes.at, bytes.len);
+        first.len += bytes.len;
+        bytes.len = 0;
+    }
+    return conn_send(to, first, bytes);
+}
+
+/* Hands on what there is in the input. RELAY_BUSY: all of it, and more is to come. */
+static enum relay_status take_input(struct relay *r, struct conn *from, struct conn *to,
+                                    struct span *head, size_t room, uint64_t *moved)
+{
+    while (from->in.len > 0) {
+        struct span data = {from->in.at, 0};
+        size_t used = 0;
+        enum http_body_status st = http_body_take(&r->body, from->in.at, from->in.len, &used,
+                                                  r->decode ? &data : NULL, &r->problem);
+        if (!r->decode)
+            data.len = used;
+        r->began = r->began || used > 0;
+        if (r->body.data > r->max)
+            return RELAY_TOO_LARGE;
+        bool sent = data.len == 0 || pass_on(to, head, room, data);
+        conn_consume(from, used);
+        *moved += used;
+        if (!sent)
+            return RELAY_RECEIVER_LOST;
+        if (st == HTTP_BODY_BAD)
+            return RELAY_BAD_FRAMING;
+        if (st == HTTP_BODY_DONE)
+            return RELAY_END;
+    }
+    return RELAY_BUSY;
+}
+
+static enum relay_status pump(struct relay *r, struct conn *from, struct conn *to,
+                              struct span *head, size_t room, uint64_t *moved)
+{
+    if (http_body_complete(&r->body))
+        return RELAY_END;
+    for (int fills = 0; fills <= PUMP_FILLS; fills++) {
+        enum relay_status st = take_input(r, from, to, head, room, moved);
+        if (st != RELAY_BUSY)
+            return st;
+        if (to != NULL && conn_backlog(to) >= r->mark)
+            return RELAY_BLOCKED;
+        switch (conn_fill(from)) {
+        case CONN_GOT:
+        case CONN_FULL:
+            continue;
+        case CONN_WAIT:
+            return RELAY_WAIT;
+        case CONN_EOF:
+            return r->body.framing == HTTP_BODY_UNTIL_CLOSE ? RELAY_END : RELAY_TRUNCATED;
+        case CONN_LOST:
+            return RELAY_TRUNCATED;
+        }
+    }
+    return RELAY_BUSY;
+}
+
+enum relay_status relay_pump(struct relay *r, struct conn *from, struct conn *to,
+                             const struct relay_front *front, uint64_t *moved)
+{
+    struct span head = front != NULL ? front->head : (struct span){NULL, 0};
+    size_t room = front != NULL ? front->room : 0;
+
+    *moved = 0;
+    CHECK(!r->stopped);
+    enum relay_status st = pump(r, from, to, &head, room, moved);
+    if (head.len > 0 && st != RELAY_RECEIVER_LOST && to != NULL &&
+        !conn_send(to, head, (struct span){NULL, 0}))
+        st = RELAY_RECEIVER_LOST;
+    r->stopped = st != RELAY_WAIT && st != RELAY_BLOCKED && st != RELAY_BUSY;
+    return st;
+}

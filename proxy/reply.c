@@ -1,0 +1,157 @@
+/* See reply.h. The table below is every answer that weir gives on its own account. */
+#include "proxy/reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/check.h"
+
+static const struct {
+    unsigned status;
+    const char *reason; /* Weir-Reason */
+    const char *text;
+} kinds[REPLY_KINDS] = {
+    [REPLY_BAD_REQUEST] = {400, "bad_request", "The request was refused"},
+    [REPLY_HEAD_TIMEOUT] = {408, "head_timeout", "The request's head did not come in time"},
+    [REPLY_BODY_TIMEOUT] = {408, "body_timeout", "The request's body did not come in time"},
+    [REPLY_BODY_TOO_LARGE] = {413, "body_too_large", "The request's body is larger than allowed"},
+    [REPLY_LAST_HOP] = {200, "max_forwards", "Max-Forwards was 0: this proxy answers"},
+    [REPLY_QUEUE_FULL] = {503, "queue_full", "The app is busy and the queue is full"},
+    [REPLY_QUEUE_BYTES] = {503, "bytes", "The app is busy and the queue holds too many bytes"},
+    [REPLY_QUEUE_TIMEOUT] = {503, "queue_timeout",
+                             "The app was busy for longer than a request may wait"},
+    [REPLY_NOT_READY] = {503, "not_ready", "The app has not started yet"},
+    [REPLY_DRAINING] = {503, "draining", "This instance is shutting down"},
+    [REPLY_CONNECT_FAILED] = {502, "connect_failed", "The app takes no connection"},
+    [REPLY_CONNECT_TIMEOUT] = {504, "connect_timeout", "The app did not take a connection in time"},
+    [REPLY_UPSTREAM_CLOSED] = {502, "upstream_closed",
+                               "The app closed the connection without an answer"},
+    [REPLY_UPSTREAM_BROKEN] = {502, "upstream_broken", "The app's answer is not valid HTTP"},
+    [REPLY_FIRST_BYTE_TIMEOUT] = {504, "first_byte_timeout",
+                                  "The app did not begin to answer in time"},
+    [REPLY_SEND_TIMEOUT] = {504, "send_timeout", "The app did not take the request in time"},
+};
+
+static const char *status_text(unsigned status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 405:
+        return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 417:
+        return "Expectation Failed";
+    case 429:
+        return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 501:
+        return "Not Implemented";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "Error";
+    }
+}
+
+/* Bounded writing: what does not fit is left out, and nothing here comes near REPLY_MAX. */
+struct writer {
+    char *at;
+    size_t len, room;
+};
+
+static void add(struct writer *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void add(struct writer *w, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    int n = vsnprintf(w->at + w->len, w->room - w->len, fmt, args);
+    va_end(args);
+    if (n > 0)
+        w->len += (size_t)n < w->room - w->len ? (size_t)n : w->room - w->len - 1;
+}
+
+unsigned reply_status(const struct reply *r)
+{
+    return r->status != 0 ? r->status : kinds[r->kind].status;
+}
+
+const char *reply_reason(enum reply_kind kind)
+{
+    return kinds[kind].reason;
+}
+
+/* The texts are our own literals: they need no escaping in JSON. */
+static void write_body(const struct reply *r, struct writer *w)
+{
+    const char *separator = r->detail != NULL ? ": " : "";
+    const char *detail = r->detail != NULL ? r->detail : "";
+
+    if (r->json)
+        add(w, "{\"status\":%u,\"reason\":\"%s\",\"message\":\"%s%s%s.\"}\n", reply_status(r),
+            kinds[r->kind].reason, kinds[r->kind].text, separator, detail);
+    else
+        add(w, "%s%s%s.\n", kinds[r->kind].text, separator, detail);
+}
+
+static void write_fields(const struct reply *r, struct writer *w)
+{
+    add(w, "Weir-Reason: %s\r\nCache-Control: no-store\r\n", kinds[r->kind].reason);
+    if (r->retry_after > 0)
+        add(w, "Retry-After: %u\r\n", r->retry_after);
+    if (reply_status(r) == 405)
+        add(w, "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
+    if (r->request_id.len > 0 && r->request_id_name.len > 0)
+        add(w, "%.*s: %.*s\r\n", SPAN_PRINTF(r->request_id_name), SPAN_PRINTF(r->request_id));
+    if (r->close)
+        add(w, "Connection: close\r\n");
+    else if (r->keep_alive)
+        add(w, "Connection: keep-alive\r\n");
+}
+
+size_t reply_write(const struct reply *r, char *out)
+{
+    char text[512];
+    struct writer body = {.at = text, .room = sizeof(text)};
+    struct writer w = {.at = out, .room = REPLY_MAX};
+
+    write_body(r, &body);
+    add(&w, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", reply_status(r),
+        status_text(reply_status(r)), r->json ? "application/json" : "text/plain; charset=utf-8",
+        body.len);
+    write_fields(r, &w);
+    add(&w, "\r\n");
+    if (!r->head_only)
+        add(&w, "%.*s", (int)body.len, text);
+    return w.len;
+}
+
+static bool contains(struct span s, const char *what)
+{
+    return memmem(s.at, s.len, what, strlen(what)) != NULL;
+}
+
+bool reply_wants_json(const struct http_head *head)
+{
+    const struct http_field *accept = http_head_find(head, HTTP_FIELD_ACCEPT);
+
+    if (accept == NULL || contains(accept->value, "text/"))
+        return false;
+    return contains(accept->value, "application/json") || contains(accept->value, "+json");
+}

@@ -1,0 +1,55 @@
+/*
+ * weir's own answers. Text for a person, or JSON where the client's Accept asks for it; always
+ * `Weir-Reason`, the one word that tells machines and logs why, and `Cache-Control: no-store`.
+ * Pure: writes bytes, sends nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/span.h"
+#include "proxy/http/head.h"
+
+enum reply_kind {
+    REPLY_BAD_REQUEST,        /* 400, or the status that the parser gave */
+    REPLY_HEAD_TIMEOUT,       /* 408 */
+    REPLY_BODY_TIMEOUT,       /* 408 */
+    REPLY_BODY_TOO_LARGE,     /* 413 */
+    REPLY_LAST_HOP,           /* 200 to OPTIONS, 405 to TRACE with Max-Forwards: 0 */
+    REPLY_QUEUE_FULL,         /* 503 or 429 */
+    REPLY_QUEUE_BYTES,        /* 503 or 429 */
+    REPLY_QUEUE_TIMEOUT,      /* 503 or 429 */
+    REPLY_NOT_READY,          /* 503: the app has not started */
+    REPLY_DRAINING,           /* 503: weir is going */
+    REPLY_CONNECT_FAILED,     /* 502 */
+    REPLY_CONNECT_TIMEOUT,    /* 504 */
+    REPLY_UPSTREAM_CLOSED,    /* 502: no byte of an answer came */
+    REPLY_UPSTREAM_BROKEN,    /* 502: what came is not an answer */
+    REPLY_FIRST_BYTE_TIMEOUT, /* 504 */
+    REPLY_SEND_TIMEOUT,       /* 504: the app does not take the request */
+    REPLY_KINDS,
+};
+
+struct reply {
+    enum reply_kind kind;
+    unsigned status;      /* 0: the kind's own */
+    const char *detail;   /* a sentence more for the person, or NULL */
+    unsigned retry_after; /* seconds; 0: no such field */
+    bool close;           /* say Connection: close */
+    bool keep_alive;      /* say Connection: keep-alive, for HTTP/1.0 */
+    bool json;
+    bool head_only;                          /* the answer to HEAD */
+    struct span request_id_name, request_id; /* echoed unless empty */
+};
+
+#define REPLY_MAX 2048 /* bytes of a whole answer at most */
+
+/* Writes the answer into `out` (REPLY_MAX bytes); returns its length. */
+size_t reply_write(const struct reply *r, char *out);
+
+unsigned reply_status(const struct reply *r);
+const char *reply_reason(enum reply_kind kind); /* the word of Weir-Reason */
+
+/* Whether an Accept field prefers JSON over text: it names JSON, and no text before it. */
+bool reply_wants_json(const struct http_head *head);

@@ -1,0 +1,459 @@
+/*
+ * See server.h. Control thread, but for the functions that say "worker": those run on a loop.
+ *
+ * The drain goes round: control asks the listener to stop, the listener's loop tells that it has,
+ * control asks each worker to drain, each tells when it is empty, and then all stop. Each step is a
+ * mail, so what was dealt to a loop before is there before the loop is asked to drain.
+ */
+#include "proxy/server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "limiter/limiter.h"
+#include "proxy/admin.h"
+#include "proxy/exchange.h"
+#include "proxy/lifecycle.h"
+#include "proxy/listener.h"
+#include "proxy/probe.h"
+
+struct worker {
+    struct server *server;
+    struct loop *loop;
+    struct upstream *upstream;
+    struct exchange_env *exchanges;
+    struct clients *clients;
+    pthread_t thread;
+    bool running;
+    bool draining, told_empty; /* worker */
+    struct mail drain_mail, cut_mail, empty_mail;
+};
+
+struct server {
+    struct config *config;
+    struct loop *control;
+    struct stats *stats;
+    struct exchange_house house;
+    struct upstream_shared *upstreams;
+    struct listener *listener;
+    struct lifecycle *lifecycle;
+    struct probe *probe;
+    struct admin *admin;
+    struct mail listener_mail;
+    mono_us started, startup; /* startup: how long the app took, 0 while not known */
+    unsigned dealt;           /* listener's loop */
+    unsigned empty;
+    _Atomic size_t cut;
+    unsigned n;
+    struct worker workers[];
+};
+
+/* ---- workers ---- */
+
+static void tell_if_empty(struct worker *wk)
+{
+    if (!wk->draining || wk->told_empty || clients_count(wk->clients) > 0 ||
+        exchange_total(wk->exchanges) > 0)
+        return;
+    wk->told_empty = true;
+    loop_post(wk->server->control, &wk->empty_mail);
+}
+
+static void on_ended(void *arg, bool client)
+{
+    struct worker *wk = arg;
+
+    if (client)
+        listener_ended(wk->server->listener);
+    tell_if_empty(wk);
+}
+
+static void on_drain_mail(struct mail *m)
+{
+    struct worker *wk = CONTAINER_OF(m, struct worker, drain_mail);
+
+    wk->draining = true;
+    exchange_drain(wk->exchanges);
+    upstream_drain(wk->upstream);
+    clients_drain(wk->clients);
+    tell_if_empty(wk);
+}
+
+static void on_cut_mail(struct mail *m)
+{
+    struct worker *wk = CONTAINER_OF(m, struct worker, cut_mail);
+
+    atomic_fetch_add(&wk->server->cut, exchange_cut_all(wk->exchanges));
+    clients_cut(wk->clients);
+    tell_if_empty(wk);
+}
+
+static void *run_worker(void *arg)
+{
+    struct worker *wk = arg;
+    loop_run(wk->loop);
+    return NULL;
+}
+
+/* A connection on its way to another loop. */
+struct dealt {
+    struct mail mail;
+    struct worker *worker;
+    int fd;
+    struct sockaddr_storage sa;
+};
+
+static void on_dealt(struct mail *m)
+{
+    struct dealt *d = CONTAINER_OF(m, struct dealt, mail);
+
+    client_accept(d->worker->clients, d->fd, (const struct sockaddr *)&d->sa);
+    free(d);
+}
+
+/* Worker 0: in turn, so that the few long-lived connections of a load balancer spread evenly. */
+static void on_accept(void *arg, int fd, const struct sockaddr *sa)
+{
+    struct server *s = arg;
+    struct worker *wk = &s->workers[s->dealt++ % s->n];
+
+    if (wk == &s->workers[0]) {
+        client_accept(wk->clients, fd, sa);
+        return;
+    }
+    struct dealt *d = malloc(sizeof(*d));
+    CHECK(d != NULL);
+    d->mail.deliver = on_dealt;
+    d->worker = wk;
+    d->fd = fd;
+    memcpy(&d->sa, sa, sizeof(d->sa)); /* the listener's is a sockaddr_storage */
+    loop_post(wk->loop, &d->mail);
+}
+
+static void on_listener_stopped(void *arg)
+{
+    struct server *s = arg;
+    loop_post(s->control, &s->listener_mail);
+}
+
+/* ---- drain and cut ---- */
+
+static void on_drain(void *arg)
+{
+    struct server *s = arg;
+    listener_stop(s->listener);
+}
+
+static void on_listener_mail(struct mail *m)
+{
+    struct server *s = CONTAINER_OF(m, struct server, listener_mail);
+
+    for (unsigned i = 0; i < s->n; i++)
+        loop_post(s->workers[i].loop, &s->workers[i].drain_mail);
+}
+
+static void on_cut(void *arg)
+{
+    struct server *s = arg;
+
+    for (unsigned i = 0; i < s->n; i++)
+        loop_post(s->workers[i].loop, &s->workers[i].cut_mail);
+}
+
+static void on_empty_mail(struct mail *m)
+{
+    struct server *s = CONTAINER_OF(m, struct worker, empty_mail)->server;
+
+    if (++s->empty < s->n)
+        return;
+    for (unsigned i = 0; i < s->n; i++)
+        loop_stop(s->workers[i].loop);
+    lifecycle_stopped(s->lifecycle);
+}
+
+static const struct lifecycle_handler lifecycle_handler = {.on_drain = on_drain, .on_cut = on_cut};
+static const struct listener_handler listener_handler = {.on_accept = on_accept,
+                                                         .on_stopped = on_listener_stopped};
+
+/* ---- the app's start ---- */
+
+static void app_is_up(struct server *s)
+{
+    atomic_store_explicit(&s->house.ready, true, memory_order_release);
+    lifecycle_ready(s->lifecycle);
+    exchange_deliver(limiter_resume(s->house.limiter, loop_tick(s->control)));
+}
+
+static void on_up(void *arg)
+{
+    struct server *s = arg;
+
+    s->startup = loop_now(s->control) - s->started;
+    app_is_up(s);
+    log_info("the app at %s takes connections, %.3f s after weir's start",
+             s->config->upstream.address.text, (double)s->startup / 1e6);
+}
+
+static void await_app(struct server *s)
+{
+    if (s->config->startup.probe == CONFIG_PROBE_NONE) {
+        app_is_up(s);
+        return;
+    }
+    s->probe = probe_new(s->control, &s->config->upstream.address, on_up, s);
+}
+
+/* ---- what the admin port shows ---- */
+
+static void look_now(struct server *s, struct stats_now *now)
+{
+    *now = (struct stats_now){
+        .queue_timeout = s->config->queue.timeout,
+        .upstream_ready = atomic_load_explicit(&s->house.ready, memory_order_acquire),
+        .upstream_startup = s->startup,
+    };
+    limiter_snapshot(s->house.limiter, clock_mono(), &now->limiter);
+}
+
+static void admin_metrics(void *arg, struct strbuf *out)
+{
+    struct server *s = arg;
+    struct stats_now now;
+
+    look_now(s, &now);
+    stats_write(s->stats, &now, out);
+}
+
+static void admin_status(void *arg, struct strbuf *out)
+{
+    struct server *s = arg;
+    struct stats_now now;
+
+    look_now(s, &now);
+    stats_write_json(s->stats, &now, out);
+}
+
+static void admin_config(void *arg, struct strbuf *out)
+{
+    struct server *s = arg;
+    config_write_json(s->config, out);
+}
+
+static bool admin_started(void *arg, const char **why)
+{
+    struct server *s = arg;
+
+    *why = "the app has not started";
+    return atomic_load_explicit(&s->house.ready, memory_order_acquire);
+}
+
+static bool admin_ready(void *arg, const char **why)
+{
+    struct server *s = arg;
+
+    if (!admin_started(arg, why))
+        return false;
+    *why = "weir is draining";
+    return lifecycle_state(s->lifecycle) == LIFECYCLE_READY;
+}
+
+/* ---- building and taking down ---- */
+
+static bool worker_build(struct server *s, unsigned i)
+{
+    struct worker *wk = &s->workers[i];
+    struct stats_shard *shard = stats_shard_of(s->stats, i);
+
+    wk->server = s;
+    wk->drain_mail.deliver = on_drain_mail;
+    wk->cut_mail.deliver = on_cut_mail;
+    wk->empty_mail.deliver = on_empty_mail;
+    wk->loop = loop_new(i);
+    if (wk->loop == NULL) {
+        log_error("cannot make an event loop: %s", strerror(errno));
+        return false;
+    }
+    wk->upstream = upstream_new(s->upstreams, wk->loop, shard, s->config);
+    struct exchange_env_config env = {.house = &s->house,
+                                      .loop = wk->loop,
+                                      .upstream = wk->upstream,
+                                      .stats = shard,
+                                      .config = s->config,
+                                      .on_ended = on_ended,
+                                      .arg = wk};
+    wk->exchanges = exchange_env_new(&env);
+    wk->clients = clients_new(wk->loop, shard, s->config, &exchange_client_handler, wk->exchanges);
+    return true;
+}
+
+static bool ports_build(struct server *s)
+{
+    char problem[256];
+    struct admin_source source = {.arg = s,
+                                  .metrics = admin_metrics,
+                                  .status = admin_status,
+                                  .config = admin_config,
+                                  .ready = admin_ready,
+                                  .started = admin_started};
+
+    s->listener =
+        listener_new(s->workers[0].loop, &s->config->listen, s->config->client.max_connections,
+                     &listener_handler, s, problem, sizeof(problem));
+    if (s->listener == NULL) {
+        log_error("%s", problem);
+        return false;
+    }
+    if (!s->config->admin.enabled)
+        return true;
+    s->admin = admin_new(loop_base(s->control), &s->config->admin.listen, &source, problem,
+                         sizeof(problem));
+    if (s->admin == NULL)
+        log_error("%s", problem);
+    return s->admin != NULL;
+}
+
+static bool build(struct server *s)
+{
+    const struct config *cf = s->config;
+    struct limiter_config lc = {.limit = cf->concurrency,
+                                .queue_length = cf->queue.length,
+                                .queue_bytes = cf->queue.max_bytes};
+
+    s->listener_mail.deliver = on_listener_mail;
+    s->control = loop_new(s->n);
+    s->started = clock_mono();
+    s->stats = stats_new(s->n);
+    s->house.limiter = limiter_new(&lc, s->started);
+    if (s->control == NULL || s->house.limiter == NULL) {
+        log_error("cannot make the control loop: %s", strerror(errno));
+        return false;
+    }
+    limiter_pause(s->house.limiter, s->started);
+    atomic_store(&s->house.startup_deadline, s->started + cf->startup.timeout);
+    s->upstreams = upstream_shared_new(cf->concurrency, s->n);
+    for (unsigned i = 0; i < s->n; i++) {
+        if (!worker_build(s, i))
+            return false;
+    }
+    s->lifecycle = lifecycle_new(s->control, cf->drain.timeout, &lifecycle_handler, s);
+    return ports_build(s);
+}
+
+static void take_down(struct server *s)
+{
+    admin_free(s->admin);
+    probe_free(s->probe);
+    lifecycle_free(s->lifecycle);
+    listener_free(s->listener);
+    for (unsigned i = 0; i < s->n; i++) {
+        struct worker *wk = &s->workers[i];
+        clients_free(wk->clients);
+        upstream_free(wk->upstream);
+        exchange_env_free(wk->exchanges);
+        loop_free(wk->loop);
+    }
+    upstream_shared_free(s->upstreams);
+    loop_free(s->control);
+    limiter_free(s->house.limiter);
+    stats_free(s->stats);
+}
+
+/* Each connection costs a descriptor, each request in the app another. */
+static void raise_descriptor_limit(const struct config *cf)
+{
+    struct rlimit rl;
+    rlim_t want = (rlim_t)cf->client.max_connections + 1024;
+
+    if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+        return;
+    if (cf->concurrency != UINT32_MAX)
+        want += cf->concurrency;
+    else
+        want += cf->client.max_connections;
+    if (rl.rlim_cur >= want)
+        return;
+    rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur < want)
+        log_warning("descriptors are limited to %llu, but client.max_connections and concurrency "
+                    "may need %llu",
+                    (unsigned long long)rl.rlim_cur, (unsigned long long)want);
+}
+
+/* ---- running ---- */
+
+static bool start_workers(struct server *s)
+{
+    sigset_t all, before;
+
+    /* Signals are the control thread's. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool ok = true;
+    for (unsigned i = 0; i < s->n && ok; i++) {
+        int why = pthread_create(&s->workers[i].thread, NULL, run_worker, &s->workers[i]);
+        s->workers[i].running = ok = why == 0;
+        if (why != 0)
+            log_error("cannot start a thread: %s", strerror(why));
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
+
+static void join_workers(struct server *s)
+{
+    for (unsigned i = 0; i < s->n; i++) {
+        if (!s->workers[i].running)
+            continue;
+        loop_stop(s->workers[i].loop);
+        pthread_join(s->workers[i].thread, NULL);
+    }
+}
+
+static void greet(const struct server *s)
+{
+    const struct config *cf = s->config;
+    char limit[16] = "unlimited";
+
+    if (cf->concurrency != UINT32_MAX)
+        snprintf(limit, sizeof(limit), "%u", cf->concurrency);
+    log_info("weir %s listens on %s for the app at %s: concurrency %s, queue %u, admin %s",
+             WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
+             cf->queue.length, cf->admin.enabled ? cf->admin.listen.text : "off");
+}
+
+static bool run(struct server *s)
+{
+    if (!build(s) || !start_workers(s))
+        return false;
+    greet(s);
+    await_app(s);
+    loop_run(s->control);
+    return true;
+}
+
+int server_main(struct config *config)
+{
+    struct server *s = calloc(1, sizeof(*s) + config->threads * sizeof(s->workers[0]));
+
+    CHECK(s != NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s->config = config;
+    s->n = config->threads;
+    raise_descriptor_limit(config);
+    bool ran = run(s);
+    join_workers(s);
+    size_t cut = atomic_load(&s->cut);
+    if (cut > 0)
+        log_warning("%zu requests were cut", cut);
+    else if (ran)
+        log_info("drained: every request was served");
+    take_down(s);
+    free(s);
+    return !ran ? SERVER_FAILED : cut > 0 ? SERVER_CUT : SERVER_DONE;
+}

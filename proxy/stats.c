@@ -1,0 +1,793 @@
+/*
+ * A shard is an array of cells, each a number; a family of metrics is a row of `families`, which
+ * knows its name, its help and the function that prints it from the sums of all shards. So the
+ * page, /status and docs/metrics.md cannot disagree about what exists.
+ *
+ * A cell has one writer. It adds by a relaxed load and a relaxed store, which on every machine we
+ * know are plain moves; the reader may see one cell a moment before another, never half of one.
+ * Gauges are cells too: what is subtracted wraps around, and the sum over the shards comes out
+ * right although a shard alone may be below zero (a connection may open on one loop and end on
+ * another).
+ */
+#include "proxy/stats.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/check.h"
+#include "common/metrics.h"
+#include "common/prometheus.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* SPEC: 0 .001 .0025 .005 .01 .025 .05 .1 .25 .5 1 2 3 5 10 30 60 120 300 */
+static const mono_us bounds[] = {
+    0,       1000,    2500,    5000,    10000,    25000,    50000,    100000,    250000,   500000,
+    1000000, 2000000, 3000000, 5000000, 10000000, 30000000, 60000000, 120000000, 300000000};
+enum { BOUNDS = COUNT(bounds), HISTOGRAM = BOUNDS + 2 /* +Inf, then the sum in us */ };
+
+enum { SOURCES = STATS_BY_NOBODY + 1, CODE_FIRST = 100, CODE_LAST = 599 };
+enum { CODE_OTHER = CODE_LAST - CODE_FIRST + 1, CODES };
+
+enum cell {
+    C_REQUESTS,
+    C_REJECTED = C_REQUESTS + SOURCES * CODES,
+    C_UPSTREAM = C_REJECTED + STATS_REASONS,
+    C_CONNECTIONS = C_UPSTREAM + STATS_REPLAYED + 1,
+    C_BUFFERED = C_CONNECTIONS + 4,
+    C_ORPHANS,
+    C_ORPHANED,
+    C_ACCOUNTING_ERRORS,
+    C_QUEUE_WAIT, /* from here on histograms, the busiest first */
+    C_DURATION = C_QUEUE_WAIT + STATS_OUTCOMES * HISTOGRAM,
+    C_CONNECT = C_DURATION + HISTOGRAM,
+    C_FIRST_BYTE = C_CONNECT + HISTOGRAM,
+    C_SLOT_HOLD = C_FIRST_BYTE + HISTOGRAM,
+    C_DELIVERY = C_SLOT_HOLD + HISTOGRAM,
+    C_ORPHAN_HOLD = C_DELIVERY + HISTOGRAM,
+    CELLS = C_ORPHAN_HOLD + HISTOGRAM,
+};
+
+struct stats_shard {
+    _Alignas(128) _Atomic uint64_t cell[CELLS]; /* own cache lines, and their neighbours */
+};
+
+struct stats {
+    unsigned n;
+    struct stats_shard *shards;
+};
+
+static const char *const outcome_names[STATS_OUTCOMES] = {
+    [STATS_DISPATCHED] = "dispatched",   [STATS_TIMEOUT] = "timeout",
+    [STATS_CLIENT_GONE] = "client_gone", [STATS_EVICTED] = "evicted",
+    [STATS_DRAINED] = "drained",
+};
+static const char *const reason_names[STATS_REASONS] = {
+    [STATS_QUEUE_FULL] = "queue_full",
+    [STATS_QUEUE_TIMEOUT] = "queue_timeout",
+    [STATS_NOT_READY] = "not_ready",
+    [STATS_DRAINING] = "draining",
+    [STATS_REJECT_EVICTED] = "evicted",
+    [STATS_DEADLINE] = "deadline",
+    [STATS_BYTES] = "bytes",
+};
+static const char *const source_names[SOURCES] = {
+    [STATS_BY_APP] = "app", [STATS_BY_WEIR] = "weir", [STATS_BY_NOBODY] = "client_gone"};
+static const char *const upstream_names[] = {[STATS_OPENED] = "opened",
+                                             [STATS_REUSED] = "reused",
+                                             [STATS_FAILED] = "failed",
+                                             [STATS_REPLAYED] = "replayed"};
+
+/* ---- recording ---------------------------------------------------------------------------- */
+
+struct stats *stats_new(unsigned shards)
+{
+    CHECK(shards > 0);
+    struct stats *s = calloc(1, sizeof(*s));
+    CHECK(s != NULL);
+    s->n = shards;
+    s->shards = aligned_alloc(_Alignof(struct stats_shard), shards * sizeof(struct stats_shard));
+    CHECK(s->shards != NULL);
+    for (unsigned i = 0; i < shards; i++) {
+        for (size_t c = 0; c < CELLS; c++)
+            atomic_init(&s->shards[i].cell[c], 0);
+    }
+    return s;
+}
+
+void stats_free(struct stats *s)
+{
+    if (s == NULL)
+        return;
+    free(s->shards);
+    free(s);
+}
+
+struct stats_shard *stats_shard_of(struct stats *s, unsigned i)
+{
+    CHECK(i < s->n);
+    return &s->shards[i];
+}
+
+static inline void add(struct stats_shard *sh, size_t cell, uint64_t n)
+{
+    uint64_t old = atomic_load_explicit(&sh->cell[cell], memory_order_relaxed);
+    atomic_store_explicit(&sh->cell[cell], old + n, memory_order_relaxed);
+}
+
+static inline void observe(struct stats_shard *sh, size_t histogram, mono_us us)
+{
+    CHECK(us >= 0);
+    add(sh, histogram + histogram_bucket(bounds, BOUNDS, us), 1);
+    add(sh, histogram + BOUNDS + 1, (uint64_t)us);
+}
+
+void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us)
+{
+    CHECK(outcome < STATS_OUTCOMES);
+    observe(sh, C_QUEUE_WAIT + (size_t)outcome * HISTOGRAM, us);
+}
+
+void stats_rejected(struct stats_shard *sh, enum stats_reason reason)
+{
+    CHECK(reason < STATS_REASONS);
+    add(sh, C_REJECTED + (size_t)reason, 1);
+}
+
+/* A code outside 100 to 599 is none (RFC 9110 15), but the request was answered: it counts. */
+static size_t requests_cell(enum stats_source by, unsigned code)
+{
+    bool known = code >= CODE_FIRST && code <= CODE_LAST;
+    return C_REQUESTS + (size_t)by * CODES + (known ? code - CODE_FIRST : (size_t)CODE_OTHER);
+}
+
+void stats_answered(struct stats_shard *sh, enum stats_source by, unsigned code)
+{
+    CHECK(by <= STATS_BY_NOBODY);
+    add(sh, requests_cell(by, by == STATS_BY_NOBODY ? 499 : code), 1);
+}
+
+void stats_request_duration(struct stats_shard *sh, mono_us us)
+{
+    observe(sh, C_DURATION, us);
+}
+
+void stats_connect(struct stats_shard *sh, mono_us us)
+{
+    observe(sh, C_CONNECT, us);
+}
+
+void stats_first_byte(struct stats_shard *sh, mono_us us)
+{
+    observe(sh, C_FIRST_BYTE, us);
+}
+
+void stats_slot_hold(struct stats_shard *sh, mono_us us)
+{
+    observe(sh, C_SLOT_HOLD, us);
+}
+
+void stats_delivery(struct stats_shard *sh, mono_us us)
+{
+    observe(sh, C_DELIVERY, us);
+}
+
+void stats_orphan_begins(struct stats_shard *sh)
+{
+    add(sh, C_ORPHANS, 1);
+    add(sh, C_ORPHANED, 1);
+}
+
+void stats_orphan_ends(struct stats_shard *sh, mono_us hold)
+{
+    add(sh, C_ORPHANS, (uint64_t)-1);
+    observe(sh, C_ORPHAN_HOLD, hold);
+}
+
+static size_t connections_cell(enum stats_side side, enum stats_conn_state state)
+{
+    return C_CONNECTIONS + (size_t)side * 2 + (size_t)state;
+}
+
+void stats_connection(struct stats_shard *sh, enum stats_side side, enum stats_conn_state state,
+                      int change)
+{
+    CHECK(side <= STATS_UPSTREAM && state <= STATS_IDLE);
+    add(sh, connections_cell(side, state), (uint64_t)(int64_t)change);
+}
+
+void stats_upstream(struct stats_shard *sh, enum stats_upstream_result result)
+{
+    CHECK(result <= STATS_REPLAYED);
+    add(sh, C_UPSTREAM + (size_t)result, 1);
+}
+
+void stats_buffered(struct stats_shard *sh, int64_t change)
+{
+    add(sh, C_BUFFERED, (uint64_t)change);
+}
+
+void stats_accounting_error(struct stats_shard *sh)
+{
+    add(sh, C_ACCOUNTING_ERRORS, 1);
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+struct reading {
+    const struct stats_now *now;
+    uint64_t cell[CELLS]; /* summed over the shards */
+};
+
+static void read_shards(const struct stats *s, struct reading *r)
+{
+    for (size_t c = 0; c < CELLS; c++) {
+        r->cell[c] = 0;
+        for (unsigned i = 0; i < s->n; i++)
+            r->cell[c] += atomic_load_explicit(&s->shards[i].cell[c], memory_order_relaxed);
+    }
+}
+
+/* Between reading two shards something may have moved from one to the other: never below zero. */
+static uint64_t level(const struct reading *r, size_t cell)
+{
+    return (int64_t)r->cell[cell] < 0 ? 0 : r->cell[cell];
+}
+
+static uint64_t accounting_errors(const struct reading *r)
+{
+    return r->cell[C_ACCOUNTING_ERRORS] + r->now->limiter.accounting_errors;
+}
+
+/* Codes that are always there, so that a rate() over them never starts from nothing. */
+static const unsigned app_codes[] = {200, 201, 204, 301, 302, 304, 400, 401,
+                                     403, 404, 422, 429, 500, 502, 503, 504};
+static const unsigned weir_codes[] = {400, 405, 408, 413, 414, 417, 429,
+                                      431, 501, 502, 503, 504, 505};
+static const unsigned nobody_codes[] = {499};
+static const struct {
+    const unsigned *codes;
+    size_t n;
+} presets[SOURCES] = {
+    [STATS_BY_APP] = {app_codes, COUNT(app_codes)},
+    [STATS_BY_WEIR] = {weir_codes, COUNT(weir_codes)},
+    [STATS_BY_NOBODY] = {nobody_codes, COUNT(nobody_codes)},
+};
+
+static bool is_preset(size_t source, unsigned code)
+{
+    for (size_t i = 0; i < presets[source].n; i++) {
+        if (presets[source].codes[i] == code)
+            return true;
+    }
+    return false;
+}
+
+/* ---- the families ------------------------------------------------------------------------- */
+
+struct family;
+typedef void family_print_fn(const struct family *f, const struct reading *r, struct strbuf *out);
+
+struct family {
+    const char *name, *type, *labels, *help;
+    family_print_fn *print;
+    size_t cell; /* where its numbers begin, when they come from the shards */
+};
+
+static const struct prometheus_label class_default[] = {{"class", "default"}, {NULL, NULL}};
+
+static void print_build_info(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    (void)r;
+    const struct prometheus_label labels[] = {
+        {"version", WEIR_VERSION}, {"revision", WEIR_REVISION}, {NULL, NULL}};
+    prometheus_count(out, f->name, labels, 1);
+}
+
+static void print_concurrency_limit(const struct family *f, const struct reading *r,
+                                    struct strbuf *out)
+{
+    if (r->now->limiter.limit == LIMITER_UNLIMITED)
+        prometheus_infinity(out, f->name, NULL);
+    else
+        prometheus_count(out, f->name, NULL, r->now->limiter.limit);
+}
+
+static void print_queue_limit(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.queue_length);
+}
+
+static void print_queue_timeout(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->queue_timeout);
+}
+
+static void print_in_flight(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.in_flight);
+}
+
+static void print_queue_depth(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, class_default, r->now->limiter.depth);
+}
+
+static void print_oldest_wait(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, class_default, (uint64_t)r->now->limiter.oldest_wait);
+}
+
+static void print_drain(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->limiter.drain);
+}
+
+static void print_request_seconds(const struct family *f, const struct reading *r,
+                                  struct strbuf *out)
+{
+    const struct prometheus_label in_flight[] = {{"state", "in_flight"}, {NULL, NULL}};
+    const struct prometheus_label queued[] = {{"state", "queued"}, {NULL, NULL}};
+    prometheus_seconds(out, f->name, in_flight, r->now->limiter.in_flight_us);
+    prometheus_seconds(out, f->name, queued, r->now->limiter.queued_us);
+}
+
+static void print_saturated(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, r->now->limiter.saturated_us);
+}
+
+static void print_histogram(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    const uint64_t *at = &r->cell[f->cell];
+    prometheus_histogram(out, f->name, NULL, bounds, at, BOUNDS, at[BOUNDS + 1]);
+}
+
+static void print_queue_wait(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    for (size_t o = 0; o < STATS_OUTCOMES; o++) {
+        const struct prometheus_label labels[] = {
+            {"class", "default"}, {"outcome", outcome_names[o]}, {NULL, NULL}};
+        const uint64_t *at = &r->cell[f->cell + o * HISTOGRAM];
+        prometheus_histogram(out, f->name, labels, bounds, at, BOUNDS, at[BOUNDS + 1]);
+    }
+}
+
+static void print_rejected(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    for (size_t i = 0; i < STATS_REASONS; i++) {
+        const struct prometheus_label labels[] = {{"reason", reason_names[i]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, r->cell[f->cell + i]);
+    }
+}
+
+static void print_code(const struct family *f, const char *code, const char *source, uint64_t n,
+                       struct strbuf *out)
+{
+    const struct prometheus_label labels[] = {{"code", code}, {"source", source}, {NULL, NULL}};
+    prometheus_count(out, f->name, labels, n);
+}
+
+static void print_requests_of(const struct family *f, const struct reading *r, size_t source,
+                              struct strbuf *out)
+{
+    for (unsigned code = CODE_FIRST; code <= CODE_LAST; code++) {
+        uint64_t n = r->cell[requests_cell((enum stats_source)source, code)];
+        char text[4] = {(char)('0' + code / 100), (char)('0' + code / 10 % 10),
+                        (char)('0' + code % 10), '\0'};
+        if (n > 0 || is_preset(source, code))
+            print_code(f, text, source_names[source], n, out);
+    }
+    uint64_t other = r->cell[requests_cell((enum stats_source)source, 0)];
+    if (other > 0)
+        print_code(f, "other", source_names[source], other, out);
+}
+
+static void print_requests(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    for (size_t source = 0; source < SOURCES; source++)
+        print_requests_of(f, r, source, out);
+}
+
+static void print_counter(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->cell[f->cell]);
+}
+
+static void print_gauge(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, level(r, f->cell));
+}
+
+static void print_ready(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->upstream_ready);
+}
+
+static void print_startup(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->upstream_startup);
+}
+
+static void print_upstream(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    for (size_t i = 0; i < COUNT(upstream_names); i++) {
+        const struct prometheus_label labels[] = {{"result", upstream_names[i]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, r->cell[f->cell + i]);
+    }
+}
+
+static void print_connections(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    static const char *const sides[] = {"client", "upstream"};
+    static const char *const states[] = {"active", "idle"};
+    for (size_t i = 0; i < 4; i++) {
+        const struct prometheus_label labels[] = {
+            {"side", sides[i / 2]}, {"state", states[i % 2]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, level(r, f->cell + i));
+    }
+}
+
+static void print_buffered(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    const struct prometheus_label labels[] = {{"what", "response"}, {NULL, NULL}};
+    prometheus_count(out, f->name, labels, level(r, f->cell));
+}
+
+static void print_accounting(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, accounting_errors(r));
+}
+
+#define OUTCOME_LABELS "class, outcome=dispatched, timeout, client_gone, evicted, drained"
+#define REASON_LABELS                                                                              \
+    "reason=queue_full, queue_timeout, not_ready, draining, evicted, deadline, bytes"
+
+static const struct family families[] = {
+    {"weir_build_info", "gauge", "version, revision", "Always 1; the labels say what is running.",
+     print_build_info, 0},
+    {"weir_concurrency_limit", "gauge", "",
+     "Requests that may be inside the app at once, in force now; +Inf when unlimited.",
+     print_concurrency_limit, 0},
+    {"weir_requests_in_flight", "gauge", "",
+     "Slots held now: requests inside the app, orphans included.", print_in_flight, 0},
+    {"weir_queue_limit", "gauge", "", "Requests that may wait at once, in force now.",
+     print_queue_limit, 0},
+    {"weir_queue_timeout_seconds", "gauge", "", "The longest a request may wait, in force now.",
+     print_queue_timeout, 0},
+    {"weir_queue_depth", "gauge", "class", "Requests waiting for a slot now.", print_queue_depth,
+     0},
+    {"weir_queue_oldest_wait_seconds", "gauge", "class",
+     "How long the first in the queue has been waiting; 0 when the queue is empty.",
+     print_oldest_wait, 0},
+    {"weir_queue_drain_seconds", "gauge", "",
+     "Estimated time until the queue as it is now has been served; what Retry-After says.",
+     print_drain, 0},
+    {"weir_request_seconds_total", "counter", "state=in_flight, queued",
+     "Time integral of requests in flight and of requests queued: its rate() is the exact mean.",
+     print_request_seconds, 0},
+    {"weir_saturated_seconds_total", "counter", "", "Time during which no slot was free.",
+     print_saturated, 0},
+    {"weir_queue_wait_seconds", "histogram", OUTCOME_LABELS,
+     "Blocking time: from eligible for a slot to granted, or to leaving without one; le=\"0\" did "
+     "not wait at all.",
+     print_queue_wait, C_QUEUE_WAIT},
+    {"weir_rejected_total", "counter", REASON_LABELS,
+     "Requests that weir refused because of load or state, by reason.", print_rejected, C_REJECTED},
+    {"weir_requests_total", "counter", "code, source=app, weir, client_gone",
+     "Requests that have ended, by status code and by who gave it; 499 means the client left "
+     "first.",
+     print_requests, C_REQUESTS},
+    {"weir_request_duration_seconds", "histogram", "",
+     "From the first byte of the request to the last byte of the answer.", print_histogram,
+     C_DURATION},
+    {"weir_upstream_connect_seconds", "histogram", "",
+     "From slot granted to a usable connection to the app; 0 when one was reused.", print_histogram,
+     C_CONNECT},
+    {"weir_upstream_first_byte_seconds", "histogram", "",
+     "From the request sent to the first byte of the app's answer.", print_histogram, C_FIRST_BYTE},
+    {"weir_slot_hold_seconds", "histogram", "",
+     "From slot granted to slot given back: the time a request was inside the app.",
+     print_histogram, C_SLOT_HOLD},
+    {"weir_response_delivery_seconds", "histogram", "",
+     "From the app's last byte to the client's last byte; no slot is held meanwhile.",
+     print_histogram, C_DELIVERY},
+    {"weir_orphans_in_flight", "gauge", "",
+     "Requests inside the app whose client has left; each still holds its slot.", print_gauge,
+     C_ORPHANS},
+    {"weir_orphaned_total", "counter", "",
+     "Requests whose client left while they were inside the app.", print_counter, C_ORPHANED},
+    {"weir_orphan_hold_seconds", "histogram", "",
+     "How long a slot stayed held after its client had left.", print_histogram, C_ORPHAN_HOLD},
+    {"weir_upstream_ready", "gauge", "", "1 when the app answers its probe, else 0.", print_ready,
+     0},
+    {"weir_upstream_startup_seconds", "gauge", "",
+     "How long the app took to become ready; 0 while that is not known.", print_startup, 0},
+    {"weir_upstream_connections_total", "counter", "result=opened, reused, failed, replayed",
+     "Connections to the app by what became of the attempt; replayed: a reused one had died and "
+     "the request was sent again.",
+     print_upstream, C_UPSTREAM},
+    {"weir_connections", "gauge", "side=client, upstream; state=active, idle",
+     "Open connections; idle ones carry no request now.", print_connections, C_CONNECTIONS},
+    {"weir_buffered_bytes", "gauge", "what=response", "Bytes held in memory for slow readers.",
+     print_buffered, C_BUFFERED},
+    {"weir_accounting_error_total", "counter", "",
+     "Broken promises of the limiter's own accounting; anything but 0 is a fault in weir.",
+     print_accounting, C_ACCOUNTING_ERRORS},
+};
+
+void stats_write(struct stats *s, const struct stats_now *now, struct strbuf *out)
+{
+    struct reading r = {.now = now};
+    read_shards(s, &r);
+    for (size_t i = 0; i < COUNT(families); i++) {
+        prometheus_head(out, families[i].name, families[i].type, families[i].help);
+        families[i].print(&families[i], &r, out);
+    }
+    prometheus_process(out);
+}
+
+/* ---- /status ------------------------------------------------------------------------------ */
+
+static void json_key(struct strbuf *out, const char *key)
+{
+    char last = out->at[out->len - 1];
+    strbuf_addf(out, "%s\"%s\":", last == '{' ? "" : ",", key);
+}
+
+static void json_count(struct strbuf *out, const char *key, uint64_t n)
+{
+    json_key(out, key);
+    strbuf_addf(out, "%" PRIu64, n);
+}
+
+/* JSON has no infinity: null. */
+static void json_seconds(struct strbuf *out, const char *key, uint64_t us)
+{
+    json_key(out, key);
+    if (us == (uint64_t)MONO_NEVER)
+        strbuf_adds(out, "null");
+    else
+        prometheus_add_seconds(out, us);
+}
+
+static void json_bool(struct strbuf *out, const char *key, bool yes)
+{
+    json_key(out, key);
+    strbuf_adds(out, yes ? "true" : "false");
+}
+
+static void json_open(struct strbuf *out, const char *key)
+{
+    json_key(out, key);
+    strbuf_adds(out, "{");
+}
+
+static void json_close(struct strbuf *out)
+{
+    strbuf_adds(out, "}");
+}
+
+static void json_limit(const struct limiter_snapshot *l, struct strbuf *out)
+{
+    if (l->limit == LIMITER_UNLIMITED) {
+        json_key(out, "limit");
+        strbuf_adds(out, "\"unlimited\"");
+    } else {
+        json_count(out, "limit", l->limit);
+    }
+    json_count(out, "in_flight", l->in_flight);
+}
+
+static void json_queue(const struct reading *r, struct strbuf *out)
+{
+    const struct limiter_snapshot *l = &r->now->limiter;
+    json_open(out, "queue");
+    json_count(out, "depth", l->depth);
+    json_count(out, "limit", l->queue_length);
+    json_count(out, "bytes", l->bytes);
+    json_bool(out, "paused", l->paused);
+    json_seconds(out, "timeout_seconds", (uint64_t)r->now->queue_timeout);
+    json_seconds(out, "oldest_wait_seconds", (uint64_t)l->oldest_wait);
+    json_seconds(out, "drain_seconds", (uint64_t)l->drain);
+    json_close(out);
+}
+
+static void json_ends(const struct reading *r, struct strbuf *out)
+{
+    json_open(out, "clients");
+    json_count(out, "active", level(r, connections_cell(STATS_CLIENT, STATS_ACTIVE)));
+    json_count(out, "idle", level(r, connections_cell(STATS_CLIENT, STATS_IDLE)));
+    json_close(out);
+    json_open(out, "upstream");
+    json_bool(out, "ready", r->now->upstream_ready);
+    json_seconds(out, "startup_seconds", (uint64_t)r->now->upstream_startup);
+    json_count(out, "active", level(r, connections_cell(STATS_UPSTREAM, STATS_ACTIVE)));
+    json_count(out, "idle", level(r, connections_cell(STATS_UPSTREAM, STATS_IDLE)));
+    json_close(out);
+    json_count(out, "orphans", level(r, C_ORPHANS));
+    json_count(out, "buffered_bytes", level(r, C_BUFFERED));
+}
+
+static uint64_t sum(const struct reading *r, size_t from, size_t n)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += r->cell[from + i];
+    return total;
+}
+
+static void json_waits(const struct reading *r, struct strbuf *out)
+{
+    json_open(out, "waits");
+    for (size_t o = 0; o < STATS_OUTCOMES; o++) {
+        size_t at = C_QUEUE_WAIT + o * HISTOGRAM;
+        json_open(out, outcome_names[o]);
+        json_count(out, "count", sum(r, at, BOUNDS + 1));
+        json_count(out, "without_wait", r->cell[at]);
+        json_seconds(out, "seconds", r->cell[at + BOUNDS + 1]);
+        json_close(out);
+    }
+    json_close(out);
+}
+
+static void json_named(const struct reading *r, struct strbuf *out, const char *key,
+                       const char *const *names, size_t n, size_t cell)
+{
+    json_open(out, key);
+    for (size_t i = 0; i < n; i++)
+        json_count(out, names[i], r->cell[cell + i]);
+    json_close(out);
+}
+
+static void json_totals(const struct reading *r, struct strbuf *out)
+{
+    const struct limiter_snapshot *l = &r->now->limiter;
+    json_open(out, "totals");
+    json_open(out, "requests");
+    for (size_t i = 0; i < SOURCES; i++)
+        json_count(out, source_names[i], sum(r, C_REQUESTS + i * CODES, CODES));
+    json_close(out);
+    json_named(r, out, "rejected", reason_names, STATS_REASONS, C_REJECTED);
+    json_waits(r, out);
+    json_named(r, out, "upstream_connections", upstream_names, COUNT(upstream_names), C_UPSTREAM);
+    json_count(out, "orphaned", r->cell[C_ORPHANED]);
+    json_seconds(out, "in_flight_seconds", l->in_flight_us);
+    json_seconds(out, "queued_seconds", l->queued_us);
+    json_seconds(out, "saturated_seconds", l->saturated_us);
+    json_count(out, "accounting_errors", accounting_errors(r));
+    json_close(out);
+}
+
+void stats_write_json(struct stats *s, const struct stats_now *now, struct strbuf *out)
+{
+    struct reading r = {.now = now};
+    read_shards(s, &r);
+    strbuf_adds(out, "{");
+    json_key(out, "version");
+    strbuf_add_json(out, SPAN(WEIR_VERSION));
+    json_key(out, "revision");
+    strbuf_add_json(out, SPAN(WEIR_REVISION));
+    json_limit(&now->limiter, out);
+    json_queue(&r, out);
+    json_ends(&r, out);
+    json_totals(&r, out);
+    strbuf_adds(out, "}\n");
+}
+
+/* ---- docs/metrics.md ---------------------------------------------------------------------- */
+
+static const char docs_top[] =
+    "# Metrics\n"
+    "\n"
+    "Written from the table in `proxy/stats.c`; a test fails when it is stale.\n"
+    "\n"
+    "`GET /metrics` on the admin port answers in Prometheus text format 0.0.4. Times are in "
+    "seconds\n"
+    "and exact to the microsecond. Every series is there from the first scrape, with 0; only "
+    "status\n"
+    "codes beyond the usual ones appear with their first request. No label carries a path, a\n"
+    "method, a host or a client, so the number of series does not follow the traffic.\n"
+    "\n"
+    "| name | type | labels | meaning |\n"
+    "|---|---|---|---|\n";
+
+static const char docs_bottom[] =
+    "## Questions and their queries\n"
+    "\n"
+    "How long do requests block before they enter the app? The 99th percentile, of all outcomes:\n"
+    "\n"
+    "```promql\n"
+    "histogram_quantile(0.99, sum by (le) (rate(weir_queue_wait_seconds_bucket[5m])))\n"
+    "```\n"
+    "\n"
+    "Which share did not wait at all?\n"
+    "\n"
+    "```promql\n"
+    "sum(rate(weir_queue_wait_seconds_bucket{le=\"0\"}[5m]))\n"
+    "  / sum(rate(weir_queue_wait_seconds_count[5m]))\n"
+    "```\n"
+    "\n"
+    "How many requests are inside the app, and how many wait, on average? Exact, whatever the "
+    "scrape\n"
+    "interval: a gauge shows the moment of the scrape only.\n"
+    "\n"
+    "```promql\n"
+    "rate(weir_request_seconds_total[1m])\n"
+    "```\n"
+    "\n"
+    "Which share of the time was no slot free?\n"
+    "\n"
+    "```promql\n"
+    "rate(weir_saturated_seconds_total[5m])\n"
+    "```\n"
+    "\n"
+    "Which share of the requests is refused, and why?\n"
+    "\n"
+    "```promql\n"
+    "sum by (reason) (rate(weir_rejected_total[5m]))\n"
+    "  / scalar(sum(rate(weir_requests_total[5m])))\n"
+    "```\n"
+    "\n"
+    "How many replicas does the demand want? Demand is what is inside and what waits; each "
+    "replica\n"
+    "is filled to 70 % of its limit (Knative's rule). It means nothing with an unlimited limit.\n"
+    "\n"
+    "```promql\n"
+    "ceil(sum(rate(weir_request_seconds_total[1m])) / (0.7 * max(weir_concurrency_limit)))\n"
+    "```\n"
+    "\n"
+    "How much of the app's capacity goes to clients that have left?\n"
+    "\n"
+    "```promql\n"
+    "sum(rate(weir_orphan_hold_seconds_sum[5m])) / sum(rate(weir_slot_hold_seconds_sum[5m]))\n"
+    "```\n"
+    "\n"
+    "Is weir itself in order? This must never fire:\n"
+    "\n"
+    "```promql\n"
+    "increase(weir_accounting_error_total[10m]) > 0\n"
+    "```\n";
+
+static void docs_row(struct strbuf *out, const char *name, const char *type, const char *labels,
+                     const char *help)
+{
+    strbuf_addf(out, "| `%s` | %s | %s | %s |\n", name, type, labels, help);
+}
+
+static void docs_buckets(struct strbuf *out)
+{
+    strbuf_adds(out, "\nBuckets of all histograms, in seconds:");
+    for (size_t i = 0; i < BOUNDS; i++) {
+        strbuf_adds(out, i == 0 ? " `" : " ");
+        prometheus_add_seconds(out, (uint64_t)bounds[i]);
+    }
+    strbuf_adds(out, " +Inf`.\n");
+}
+
+static void docs_codes(struct strbuf *out)
+{
+    strbuf_adds(out, "\nStatus codes that `weir_requests_total` has from the start:\n\n");
+    for (size_t s = 0; s < SOURCES; s++) {
+        strbuf_addf(out, "- `source=\"%s\"`:", source_names[s]);
+        for (size_t i = 0; i < presets[s].n; i++)
+            strbuf_addf(out, " %u", presets[s].codes[i]);
+        strbuf_adds(out, "\n");
+    }
+    strbuf_adds(out, "\n");
+}
+
+void stats_write_docs(struct strbuf *out)
+{
+    size_t n;
+    const struct prometheus_process_family *p = prometheus_process_families(&n);
+    strbuf_adds(out, docs_top);
+    for (size_t i = 0; i < COUNT(families); i++)
+        docs_row(out, families[i].name, families[i].type, families[i].labels, families[i].help);
+    for (size_t i = 0; i < n; i++)
+        docs_row(out, p[i].name, p[i].type, "", p[i].help);
+    docs_buckets(out);
+    docs_codes(out);
+    strbuf_adds(out, docs_bottom);
+}

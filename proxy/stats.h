@@ -1,0 +1,82 @@
+/*
+ * Every metric weir has: one table with name, help, type and labels (stats.c), and a shard of
+ * numbers per loop. A shard has one writer, its loop's thread: recording is a plain add with a
+ * relaxed store, no lock, no locked instruction. stats_write() sums the shards on any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/clock.h"
+#include "common/strbuf.h"
+#include "limiter/limiter.h"
+
+struct stats;       /* opaque: defined in stats.c */
+struct stats_shard; /* opaque */
+
+enum stats_outcome { /* how a wait in the queue ended */
+                     STATS_DISPATCHED,
+                     STATS_TIMEOUT,
+                     STATS_CLIENT_GONE,
+                     STATS_EVICTED,
+                     STATS_DRAINED,
+                     STATS_OUTCOMES,
+};
+
+enum stats_reason { /* why weir refused on its own account */
+                    STATS_QUEUE_FULL,
+                    STATS_QUEUE_TIMEOUT,
+                    STATS_NOT_READY,
+                    STATS_DRAINING,
+                    STATS_REJECT_EVICTED,
+                    STATS_DEADLINE,
+                    STATS_BYTES,
+                    STATS_REASONS,
+};
+
+enum stats_source { STATS_BY_APP, STATS_BY_WEIR, STATS_BY_NOBODY /* client gone, code 499 */ };
+
+enum stats_side { STATS_CLIENT, STATS_UPSTREAM };
+enum stats_conn_state { STATS_ACTIVE, STATS_IDLE };
+
+enum stats_upstream_result { STATS_OPENED, STATS_REUSED, STATS_FAILED, STATS_REPLAYED };
+
+struct stats *stats_new(unsigned shards);
+void stats_free(struct stats *s);
+struct stats_shard *stats_shard_of(struct stats *s, unsigned i);
+
+/* Recording: the shard's own thread only. Durations in microseconds, never negative. */
+void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
+void stats_rejected(struct stats_shard *sh, enum stats_reason reason);
+void stats_answered(struct stats_shard *sh, enum stats_source by, unsigned code);
+void stats_request_duration(struct stats_shard *sh, mono_us us);
+void stats_connect(struct stats_shard *sh, mono_us us);
+void stats_first_byte(struct stats_shard *sh, mono_us us);
+void stats_slot_hold(struct stats_shard *sh, mono_us us);
+void stats_delivery(struct stats_shard *sh, mono_us us);
+void stats_orphan_begins(struct stats_shard *sh);
+void stats_orphan_ends(struct stats_shard *sh, mono_us hold);
+void stats_connection(struct stats_shard *sh, enum stats_side side, enum stats_conn_state state,
+                      int change);
+void stats_upstream(struct stats_shard *sh, enum stats_upstream_result result);
+void stats_buffered(struct stats_shard *sh,
+                    int64_t change); /* response bytes kept for slow readers */
+void stats_accounting_error(struct stats_shard *sh);
+
+/* What only the server knows at the moment of a scrape. */
+struct stats_now {
+    struct limiter_snapshot limiter;
+    mono_us queue_timeout;
+    bool upstream_ready;
+    mono_us upstream_startup; /* how long the app took to start, 0 while not known */
+};
+
+/* The whole page in Prometheus text format 0.0.4. Any thread. */
+void stats_write(struct stats *s, const struct stats_now *now, struct strbuf *out);
+
+/* The same numbers for /status, as one JSON object. */
+void stats_write_json(struct stats *s, const struct stats_now *now, struct strbuf *out);
+
+/* docs/metrics.md, from the same table. */
+void stats_write_docs(struct strbuf *out);

@@ -1,0 +1,511 @@
+/*
+ * See upstream.h.
+ *
+ * The count of connections is shared by the loops: `open`, never above `cap`, raised before a
+ * socket is made and lowered after it is closed. `wanting` counts the leases that found no room.
+ * Who finds none first raises `wanting`, then looks at `open` again; who closes first lowers
+ * `open`, then looks at `wanting`. Both are sequentially consistent, so one of the two sees the
+ * other, and nobody waits for room that is there.
+ */
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/conn.h"
+
+#define RETRY_CONNECT_US 2000 /* a Unix socket whose backlog is full says EAGAIN and never calls   \
+                               */
+
+enum upstream_state {
+    UPSTREAM_TRYING,  /* connect() has to be called again */
+    UPSTREAM_FAILING, /* it has failed at once: the lease will hear it */
+    UPSTREAM_CONNECTING,
+    UPSTREAM_LEASED,
+    UPSTREAM_IDLE,
+    UPSTREAM_CLOSED,
+};
+
+struct upstream_conn {
+    struct conn conn;
+    struct upstream *upstream;
+    struct upstream_lease *lease;    /* NULL while IDLE and CLOSED */
+    TAILQ_ENTRY(upstream_conn) link; /* idle list */
+    struct loop_timer timer;         /* connect timeout */
+    struct loop_grave grave;
+    mono_us since;   /* began to connect, or became idle */
+    mono_us give_up; /* TRYING */
+    enum upstream_state state;
+    bool reused;
+};
+
+TAILQ_HEAD(upstream_list, upstream_conn);
+
+struct upstream {
+    struct upstream_shared *shared;
+    struct loop *loop;
+    struct stats_shard *stats;
+    const struct config *config;
+    struct upstream_list idle;      /* newest first */
+    struct loop_timer idle_timer;   /* for the oldest */
+    struct upstream_lease *waiting; /* for room: oldest first, NULL-ended */
+    struct upstream_lease *waiting_last;
+    struct mail room_mail;
+    _Atomic bool room_posted;
+    bool draining;
+};
+
+struct upstream_shared {
+    uint32_t cap;
+    unsigned n;
+    _Atomic uint32_t open, wanting;
+    struct upstream *of_loop[];
+};
+
+static void connect_now(struct upstream_conn *uc);
+
+/* ---- room, shared by the loops ---- */
+
+struct upstream_shared *upstream_shared_new(uint32_t cap, unsigned loops)
+{
+    struct upstream_shared *sh = calloc(1, sizeof(*sh) + loops * sizeof(sh->of_loop[0]));
+
+    CHECK(sh != NULL);
+    sh->cap = cap;
+    sh->n = loops;
+    return sh;
+}
+
+void upstream_shared_free(struct upstream_shared *sh)
+{
+    free(sh);
+}
+
+static bool room_take(struct upstream_shared *sh)
+{
+    uint32_t open = atomic_load(&sh->open);
+
+    while (open < sh->cap) {
+        if (atomic_compare_exchange_weak(&sh->open, &open, open + 1))
+            return true;
+    }
+    return false;
+}
+
+static void room_mail(struct upstream *up)
+{
+    if (!atomic_exchange(&up->room_posted, true))
+        loop_post(up->loop, &up->room_mail);
+}
+
+/* Tells the loops that someone wants room, or that there is some: they look at both. */
+static void room_news(struct upstream *from)
+{
+    struct upstream_shared *sh = from->shared;
+
+    for (unsigned i = 0; i < sh->n; i++) {
+        if (sh->of_loop[i] != from || from->waiting != NULL)
+            room_mail(sh->of_loop[i]);
+    }
+}
+
+static void room_give(struct upstream *up)
+{
+    atomic_fetch_sub(&up->shared->open, 1);
+    if (atomic_load(&up->shared->wanting) > 0)
+        room_news(up);
+}
+
+/* ---- one connection ---- */
+
+static void bury(struct loop_grave *g, struct loop *lp)
+{
+    pool_put(loop_pool(lp), CONTAINER_OF(g, struct upstream_conn, grave),
+             sizeof(struct upstream_conn));
+}
+
+static void uc_close(struct upstream_conn *uc)
+{
+    struct upstream *up = uc->upstream;
+
+    if (uc->state == UPSTREAM_IDLE) {
+        TAILQ_REMOVE(&up->idle, uc, link);
+        stats_connection(up->stats, STATS_UPSTREAM, STATS_IDLE, -1);
+    } else {
+        stats_connection(up->stats, STATS_UPSTREAM, STATS_ACTIVE, -1);
+    }
+    if (uc->lease != NULL)
+        uc->lease->conn = NULL;
+    uc->lease = NULL;
+    uc->state = UPSTREAM_CLOSED;
+    /* Unread bytes make this an RST by itself; so the app learns that nobody listens. */
+    conn_close(&uc->conn, false);
+    loop_timer_fini(&uc->timer);
+    uc->grave.bury = bury;
+    loop_bury(up->loop, &uc->grave);
+    room_give(up);
+}
+
+static void uc_failed(struct upstream_conn *uc, enum upstream_failure why)
+{
+    struct upstream *up = uc->upstream;
+    struct upstream_lease *l = uc->lease;
+
+    stats_upstream(up->stats, STATS_FAILED);
+    uc_close(uc);
+    l->handler->on_failed(l, why);
+}
+
+static void uc_connected(struct upstream_conn *uc)
+{
+    struct upstream_lease *l = uc->lease;
+
+    loop_timer_stop(&uc->timer);
+    uc->state = UPSTREAM_LEASED;
+    stats_upstream(uc->upstream->stats, STATS_OPENED);
+    l->handler->on_ready(l);
+}
+
+static void on_timer(void *arg)
+{
+    struct upstream_conn *uc = arg;
+
+    if (uc->state == UPSTREAM_FAILING)
+        uc_failed(uc, UPSTREAM_REFUSED);
+    else if (uc->state == UPSTREAM_TRYING && loop_now(uc->upstream->loop) < uc->give_up)
+        connect_now(uc);
+    else
+        uc_failed(uc, UPSTREAM_TIMEOUT);
+}
+
+static void on_socket(struct conn *c)
+{
+    struct upstream_conn *uc = CONTAINER_OF(c, struct upstream_conn, conn);
+
+    switch (uc->state) {
+    case UPSTREAM_CONNECTING:
+        if (conn_check_broken(c))
+            uc_failed(uc, UPSTREAM_REFUSED);
+        else if (c->writable)
+            uc_connected(uc);
+        return;
+    case UPSTREAM_LEASED:
+        uc->lease->handler->on_event(uc->lease);
+        if (uc->state == UPSTREAM_LEASED)
+            conn_settle(c);
+        return;
+    case UPSTREAM_IDLE:
+        /* Bytes that nobody asked for, or the app's end: either way not to be used again. A mere
+         * EPOLLOUT, which Unix sockets send often, is neither. */
+        if (c->readable)
+            uc_close(uc);
+        return;
+    case UPSTREAM_TRYING:
+    case UPSTREAM_FAILING:
+    case UPSTREAM_CLOSED:
+        return;
+    }
+}
+
+static const struct conn_handler conn_handler = {.on_event = on_socket};
+
+/* A socket that is connecting or connected, -1 with errno. */
+static int connect_socket(const struct config_address *to)
+{
+    int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    if (to->sa.ss_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (connect(fd, (const struct sockaddr *)&to->sa, to->len) == 0 || errno == EINPROGRESS)
+        return fd;
+    int why = errno;
+    close(fd);
+    errno = why;
+    return -1;
+}
+
+/* Fails from the timer, never from within the caller. */
+static void fail_soon(struct upstream_conn *uc)
+{
+    uc->state = UPSTREAM_FAILING;
+    loop_timer_arm(uc->upstream->loop, &uc->timer, loop_now(uc->upstream->loop));
+}
+
+static void connect_now(struct upstream_conn *uc)
+{
+    struct upstream *up = uc->upstream;
+    int fd = connect_socket(&up->config->upstream.address);
+
+    if (fd < 0 && errno == EAGAIN) {
+        uc->state = UPSTREAM_TRYING;
+        loop_timer_arm(up->loop, &uc->timer, loop_now(up->loop) + RETRY_CONNECT_US);
+        return;
+    }
+    if (fd < 0 || !conn_open(&uc->conn, up->loop, fd, LOOP_SCRATCH_UPSTREAM, &conn_handler)) {
+        fail_soon(uc);
+        return;
+    }
+    uc->conn.readable = uc->conn.writable = false; /* connected: its edge tells */
+    uc->state = UPSTREAM_CONNECTING;
+    loop_timer_arm(up->loop, &uc->timer, uc->give_up);
+}
+
+static void uc_new(struct upstream *up, struct upstream_lease *l)
+{
+    struct upstream_conn *uc = pool_get(loop_pool(up->loop), sizeof(*uc));
+
+    memset(uc, 0, sizeof(*uc));
+    uc->conn.fd = -1;
+    uc->upstream = up;
+    uc->lease = l;
+    l->conn = uc;
+    uc->since = loop_now(up->loop);
+    uc->give_up = uc->since + up->config->upstream.connect_timeout;
+    loop_timer_init(&uc->timer, on_timer, uc);
+    stats_connection(up->stats, STATS_UPSTREAM, STATS_ACTIVE, 1);
+    connect_now(uc);
+}
+
+/* ---- the idle ones ---- */
+
+static void schedule_idle(struct upstream *up)
+{
+    struct upstream_conn *oldest = TAILQ_LAST(&up->idle, upstream_list);
+
+    if (oldest != NULL)
+        loop_timer_arm(up->loop, &up->idle_timer,
+                       oldest->since + up->config->upstream.keepalive_timeout);
+}
+
+static void on_idle_timer(void *arg)
+{
+    struct upstream *up = arg;
+    mono_us old = loop_tick(up->loop) - up->config->upstream.keepalive_timeout;
+
+    for (;;) {
+        struct upstream_conn *uc = TAILQ_LAST(&up->idle, upstream_list);
+        if (uc == NULL || uc->since > old)
+            break;
+        uc_close(uc);
+    }
+    schedule_idle(up);
+}
+
+static bool close_oldest_idle(struct upstream *up)
+{
+    struct upstream_conn *uc = TAILQ_LAST(&up->idle, upstream_list);
+
+    if (uc != NULL)
+        uc_close(uc);
+    return uc != NULL;
+}
+
+static void make_idle(struct upstream_conn *uc)
+{
+    struct upstream *up = uc->upstream;
+
+    uc->lease = NULL;
+    uc->state = UPSTREAM_IDLE;
+    uc->since = loop_now(up->loop);
+    TAILQ_INSERT_HEAD(&up->idle, uc, link);
+    stats_connection(up->stats, STATS_UPSTREAM, STATS_ACTIVE, -1);
+    stats_connection(up->stats, STATS_UPSTREAM, STATS_IDLE, 1);
+    if (up->idle_timer.due == MONO_NEVER)
+        schedule_idle(up);
+}
+
+static bool take_idle(struct upstream *up, struct upstream_lease *l, enum upstream_kind kind)
+{
+    struct upstream_conn *uc;
+
+    while ((uc = TAILQ_FIRST(&up->idle)) != NULL) {
+        if (kind == UPSTREAM_ALIVE && conn_peek_dead(&uc->conn)) {
+            uc_close(uc);
+            continue;
+        }
+        TAILQ_REMOVE(&up->idle, uc, link);
+        stats_connection(up->stats, STATS_UPSTREAM, STATS_IDLE, -1);
+        stats_connection(up->stats, STATS_UPSTREAM, STATS_ACTIVE, 1);
+        stats_upstream(up->stats, STATS_REUSED);
+        uc->state = UPSTREAM_LEASED;
+        uc->reused = true;
+        uc->lease = l;
+        l->conn = uc;
+        return true;
+    }
+    return false;
+}
+
+/* ---- waiting for room ---- */
+
+static void waiting_add(struct upstream *up, struct upstream_lease *l)
+{
+    l->waiting = true;
+    l->next = NULL;
+    l->prev = up->waiting_last;
+    if (l->prev == NULL)
+        up->waiting = l;
+    else
+        l->prev->next = l;
+    up->waiting_last = l;
+    atomic_fetch_add(&up->shared->wanting, 1);
+}
+
+static void waiting_remove(struct upstream *up, struct upstream_lease *l)
+{
+    l->waiting = false;
+    if (l->prev == NULL)
+        up->waiting = l->next;
+    else
+        l->prev->next = l->next;
+    if (l->next == NULL)
+        up->waiting_last = l->prev;
+    else
+        l->next->prev = l->prev;
+    l->next = l->prev = NULL;
+    atomic_fetch_sub(&up->shared->wanting, 1);
+}
+
+static void serve_waiting(struct upstream *up)
+{
+    struct upstream_lease *l;
+
+    while ((l = up->waiting) != NULL) {
+        if (take_idle(up, l, UPSTREAM_ALIVE)) {
+            waiting_remove(up, l);
+            l->handler->on_ready(l);
+        } else if (room_take(up->shared)) {
+            waiting_remove(up, l);
+            uc_new(up, l);
+        } else {
+            return;
+        }
+    }
+}
+
+static void on_room_mail(struct mail *m)
+{
+    struct upstream *up = CONTAINER_OF(m, struct upstream, room_mail);
+
+    atomic_store(&up->room_posted, false);
+    serve_waiting(up);
+    uint32_t wanting = atomic_load(&up->shared->wanting);
+    while (up->waiting == NULL && wanting-- > 0 && close_oldest_idle(up))
+        continue;
+}
+
+static void get_new(struct upstream *up, struct upstream_lease *l)
+{
+    if (room_take(up->shared) || (close_oldest_idle(up) && room_take(up->shared))) {
+        uc_new(up, l);
+        return;
+    }
+    waiting_add(up, l);
+    if (room_take(up->shared)) {
+        waiting_remove(up, l);
+        uc_new(up, l);
+        return;
+    }
+    room_news(up);
+}
+
+/* ---- leases ---- */
+
+struct upstream *upstream_new(struct upstream_shared *shared, struct loop *lp,
+                              struct stats_shard *stats, const struct config *config)
+{
+    struct upstream *up = calloc(1, sizeof(*up));
+
+    CHECK(up != NULL && loop_index(lp) < shared->n);
+    up->shared = shared;
+    up->loop = lp;
+    up->stats = stats;
+    up->config = config;
+    TAILQ_INIT(&up->idle);
+    loop_timer_init(&up->idle_timer, on_idle_timer, up);
+    up->room_mail.deliver = on_room_mail;
+    shared->of_loop[loop_index(lp)] = up;
+    return up;
+}
+
+void upstream_free(struct upstream *up)
+{
+    if (up == NULL)
+        return;
+    while (close_oldest_idle(up))
+        continue;
+    loop_timer_fini(&up->idle_timer);
+    free(up);
+}
+
+bool upstream_lease(struct upstream *up, struct upstream_lease *l, enum upstream_kind kind)
+{
+    CHECK(l->conn == NULL && !l->waiting);
+    if (kind != UPSTREAM_FRESH && take_idle(up, l, kind))
+        return true;
+    get_new(up, l);
+    return false;
+}
+
+/* The app has ended the connection, or has more to say than it was asked. */
+static bool worn_out(struct conn *c)
+{
+    if (c->in.len > 0 || c->backlog > 0 || c->hung_up || c->broken)
+        return true;
+    if (c->readable && conn_peek_dead(c))
+        return true;
+    c->readable = false;
+    return false;
+}
+
+void upstream_return(struct upstream *up, struct upstream_lease *l, bool reusable)
+{
+    struct upstream_conn *uc = l->conn;
+
+    CHECK(uc != NULL && uc->state == UPSTREAM_LEASED);
+    if (!reusable || up->draining || worn_out(&uc->conn)) {
+        uc_close(uc);
+        return;
+    }
+    l->conn = NULL;
+    make_idle(uc);
+    if (atomic_load(&up->shared->wanting) == 0)
+        return;
+    if (up->waiting != NULL)
+        room_mail(up);
+    else
+        close_oldest_idle(up);
+}
+
+void upstream_drop(struct upstream *up, struct upstream_lease *l)
+{
+    if (l->waiting)
+        waiting_remove(up, l);
+    if (l->conn != NULL)
+        uc_close(l->conn);
+}
+
+struct conn *upstream_socket(const struct upstream_lease *l)
+{
+    return &l->conn->conn;
+}
+
+bool upstream_was_reused(const struct upstream_lease *l)
+{
+    return l->conn->reused;
+}
+
+void upstream_drain(struct upstream *up)
+{
+    up->draining = true;
+    while (close_oldest_idle(up))
+        continue;
+}

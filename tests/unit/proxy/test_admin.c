@@ -1,0 +1,572 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#include "common/clock.h"
+#include "proxy/admin.h"
+
+/* One thread plays both sides: the port's base turns between the client's reads. */
+struct port {
+    struct event_base *base;
+    struct admin *admin;
+    struct config_address at;
+    const char *not_ready, *not_started; /* NULL: it is */
+};
+
+static char got[200000];
+
+static void metrics(void *arg, struct strbuf *out)
+{
+    (void)arg;
+    strbuf_adds(out, "# HELP a A.\n# TYPE a gauge\na 1\n");
+}
+
+static void status(void *arg, struct strbuf *out)
+{
+    (void)arg;
+    strbuf_adds(out, "{\"status\":1}\n");
+}
+
+static void config(void *arg, struct strbuf *out)
+{
+    (void)arg;
+    strbuf_adds(out, "{\"config\":1}\n");
+}
+
+static bool ready(void *arg, const char **why)
+{
+    struct port *p = arg;
+    *why = p->not_ready;
+    return p->not_ready == NULL;
+}
+
+static bool started(void *arg, const char **why)
+{
+    struct port *p = arg;
+    *why = p->not_started;
+    return p->not_started == NULL;
+}
+
+static struct admin *open_at(struct port *p, char *problem, size_t size)
+{
+    struct admin_source source = {.arg = p,
+                                  .metrics = metrics,
+                                  .status = status,
+                                  .config = config,
+                                  .ready = ready,
+                                  .started = started};
+    return admin_new(p->base, &p->at, &source, problem, size);
+}
+
+static struct config_address loopback(void)
+{
+    struct config_address a = {.text = "127.0.0.1:0", .len = sizeof(struct sockaddr_in)};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    memcpy(&a.sa, &in, sizeof(in));
+    return a;
+}
+
+static struct config_address unix_address(const char *path)
+{
+    struct config_address a = {.len = sizeof(struct sockaddr_un)};
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+    snprintf(a.text, sizeof(a.text), "unix:%s", path);
+    memcpy(&a.sa, &un, sizeof(un));
+    return a;
+}
+
+static struct port *new_port(struct config_address at)
+{
+    char problem[256] = "";
+    struct port *p = calloc(1, sizeof(*p));
+    assert_non_null(p);
+    p->base = event_base_new();
+    p->at = at;
+    p->admin = open_at(p, problem, sizeof(problem));
+    if (p->admin == NULL)
+        fail_msg("%s", problem);
+    return p;
+}
+
+static int on_loopback(void **state)
+{
+    *state = new_port(loopback());
+    return 0;
+}
+
+static int closed(void **state)
+{
+    struct port *p = *state;
+    admin_free(p->admin);
+    event_base_free(p->base);
+    free(p);
+    return 0;
+}
+
+static int dial(const struct port *p)
+{
+    struct sockaddr_storage sa;
+    memcpy(&sa, &p->at.sa, sizeof(sa));
+    unsigned number = (unsigned)strtoul(strrchr(admin_text(p->admin), ':') + 1, NULL, 10);
+    if (sa.ss_family == AF_INET)
+        ((struct sockaddr_in *)(void *)&sa)->sin_port = htons((uint16_t)number);
+    if (sa.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)&sa)->sin6_port = htons((uint16_t)number);
+    int fd = socket(sa.ss_family, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, p->at.len), 0);
+    if (sa.ss_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    return fd;
+}
+
+static void turn(const struct port *p)
+{
+    for (int i = 0; i < 3; i++)
+        event_base_loop(p->base, EVLOOP_NONBLOCK);
+}
+
+static void send_bytes(const struct port *p, int fd, const void *bytes, size_t len)
+{
+    for (size_t sent = 0; sent < len;) {
+        ssize_t n = send(fd, (const char *)bytes + sent, len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno != EAGAIN)
+            return; /* it has closed: what it said will be read */
+        sent += n < 0 ? 0 : (size_t)n;
+        turn(p);
+    }
+}
+
+static void say(const struct port *p, int fd, const char *text)
+{
+    send_bytes(p, fd, text, strlen(text));
+}
+
+static size_t times(const char *what)
+{
+    size_t n = 0;
+    for (const char *at = got; (at = strstr(at, what)) != NULL; at++)
+        n++;
+    return n;
+}
+
+enum listen { UNTIL_CLOSED, UNTIL_ANSWERS };
+
+/* Reads into `got` until the port closes, or has answered `answers` times with the last one whole:
+ * all bodies here end in a line's end. False: ten seconds went by. */
+static bool hear(const struct port *p, int fd, enum listen how, size_t answers)
+{
+    size_t len = 0;
+    mono_us end = clock_mono() + 10000000;
+    got[0] = '\0';
+    while (clock_mono() < end) {
+        turn(p);
+        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+        if (poll(&poll_fd, 1, 5) <= 0)
+            continue;
+        ssize_t n = read(fd, got + len, sizeof(got) - 1 - len);
+        if (n <= 0)
+            return how == UNTIL_CLOSED;
+        len += (size_t)n;
+        got[len] = '\0';
+        if (how == UNTIL_ANSWERS && times("HTTP/1.1 ") >= answers && got[len - 1] == '\n' &&
+            strstr(got, "\r\n\r\n") != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void ask(const struct port *p, const char *request)
+{
+    int fd = dial(p);
+    say(p, fd, request);
+    assert_true(hear(p, fd, UNTIL_CLOSED, 0));
+    close(fd);
+}
+
+static void get(const struct port *p, const char *path)
+{
+    char request[512];
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+             path);
+    ask(p, request);
+}
+
+static void expect(const char *what)
+{
+    if (strstr(got, what) == NULL)
+        fail_msg("no \"%s\" in: %.600s", what, got);
+}
+
+static void expect_status(const char *code)
+{
+    char line[32];
+    snprintf(line, sizeof(line), "HTTP/1.1 %s ", code);
+    if (strncmp(got, line, strlen(line)) != 0)
+        fail_msg("wanted %s, got: %.600s", code, got);
+}
+
+static void metrics_have_prometheus_exact_content_type(void **state)
+{
+    get(*state, "/metrics");
+    expect_status("200");
+    expect("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+    expect("\r\nContent-Length: 31\r\n");
+    expect("\r\nCache-Control: no-store\r\n");
+    expect("\r\n\r\n# HELP a A.\n# TYPE a gauge\na 1\n");
+    assert_int_equal(times("Content-Type"), 1);
+    assert_int_equal(times("Content-Length"), 1);
+}
+
+static void status_and_config_are_json(void **state)
+{
+    get(*state, "/status");
+    expect_status("200");
+    expect("\r\nContent-Type: application/json\r\n");
+    expect("{\"status\":1}\n");
+    get(*state, "/config?pretty=1");
+    expect_status("200");
+    expect("{\"config\":1}\n");
+}
+
+static void the_probes_say_yes_or_no_and_why(void **state)
+{
+    struct port *p = *state;
+    get(p, "/readyz");
+    expect_status("200");
+    get(p, "/startupz");
+    expect_status("200");
+    p->not_ready = "draining";
+    p->not_started = "the app has not answered yet";
+    get(p, "/readyz");
+    expect_status("503");
+    expect("\r\n\r\ndraining\n");
+    get(p, "/startupz");
+    expect_status("503");
+    expect("the app has not answered yet\n");
+    get(p, "/livez");
+    expect_status("200");
+    expect("\r\n\r\nok\n");
+}
+
+static void head_has_the_length_and_no_body(void **state)
+{
+    ask(*state, "HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    expect_status("200");
+    expect("\r\nContent-Length: 31\r\n");
+    assert_string_equal(strstr(got, "\r\n\r\n"), "\r\n\r\n");
+}
+
+static void an_unknown_path_lists_the_known_ones(void **state)
+{
+    get(*state, "/metric");
+    expect_status("404");
+    expect("/metrics");
+    expect("/startupz");
+    get(*state, "/metrics/");
+    expect_status("404");
+    get(*state, "/");
+    expect_status("200");
+    expect("/config");
+}
+
+static void another_method_is_405_with_allow(void **state)
+{
+    ask(*state, "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    expect_status("405");
+    expect("\r\nAllow: GET, HEAD\r\n");
+    expect("\r\nCache-Control: no-store\r\n");
+    ask(*state, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect_status("405");
+    ask(*state, "M-SEARCH / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect_status("405");
+}
+
+static void a_body_is_refused(void **state)
+{
+    ask(*state, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n");
+    expect_status("413");
+    ask(*state, "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    expect_status("413");
+}
+
+static void a_connection_is_kept_between_requests(void **state)
+{
+    struct port *p = *state;
+    int fd = dial(p);
+    for (int i = 0; i < 20; i++) {
+        say(p, fd,
+            i % 2 ? "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+                  : "\r\nGET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_true(hear(p, fd, UNTIL_ANSWERS, 1));
+        expect_status("200");
+    }
+    close(fd);
+}
+
+/* evhtp alone answers the first and forgets the others. */
+static void pipelined_requests_are_all_answered_in_order(void **state)
+{
+    struct port *p = *state;
+    int fd = dial(p);
+    say(p, fd,
+        "GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /status HTTP/1.1\r\nHost: a\r\n\r\n"
+        "GET /config HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_true(hear(p, fd, UNTIL_CLOSED, 0));
+    assert_int_equal(times("HTTP/1.1 200 "), 3);
+    assert_true(strstr(got, "ok\n") < strstr(got, "{\"status\""));
+    assert_true(strstr(got, "{\"status\"") < strstr(got, "{\"config\""));
+    close(fd);
+}
+
+/* evhtp alone reads outside its buffer when the target is split. */
+static void a_request_may_be_split_at_every_byte(void **state)
+{
+    static const char request[] = "GET /status?a=b HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct port *p = *state;
+    int fd = dial(p);
+    for (size_t cut = 1; cut < sizeof(request) - 1; cut++) {
+        send_bytes(p, fd, request, cut);
+        turn(p);
+        say(p, fd, request + cut);
+        assert_true(hear(p, fd, UNTIL_ANSWERS, 1));
+        expect("{\"status\":1}");
+    }
+    for (size_t i = 0; i < sizeof(request) - 1; i++)
+        send_bytes(p, fd, request + i, 1);
+    assert_true(hear(p, fd, UNTIL_ANSWERS, 1));
+    expect_status("200");
+    close(fd);
+}
+
+static void a_client_that_has_said_all_still_gets_its_answer(void **state)
+{
+    struct port *p = *state;
+    int fd = dial(p);
+    static const char request[] = "GET /status HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_true(hear(p, fd, UNTIL_CLOSED, 0));
+    expect("{\"status\":1}");
+    close(fd);
+}
+
+static void an_http_1_0_client_is_answered_and_let_go(void **state)
+{
+    ask(*state, "GET /livez HTTP/1.0\r\n\r\n");
+    expect(" 200 ");
+    expect("\r\n\r\nok\n");
+}
+
+static void too_many_fields_or_too_long_a_head_is_refused(void **state)
+{
+    static char request[20000];
+    size_t n = (size_t)snprintf(request, sizeof(request), "GET / HTTP/1.1\r\nHost: a\r\n");
+    for (int i = 0; i < 64; i++)
+        n += (size_t)snprintf(request + n, sizeof(request) - n, "X-%d: 1\r\n", i);
+    snprintf(request + n, sizeof(request) - n, "\r\n");
+    ask(*state, request);
+    expect_status("431");
+    memset(request, 'a', sizeof(request));
+    memcpy(request, "GET /", 5);
+    request[sizeof(request) - 1] = '\0';
+    ask(*state, request);
+    assert_true(strncmp(got, "HTTP/1.1 414 ", 13) == 0 || strncmp(got, "HTTP/1.1 431 ", 13) == 0);
+}
+
+static void malformed_requests_are_400_and_the_port_lives(void **state)
+{
+    static const char *const bad[] = {
+        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", /* a TLS greeting */
+        "GET / HTTP/1.1\nHost: a\n\n",
+        "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "GET /\x80\xff HTTP/1.1\r\nHost: a\r\n\x01: b\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        ask(*state, bad[i]);
+        if (strncmp(got, "HTTP/1.1 400 ", 13) != 0)
+            fail_msg("input %zu: %.100s", i, got);
+    }
+    get(*state, "/livez");
+    expect_status("200");
+}
+
+/* Ends of requests with a byte changed, doubled or missing, cut anywhere: nothing to expect but
+ * that the port answers the next client. */
+static void random_bytes_never_bring_it_down(void **state)
+{
+    static const char *const seeds[] = {
+        "GET http://a:1/metrics?x=%41&y HTTP/1.1\r\nHost: a:1\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: x\r\n\r\nGET / HTTP/1.1\r\nHost: b\r\n\r\n",
+        "HEAD //%zz;a?&&==# HTTP/1.0\r\nExpect: 100-continue\r\nUpgrade: h2c\r\n\r\n",
+        "GET /?%&a=%&=b&;;c HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\nA: \r\n\r\n",
+    };
+    struct port *p = *state;
+    unsigned seed = (unsigned)clock_wall();
+    print_message("seed %u\n", seed);
+    for (int round = 0; round < 400; round++) {
+        char text[256];
+        size_t len = (size_t)snprintf(text, sizeof(text), "%s", seeds[rand_r(&seed) % 4]);
+        for (int i = rand_r(&seed) % 4; i > 0; i--)
+            text[(size_t)rand_r(&seed) % len] = (char)rand_r(&seed);
+        size_t cut = (size_t)rand_r(&seed) % len;
+        int fd = dial(p);
+        send_bytes(p, fd, text, cut);
+        send_bytes(p, fd, text + cut, len - cut);
+        if (round % 2 == 0)
+            shutdown(fd, SHUT_RDWR);
+        turn(p);
+        close(fd);
+    }
+    get(p, "/livez");
+    expect_status("200");
+}
+
+static void idle_connections_cannot_keep_a_probe_out(void **state)
+{
+    enum { CROWD = 100 };
+    struct port *p = *state;
+    int fd[CROWD];
+    for (int i = 0; i < CROWD; i++) {
+        fd[i] = dial(p);
+        say(p, fd[i], "GET /liv");
+    }
+    get(p, "/livez");
+    expect_status("200");
+    int gone = 0;
+    for (int i = 0; i < CROWD; i++) {
+        gone += recv(fd[i], got, 1, MSG_DONTWAIT) == 0;
+        close(fd[i]);
+    }
+    assert_int_equal(gone, CROWD + 1 - 64);
+}
+
+static void freeing_it_closes_the_connections_and_the_port(void **state)
+{
+    (void)state;
+    struct port *p = new_port(loopback());
+    int idle = dial(p), half = dial(p), asked = dial(p);
+    say(p, half, "GET /");
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_int_equal(write(asked, request, sizeof(request) - 1), sizeof(request) - 1);
+    event_base_loop(p->base, EVLOOP_NONBLOCK);
+    admin_free(p->admin);
+    p->admin = NULL;
+    turn(p);
+    assert_int_equal(read(idle, got, 1), 0);
+    assert_int_equal(read(half, got, 1), 0);
+    close(idle);
+    close(half);
+    close(asked);
+    admin_free(NULL);
+    event_base_free(p->base);
+    free(p);
+}
+
+static void a_port_in_use_is_a_problem_in_words(void **state)
+{
+    struct port *p = *state;
+    char problem[256] = "";
+    unsigned number = (unsigned)strtoul(strrchr(admin_text(p->admin), ':') + 1, NULL, 10);
+    ((struct sockaddr_in *)(void *)&p->at.sa)->sin_port = htons((uint16_t)number);
+    snprintf(p->at.text, sizeof(p->at.text), "127.0.0.1:%u", number);
+    assert_null(open_at(p, problem, sizeof(problem)));
+    assert_non_null(strstr(problem, p->at.text));
+    assert_non_null(strstr(problem, strerror(EADDRINUSE)));
+    get(p, "/livez");
+    expect_status("200");
+}
+
+static void a_unix_socket_is_served_taken_over_and_removed(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/weir-test-XXXXXX", path[64], problem[256];
+    struct stat st;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/admin", dir);
+    struct config_address at = unix_address(path);
+
+    int stale = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(stale, (struct sockaddr *)&at.sa, at.len), 0);
+    close(stale);
+    struct port *p = new_port(at);
+    get(p, "/livez");
+    expect_status("200");
+    assert_null(open_at(p, problem, sizeof(problem))); /* a live one is not taken over */
+    get(p, "/livez");
+    expect_status("200");
+    void *fixture = p;
+    closed(&fixture);
+    assert_int_equal(stat(path, &st), -1);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void ipv6_is_served_too(void **state)
+{
+    (void)state;
+    struct config_address at = {.text = "[::1]:0", .len = sizeof(struct sockaddr_in6)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    memcpy(&at.sa, &in6, sizeof(in6));
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    bool there = fd >= 0 && bind(fd, (struct sockaddr *)&in6, sizeof(in6)) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (!there)
+        skip();
+    struct port *p = new_port(at);
+    get(p, "/livez");
+    expect_status("200");
+    assert_memory_equal(admin_text(p->admin), "[::1]:", 6);
+    void *fixture = p;
+    closed(&fixture);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, on_loopback, closed)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(metrics_have_prometheus_exact_content_type),
+        TEST(status_and_config_are_json),
+        TEST(the_probes_say_yes_or_no_and_why),
+        TEST(head_has_the_length_and_no_body),
+        TEST(an_unknown_path_lists_the_known_ones),
+        TEST(another_method_is_405_with_allow),
+        TEST(a_body_is_refused),
+        TEST(a_connection_is_kept_between_requests),
+        TEST(pipelined_requests_are_all_answered_in_order),
+        TEST(a_request_may_be_split_at_every_byte),
+        TEST(a_client_that_has_said_all_still_gets_its_answer),
+        TEST(an_http_1_0_client_is_answered_and_let_go),
+        TEST(too_many_fields_or_too_long_a_head_is_refused),
+        TEST(malformed_requests_are_400_and_the_port_lives),
+        TEST(random_bytes_never_bring_it_down),
+        TEST(idle_connections_cannot_keep_a_probe_out),
+        cmocka_unit_test(freeing_it_closes_the_connections_and_the_port),
+        TEST(a_port_in_use_is_a_problem_in_words),
+        cmocka_unit_test(a_unix_socket_is_served_taken_over_and_removed),
+        cmocka_unit_test(ipv6_is_served_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

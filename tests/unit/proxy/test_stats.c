@@ -1,0 +1,388 @@
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "proxy/stats.h"
+#include "tests/unit/common/exposition.h"
+
+static struct exposition page;
+
+static struct stats_now quiet(void)
+{
+    return (struct stats_now){
+        .limiter = {.limit = 80, .queue_length = 800},
+        .queue_timeout = 10000000,
+        .upstream_ready = true,
+        .upstream_startup = 250000,
+    };
+}
+
+static void scrape(struct stats *s, const struct stats_now *now)
+{
+    struct strbuf out = {0};
+    stats_write(s, now, &out);
+    if (!exposition_read(&page, strbuf_cstr(&out)))
+        fail_msg("%s", page.wrong);
+    strbuf_fini(&out);
+}
+
+static void expect(const char *series, const char *want)
+{
+    const char *got = exposition_value(&page, series);
+    if (got == NULL || strcmp(got, want) != 0)
+        fail_msg("%s is %s, wanted %s", series, got == NULL ? "not there" : got, want);
+}
+
+static int fresh(void **state)
+{
+    *state = stats_new(2);
+    return 0;
+}
+
+static int done(void **state)
+{
+    stats_free(*state);
+    return 0;
+}
+
+static void the_first_scrape_has_every_series_with_zero(void **state)
+{
+    struct stats_now now = quiet();
+    scrape(*state, &now);
+    expect("weir_queue_wait_seconds_count{class=\"default\",outcome=\"dispatched\"}", "0");
+    expect("weir_queue_wait_seconds_count{class=\"default\",outcome=\"drained\"}", "0");
+    expect("weir_queue_wait_seconds_sum{class=\"default\",outcome=\"evicted\"}", "0");
+    expect("weir_rejected_total{reason=\"queue_full\"}", "0");
+    expect("weir_rejected_total{reason=\"bytes\"}", "0");
+    expect("weir_requests_total{code=\"200\",source=\"app\"}", "0");
+    expect("weir_requests_total{code=\"505\",source=\"weir\"}", "0");
+    expect("weir_requests_total{code=\"499\",source=\"client_gone\"}", "0");
+    expect("weir_connections{side=\"upstream\",state=\"idle\"}", "0");
+    expect("weir_upstream_connections_total{result=\"replayed\"}", "0");
+    expect("weir_buffered_bytes{what=\"response\"}", "0");
+    expect("weir_orphan_hold_seconds_count", "0");
+    expect("weir_accounting_error_total", "0");
+    expect("weir_build_info{version=\"" WEIR_VERSION "\",revision=\"" WEIR_REVISION "\"}", "1");
+    assert_non_null(exposition_value(&page, "process_open_fds"));
+    print_message("series: %zu in %zu families\n", page.n, page.families);
+    assert_in_range(page.n, 1, 350); /* 242 of them are histograms' */
+}
+
+static void what_the_limiter_says_is_passed_on(void **state)
+{
+    struct stats_now now = quiet();
+    now.limiter = (struct limiter_snapshot){
+        .limit = 7,
+        .queue_length = 70,
+        .in_flight = 6,
+        .depth = 5,
+        .oldest_wait = 1234567,
+        .drain = 40,
+        .in_flight_us = 9007199254740993,
+        .queued_us = 500000,
+        .saturated_us = 1,
+        .accounting_errors = 2,
+    };
+    now.upstream_ready = false;
+    stats_accounting_error(stats_shard_of(*state, 1));
+    scrape(*state, &now);
+    expect("weir_concurrency_limit", "7");
+    expect("weir_queue_limit", "70");
+    expect("weir_queue_timeout_seconds", "10");
+    expect("weir_requests_in_flight", "6");
+    expect("weir_queue_depth{class=\"default\"}", "5");
+    expect("weir_queue_oldest_wait_seconds{class=\"default\"}", "1.234567");
+    expect("weir_queue_drain_seconds", "0.00004");
+    expect("weir_request_seconds_total{state=\"in_flight\"}", "9007199254.740993");
+    expect("weir_request_seconds_total{state=\"queued\"}", "0.5");
+    expect("weir_saturated_seconds_total", "0.000001");
+    expect("weir_upstream_ready", "0");
+    expect("weir_upstream_startup_seconds", "0.25");
+    expect("weir_accounting_error_total", "3");
+}
+
+static void no_limit_and_no_timeout_are_infinite(void **state)
+{
+    struct stats_now now = quiet();
+    now.limiter.limit = LIMITER_UNLIMITED;
+    now.queue_timeout = MONO_NEVER;
+    scrape(*state, &now);
+    expect("weir_concurrency_limit", "+Inf");
+    expect("weir_queue_timeout_seconds", "+Inf");
+}
+
+#define WAIT(le)                                                                                   \
+    "weir_queue_wait_seconds_bucket{class=\"default\",outcome=\"dispatched\",le=" le "}"
+
+static void only_a_wait_of_exactly_nothing_is_in_the_bucket_of_zero(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+    stats_queue_wait(sh, STATS_DISPATCHED, 0);
+    stats_queue_wait(sh, STATS_DISPATCHED, 0);
+    stats_queue_wait(sh, STATS_DISPATCHED, 1);
+    stats_queue_wait(sh, STATS_DISPATCHED, 1000);
+    stats_queue_wait(sh, STATS_DISPATCHED, 1001);
+    stats_queue_wait(sh, STATS_DISPATCHED, 300000001);
+    scrape(*state, &now);
+    expect(WAIT("\"0\""), "2");
+    expect(WAIT("\"0.001\""), "4");
+    expect(WAIT("\"0.0025\""), "5");
+    expect(WAIT("\"300\""), "5");
+    expect(WAIT("\"+Inf\""), "6");
+    expect("weir_queue_wait_seconds_sum{class=\"default\",outcome=\"dispatched\"}", "300.002003");
+    expect("weir_queue_wait_seconds_count{class=\"default\",outcome=\"timeout\"}", "0");
+}
+
+static void the_buckets_are_those_of_the_contract(void **state)
+{
+    static const char *const les[] = {"0",   "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05",
+                                      "0.1", "0.25",  "0.5",    "1",     "2",    "3",     "5",
+                                      "10",  "30",    "60",     "120",   "300",  "+Inf"};
+    struct stats_now now = quiet();
+    scrape(*state, &now);
+    size_t seen = 0;
+    for (size_t i = 0; i < page.n; i++)
+        seen += strncmp(page.at[i].series, "weir_slot_hold_seconds_bucket", 29) == 0;
+    assert_int_equal(seen, sizeof(les) / sizeof(les[0]));
+    for (size_t i = 0; i < seen; i++) {
+        char series[100];
+        snprintf(series, sizeof(series), "weir_slot_hold_seconds_bucket{le=\"%s\"}", les[i]);
+        expect(series, "0");
+    }
+}
+
+static void every_outcome_and_every_phase_has_its_own_numbers(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 1);
+    stats_queue_wait(sh, STATS_TIMEOUT, 1);
+    stats_queue_wait(sh, STATS_CLIENT_GONE, 2);
+    stats_queue_wait(sh, STATS_EVICTED, 3);
+    stats_queue_wait(sh, STATS_DRAINED, 4);
+    stats_request_duration(sh, 5);
+    stats_connect(sh, 6);
+    stats_first_byte(sh, 7);
+    stats_slot_hold(sh, 8);
+    stats_delivery(sh, 9);
+    scrape(*state, &now);
+    expect("weir_queue_wait_seconds_sum{class=\"default\",outcome=\"timeout\"}", "0.000001");
+    expect("weir_queue_wait_seconds_sum{class=\"default\",outcome=\"client_gone\"}", "0.000002");
+    expect("weir_queue_wait_seconds_sum{class=\"default\",outcome=\"evicted\"}", "0.000003");
+    expect("weir_queue_wait_seconds_sum{class=\"default\",outcome=\"drained\"}", "0.000004");
+    expect("weir_request_duration_seconds_sum", "0.000005");
+    expect("weir_upstream_connect_seconds_sum", "0.000006");
+    expect("weir_upstream_first_byte_seconds_sum", "0.000007");
+    expect("weir_slot_hold_seconds_sum", "0.000008");
+    expect("weir_response_delivery_seconds_sum", "0.000009");
+    expect("weir_queue_wait_seconds_sum{class=\"default\",outcome=\"dispatched\"}", "0");
+}
+
+static void an_unusual_code_appears_once_it_was_seen(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+    scrape(*state, &now);
+    assert_null(exposition_value(&page, "weir_requests_total{code=\"418\",source=\"app\"}"));
+    size_t before = page.n;
+    stats_answered(sh, STATS_BY_APP, 418);
+    stats_answered(sh, STATS_BY_APP, 100);
+    stats_answered(sh, STATS_BY_APP, 599);
+    stats_answered(stats_shard_of(*state, 1), STATS_BY_APP, 200);
+    stats_answered(sh, STATS_BY_APP, 200);
+    stats_answered(sh, STATS_BY_WEIR, 503);
+    stats_answered(sh, STATS_BY_NOBODY, 0);
+    scrape(*state, &now);
+    expect("weir_requests_total{code=\"418\",source=\"app\"}", "1");
+    expect("weir_requests_total{code=\"100\",source=\"app\"}", "1");
+    expect("weir_requests_total{code=\"599\",source=\"app\"}", "1");
+    expect("weir_requests_total{code=\"200\",source=\"app\"}", "2");
+    expect("weir_requests_total{code=\"503\",source=\"weir\"}", "1");
+    expect("weir_requests_total{code=\"503\",source=\"app\"}", "0");
+    expect("weir_requests_total{code=\"499\",source=\"client_gone\"}", "1");
+    assert_int_equal(page.n, before + 3);
+}
+
+static void a_code_that_is_none_still_counts_as_an_answer(void **state)
+{
+    struct stats_now now = quiet();
+    stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, 99);
+    stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, 600);
+    stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, 4000000000u);
+    scrape(*state, &now);
+    expect("weir_requests_total{code=\"other\",source=\"app\"}", "3");
+}
+
+static void levels_go_up_and_down_across_shards(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *a = stats_shard_of(*state, 0), *b = stats_shard_of(*state, 1);
+    stats_connection(a, STATS_CLIENT, STATS_ACTIVE, 3);
+    stats_connection(b, STATS_CLIENT, STATS_ACTIVE, -1);
+    stats_connection(b, STATS_UPSTREAM, STATS_IDLE, 4);
+    stats_connection(b, STATS_CLIENT, STATS_IDLE, -2); /* seen before its other half */
+    stats_buffered(a, 5000000000);
+    stats_buffered(b, -4999999999);
+    stats_orphan_begins(a);
+    stats_orphan_begins(a);
+    stats_orphan_ends(a, 2000000);
+    stats_upstream(a, STATS_FAILED);
+    stats_rejected(b, STATS_DEADLINE);
+    scrape(*state, &now);
+    expect("weir_connections{side=\"client\",state=\"active\"}", "2");
+    expect("weir_connections{side=\"client\",state=\"idle\"}", "0");
+    expect("weir_connections{side=\"upstream\",state=\"active\"}", "0");
+    expect("weir_connections{side=\"upstream\",state=\"idle\"}", "4");
+    expect("weir_buffered_bytes{what=\"response\"}", "1");
+    expect("weir_orphans_in_flight", "1");
+    expect("weir_orphaned_total", "2");
+    expect("weir_orphan_hold_seconds_sum", "2");
+    expect("weir_orphan_hold_seconds_count", "1");
+    expect("weir_upstream_connections_total{result=\"failed\"}", "1");
+    expect("weir_rejected_total{reason=\"deadline\"}", "1");
+}
+
+/* Status: found by path, as an integer. */
+static json_int_t at(json_t *root, const char *a, const char *b, const char *c)
+{
+    json_t *v = json_object_get(json_object_get(json_object_get(root, a), b), c);
+    assert_true(json_is_integer(v));
+    return json_integer_value(v);
+}
+
+static json_t *status(struct stats *s, const struct stats_now *now)
+{
+    struct strbuf out = {0};
+    json_error_t error;
+    stats_write_json(s, now, &out);
+    json_t *root = json_loads(strbuf_cstr(&out), JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL)
+        fail_msg("%s in %s", error.text, strbuf_cstr(&out));
+    strbuf_fini(&out);
+    return root;
+}
+
+static void status_is_one_json_object_with_the_same_numbers(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+    now.limiter.in_flight = 3;
+    now.limiter.oldest_wait = 1500000;
+    stats_answered(sh, STATS_BY_APP, 200);
+    stats_answered(sh, STATS_BY_APP, 404);
+    stats_answered(sh, STATS_BY_WEIR, 503);
+    stats_rejected(sh, STATS_QUEUE_FULL);
+    stats_queue_wait(sh, STATS_DISPATCHED, 0);
+    stats_queue_wait(sh, STATS_DISPATCHED, 2500000);
+    json_t *root = status(*state, &now);
+    assert_int_equal(json_integer_value(json_object_get(root, "limit")), 80);
+    assert_int_equal(json_integer_value(json_object_get(root, "in_flight")), 3);
+    json_t *queue = json_object_get(root, "queue");
+    assert_int_equal(json_integer_value(json_object_get(queue, "limit")), 800);
+    assert_true(json_number_value(json_object_get(queue, "oldest_wait_seconds")) == 1.5);
+    assert_true(json_is_false(json_object_get(queue, "paused")));
+    assert_true(json_is_true(json_object_get(json_object_get(root, "upstream"), "ready")));
+    assert_int_equal(at(root, "totals", "requests", "app"), 2);
+    assert_int_equal(at(root, "totals", "requests", "weir"), 1);
+    assert_int_equal(at(root, "totals", "rejected", "queue_full"), 1);
+    json_t *waits = json_object_get(root, "totals");
+    assert_int_equal(at(waits, "waits", "dispatched", "count"), 2);
+    assert_int_equal(at(waits, "waits", "dispatched", "without_wait"), 1);
+    json_decref(root);
+}
+
+static void status_says_unlimited_in_a_word_and_never_as_null(void **state)
+{
+    struct stats_now now = quiet();
+    now.limiter.limit = LIMITER_UNLIMITED;
+    now.queue_timeout = MONO_NEVER;
+    json_t *root = status(*state, &now);
+    assert_string_equal(json_string_value(json_object_get(root, "limit")), "unlimited");
+    assert_true(json_is_null(json_object_get(json_object_get(root, "queue"), "timeout_seconds")));
+    json_decref(root);
+}
+
+enum { ROUNDS = 50000 };
+
+static void *record(void *arg)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        stats_answered(arg, STATS_BY_APP, 200);
+        stats_queue_wait(arg, STATS_DISPATCHED, 1);
+    }
+    return NULL;
+}
+
+static void shards_are_written_by_their_threads_while_another_reads(void **state)
+{
+    struct stats_now now = quiet();
+    pthread_t thread[2];
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, record, stats_shard_of(*state, i)), 0);
+    for (int i = 0; i < 5; i++)
+        scrape(*state, &now);
+    for (int i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+    scrape(*state, &now);
+    expect("weir_requests_total{code=\"200\",source=\"app\"}", "100000");
+    expect("weir_queue_wait_seconds_sum{class=\"default\",outcome=\"dispatched\"}", "0.1");
+}
+
+static void the_documentation_is_what_the_table_says(void **state)
+{
+    (void)state;
+    struct strbuf want = {0}, got = {0};
+    char part[4096];
+    stats_write_docs(&want);
+    FILE *f = fopen("docs/metrics.md", "re");
+    assert_non_null(f);
+    for (size_t n; (n = fread(part, 1, sizeof(part), f)) > 0;)
+        strbuf_add(&got, part, n);
+    fclose(f);
+    if (strcmp(strbuf_cstr(&got), strbuf_cstr(&want)) != 0)
+        fail_msg("docs/metrics.md is stale: write it anew with `test_stats docs`");
+    strbuf_fini(&want);
+    strbuf_fini(&got);
+}
+
+static int print_docs(void)
+{
+    struct strbuf out = {0};
+    stats_write_docs(&out);
+    size_t n = fwrite(out.at, 1, out.len, stdout);
+    int failed = n != out.len || fflush(stdout) != 0;
+    strbuf_fini(&out);
+    return failed;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, done)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_first_scrape_has_every_series_with_zero),
+        TEST(what_the_limiter_says_is_passed_on),
+        TEST(no_limit_and_no_timeout_are_infinite),
+        TEST(only_a_wait_of_exactly_nothing_is_in_the_bucket_of_zero),
+        TEST(the_buckets_are_those_of_the_contract),
+        TEST(every_outcome_and_every_phase_has_its_own_numbers),
+        TEST(an_unusual_code_appears_once_it_was_seen),
+        TEST(a_code_that_is_none_still_counts_as_an_answer),
+        TEST(levels_go_up_and_down_across_shards),
+        TEST(status_is_one_json_object_with_the_same_numbers),
+        TEST(status_says_unlimited_in_a_word_and_never_as_null),
+        TEST(shards_are_written_by_their_threads_while_another_reads),
+        TEST(the_documentation_is_what_the_table_says),
+    };
+    if (argc == 2 && strcmp(argv[1], "docs") == 0)
+        return print_docs();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
