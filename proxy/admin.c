@@ -14,16 +14,13 @@
  */
 #include "proxy/admin.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <event2/buffer.h>
@@ -33,6 +30,7 @@
 
 #include "common/prometheus.h"
 #include "proxy/http/parse.h"
+#include "proxy/socket.h"
 
 enum {
     BACKLOG = 128,
@@ -65,7 +63,7 @@ struct admin {
     struct visitors visitors; /* the one that has been silent longest first */
     unsigned n_visitors;
     struct config_address at;
-    char text[sizeof(((struct config_address *)NULL)->text)];
+    char text[SOCKET_TEXT];
     int fd;
 };
 
@@ -431,63 +429,6 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
 
 /* ---- opening and closing ------------------------------------------------------------------ */
 
-static const char *unix_path(const struct config_address *at)
-{
-    const struct sockaddr_un *un = (const void *)&at->sa;
-    return un->sun_path;
-}
-
-/* A socket file that a dead process left behind would make bind() fail for good. */
-static void remove_stale(const struct config_address *at)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    if (connect(fd, (const struct sockaddr *)&at->sa, at->len) < 0 && errno == ECONNREFUSED)
-        unlink(unix_path(at));
-    close(fd);
-}
-
-MUST_USE static int open_socket(const struct config_address *at)
-{
-    static const int yes = 1, no = 0;
-    int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    if (at->sa.ss_family == AF_UNIX)
-        remove_stale(at);
-    else
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    if (at->sa.ss_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
-    if (bind(fd, (const struct sockaddr *)&at->sa, at->len) == 0)
-        return fd;
-    int why = errno;
-    close(fd);
-    errno = why;
-    return -1;
-}
-
-static void write_text(struct admin *a)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-    char address[INET6_ADDRSTRLEN] = "";
-
-    memcpy(a->text, a->at.text, sizeof(a->text));
-    if (a->at.sa.ss_family == AF_UNIX || getsockname(a->fd, (struct sockaddr *)&sa, &len) < 0)
-        return;
-    if (sa.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)&sa;
-        inet_ntop(AF_INET, &in->sin_addr, address, sizeof(address));
-        snprintf(a->text, sizeof(a->text), "%s:%u", address, ntohs(in->sin_port));
-    } else {
-        const struct sockaddr_in6 *in6 = (const void *)&sa;
-        inet_ntop(AF_INET6, &in6->sin6_addr, address, sizeof(address));
-        snprintf(a->text, sizeof(a->text), "[%s]:%u", address, ntohs(in6->sin6_port));
-    }
-}
-
 static void set_up(struct admin *a)
 {
     evhtp_set_gencb(a->htp, on_request, a);
@@ -509,14 +450,14 @@ struct admin *admin_new(struct event_base *base, const struct config_address *li
     a->accept_again = evtimer_new(base, on_accept_again, a);
     CHECK(a->htp != NULL && a->accept_again != NULL);
     set_up(a);
-    a->fd = open_socket(listen);
+    a->fd = socket_bind(listen);
     if (a->fd < 0 || evhtp_accept_socket(a->htp, a->fd, BACKLOG) != 0) {
         snprintf(problem, size, "admin cannot listen on %s: %s", listen->text, strerror(errno));
         admin_free(a);
         return NULL;
     }
     evconnlistener_set_error_cb(a->htp->server, on_accept_error);
-    write_text(a);
+    socket_text(a->fd, listen, a->text);
     return a;
 }
 
@@ -529,8 +470,7 @@ static void close_port(struct admin *a)
         evhtp_unbind_socket(a->htp);
     else
         close(a->fd);
-    if (a->at.sa.ss_family == AF_UNIX)
-        unlink(unix_path(&a->at));
+    socket_unlink(&a->at);
 }
 
 void admin_free(struct admin *a)

@@ -286,7 +286,8 @@ static void read_heads(struct client *cl)
             }
             continue;
         }
-        enum conn_fill fill = conn_fill(&cl->conn);
+        bool nothing_new = cl->conn.in.len == 0 && !conn_has_news(&cl->conn);
+        enum conn_fill fill = nothing_new ? CONN_WAIT : conn_fill(&cl->conn);
         if (fill == CONN_GOT)
             continue;
         if (fill != CONN_WAIT || (cl->clients->draining && cl->began == 0))
@@ -329,11 +330,11 @@ static void serve_on(struct client *cl)
     const struct client_handler *h = cl->clients->handler;
     bool kept = cl->conn.backlog > 0;
 
-    if (cl->conn.readable)
+    if (conn_has_news(&cl->conn))
         h->on_input(cl, cl->served);
     if (cl->state != CLIENT_SERVED)
         return;
-    if (cl->conn.readable) /* unread bytes, or an RST that no read has met yet */
+    if (conn_has_news(&cl->conn)) /* unread bytes, or an RST that no read has met yet */
         conn_check_broken(&cl->conn);
     if (client_left(cl)) {
         gone(cl);
@@ -457,7 +458,7 @@ void client_next(struct client *cl)
     cl->parser = (struct http_parser){0};
     if (cl->pumping)
         return;
-    if (cl->conn.in.len > 0 || cl->conn.readable)
+    if (cl->conn.in.len > 0 || conn_has_news(&cl->conn))
         post_again(cl);
     wait_for_head(cl);
 }
@@ -490,6 +491,13 @@ bool client_trusted(const struct client *cl)
 mono_us client_began(const struct client *cl)
 {
     return cl->began;
+}
+
+bool client_look(struct client *cl)
+{
+    if (!client_left(cl))
+        conn_check_broken(&cl->conn);
+    return !client_left(cl);
 }
 
 bool client_left(const struct client *cl)

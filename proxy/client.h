@@ -86,3 +86,9 @@ struct span client_address(const struct client *cl); /* text, "unknown" for a Un
 bool client_trusted(const struct client *cl);        /* its X-Forwarded-* may be believed */
 mono_us client_began(const struct client *cl);       /* t0 of the present request */
 bool client_left(const struct client *cl);           /* a FIN or an error was seen */
+
+/*
+ * Looks whether the client has left, for one syscall: an RST that came together with its request
+ * has had its edge already. False: it has left.
+ */
+MUST_USE bool client_look(struct client *cl);

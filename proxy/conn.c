@@ -27,8 +27,10 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     loop_tick(c->loop);
-    if (what & EV_READ)
+    if (what & EV_READ) {
         c->readable = true;
+        c->drained = false;
+    }
     if (what & EV_WRITE)
         c->writable = true;
     if (what & EV_CLOSED)
@@ -50,7 +52,7 @@ bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratc
     c->scratch = scratch;
     c->readable = c->writable =
         true; /* unknown: a try will tell, and the first edge comes anyway */
-    c->hung_up = c->broken = false;
+    c->drained = c->hung_up = c->broken = false;
     c->settled = true;
     c->tenant.evict = evict;
     c->in = (struct span){NULL, 0};
@@ -148,10 +150,7 @@ enum conn_fill conn_fill(struct conn *c)
         return CONN_EOF;
     }
     c->in.len += (size_t)n;
-    /* A short read has emptied the socket: the next byte brings an edge. After a FIN there may be
-     * no further edge, so then we read on until it is seen. */
-    if ((size_t)n < room && !c->hung_up)
-        c->readable = false;
+    c->drained = (size_t)n < room;
     return CONN_GOT;
 }
 
@@ -257,6 +256,7 @@ static ssize_t send_pieces(struct conn *c, struct iovec *iov, size_t n)
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return 0;
     c->broken = c->readable = true;
+    c->drained = false;
     return -1;
 }
 
@@ -314,6 +314,7 @@ static void backlog_sent(struct conn *c, size_t sent)
     c->backlog -= sent;
     while (sent > 0) {
         struct conn_block *b = c->out_first;
+        CHECK(b != NULL);
         size_t held = b->end - b->first;
         if (sent < held) {
             b->first += sent;

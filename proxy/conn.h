@@ -36,7 +36,8 @@ struct conn {
     const struct conn_handler *handler;
     int fd; /* -1: closed */
     enum loop_scratch scratch;
-    bool readable; /* a recv may bring something */
+    bool readable; /* a recv may bring something: not since it last said EAGAIN */
+    bool drained; /* the last recv was short and no edge has come since: nothing new, most likely */
     bool writable; /* a send may take something */
     bool hung_up;  /* the peer has sent its FIN; unread bytes may come before it */
     bool broken;   /* reset, or in error: nothing goes out; what had come in may still be read */
@@ -75,6 +76,16 @@ enum conn_fill {
 /* Reads once behind the present input, into the scratch. Moves c->in: old spans into it are void.
  */
 enum conn_fill conn_fill(struct conn *c);
+
+/*
+ * Whether something may have come that nobody has looked at. A short read has emptied the socket,
+ * so whoever has all that it wanted need not ask again; but data and an RST may share one edge, and
+ * libevent tells an error only as "readable": who still wants more must fill until CONN_WAIT.
+ */
+static inline bool conn_has_news(const struct conn *c)
+{
+    return c->readable && (!c->drained || c->hung_up);
+}
 
 /* Drops the first `n` bytes of the input; they stay readable until the next fill or settle. */
 void conn_consume(struct conn *c, size_t n);

@@ -123,6 +123,11 @@ static mono_us now_of(const struct exchange *ex)
     return loop_now(ex->env->c.loop);
 }
 
+static mono_us not_before(mono_us t, mono_us earliest)
+{
+    return t < earliest ? earliest : t;
+}
+
 static void arm(struct exchange *ex, mono_us due)
 {
     loop_timer_arm(ex->env->c.loop, &ex->timer, due);
@@ -342,6 +347,17 @@ static enum reply_kind expired_kind(const struct exchange *ex)
                : REPLY_NOT_READY;
 }
 
+/* Who sent a request and an RST at once has had both in one edge, and nobody would tell. */
+static void leave_if_gone(struct exchange *ex)
+{
+    struct client *cl = ex->client;
+
+    if (client_look(cl))
+        return;
+    exchange_client_gone(ex);
+    client_abort(cl, true);
+}
+
 static void exchange_ask(struct exchange *ex)
 {
     mono_us now = now_of(ex), deadline = deadline_of(ex, now);
@@ -354,6 +370,7 @@ static void exchange_ask(struct exchange *ex)
     case LIMITER_QUEUED:
         exchange_enter(ex, EXCHANGE_QUEUED);
         arm(ex, deadline);
+        leave_if_gone(ex);
         return;
     case LIMITER_SHED_FULL:
         exchange_reply(ex, REPLY_QUEUE_FULL, 0, NULL);
@@ -477,7 +494,7 @@ static bool request_is_read(const struct exchange *ex)
 
 static void request_is_sent(struct exchange *ex)
 {
-    ex->sent = now_of(ex);
+    ex->sent = not_before(now_of(ex), ex->connected);
     if (ex->state == EXCHANGE_AWAITING)
         arm(ex, ex->sent + ex->env->c.config->upstream.first_byte_timeout);
 }
@@ -497,7 +514,8 @@ static void exchange_dispatch(struct exchange *ex)
     struct conn *to = upstream_socket(&ex->lease);
     struct span message = {ex->message, ex->message_len};
 
-    ex->connected = now_of(ex);
+    /* The limiter's clock is that of all loops, and may be ahead of ours by some microseconds. */
+    ex->connected = not_before(now_of(ex), ex->waiter.granted_at);
     if (!ex->replayed)
         stats_connect(ex->env->c.stats, ex->connected - ex->waiter.granted_at);
     exchange_enter(ex, EXCHANGE_AWAITING);
@@ -636,8 +654,6 @@ static void upstream_lost(struct exchange *ex)
         upstream_drop(env->c.upstream, &ex->lease);
         ex->replayed = true;
         ex->upload_failed = ex->accepted = false;
-        if (ex->up != NULL)
-            ex->up->stopped = false;
         exchange_enter(ex, EXCHANGE_CONNECTING);
         loop_timer_stop(&ex->timer);
         exchange_connect(ex, UPSTREAM_FRESH);
@@ -708,8 +724,9 @@ static void final_head(struct exchange *ex)
     struct exchange_env *env = ex->env;
     struct http_response_rewrite how;
 
-    ex->first_byte = now_of(ex);
-    stats_first_byte(env->c.stats, ex->first_byte - (ex->sent != 0 ? ex->sent : ex->connected));
+    mono_us asked = ex->sent != 0 ? ex->sent : ex->connected;
+    ex->first_byte = not_before(now_of(ex), asked);
+    stats_first_byte(env->c.stats, ex->first_byte - asked);
     ex->app_persists = http_head_persistent(&env->head);
     ex->down = pool_get(loop_pool(env->c.loop), sizeof(*ex->down));
     memset(ex->down, 0, sizeof(*ex->down));
@@ -926,11 +943,11 @@ static void on_upstream_event(struct upstream_lease *l)
     struct conn *c = upstream_socket(l);
 
     if (c->writable && !flush_request(ex, c)) {
-        if (l->conn != NULL && ex->state != EXCHANGE_DONE && c->readable)
+        if (l->conn != NULL && ex->state != EXCHANGE_DONE && conn_has_news(c))
             post_again(ex);
         return;
     }
-    if (c->readable)
+    if (conn_has_news(c))
         read_answer(ex);
 }
 
@@ -1018,7 +1035,8 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
     char *out = loop_scratch(ex->env->c.loop, LOOP_SCRATCH_COMPOSE);
     struct client *cl = ex->client;
 
-    ex->close = !ex->persistent || ex->env->draining || !request_is_read(ex);
+    ex->close = !ex->persistent || ex->env->draining || !request_is_read(ex) ||
+                kind == REPLY_BAD_REQUEST || kind == REPLY_BODY_TOO_LARGE;
     struct reply r = {
         .kind = kind,
         .status = status != 0 ? status : overload_status(ex, kind),
@@ -1267,6 +1285,22 @@ size_t exchange_total(const struct exchange_env *env)
 
     for (int i = 0; i < EXCHANGE_DONE; i++)
         n += env->count[i];
+    return n;
+}
+
+size_t exchange_turn_away(struct exchange_env *env)
+{
+    struct exchange *ex, *next;
+    size_t n = 0;
+
+    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = next) {
+        next = TAILQ_NEXT(ex, link);
+        if (!limiter_cancel(env->c.house->limiter, &ex->waiter, now_of(ex)))
+            continue; /* its verdict is in the mail, and may be a slot */
+        stats_queue_wait(env->c.stats, STATS_DRAINED, waited(ex));
+        exchange_reply(ex, REPLY_DRAINING, 0, NULL);
+        n++;
+    }
     return n;
 }
 

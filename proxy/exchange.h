@@ -71,6 +71,9 @@ extern const struct client_handler exchange_client_handler; /* its env is a stru
 /* From now on every answer is the last of its connection. */
 void exchange_drain(struct exchange_env *env);
 
+/* Answers 503 to all that still wait for a slot; how many they were is returned. */
+size_t exchange_turn_away(struct exchange_env *env);
+
 /* Ends what is left; how many requests with a client were cut is returned. */
 size_t exchange_cut_all(struct exchange_env *env);
 

@@ -8,7 +8,8 @@
 
 #include "common/log.h"
 
-#define SIGNALS 3
+#define SIGNALS        3
+#define LAST_SECOND_US 1000000
 
 struct lifecycle {
     struct loop *loop;
@@ -17,7 +18,7 @@ struct lifecycle {
     bool cut;
     const struct lifecycle_handler *handler;
     void *arg;
-    struct loop_timer deadline;
+    struct loop_timer late, deadline;
     struct event *signals[SIGNALS];
 };
 
@@ -36,8 +37,17 @@ static void drain(struct lifecycle *lc)
     log_info("draining: no new connections; what is queued and in flight is served, for %.1f s at "
              "most",
              (double)lc->drain_timeout / 1e6);
-    loop_timer_arm(lc->loop, &lc->deadline, loop_now(lc->loop) + lc->drain_timeout);
+    mono_us now = loop_now(lc->loop), all = lc->drain_timeout;
+    mono_us last = all > 2 * LAST_SECOND_US ? LAST_SECOND_US : all / 2;
+    loop_timer_arm(lc->loop, &lc->late, now + all - last);
+    loop_timer_arm(lc->loop, &lc->deadline, now + all);
     lc->handler->on_drain(lc->arg);
+}
+
+static void on_late(void *arg)
+{
+    struct lifecycle *lc = arg;
+    lc->handler->on_late(lc->arg);
 }
 
 static void on_deadline(void *arg)
@@ -73,6 +83,7 @@ struct lifecycle *lifecycle_new(struct loop *lp, mono_us drain_timeout,
     lc->drain_timeout = drain_timeout;
     lc->handler = handler;
     lc->arg = arg;
+    loop_timer_init(&lc->late, on_late, lc);
     loop_timer_init(&lc->deadline, on_deadline, lc);
     for (int i = 0; i < SIGNALS; i++) {
         lc->signals[i] = evsignal_new(loop_base(lp), signals[i], on_signal, lc);
@@ -87,6 +98,7 @@ void lifecycle_free(struct lifecycle *lc)
         return;
     for (int i = 0; i < SIGNALS; i++)
         event_free(lc->signals[i]);
+    loop_timer_fini(&lc->late);
     loop_timer_fini(&lc->deadline);
     free(lc);
 }

@@ -3,7 +3,8 @@
  *     └───────────────────▲
  *
  * Signals and the drain's deadline, on the control loop. SIGTERM or SIGINT begins the drain: what
- * is queued and in flight is served. A second one, or drain.timeout, cuts what is left.
+ * is queued and in flight is served. A second before drain.timeout what still waits in the queue
+ * is turned away; at drain.timeout, or at a second signal, what is left is cut.
  */
 #pragma once
 
@@ -18,6 +19,7 @@ struct lifecycle; /* opaque: defined in lifecycle.c */
 
 struct lifecycle_handler {
     void (*on_drain)(void *arg); /* stop accepting, serve the rest, then lifecycle_stopped() */
+    void (*on_late)(void *arg);  /* what still waits for a slot will not be served: say so */
     void (*on_cut)(void *arg);   /* end what is left now, then lifecycle_stopped() */
 };
 

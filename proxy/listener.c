@@ -1,18 +1,16 @@
 /* See listener.h. Owns the socket; the count of connections is shared with all loops. */
 #include "proxy/listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 
 #include "common/log.h"
+#include "proxy/socket.h"
 
 #define ACCEPT_AT_ONCE         64
 #define BACKLOG                4096
@@ -33,7 +31,7 @@ struct listener {
     struct mail stop_mail, room_mail;
     _Atomic bool stop_posted, room_posted;
     struct config_address at;
-    char text[128];
+    char text[SOCKET_TEXT];
 };
 
 static void watch(struct listener *l, bool on)
@@ -127,60 +125,6 @@ void listener_ended(struct listener *l)
 
 /* ---- opening ---- */
 
-static void write_text(struct listener *l)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-    char address[INET6_ADDRSTRLEN] = "";
-
-    memcpy(l->text, l->at.text, sizeof(l->text));
-    if (l->at.sa.ss_family == AF_UNIX || getsockname(l->fd, (struct sockaddr *)&sa, &len) < 0)
-        return;
-    if (sa.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)&sa;
-        inet_ntop(AF_INET, &in->sin_addr, address, sizeof(address));
-        snprintf(l->text, sizeof(l->text), "%s:%u", address, ntohs(in->sin_port));
-    } else {
-        const struct sockaddr_in6 *in6 = (const void *)&sa;
-        inet_ntop(AF_INET6, &in6->sin6_addr, address, sizeof(address));
-        snprintf(l->text, sizeof(l->text), "[%s]:%u", address, ntohs(in6->sin6_port));
-    }
-}
-
-/* A socket file that a dead process left behind would make bind() fail for good. */
-static void remove_stale(const struct config_address *at)
-{
-    const struct sockaddr_un *un = (const void *)&at->sa;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return;
-    if (connect(fd, (const struct sockaddr *)&at->sa, at->len) < 0 && errno == ECONNREFUSED)
-        unlink(un->sun_path);
-    close(fd);
-}
-
-static int open_socket(const struct config_address *at)
-{
-    int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -1;
-    if (at->sa.ss_family == AF_UNIX)
-        remove_stale(at);
-    else
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    if (at->sa.ss_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){0}, sizeof(int));
-    if (bind(fd, (const struct sockaddr *)&at->sa, at->len) < 0 || listen(fd, BACKLOG) < 0) {
-        int why = errno;
-        close(fd);
-        errno = why;
-        return -1;
-    }
-    return fd;
-}
-
 static void close_socket(struct listener *l)
 {
     if (l->fd < 0)
@@ -191,8 +135,7 @@ static void close_socket(struct listener *l)
     l->event = NULL;
     close(l->fd);
     l->fd = -1;
-    if (l->at.sa.ss_family == AF_UNIX)
-        unlink(((const struct sockaddr_un *)(const void *)&l->at.sa)->sun_path);
+    socket_unlink(&l->at);
 }
 
 static void on_stop(struct mail *m)
@@ -229,13 +172,13 @@ struct listener *listener_new(struct loop *lp, const struct config_address *at, 
     l->stop_mail.deliver = on_stop;
     l->room_mail.deliver = on_room;
     loop_timer_init(&l->pause, on_pause_over, l);
-    l->fd = open_socket(at);
-    if (l->fd < 0) {
+    l->fd = socket_bind(at);
+    if (l->fd < 0 || listen(l->fd, BACKLOG) < 0) {
         snprintf(problem, size, "cannot listen on %s: %s", at->text, strerror(errno));
-        free(l);
+        listener_free(l);
         return NULL;
     }
-    write_text(l);
+    socket_text(l->fd, at, l->text);
     l->event = event_new(loop_base(lp), l->fd, EV_READ | EV_PERSIST, on_readable, l);
     CHECK(l->event != NULL);
     watch(l, true);

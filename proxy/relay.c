@@ -35,10 +35,10 @@ static enum relay_status take_input(struct relay *r, struct conn *from, struct c
         if (!r->decode)
             data.len = used;
         r->began = r->began || used > 0;
+        conn_consume(from, used);
         if (r->body.data > r->max)
             return RELAY_TOO_LARGE;
         bool sent = data.len == 0 || pass_on(to, head, room, data);
-        conn_consume(from, used);
         *moved += used;
         if (!sent)
             return RELAY_RECEIVER_LOST;
@@ -88,6 +88,7 @@ enum relay_status relay_pump(struct relay *r, struct conn *from, struct conn *to
     if (head.len > 0 && st != RELAY_RECEIVER_LOST && to != NULL &&
         !conn_send(to, head, (struct span){NULL, 0}))
         st = RELAY_RECEIVER_LOST;
-    r->stopped = st != RELAY_WAIT && st != RELAY_BLOCKED && st != RELAY_BUSY;
+    r->stopped = st == RELAY_END || st == RELAY_TOO_LARGE || st == RELAY_BAD_FRAMING ||
+                 st == RELAY_TRUNCATED;
     return st;
 }

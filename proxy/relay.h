@@ -17,14 +17,14 @@
 struct conn;
 
 enum relay_status {
-    RELAY_WAIT,        /* the sender has no more now */
-    RELAY_BLOCKED,     /* the receiver has `mark` bytes unsent */
-    RELAY_BUSY,        /* there is more, and others have waited long enough: call again soon */
-    RELAY_END,         /* the body is complete, and handed to the receiver */
-    RELAY_TOO_LARGE,   /* more than `max` bytes of content */
-    RELAY_BAD_FRAMING, /* the sender broke the framing; `problem` says how */
-    RELAY_TRUNCATED,   /* the sender ended too early */
-    RELAY_RECEIVER_LOST,
+    RELAY_WAIT,          /* the sender has no more now */
+    RELAY_BLOCKED,       /* the receiver has `mark` bytes unsent */
+    RELAY_BUSY,          /* there is more, and others have waited long enough: call again soon */
+    RELAY_END,           /* the body is complete, and handed to the receiver */
+    RELAY_TOO_LARGE,     /* more than `max` bytes of content */
+    RELAY_BAD_FRAMING,   /* the sender broke the framing; `problem` says how */
+    RELAY_TRUNCATED,     /* the sender ended too early */
+    RELAY_RECEIVER_LOST, /* the body may be read on all the same, to nobody */
 };
 
 struct relay {
@@ -32,7 +32,7 @@ struct relay {
     uint64_t max; /* bytes of content at most */
     size_t mark;  /* of the receiver's backlog */
     bool decode;  /* pass on the content only, without chunk framing */
-    bool stopped; /* it has ended in whatever way: relay_pump() is not to be called again */
+    bool stopped; /* the body has ended in whatever way: relay_pump() is not to be called again */
     bool began;   /* a byte of the body has been taken */
     struct http_problem problem;
 };

@@ -32,7 +32,7 @@ struct worker {
     pthread_t thread;
     bool running;
     bool draining, told_empty; /* worker */
-    struct mail drain_mail, cut_mail, empty_mail;
+    struct mail drain_mail, late_mail, cut_mail, empty_mail;
 };
 
 struct server {
@@ -83,6 +83,12 @@ static void on_drain_mail(struct mail *m)
     upstream_drain(wk->upstream);
     clients_drain(wk->clients);
     tell_if_empty(wk);
+}
+
+static void on_late_mail(struct mail *m)
+{
+    struct worker *wk = CONTAINER_OF(m, struct worker, late_mail);
+    atomic_fetch_add(&wk->server->cut, exchange_turn_away(wk->exchanges));
 }
 
 static void on_cut_mail(struct mail *m)
@@ -158,6 +164,14 @@ static void on_listener_mail(struct mail *m)
         loop_post(s->workers[i].loop, &s->workers[i].drain_mail);
 }
 
+static void on_late(void *arg)
+{
+    struct server *s = arg;
+
+    for (unsigned i = 0; i < s->n; i++)
+        loop_post(s->workers[i].loop, &s->workers[i].late_mail);
+}
+
 static void on_cut(void *arg)
 {
     struct server *s = arg;
@@ -177,7 +191,8 @@ static void on_empty_mail(struct mail *m)
     lifecycle_stopped(s->lifecycle);
 }
 
-static const struct lifecycle_handler lifecycle_handler = {.on_drain = on_drain, .on_cut = on_cut};
+static const struct lifecycle_handler lifecycle_handler = {
+    .on_drain = on_drain, .on_late = on_late, .on_cut = on_cut};
 static const struct listener_handler listener_handler = {.on_accept = on_accept,
                                                          .on_stopped = on_listener_stopped};
 
@@ -272,6 +287,7 @@ static bool worker_build(struct server *s, unsigned i)
 
     wk->server = s;
     wk->drain_mail.deliver = on_drain_mail;
+    wk->late_mail.deliver = on_late_mail;
     wk->cut_mail.deliver = on_cut_mail;
     wk->empty_mail.deliver = on_empty_mail;
     wk->loop = loop_new(i);
@@ -450,7 +466,7 @@ int server_main(struct config *config)
     join_workers(s);
     size_t cut = atomic_load(&s->cut);
     if (cut > 0)
-        log_warning("%zu requests were cut", cut);
+        log_warning("%zu requests were turned away or cut", cut);
     else if (ran)
         log_info("drained: every request was served");
     take_down(s);

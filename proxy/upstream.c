@@ -20,8 +20,13 @@
 
 #include "proxy/conn.h"
 
-#define RETRY_CONNECT_US 2000 /* a Unix socket whose backlog is full says EAGAIN and never calls   \
-                               */
+/* A connection that has been idle for this long is no longer one that the app closes after each
+ * answer without saying so: that it does within microseconds. */
+#define SETTLED_US 10000
+
+#define RETRY_CONNECT_US                                                                           \
+    2000 /* a Unix socket whose backlog is full says EAGAIN and never calls                        \
+          */
 
 enum upstream_state {
     UPSTREAM_TRYING,  /* connect() has to be called again */
@@ -59,6 +64,7 @@ struct upstream {
     struct mail room_mail;
     _Atomic bool room_posted;
     bool draining;
+    bool keeps; /* the app was seen to answer on a connection that had answered before */
 };
 
 struct upstream_shared {
@@ -203,8 +209,11 @@ static void on_socket(struct conn *c)
     case UPSTREAM_IDLE:
         /* Bytes that nobody asked for, or the app's end: either way not to be used again. A mere
          * EPOLLOUT, which Unix sockets send often, is neither. */
-        if (c->readable)
-            uc_close(uc);
+        if (!conn_has_news(c))
+            return;
+        if (loop_now(uc->upstream->loop) - uc->since < SETTLED_US)
+            uc->upstream->keeps = false;
+        uc_close(uc);
         return;
     case UPSTREAM_TRYING:
     case UPSTREAM_FAILING:
@@ -322,11 +331,19 @@ static void make_idle(struct upstream_conn *uc)
         schedule_idle(up);
 }
 
+/* What cannot be sent twice does not go where an app may just be closing. */
+static bool may_be_closing(const struct upstream *up, const struct upstream_conn *uc)
+{
+    return !up->keeps && loop_now(up->loop) - uc->since < SETTLED_US;
+}
+
 static bool take_idle(struct upstream *up, struct upstream_lease *l, enum upstream_kind kind)
 {
     struct upstream_conn *uc;
 
     while ((uc = TAILQ_FIRST(&up->idle)) != NULL) {
+        if (kind == UPSTREAM_ALIVE && may_be_closing(up, uc))
+            return false;
         if (kind == UPSTREAM_ALIVE && conn_peek_dead(&uc->conn)) {
             uc_close(uc);
             continue;
@@ -379,10 +396,10 @@ static void serve_waiting(struct upstream *up)
     struct upstream_lease *l;
 
     while ((l = up->waiting) != NULL) {
-        if (take_idle(up, l, UPSTREAM_ALIVE)) {
+        if (l->kind != UPSTREAM_FRESH && take_idle(up, l, (enum upstream_kind)l->kind)) {
             waiting_remove(up, l);
             l->handler->on_ready(l);
-        } else if (room_take(up->shared)) {
+        } else if (room_take(up->shared) || (close_oldest_idle(up) && room_take(up->shared))) {
             waiting_remove(up, l);
             uc_new(up, l);
         } else {
@@ -449,6 +466,7 @@ void upstream_free(struct upstream *up)
 bool upstream_lease(struct upstream *up, struct upstream_lease *l, enum upstream_kind kind)
 {
     CHECK(l->conn == NULL && !l->waiting);
+    l->kind = (int)kind;
     if (kind != UPSTREAM_FRESH && take_idle(up, l, kind))
         return true;
     get_new(up, l);
@@ -460,9 +478,9 @@ static bool worn_out(struct conn *c)
 {
     if (c->in.len > 0 || c->backlog > 0 || c->hung_up || c->broken)
         return true;
-    if (c->readable && conn_peek_dead(c))
+    if (conn_has_news(c) && conn_peek_dead(c))
         return true;
-    c->readable = false;
+    c->drained = true;
     return false;
 }
 
@@ -476,6 +494,7 @@ void upstream_return(struct upstream *up, struct upstream_lease *l, bool reusabl
         return;
     }
     l->conn = NULL;
+    up->keeps = up->keeps || uc->reused;
     make_idle(uc);
     if (atomic_load(&up->shared->wanting) == 0)
         return;
@@ -489,8 +508,11 @@ void upstream_drop(struct upstream *up, struct upstream_lease *l)
 {
     if (l->waiting)
         waiting_remove(up, l);
-    if (l->conn != NULL)
-        uc_close(l->conn);
+    if (l->conn == NULL)
+        return;
+    if (l->conn->reused)
+        up->keeps = false;
+    uc_close(l->conn);
 }
 
 struct conn *upstream_socket(const struct upstream_lease *l)

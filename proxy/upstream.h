@@ -36,6 +36,7 @@ struct upstream_lease {
     struct upstream_conn *conn;         /* ours while connecting or leased, else NULL */
     struct upstream_lease *next, *prev; /* in the list of those who wait for room */
     bool waiting;
+    int kind; /* enum upstream_kind, while waiting */
 };
 
 struct upstream_handler {
@@ -58,7 +59,7 @@ void upstream_free(struct upstream *up); /* no lease is left; closes the idle on
 
 enum upstream_kind {
     UPSTREAM_ANY,   /* idle or new */
-    UPSTREAM_ALIVE, /* an idle one is looked at first: the request could not be sent twice */
+    UPSTREAM_ALIVE, /* the request cannot be sent twice: an idle one that is surely not closing */
     UPSTREAM_FRESH, /* a new one: an idle one has just failed */
 };
 

@@ -384,6 +384,22 @@ static bool is_known_coding(struct span value)
     return false;
 }
 
+/* A list of other codings with one chunked at its end: framed, but what is in it we cannot tell. */
+static bool ends_in_chunked(struct span list)
+{
+    struct span coding;
+    unsigned others = 0;
+
+    while (http_list_next(&list, &coding)) {
+        if (word_is(coding, "chunked"))
+            return others > 0 && list.len == 0;
+        if (!http_is_token(coding) || word_is(coding, "identity"))
+            return false;
+        others++;
+    }
+    return false;
+}
+
 /* Length and coding together, however they are spelt, are how requests are smuggled. */
 static bool judge_coding(struct reader *r)
 {
@@ -398,7 +414,7 @@ static bool judge_coding(struct reader *r)
     r->head->chunked = word_is(r->coding, "chunked");
     if (r->head->chunked)
         return true;
-    if (http_is_token(r->coding) && !is_known_coding(r->coding))
+    if (ends_in_chunked(r->coding) || (http_is_token(r->coding) && !is_known_coding(r->coding)))
         return refuse(r, 501, "unknown transfer coding");
     return refuse(r, 400, "Transfer-Encoding is not exactly chunked");
 }

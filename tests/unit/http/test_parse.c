@@ -217,7 +217,7 @@ static const struct row requests[] = {
     NO(400, "9112 6.1", POST("Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n")),
     NO(400, "9112 7.1", POST("Transfer-Encoding: chunked, chunked\r\n")),
     NO(400, "9112 6.3", POST("Transfer-Encoding: chunked, identity\r\n")),
-    NO(400, "9112 6.3", POST("Transfer-Encoding: gzip, chunked\r\n")),
+    NO(501, "9112 6.1", POST("Transfer-Encoding: gzip, chunked\r\n")),
     NO(400, "9112 6.3", POST("Transfer-Encoding: chunked,\r\n")),
     NO(400, "9112 6.3", POST("Transfer-Encoding: ,chunked\r\n")),
     NO(400, "9112 6.3", POST("Transfer-Encoding: identity\r\n")),

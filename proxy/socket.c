@@ -1,0 +1,72 @@
+/* See socket.h. */
+#include "proxy/socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+void socket_unlink(const struct config_address *at)
+{
+    const struct sockaddr_un *un = (const void *)&at->sa;
+
+    if (at->sa.ss_family == AF_UNIX)
+        unlink(un->sun_path);
+}
+
+static void remove_stale(const struct config_address *at)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return;
+    if (connect(fd, (const struct sockaddr *)&at->sa, at->len) < 0 && errno == ECONNREFUSED)
+        socket_unlink(at);
+    close(fd);
+}
+
+int socket_bind(const struct config_address *at)
+{
+    int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    if (at->sa.ss_family == AF_UNIX)
+        remove_stale(at);
+    else
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    if (at->sa.ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){0}, sizeof(int));
+    if (bind(fd, (const struct sockaddr *)&at->sa, at->len) == 0)
+        return fd;
+    int why = errno;
+    close(fd);
+    errno = why;
+    return -1;
+}
+
+void socket_text(int fd, const struct config_address *at, char out[SOCKET_TEXT])
+{
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } own = {.sa.sa_family = AF_UNSPEC};
+    socklen_t len = sizeof(own);
+    char address[INET6_ADDRSTRLEN] = "";
+
+    snprintf(out, SOCKET_TEXT, "%s", at->text);
+    if (at->sa.ss_family == AF_UNIX || getsockname(fd, &own.sa, &len) < 0)
+        return;
+    if (own.sa.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &own.in.sin_addr, address, sizeof(address));
+        snprintf(out, SOCKET_TEXT, "%s:%u", address, ntohs(own.in.sin_port));
+    } else {
+        inet_ntop(AF_INET6, &own.in6.sin6_addr, address, sizeof(address));
+        snprintf(out, SOCKET_TEXT, "[%s]:%u", address, ntohs(own.in6.sin6_port));
+    }
+}

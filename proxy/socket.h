@@ -1,0 +1,22 @@
+/*
+ * Listening sockets, TCP and Unix, as the listener and the admin port need them. Nothing is kept:
+ * any thread.
+ */
+#pragma once
+
+#include "common/check.h"
+#include "proxy/config.h"
+
+#define SOCKET_TEXT 128
+
+/*
+ * A socket that is bound, not yet listening; -1 with errno. A Unix socket's file that nobody
+ * answers on is taken over: a dead process has left it, and bind() would fail for good.
+ */
+MUST_USE int socket_bind(const struct config_address *at);
+
+/* Where it is bound in words, with the port that the kernel chose where 0 was asked for. */
+void socket_text(int fd, const struct config_address *at, char out[SOCKET_TEXT]);
+
+/* Removes a Unix socket's file; nothing to do for TCP. */
+void socket_unlink(const struct config_address *at);
