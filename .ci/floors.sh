@@ -1,0 +1,79 @@
+#!/bin/sh
+# Who may include whom: a file includes its own floor and lower ones, never a higher one.
+# One line per floor: the files, then what they may include. docs/architecture.md has the why.
+# .ci/floors.sh [DIRECTORY] names each include that breaks this, and fails.
+set -eu
+cd "${1:-.}"
+
+pure='(std[a-z]+|strings?|errno|math|time|limits|inttypes|ctype|assert|float)\.h|sys/(queue|types)\.h'
+pure="$pure|(emmintrin|immintrin|arm_neon)\.h"
+threads='(pthread|sched)\.h'
+libc="$pure|$threads|(unistd|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
+libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
+base='proxy/(loop|wheel|config|stats|accesslog)\.h'
+ends='proxy/(conn|socket|listener|client|upstream|relay|reply|probe|child)\.h'
+judged=$(mktemp)
+trap 'rm -f "$judged"' EXIT
+fail=0
+
+floor() { # 'files' 'what they may include, as an extended regular expression'
+    for f in $1; do
+        [ -f "$f" ] || continue
+        echo "$f" >>"$judged"
+        bad=$(sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]\([^">]*\)[">].*/\1/p' "$f" |
+            grep -vxE "$2" || true)
+        [ -n "$bad" ] || continue
+        for include in $bad; do
+            echo "$f: not from this floor: $include"
+        done
+        fail=1
+    done
+}
+
+# 0  what both programs need and neither owns
+floor 'common/*.[ch]' "$libc|common/[a-z_]+\.h"
+
+# 1  pure: no libevent, no sockets, no logs, no metrics. clock.h is for its types: the clocks
+#    themselves would not link into the unit tests of proxy/http
+floor 'limiter/*.[ch]' "$pure|$threads|limiter/[a-z_]+\.h|common/(check|clock)\.h"
+floor 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|strbuf)\.h"
+
+# 2  the configuration (the only jansson), and a thread's loop and numbers
+for m in config options jsonpos manual cli; do
+    floor "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z_]+\.h|limiter/limiter\.h|proxy/(config|options|jsonpos|manual|cli)\.h"
+done
+for m in loop wheel stats accesslog; do
+    floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z_]+\.h|limiter/[a-z_]+\.h|$base"
+done
+
+# 3  the ends: sockets and processes. They do not know what an exchange is
+for m in conn socket listener client upstream relay reply probe child; do
+    floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
+done
+
+# 4  one request's life: the only one that knows both sides, and no libevent
+floor 'proxy/exchange*.[ch]' "$pure|common/[a-z_]+\.h|limiter/[a-z_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends|proxy/exchange[a-z_]*\.h"
+
+# 5  the house. Only admin speaks to evhtp, so that weir's own pages do not follow load
+inside='common/[a-z_]+\.h|limiter/[a-z_]+\.h|proxy/([a-z_]+|http/[a-z_]+)\.h'
+floor 'proxy/admin.[ch]' "$libc|event2/[a-z_]+\.h|evhtp/evhtp\.h|evhtp\.h|$inside"
+for m in server lifecycle; do
+    floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|$inside"
+done
+
+# 6  argv in, exit status out
+floor 'proxy/main.c' "$libc|event2/[a-z_]+\.h|$inside"
+
+# The other programs stand beside the proxy and never reach into it
+floor 'backend-demo/*.[ch]' "$libc|event2/[a-z_]+\.h|evhtp/evhtp\.h|evhtp\.h|common/[a-z_]+\.h|backend-demo/[a-z_]+\.h"
+floor 'lab/*.[ch]' "$libc|event2/[a-z_]+\.h|common/[a-z_]+\.h|lab/[a-z_]+\.h"
+
+# A file that no floor has judged is a file that may do as it likes.
+for f in common/*.[ch] limiter/*.[ch] proxy/*.[ch] proxy/*/*.[ch] backend-demo/*.[ch] lab/*.[ch]; do
+    [ -f "$f" ] || continue
+    grep -qxF "$f" "$judged" || {
+        echo "$f: stands on no floor: give it one in .ci/floors.sh"
+        fail=1
+    }
+done
+exit $fail

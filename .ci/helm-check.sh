@@ -1,0 +1,28 @@
+#!/bin/sh
+# The chart: lint, and tests of what it renders. Where no helm can be had it says so, and what can be
+# judged without one still is. WEIR is the weir that must accept the configurations it renders.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+python=${PYTHON:-/usr/bin/python3}
+[ -x "$python" ] || python=python3
+WEIR=${WEIR:-build/weir}
+[ ! -x "$WEIR" ] || export WEIR
+failed=0
+
+if HELM=$(.ci/helm.sh); then
+    export HELM
+    for values in helm/weir/values.yaml helm/weir/ci/*.yaml; do
+        if "$HELM" lint --strict --values "$values" helm/weir; then
+            echo "PASS helm lint $values"
+        else
+            echo "FAIL helm lint $values"
+            failed=1
+        fi
+    done
+else
+    unset HELM
+    echo 'note: no helm: the chart was not rendered'
+fi
+"$python" -m pytest -q -ra -c /dev/null --rootdir tests/helm --noconftest -p no:cacheprovider \
+    tests/helm || failed=1
+exit $failed

@@ -1,0 +1,200 @@
+"""Clients that leave: from the queue without a trace, from the app without freeing its slot."""
+
+import time
+
+import pytest
+
+from support import origin as app
+from support.waiting import stays, until
+
+LEAVE = {"fin": lambda client: client.fin(), "rst": lambda client: client.rst()}
+LEAVING = pytest.mark.parametrize("how", LEAVE)
+
+
+@LEAVING
+def test_ten_clients_leave_and_the_eleventh_is_alone_in_the_app(world, how):
+    origin, weir = world.pair(concurrency=1)
+    origin.on("/slow", app.delay(1), app.answer(b"slow"))
+    leavers = [world.connect(weir).get("/slow", "X-Who: leaver")]
+    origin.wait_inside(1)
+    leavers += [world.connect(weir).get("/slow", "X-Who: leaver") for _ in range(9)]
+    weir.wait_depth(9)
+    began = time.monotonic()
+    patient = world.connect(weir).get("/slow", "X-Who: patient")
+    weir.wait_depth(10)
+    time.sleep(max(0, began + 0.1 - time.monotonic()))  # their patience, not a wait of the test
+    for client in leavers:
+        LEAVE[how](client)
+    answer = patient.response()
+    assert answer.status == 200 and answer.body == b"slow"
+    assert time.monotonic() - began < 2.2
+    assert origin.most_inside == 1
+    assert [call.get("X-Who") for call in origin.calls] == ["leaver", "patient"]
+    m = weir.wait_counted(11)
+    assert m.one("weir_orphaned_total") == 1
+    assert m.total("weir_requests_total", code="499", source="client_gone") == 10
+    assert m.total("weir_queue_wait_seconds_count", outcome="client_gone") == 9
+    world.expect_requests(weir, 11)
+
+
+@LEAVING
+def test_an_orphan_keeps_its_slot_until_the_apps_last_byte(world, how):
+    origin, weir = world.pair(concurrency=1)
+    gate = origin.gate()
+    origin.on("/s", app.send(app.wire.response(200, body=None)[:-2] + b"Content-Length: 6\r\n\r\n"),
+              app.send(b"one"), app.wait(gate), app.send(b"two"))
+    client = world.connect(weir).get("/s")
+    assert client.final_head().status == 200
+    assert client.exactly(3) == b"one"
+    LEAVE[how](client)
+    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    nextone = world.connect(weir).get("/next")
+    weir.wait_depth(1)
+    stays(lambda: not origin.seen("/next"), "the next request outside")
+    gate.open()
+    assert nextone.response().status == 200
+    assert origin.most_inside == 1
+    m = weir.wait_quiet()
+    assert m.one("weir_orphaned_total") == 1
+    assert m.total("weir_orphan_hold_seconds_sum") >= 0.25
+
+
+def test_an_orphan_is_bounded_by_the_first_byte_timeout(world):
+    origin, weir = world.pair(concurrency=1, upstream_first_byte_timeout="500ms")
+    origin.on("/hang", app.hang())
+    client = world.connect(weir).get("/hang")
+    origin.wait_inside(1)
+    client.rst()
+    began = time.monotonic()
+    assert world.connect(weir).ask("GET", "/next").status == 200
+    assert time.monotonic() - began < 2
+    assert origin.most_inside == 1
+
+
+def test_an_orphan_is_bounded_by_the_idle_timeout_within_its_answer(world):
+    origin, weir = world.pair(concurrency=1, upstream_idle_timeout="500ms")
+    origin.on("/hang", app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"), app.hang())
+    client = world.connect(weir).get("/hang")
+    assert client.final_head().status == 200
+    client.fin()
+    assert world.connect(weir, timeout=5).ask("GET", "/next").status == 200
+    assert origin.most_inside == 1
+
+
+@LEAVING
+def test_on_client_abort_close_closes_the_connection_and_frees_the_slot(world, how):
+    origin, weir = world.pair(concurrency=1, on_client_abort="close")
+    origin.on("/hang", app.hang())
+    client = world.connect(weir).get("/hang")
+    origin.wait_inside(1)
+    second = world.connect(weir).get("/next")
+    weir.wait_depth(1)
+    LEAVE[how](client)
+    began = time.monotonic()
+    assert second.response().status == 200
+    assert time.monotonic() - began < 1
+    assert origin.seen("/hang")[0].connection.peer_gone()
+    m = weir.wait_counted(2)
+    assert m.one("weir_orphaned_total") == 0
+    assert m.total("weir_requests_total", source="client_gone") == 1
+    world.expect_requests(weir, 2)
+
+
+def test_a_half_closed_client_has_left_by_default(world):
+    origin, weir = world.pair(concurrency=1)
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    inside = world.connect(weir).get("/held")
+    origin.wait_inside(1)
+    waiting = world.connect(weir).get("/never")
+    weir.wait_depth(1)
+    waiting.half_close()
+    weir.wait_depth(0)
+    inside.half_close()
+    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    gate.open()
+    weir.wait_quiet()
+    assert origin.seen("/never") == []
+    world.expect_requests(weir, 2)
+
+
+def test_half_close_allow_answers_those_who_only_ended_their_side(world):
+    origin, weir = world.pair(concurrency=1, client_half_close="allow")
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer(b"held"))
+    origin.on("/queued", app.answer(b"queued"))
+    inside = world.connect(weir).get("/held").half_close()
+    origin.wait_inside(1)
+    waiting = world.connect(weir).get("/queued").half_close()
+    weir.wait_depth(1)
+    gate.open()
+    assert inside.response().body == b"held"
+    assert waiting.response().body == b"queued"
+    assert inside.until_closed() == b"" and waiting.until_closed() == b""
+    m = weir.metrics()
+    assert m.one("weir_orphaned_total") == 0
+    world.expect_requests(weir, 2)
+
+
+def test_half_close_allow_still_sees_a_reset(world):
+    origin, weir = world.pair(concurrency=1, client_half_close="allow")
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    world.connect(weir).get("/held")
+    origin.wait_inside(1)
+    waiting = world.connect(weir).get("/never")
+    weir.wait_depth(1)
+    waiting.rst()
+    weir.wait_depth(0)
+    gate.open()
+    weir.wait_quiet()
+    assert origin.seen("/never") == []
+
+
+@LEAVING
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_leaving_in_an_upload_never_completes_the_request_and_frees_the_slot(world, how, framing):
+    origin, weir = world.pair(concurrency=4)
+    origin.on("/up", app.read_body(), app.answer())
+    head = app.wire.request("POST", "/up")[:-2]
+    if framing == "length":
+        part = head + b"Content-Length: 500000\r\n\r\n" + b"x" * 200000
+    else:
+        part = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"30d40\r\n" + b"x" * 200000 + b"\r\n"
+    client = world.connect(weir).send(part)
+    origin.wait_inside(1)
+    LEAVE[how](client)
+    until(lambda: not origin.inside, "the app to see the end")
+    call = origin.seen("/up")[0]
+    assert not call.complete and call.size <= 200000
+    assert weir.wait_quiet().one("weir_requests_in_flight") == 0
+    again = [world.connect(weir).get("/") for _ in range(4)]
+    assert [client.response().status for client in again] == [200] * 4
+    world.expect_requests(weir, 5)
+
+
+def test_a_pipelining_client_that_leaves_takes_its_unread_requests_along(world):
+    origin, weir = world.pair(concurrency=1)
+    gate = origin.gate()
+    origin.on("/0", app.wait(gate), app.answer())
+    client = world.connect(weir)
+    client.send(b"".join(app.wire.request("GET", f"/{i}") for i in range(5)))
+    origin.wait_inside(1)
+    client.rst()
+    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    gate.open()
+    weir.wait_quiet()
+    assert world.connect(weir).ask("GET", "/after").status == 200
+    assert origin.targets() == ["/0", "/after"]
+
+
+def test_a_client_that_reads_nothing_is_cut_after_the_send_timeout(world):
+    origin, weir = world.pair(concurrency=1, client_send_timeout="500ms")
+    size = 32 << 20
+    origin.on("/big", app.answer(bytes(size)))
+    client = world.connect(weir).get("/big")
+    assert client.final_head().status == 200
+    began = time.monotonic()
+    assert world.connect(weir).ask("GET", "/next").status == 200
+    assert time.monotonic() - began < 5
+    assert len(client.until_closed()) < size

@@ -1,0 +1,122 @@
+"""The demo backend behind weir: the article's bursts, and both programs' numbers side by side."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from support import metrics
+from support.bursts import BODIES, BURSTS, check_time, run_burst
+from support.client import Client
+from support.waiting import until
+from support.weir import SANITIZER, clean_environment, free_port
+
+DEMO = os.environ.get("BACKEND_DEMO", "build/backend-demo")
+
+
+class Demo:
+    def __init__(self, folder, **environment):
+        self.port = free_port()
+        self.upstream = f"127.0.0.1:{self.port}"
+        self.log = open(os.path.join(folder, "demo.log"), "w+b")
+        env = {"BACKEND_LISTEN": self.upstream, **environment}
+        self.process = subprocess.Popen(
+            [DEMO], env={**clean_environment(), **env}, stdout=subprocess.DEVNULL, stderr=self.log
+        )
+        until(self.is_up, "the demo backend", within=10)
+
+    def is_up(self):
+        assert self.process.poll() is None, "the demo backend ended"
+        try:
+            return self.get("/ping").status == 200
+        except OSError:
+            return False
+
+    def get(self, path):
+        client = Client(("127.0.0.1", self.port), timeout=5)
+        try:
+            return client.ask("GET", path, "Connection: close")
+        finally:
+            client.fin()
+
+    def metrics(self):
+        return metrics.Metrics(self.get("/metrics").body.decode())
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            code = self.process.wait(15)
+        finally:
+            self.process.kill()
+            self.process.wait(5)
+        self.log.seek(0)
+        text = self.log.read().decode(errors="replace")
+        self.log.close()
+        assert code == 0 and not SANITIZER.search(text), text
+
+
+@pytest.fixture
+def demo(tmp_path):
+    demo = Demo(tmp_path)
+    yield demo
+    demo.stop()
+
+
+def most_at_once(demo, handler):
+    return demo.metrics().one("backend_concurrent_max", handler=handler)
+
+
+@pytest.mark.parametrize("path, n, limit, least, most", BURSTS)
+def test_a_burst_takes_as_long_as_the_article_says(demo, world, path, n, limit, least, most):
+    weir = world.weir(demo.upstream, concurrency=limit, queue_length=800)
+    outcomes, seconds = run_burst(weir, path, n)
+    for outcome in outcomes:
+        body = json.loads(outcome.body.decode("utf-8"))
+        assert {key: body[key] for key in BODIES[path]} == BODIES[path]
+    check_time(seconds, least, most)
+    assert most_at_once(demo, path[1:]) == min(n, limit)
+    world.expect_requests(weir, n)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("limit", [1, 5, 20])
+def test_the_demo_never_sees_more_than_the_limit(demo, world, limit, threads):
+    weir = world.weir(demo.upstream, concurrency=limit, threads=threads, queue_length=500)
+    for path in ("/usuarios", "/produtos"):
+        run_burst(weir, f"{path}?ms=20", 100)
+        assert most_at_once(demo, path[1:]) == limit
+    m = weir.identities(200)
+    held = m.one("weir_slot_hold_seconds_sum")
+    assert 200 * 0.02 <= held <= 200 * 0.02 * 4
+    world.expect_requests(weir, 200)
+
+
+def test_both_count_the_same_requests(demo, world):
+    weir = world.weir(demo.upstream, concurrency=10, queue_length=500)
+    begun = demo.metrics().one("backend_requests_total", handler="usuarios")
+    run_burst(weir, "/usuarios?ms=5", 150)
+    m = demo.metrics()
+    assert m.one("backend_requests_total", handler="usuarios") - begun == 150
+    assert weir.identities(150).total("weir_requests_total", code="200", source="app") == 150
+
+
+def test_clients_that_leave_do_not_let_more_into_the_demo(demo, world):
+    weir = world.weir(demo.upstream, concurrency=2)
+    leavers = [world.connect(weir).get("/produtos?ms=300") for _ in range(8)]
+    weir.wait_depth(6)
+    patient = world.connect(weir).get("/produtos?ms=10")
+    weir.wait_depth(7)
+    for client in leavers:
+        client.fin()
+    assert patient.response().status == 200
+    assert most_at_once(demo, "produtos") == 2
+    assert demo.metrics().one("backend_requests_total", handler="produtos") == 3
+    world.expect_requests(weir, 9)
+
+
+def test_echo_returns_utf8_bodies_intact(demo, world):
+    weir = world.weir(demo.upstream)
+    body = "Conceição pagou R$ 10,00 ☕".encode()
+    answer = world.connect(weir).ask("POST", "/echo", "Content-Type: text/plain; charset=utf-8", body=body)
+    assert answer.status == 200 and "Conceição".encode() in answer.body

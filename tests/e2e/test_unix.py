@@ -1,0 +1,64 @@
+"""Unix sockets on either side."""
+
+import os
+
+from support import origin as app
+from support import wire
+from support.client import burst
+
+
+def test_a_unix_upstream_is_used_like_any_other(world):
+    origin = world.origin(path=world.path("app.sock"))
+    weir = world.weir(origin, concurrency=2)
+    origin.default = (app.read_body(), app.delay(0.005), app.answer(wire.noise(50_000)))
+    outcomes, _ = burst(weir.address, "/", 20)
+    assert [o.status for o in outcomes] == [200] * 20
+    assert all(o.body == wire.noise(50_000) for o in outcomes)
+    assert origin.most_inside == 2
+    assert len(origin.used()) == 2
+    world.expect_requests(weir, 20)
+
+
+def test_a_unix_listener_is_used_like_any_other(world):
+    origin = world.origin()
+    weir = world.weir(origin, listen="unix:" + world.path("weir.sock"))
+    client = world.connect(weir)
+    for _ in range(3):
+        assert client.ask("POST", "/", body=b"hello").status == 200
+    assert origin.calls[0].body == b"hello"
+    assert origin.calls[0].get("X-Forwarded-For") == "unknown"
+    world.expect_requests(weir, 3)
+
+
+def test_both_sides_can_be_unix_sockets(world):
+    origin = world.origin(path=world.path("app.sock"))
+    weir = world.weir(origin, listen="unix:" + world.path("weir.sock"), concurrency=1)
+    clients = [world.connect(weir).get(f"/{i}") for i in range(5)]
+    assert [client.response().status for client in clients] == [200] * 5
+    assert origin.most_inside == 1
+
+
+def test_a_client_that_leaves_a_unix_socket_is_noticed_in_the_queue(world):
+    origin = world.origin(path=world.path("app.sock"))
+    weir = world.weir(origin, listen="unix:" + world.path("weir.sock"), concurrency=1)
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    held = world.connect(weir).get("/held")
+    origin.wait_inside(1)
+    leaver = world.connect(weir).get("/never")
+    weir.wait_depth(1)
+    leaver.fin()
+    weir.wait_depth(0)
+    gate.open()
+    assert held.response().status == 200
+    assert origin.seen("/never") == []
+
+
+def test_a_socket_left_over_by_a_dead_weir_is_replaced(world):
+    origin = world.origin()
+    path = world.path("weir.sock")
+    first = world.weir(origin, listen="unix:" + path)
+    first.kill()
+    assert os.path.exists(path)
+    second = world.weir(origin, listen="unix:" + path)
+    assert world.connect(second).ask("GET", "/").status == 200

@@ -1,0 +1,330 @@
+"""The chart: what it renders, what it refuses, and that weir itself accepts its configuration.
+
+HELM names the helm to use and WEIR the weir; what needs one that is not there is skipped.
+"""
+
+import glob
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+import urllib.request
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+CHART = os.path.join(ROOT, "helm", "weir")
+HELM = os.environ.get("HELM")
+WEIR = os.environ.get("WEIR")
+CASES = sorted(glob.glob(os.path.join(CHART, "ci", "*.yaml")))
+
+needs_helm = pytest.mark.skipif(not HELM, reason="no helm")
+needs_weir = pytest.mark.skipif(not WEIR, reason="no weir")
+
+
+def read(name):
+    with open(os.path.join(CHART, name), encoding="utf-8") as f:
+        return f.read()
+
+
+def helm(*args, kube="1.31.0"):
+    return subprocess.run(
+        [HELM, "template", "shop", CHART, "--namespace", "prod", "--kube-version", kube, *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def render(*args):
+    run = helm(*args)
+    assert run.returncode == 0, run.stderr
+    objects = [o for o in yaml.safe_load_all(run.stdout) if o]
+    return {o["kind"]: o for o in objects}
+
+
+def with_sets(sets):
+    return [a for s in sets for a in ("--set", s)]
+
+
+def refusal(*sets):
+    run = helm(*with_sets(sets))
+    assert run.returncode != 0, f"{sets} was accepted"
+    return run.stderr
+
+
+def pod_of(objects):
+    return objects["Deployment"]["spec"]["template"]["spec"]
+
+
+def sidecar_of(objects):
+    (sidecar,) = pod_of(objects)["initContainers"]
+    return sidecar
+
+
+def app_of(objects):
+    (app,) = pod_of(objects)["containers"]
+    return app
+
+
+def config_text(objects):
+    return objects["ConfigMap"]["data"]["weir.json"]
+
+
+def seconds(duration):
+    number, unit = re.fullmatch(r"(\d+)([a-z]+)", duration).groups()
+    return int(number) * {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}[unit]
+
+
+@pytest.fixture(params=["defaults", *CASES], ids=lambda p: os.path.basename(p))
+def objects(request):
+    if not HELM:
+        pytest.skip("no helm")
+    return render() if request.param == "defaults" else render("--values", request.param)
+
+
+# ---- without helm -------------------------------------------------------------------------------
+
+
+def test_the_values_are_accepted_by_their_own_schema():
+    schema = json.loads(read("values.schema.json"))
+    jsonschema.Draft7Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(read("values.yaml")), schema)
+
+
+def test_every_value_is_used_by_a_template_and_told_of_in_the_readme():
+    used = "".join(open(f, encoding="utf-8").read() for f in glob.glob(CHART + "/templates/*"))
+    told = read("README.md")
+    for top, value in yaml.safe_load(read("values.yaml")).items():
+        for key in value if top in ("app", "weir", "service", "scrape") else [None]:
+            path = f"{top}.{key}" if key else top
+            assert f".Values.{path}" in used, f"{path} is used by no template"
+            assert f"`{path}" in told, f"{path} is not in README.md"
+
+
+@needs_weir
+def test_the_schema_of_config_is_that_of_weir_but_for_what_the_chart_sets():
+    run = subprocess.run([WEIR, "config", "schema"], capture_output=True, text=True, timeout=10)
+    assert run.returncode == 0, run.stderr
+    ours = json.loads(read("values.schema.json"))["properties"]["config"]
+    theirs = json.loads(run.stdout)
+    set_by_the_chart = {"listen", "upstream.address", "admin.listen", "$schema"}
+    assert set(paths(ours)) == set(paths(theirs)) - set_by_the_chart
+
+
+def paths(schema, prefix=""):
+    for key, value in schema.get("properties", {}).items():
+        inner = value if isinstance(value, dict) else {}
+        for choice in [inner, *inner.get("anyOf", []), *inner.get("oneOf", [])]:
+            if "properties" in choice:
+                yield from paths(choice, f"{prefix}{key}.")
+                break
+        else:
+            yield prefix + key
+
+
+# ---- what is rendered -----------------------------------------------------------------------------
+
+
+def test_weir_is_a_sidecar_that_starts_before_the_app(objects):
+    assert sidecar_of(objects)["name"] == "weir"
+    assert sidecar_of(objects)["restartPolicy"] == "Always"
+
+
+def test_every_container_meets_the_restricted_standard(objects):
+    pod = pod_of(objects)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    for key in ("hostNetwork", "hostPID", "hostIPC"):
+        assert not pod.get(key)
+    for container in (sidecar_of(objects), app_of(objects)):
+        context = container["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] == 65532
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def test_the_probes_ask_weir_on_its_admin_port_and_never_the_app(objects):
+    sidecar = sidecar_of(objects)
+    admin = [p["containerPort"] for p in sidecar["ports"] if p["name"] == "admin"]
+    wanted = {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+    for probe, path in wanted.items():
+        assert sidecar[probe]["httpGet"] == {"path": path, "port": admin[0]}
+    for probe in wanted:
+        assert probe not in app_of(objects)
+
+
+def test_the_service_leads_to_weir_by_number(objects):
+    (port,) = objects["Service"]["spec"]["ports"]
+    http = [p["containerPort"] for p in sidecar_of(objects)["ports"] if p["name"] == "http"]
+    assert port["targetPort"] == http[0]
+    assert isinstance(port["targetPort"], int)
+    labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert objects["Service"]["spec"]["selector"].items() <= labels.items()
+    selector = objects["Deployment"]["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= labels.items()
+
+
+def test_configuration_service_and_probes_agree_on_the_ports(objects):
+    config = json.loads(config_text(objects))
+    ports = {p["name"]: p["containerPort"] for p in sidecar_of(objects)["ports"]}
+    assert config["listen"] == f":{ports['http']}"
+    assert config["admin"]["listen"] == f":{ports['admin']}"
+    annotations = objects["Deployment"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations.get("prometheus.io/port", str(ports["admin"])) == str(ports["admin"])
+    env = {e["name"]: e["value"] for e in app_of(objects).get("env", [])}
+    assert env.get("BACKEND_LISTEN", config["upstream"]["address"]) == config["upstream"]["address"]
+
+
+def test_every_mount_has_its_volume_and_every_image_its_version(objects):
+    volumes = {v["name"] for v in pod_of(objects)["volumes"]}
+    for container in (sidecar_of(objects), app_of(objects)):
+        assert {m["name"] for m in container.get("volumeMounts", [])} <= volumes
+        assert re.search(r"[:@][^/]+$", container["image"]), container["image"]
+    config_map = objects["ConfigMap"]["metadata"]["name"]
+    assert {"name": "weir-config", "configMap": {"name": config_map}} in pod_of(objects)["volumes"]
+
+
+def test_there_is_time_to_end(objects):
+    config = json.loads(config_text(objects))
+    pod = pod_of(objects)
+    sleep = app_of(objects)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drain = seconds(config["drain"]["timeout"])
+    assert sleep >= seconds(config["queue"]["timeout"]) + 5
+    assert pod["terminationGracePeriodSeconds"] >= sleep + drain + 5
+
+
+@needs_weir
+def test_weir_accepts_the_configuration(objects, tmp_path):
+    file = tmp_path / "weir.json"
+    file.write_text(config_text(objects))
+    run = subprocess.run([WEIR, "check", str(file)], capture_output=True, text=True, timeout=10)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@needs_helm
+@needs_weir
+def test_the_startup_probe_passes_while_there_is_no_app_yet(tmp_path):
+    """Kubernetes starts the app after it: a probe that waited for the app would wait for good."""
+    port, admin, nobody = free_ports(3)
+    objects = render(
+        *with_sets([f"weir.port={port}", f"weir.adminPort={admin}", f"app.port={nobody}"])
+    )
+    file = tmp_path / "weir.json"
+    file.write_text(config_text(objects))
+    probe = sidecar_of(objects)["startupProbe"]["httpGet"]
+    args = [a.replace("/etc/weir/weir.json", str(file)) for a in sidecar_of(objects)["args"]]
+    process = subprocess.Popen([WEIR, *args], stdin=subprocess.DEVNULL)
+    try:
+        assert answers(f"http://127.0.0.1:{probe['port']}{probe['path']}", seconds=10)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_ports(n):
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def answers(url, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=1) as response:
+                return response.status == 200
+        except OSError:
+            time.sleep(0.05)
+    return False
+
+
+# ---- what changes what ------------------------------------------------------------------------------
+
+
+@needs_helm
+def test_a_changed_configuration_changes_the_pod():
+    def checksum(*sets):
+        objects = render(*with_sets(sets))
+        return objects["Deployment"]["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+
+    assert checksum() == checksum("replicas=3")
+    assert checksum() != checksum("config.concurrency=40")
+
+
+@needs_helm
+def test_a_digest_wins_over_a_tag():
+    digest = "sha256:" + "ab" * 32
+    objects = render(*with_sets([f"weir.image.digest={digest}", "weir.image.tag=v1"]))
+    assert sidecar_of(objects)["image"] == f"weir@{digest}"
+
+
+@needs_helm
+def test_every_option_reaches_the_file():
+    config = json.loads(
+        config_text(
+            render(
+                "--set", "config.concurrency=unlimited",
+                "--set", "config.client.max_body=1MiB",
+                "--set", "config.upstream.first_byte_timeout=60s",
+                "--set-json", 'config.headers={"trusted":["10.0.0.0/8"],"request_start":false}',
+            )
+        )
+    )  # fmt: skip
+    assert config["concurrency"] == "unlimited"
+    assert config["client"] == {"max_body": "1MiB"}
+    assert config["upstream"] == {"address": "127.0.0.1:8000", "first_byte_timeout": "60s"}
+    assert config["headers"] == {"trusted": ["10.0.0.0/8"], "request_start": False}
+
+
+# ---- what is refused ----------------------------------------------------------------------------
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    "setting, word",
+    [
+        ("config.concurency=1", "concurency"),
+        ("config.concurrency=0", "concurrency"),
+        ("config.queue.timeout=10", "timeout"),
+        ("config.queue.max_dept=10", "max_dept"),
+        ("config.overload.status=500", "status"),
+        ("config.listen=:9000", "listen"),
+        ("weir.port=80", "port"),
+        ("service.type=ExternalName", "type"),
+        ("replica=3", "replica"),
+    ],
+)
+def test_the_schema_refuses(setting, word):
+    assert word in refusal(setting)
+
+
+@needs_helm
+def test_a_drain_shorter_than_the_queue_is_refused():
+    assert "give it at least 35" in refusal("config.queue.timeout=30s")
+
+
+@needs_helm
+@pytest.mark.parametrize("setting", ["app.port=8080", "app.port=9480", "weir.adminPort=8080"])
+def test_two_listeners_on_one_port_are_refused(setting):
+    assert "port" in refusal(setting)
+
+
+@needs_helm
+def test_a_cluster_without_sidecars_is_refused():
+    run = helm(kube="1.28.0")
+    assert run.returncode != 0
+    assert "1.30" in run.stderr

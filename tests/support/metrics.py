@@ -1,0 +1,165 @@
+"""The Prometheus text format 0.0.4, read strictly, and the identities that always hold in weir."""
+
+import re
+import shutil
+import subprocess
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+HELP = re.compile(rf"# HELP ({NAME}) (\S.*)\Z")
+TYPE = re.compile(rf"# TYPE ({NAME}) (counter|gauge|histogram|summary|untyped)\Z")
+SAMPLE = re.compile(rf"({NAME})(?:\{{(.*)\}})? (\S+)\Z")
+LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"(,|\Z)')
+NUMBER = re.compile(r"([+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|[+-]Inf|NaN)\Z")
+UNESCAPE = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
+
+
+class Family:
+    def __init__(self, name, help_text):
+        self.name, self.help, self.type = name, help_text, None
+
+
+class Metrics:
+    """One scrape."""
+
+    def __init__(self, text):
+        self.text = text
+        self.families = {}
+        self.samples = {}  # (name, frozenset of label pairs) -> float
+        assert text.endswith("\n"), "the last line must end with a line feed"
+        self._closed = set()
+        self._current = None
+        for line in text[:-1].split("\n"):
+            self._line(line)
+        for family in self.families.values():
+            self._check_family(family)
+
+    # ---- reading ---------------------------------------------------------------------------
+
+    def _line(self, line):
+        if line.startswith("# HELP "):
+            match = HELP.match(line)
+            assert match, f"bad HELP: {line!r}"
+            self._open(match[1], match[2])
+        elif line.startswith("# TYPE "):
+            match = TYPE.match(line)
+            assert match, f"bad TYPE: {line!r}"
+            assert match[1] == self._current, f"TYPE without its HELP before it: {line!r}"
+            assert self.families[match[1]].type is None, f"a second TYPE: {line!r}"
+            self.families[match[1]].type = match[2]
+        else:
+            self._sample(line)
+
+    def _open(self, name, help_text):
+        assert name not in self.families, f"a second HELP, or a family in two places: {name}"
+        self.families[name] = Family(name, help_text)
+        self._current = name
+
+    def _sample(self, line):
+        match = SAMPLE.match(line)
+        assert match and NUMBER.match(match[3]), f"bad sample: {line!r}"
+        name, family = match[1], self.families.get(self._current)
+        assert family and family.type, f"a sample before its TYPE: {line!r}"
+        allowed = {family.name}
+        if family.type == "histogram":
+            allowed = {family.name + end for end in ("_bucket", "_sum", "_count")}
+        assert name in allowed, f"{line!r} among the samples of {family.name}"
+        key = (name, frozenset(self._labels(match[2] or "", line)))
+        assert key not in self.samples, f"the same series twice: {line!r}"
+        self.samples[key] = float(match[3])
+
+    @staticmethod
+    def _labels(text, line):
+        at, labels = 0, []
+        while at < len(text):
+            match = LABEL.match(text, at)
+            assert match, f"bad labels: {line!r}"
+            value = re.sub(r'\\[\\"n]', lambda m: UNESCAPE[m[0]], match[2])
+            labels.append((match[1], value))
+            at = match.end()
+        assert len({name for name, _ in labels}) == len(labels), f"a label twice: {line!r}"
+        return labels
+
+    def _check_family(self, family):
+        assert family.type, f"{family.name} has no TYPE"
+        if family.type == "counter":
+            for (name, labels), value in self.samples.items():
+                assert name != family.name or value >= 0, f"counter below 0: {name} {labels}"
+        if family.type == "histogram":
+            self._check_histogram(family.name)
+
+    def _check_histogram(self, name):
+        buckets = {}
+        for (sample, labels), value in self.samples.items():
+            if sample == name + "_bucket":
+                le = float(dict(labels)["le"])
+                rest = frozenset(pair for pair in labels if pair[0] != "le")
+                buckets.setdefault(rest, []).append((le, value))
+        for rest, pairs in buckets.items():
+            bounds, counts = [le for le, _ in pairs], [n for _, n in pairs]
+            assert bounds == sorted(bounds), f"{name}: buckets out of order"
+            assert counts == sorted(counts), f"{name}: buckets do not grow: {counts}"
+            assert bounds[-1] == float("inf"), f"{name}: no +Inf"
+            assert counts[-1] == self.samples[(name + "_count", rest)], f"{name}: +Inf != count"
+            assert (name + "_sum", rest) in self.samples, f"{name}: no sum"
+
+    # ---- asking ----------------------------------------------------------------------------
+
+    def series(self, name, **labels):
+        """label set -> value of the series of that name that carry these labels."""
+        want = set(labels.items())
+        return {have: v for (n, have), v in self.samples.items() if n == name and want <= have}
+
+    def total(self, name, **labels):
+        """Their sum; the series must exist."""
+        found = self.series(name, **labels)
+        assert found, f"no series {name} {labels}"
+        return sum(found.values())
+
+    def one(self, name, **labels):
+        found = self.series(name, **labels)
+        assert len(found) == 1, f"{len(found)} series {name} {labels}"
+        return next(iter(found.values()))
+
+
+def is_quiet(m):
+    """Nothing runs and nothing waits."""
+    return m.total("weir_requests_in_flight") == 0 and m.total("weir_queue_depth") == 0
+
+
+def check_identities(m, requests=None):
+    """What must hold whenever weir is quiet (the laws 1, 4 and 7)."""
+    assert is_quiet(m)
+    assert m.total("weir_orphans_in_flight") == 0
+    assert m.one("weir_accounting_error_total") == 0
+    queued = m.one("weir_request_seconds_total", state="queued")
+    waited = m.total("weir_queue_wait_seconds_sum")
+    assert abs(queued - waited) <= 0.001, f"integral of depth {queued} != sum of waits {waited}"
+    busy = m.one("weir_request_seconds_total", state="in_flight")
+    held = m.total("weir_slot_hold_seconds_sum")
+    assert abs(busy - held) <= 0.001, f"integral of in flight {busy} != sum of holds {held}"
+    check_counts(m)
+    if requests is not None:
+        answered = m.total("weir_requests_total")
+        assert answered == requests, f"{answered} requests counted, {requests} sent"
+
+
+def check_counts(m):
+    dispatched = m.total("weir_queue_wait_seconds_count", outcome="dispatched")
+    gone = m.total("weir_queue_wait_seconds_count", outcome="client_gone")
+    holds = m.total("weir_slot_hold_seconds_count")
+    # One that leaves while its slot is in the mail holds it for a moment, and counts as gone.
+    assert dispatched <= holds <= dispatched + gone, f"{holds} holds of {dispatched} dispatched"
+    timeouts = m.total("weir_queue_wait_seconds_count", outcome="timeout")
+    refused = m.total("weir_rejected_total", reason="queue_timeout")
+    late = m.total("weir_rejected_total", reason="not_ready")
+    assert refused <= timeouts <= refused + late, f"{timeouts} timeouts, {refused} refused for it"
+    assert m.total("weir_orphan_hold_seconds_count") == m.one("weir_orphaned_total")
+
+
+def promtool_check(text):
+    """What Prometheus' own linter says; nothing where it is not installed."""
+    tool = shutil.which("promtool")
+    if not tool:
+        return
+    run = subprocess.run([tool, "check", "metrics"], input=text, text=True, capture_output=True)
+    assert run.returncode == 0, f"promtool: {run.stdout}{run.stderr}"

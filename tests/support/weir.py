@@ -1,0 +1,179 @@
+"""Starts, asks and stops weir, as an operator would."""
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+
+from . import metrics
+from .client import Client
+from .waiting import until
+
+BINARY = os.environ.get("WEIR", "build/weir")
+SANITIZER = re.compile(
+    r"ERROR: AddressSanitizer|LeakSanitizer|WARNING: ThreadSanitizer|runtime error:"
+)
+
+
+def free_port():
+    """Below the range that connecting sockets are given theirs from, so that none takes it away."""
+    while True:
+        with socket.socket() as sock:
+            port = random.randrange(10_000, 32_000)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def flags(options):
+    out = []
+    for key, value in options.items():
+        out += ["--" + key.replace("_", "-"), str(value)]
+    return out
+
+
+class Weir:
+    """One running weir. Options are its flags: queue_timeout="2s" is --queue-timeout 2s."""
+
+    def __init__(self, upstream, wait="/readyz", listen=None, env=None, **options):
+        self.port, self.admin_port = free_port(), free_port()
+        self.listen = listen or f"127.0.0.1:{self.port}"
+        self.admin = ("127.0.0.1", self.admin_port)
+        options = {"concurrency": 10, "drain_timeout": "5s", **options}
+        self.argv = [BINARY, "serve", "--upstream", upstream, "--listen", self.listen]
+        self.argv += ["--admin-listen", "127.0.0.1:%d" % self.admin_port, *flags(options)]
+        self.stderr = tempfile.TemporaryFile("w+b")
+        self.stopped = False
+        self.process = subprocess.Popen(
+            self.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self.stderr,
+            env={**clean_environment(), **(env or {})},
+        )
+        self._await(wait)
+
+    def _await(self, path):
+        def up():
+            assert self.process.poll() is None, f"weir ended at once: {self.log()}"
+            try:
+                return self.admin_get(path).status == 200
+            except OSError:
+                return False
+            except AssertionError:
+                return False
+
+        try:
+            until(up, f"{path} of {' '.join(self.argv)}", within=15)
+        except AssertionError as error:
+            self.kill()
+            raise AssertionError(f"{error}\n{self.log()}") from None
+
+    @property
+    def address(self):
+        return self.listen[5:] if self.listen.startswith("unix:") else ("127.0.0.1", self.port)
+
+    # ---- asking ----------------------------------------------------------------------------
+
+    def connect(self, timeout=15):
+        return Client(self.address, timeout)
+
+    def admin_get(self, path, *fields, method="GET"):
+        client = Client(self.admin, timeout=5)
+        try:
+            return client.ask(method, path, "Connection: close", *fields, host="weir.test")
+        finally:
+            client.fin()
+
+    def metrics(self):
+        return metrics.Metrics(self.admin_get("/metrics").body.decode())
+
+    def status(self):
+        return json.loads(self.admin_get("/status").body)
+
+    def rss(self):
+        """Resident bytes now."""
+        with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def log(self):
+        """Its stderr so far. Read in place: a seek would move the offset it writes at."""
+        return os.pread(self.stderr.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    def wait_depth(self, n, within=10):
+        until(lambda: self.metrics().total("weir_queue_depth") == n, f"{n} in the queue", within)
+
+    def wait_in_flight(self, n, within=10):
+        until(
+            lambda: self.metrics().total("weir_requests_in_flight") == n, f"{n} in flight", within
+        )
+
+    def wait_quiet(self, within=15):
+        """The first scrape in which nothing runs and nothing waits."""
+
+        def quiet():
+            m = self.metrics()
+            return m if metrics.is_quiet(m) else None
+
+        return until(quiet, "weir to be quiet", within, every=0.02)
+
+    def wait_counted(self, requests, within=10):
+        """The first quiet scrape that has counted so many requests."""
+
+        def counted():
+            m = self.metrics()
+            done = m.total("weir_requests_total") >= requests and metrics.is_quiet(m)
+            return m if done else None
+
+        try:
+            return until(counted, "the requests to be counted", within, every=0.02)
+        except AssertionError:
+            return self.metrics()
+
+    def identities(self, requests=None):
+        self.wait_quiet()
+        m = self.wait_counted(requests or 0)
+        metrics.check_identities(m, requests)
+        return m
+
+    # ---- ending ----------------------------------------------------------------------------
+
+    def signal(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+
+    def wait_exit(self, within=15):
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"weir did not end within {within} s\n{self.log()}") from None
+
+    def exited(self, code, within=15):
+        """It ends by itself, with this exit code, and no sanitizer has complained."""
+        got = self.wait_exit(within)
+        self.stopped = True
+        log = self.log()
+        assert not SANITIZER.search(log), log
+        assert got == code, f"exit code {got}, not {code}\n{log}"
+
+    def stop(self, code=0):
+        self.signal()
+        self.exited(code)
+
+    def kill(self):
+        self.stopped = True
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+
+def clean_environment():
+    """Ours without what weir would read as configuration."""
+    names = ("PORT", "CONTAINER_CONCURRENCY")
+    return {k: v for k, v in os.environ.items() if k not in names and not k.startswith("WEIR_")}
