@@ -1,0 +1,65 @@
+{{- define "weir.name" -}}
+{{- .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "weir.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "weir.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "weir.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "weir.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "weir.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{/* "repository:tag", or "repository@digest" when there is one. Takes (dict "image" ... "default" tag). */}}
+{{- define "weir.image" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
+{{ .image.repository }}:{{ .image.tag | default .default }}
+{{- end -}}
+{{- end -}}
+
+{{/* A duration as weir writes it ("250ms", "10s", "5m", "1h"), in whole seconds, rounded up. */}}
+{{- define "weir.seconds" -}}
+{{- $n := regexFind "^[0-9]+" . | float64 -}}
+{{- $unit := regexFind "[a-z]+$" . -}}
+{{- $factor := get (dict "us" 0.000001 "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0) $unit -}}
+{{- mulf $n $factor | ceil | int -}}
+{{- end -}}
+
+{{/*
+weir.json. The ports and the app's address are the chart's, so that Service, probes and configuration
+cannot disagree.
+*/}}
+{{- define "weir.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $_ := set $config "listen" (printf ":%v" .Values.weir.port) -}}
+{{- $upstream := deepCopy (get $config "upstream" | default dict) -}}
+{{- $_ := set $upstream "address" (printf "127.0.0.1:%v" .Values.app.port) -}}
+{{- $_ := set $config "upstream" $upstream -}}
+{{- $_ := set $config "admin" (dict "listen" (printf ":%v" .Values.weir.adminPort)) -}}
+{{- toPrettyJson $config -}}
+{{- end -}}
+
+{{/* How long after the queue's bound a waiting request can still be in the app: see NOTES.txt. */}}
+{{- define "weir.queueSeconds" -}}
+{{- include "weir.seconds" (dig "queue" "timeout" "10s" .Values.config) -}}
+{{- end -}}
+
+{{/* The app's sleep, the app's end, weir's drain, and 5 s for the kubelet. */}}
+{{- define "weir.gracePeriod" -}}
+{{- $drain := include "weir.seconds" (dig "drain" "timeout" "25s" .Values.config) | int -}}
+{{- add (int .Values.weir.drainSeconds) (int .Values.app.stopSeconds) $drain 5 -}}
+{{- end -}}
