@@ -1,0 +1,279 @@
+"""From figures to verdicts, and from both to a page."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+
+# What weir promises. A ratio is taken round by round, since a round's programs ran within seconds
+# of each other, and the median of the rounds is judged.
+OWN_CORE_TO_HAPROXY = 0.80
+OWN_CORE_TO_RELAY = 1.25
+SHARED_CORE_TO_HAPROXY = 0.70
+UNIX_SOCKET_TO_HAPROXY = 0.70
+SYSCALLS_TO_HAPROXY = 1.00
+ALLOCATIONS_PER_REQUEST = 0.001  # none per request: a timer's now and then is not one per request
+QUEUED_BYTES = 2048
+DRAINED_TO_UNQUEUED = 1.5
+IDLE_BYTES = 6 * 1024 * 1024
+
+NAMES = {"weir": "weir", "haproxy": "HAProxy", "nginx": "nginx", "relay": "relay"}
+
+# The last one is the room there is: no proxy with as many trips into the kernel gets below it.
+PAIRS = (("weir", "haproxy"), ("weir", "relay"), ("relay", "haproxy"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    what: str
+    value: float
+    bound: float
+    low: float
+    high: float
+    unit: str = "×"
+
+    @property
+    def passed(self) -> bool:
+        return self.value <= self.bound
+
+    @property
+    def word(self) -> str:
+        return "PASS" if self.passed else "FAIL"
+
+
+def median_of(values: list[float]) -> tuple[float, float, float]:
+    return statistics.median(values), min(values), max(values)
+
+
+def judge(what: str, values: list[float], bound: float, unit: str = "×") -> Verdict:
+    value, low, high = median_of(values)
+    return Verdict(what, value, bound, low, high, unit)
+
+
+def ratios(load: dict, one: str, other: str) -> list[float]:
+    mine = load["programs"][one]["cpu_us"]
+    theirs = load["programs"][other]["cpu_us"]
+    return [a / b for a, b in zip(mine, theirs)]
+
+
+def verdicts(results: dict) -> list[Verdict]:
+    found = []
+    for load in results["loads"]:
+        found += cpu_verdicts(load)
+    for load in results["loads"]:
+        if "syscalls" in load:
+            calls = load["syscalls"]
+            ratio = calls["weir"] / calls["haproxy"]
+            what = f"{load['title']}: system calls, weir / HAProxy"
+            found.append(judge(what, [ratio], SYSCALLS_TO_HAPROXY))
+        if "allocations" in load:
+            what = f"{load['title']}: allocations a request"
+            found.append(judge(what, [load["allocations"]], ALLOCATIONS_PER_REQUEST, ""))
+    found += queue_verdicts(results)
+    idle = [value / 1048576 for value in results["idle_rss_bytes"]["weir"]]
+    found.append(judge("resident memory, idle", idle, IDLE_BYTES / 1048576, "MiB"))
+    return found
+
+
+def cpu_verdicts(load: dict) -> list[Verdict]:
+    def verdict(other: str, bound: float) -> Verdict:
+        what = f"{load['title']}: CPU, weir / {NAMES[other]}"
+        return judge(what, ratios(load, "weir", other), bound)
+
+    if load["kind"] == "own":
+        return [verdict("haproxy", OWN_CORE_TO_HAPROXY), verdict("relay", OWN_CORE_TO_RELAY)]
+    if load["kind"] == "shared":
+        return [verdict("haproxy", SHARED_CORE_TO_HAPROXY)]
+    return [verdict("haproxy", UNIX_SOCKET_TO_HAPROXY)]
+
+
+def queue_verdicts(results: dict) -> list[Verdict]:
+    found = []
+    unqueued = {load["key"]: load["programs"]["weir"]["cpu_us"] for load in results["loads"]}
+    for queue in results["queues"]:
+        ours = queue["programs"]["weir"]
+        title = queue["title"]
+        if queue["head"] == "small":  # the browser's own bytes are not weir's to save
+            what = f"{title}: memory of each"
+            found.append(judge(what, ours["queued_bytes"], QUEUED_BYTES, "bytes"))
+        base = statistics.median(unqueued[queue["unqueued"]])
+        drained = [value / base for value in ours["drain_us"]]
+        what = f"{title}: CPU to drain one / an unqueued one"
+        found.append(judge(what, drained, DRAINED_TO_UNQUEUED))
+    return found
+
+
+# ---- Markdown ----------------------------------------------------------------------------------
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def spread(values: list[float]) -> str:
+    value, low, high = median_of(values)
+    return f"{number(value)} ({number(low)}..{number(high)})"
+
+
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Text in the first column, figures right-aligned in the others."""
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    return ["| " + " | ".join(row) + " |" for row in [header, rule, *rows]] + [""]
+
+
+def load_table(results: dict, kinds: set[str]) -> list[str]:
+    rows = []
+    for load in results["loads"]:
+        if load["kind"] not in kinds:
+            continue
+        cells = [load["title"]]
+        for name in NAMES:
+            cpu = load["programs"].get(name)
+            cells.append(spread(cpu["cpu_us"]) if cpu else "-")
+        for one, other in PAIRS:
+            cells.append(spread(ratios(load, one, other)) if one in load["programs"] else "-")
+        rows.append(cells)
+    pairs = [f"{NAMES[one]} / {NAMES[other]}" for one, other in PAIRS]
+    return table(["load", *NAMES.values(), *pairs], rows)
+
+
+def syscall_table(results: dict) -> list[str]:
+    rows = []
+    for load in results["loads"]:
+        if "syscalls" not in load:
+            continue
+        cells = [f"{load['syscalls'][n]:.2f}" if n in load["syscalls"] else "-" for n in NAMES]
+        allocations = f"{load['allocations']:.6f}" if "allocations" in load else "-"
+        rows.append([load["title"], *cells, allocations])
+    return table(["load", *NAMES.values(), "weir's allocations"], rows)
+
+
+def latency_table(results: dict) -> list[str]:
+    rows = []
+    for load in results["loads"]:
+        cells = [load["title"]]
+        for name in NAMES:
+            program = load["programs"].get(name)
+            if program is None:
+                cells.append("-")
+                continue
+            rate, p50, p99 = (
+                statistics.median(program[key]) for key in ("rate", "p50_us", "p99_us")
+            )
+            cells.append(f"{rate:,.0f}/s, {p50:,.0f}, {p99:,.0f}")
+        rows.append(cells)
+    return table(["load", *NAMES.values()], rows)
+
+
+def queue_table(results: dict) -> list[str]:
+    rows = []
+    columns = ("connected_bytes", "queued_bytes", "arrival_us", "drain_us", "drain_rate")
+    for queue in results["queues"]:
+        for name, program in queue["programs"].items():
+            cells = [queue["title"], NAMES[name], ", ".join(map(str, program["in_app"]))]
+            rows.append(cells + [spread(program[column]) for column in columns])
+    header = [
+        "queue",
+        "program",
+        "in the app",
+        "bytes, idle connection",
+        "bytes, waiting request",
+        "CPU µs, arrival",
+        "CPU µs, drain",
+        "drained / s",
+    ]
+    return table(header, rows)
+
+
+def verdict_table(results: dict) -> list[str]:
+    rows = [
+        [
+            v.what,
+            f"{number(v.value) if v.unit else f'{v.value:.6f}'} {v.unit}".strip(),
+            f"{number(v.low)}..{number(v.high)}",
+            f"{v.bound:g}",
+            v.word,
+        ]
+        for v in verdicts(results)
+    ]
+    return table(["what", "median", "min..max", "at most", "verdict"], rows)
+
+
+def idle_table(results: dict) -> list[str]:
+    idle = results["idle_rss_bytes"]
+    cells = [f"{statistics.median(idle[n]) / 1048576:.1f}" if n in idle else "-" for n in NAMES]
+    return table(["", *NAMES.values()], [["resident MiB, idle", *cells]])
+
+
+def disturbance(results: dict) -> str:
+    """How much other work there was where a program should have had a core to itself."""
+    waited = [
+        value * 100
+        for load in results["loads"]
+        if load["kind"] != "shared"
+        for program in load["programs"].values()
+        for value in program["waited"]
+    ]
+    return f"{statistics.median(waited):.1f} % (at worst {max(waited):.1f} %)"
+
+
+def markdown(results: dict, judged: bool) -> str:
+    m = results["machine"]
+    versions = ", ".join(f"{NAMES.get(k, k)} {v}" for k, v in m["versions"].items())
+    lines = [
+        "# Performance",
+        "",
+        "Written by `make bench`; do not edit. What weir costs beside HAProxy, nginx and a relay",
+        "that parses nothing, and whether it keeps its promises.",
+        "",
+        f"- Date: {m['date']}; {results['rounds']} rounds, interleaved, order rotated.",
+        f"- Machine: {m['cpu']}, {m['cores']} cores{', virtual' if m['virtual'] else ''};",
+        f"  {m['kernel']}; TCP congestion control {m['congestion']}; load average before the run"
+        f" {m['load']}.",
+        f"- Versions: {versions}.",
+        "- One worker each, pinned to one core; app and client on another, or all three on the",
+        "  same one. Closed loop, keep-alive on both sides, GET, 128-byte body. CPU is the",
+        "  scheduler's account of all threads of the program (and nginx's worker), divided by the",
+        "  requests answered. Figures are the median (min..max) of the rounds; a ratio is taken",
+        "  within each round.",
+        f"- Quiet: with a core of its own a program waited for it {disturbance(results)} of the",
+        "  time it ran. Above a few per cent the machine had other work: the figures are loose.",
+        f"- weir and HAProxy let {results['limit']} requests into the app and queue the rest;",
+        "  nginx and the relay let all in. weir also measures each phase of each request, and adds",
+        "  X-Forwarded-*, Via, X-Request-Id and X-Request-Start; HAProxy and nginx add",
+        "  X-Forwarded-For. Nobody writes an access log.",
+        "",
+        *(["## Verdicts", "", *verdict_table(results)] if judged else []),
+        "## CPU µs a request",
+        "",
+        *load_table(results, {"own", "shared", "unix"}),
+        "\"Own core\": the program has a core to itself. \"Shared core\": program, app and client",
+        "share one, as in a small pod. \"Unix socket\": own core, the app behind a Unix socket.",
+        "The small head has 2 lines; the browser's has 18 fields in 900 bytes. The relay parses",
+        "nothing: relay / HAProxy is about the least a proxy can reach here.",
+        "",
+        "## System calls and allocations a request",
+        "",
+        f"Counted with {results['syscall_tool']} and with a preloaded counter, in runs of their",
+        "own.",
+        "",
+        *syscall_table(results),
+        "## Throughput and latency",
+        "",
+        "Requests a second, p50 and p99 in µs, of a closed loop whose client or app may be what",
+        "is full: for orientation only.",
+        "",
+        *latency_table(results),
+        f"## {results['queue_length']:,} waiting requests",
+        "",
+        "The app holds all answers; each request comes on its own connection. Memory is the growth",
+        "of the resident set since the start, so a waiting request includes its connection. Then",
+        "the app answers all at once. \"Arrival\" is the CPU to take a request into the queue,",
+        "\"drain\" to send it, and its answer, on.",
+        "",
+        *queue_table(results),
+        "## Idle",
+        "",
+        *idle_table(results),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
