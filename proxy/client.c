@@ -427,12 +427,11 @@ void client_accept(struct clients *cs, int fd, const struct sockaddr *sa)
     loop_timer_init(&cl->timer, on_timer, cl);
     if (sa->sa_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (!conn_open(&cl->conn, cs->loop, fd, LOOP_SCRATCH_CLIENT, &conn_handler)) {
+    if (!conn_open(&cl->conn, cs->loop, fd, LOOP_SCRATCH_CLIENT, &conn_handler, false)) {
         pool_put(loop_pool(cs->loop), cl, sizeof(*cl));
         cs->handler->on_ended(cs->env);
         return;
     }
-    cl->conn.readable = false; /* what has come brings its edge at once */
     TAILQ_INSERT_TAIL(&cs->list, cl, link);
     cs->count++;
     cl->state = CLIENT_READING;

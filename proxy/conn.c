@@ -43,15 +43,37 @@ static void evict(struct loop_tenant *tenant)
     conn_settle(CONTAINER_OF(tenant, struct conn, tenant));
 }
 
+static bool watch(struct conn *c, bool room)
+{
+    short what = EV_READ | EV_CLOSED | EV_ET | EV_PERSIST;
+
+    c->watching_room = room;
+    if (room)
+        what |= EV_WRITE;
+    return event_assign(&c->event, loop_base(c->loop), c->fd, what, on_socket, c) == 0 &&
+           event_add(&c->event, NULL) == 0;
+}
+
+/* At most once in a connection's life. Adding it anew reports what is ready: no edge is lost. */
+static void watch_room(struct conn *c)
+{
+    c->writable = false;
+    if (c->watching_room)
+        return;
+    event_del(&c->event);
+    if (!watch(c, true))
+        c->broken = true;
+}
+
 bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratch,
-               const struct conn_handler *handler)
+               const struct conn_handler *handler, bool connecting)
 {
     c->loop = lp;
     c->handler = handler;
     c->fd = fd;
     c->scratch = scratch;
-    c->readable = c->writable =
-        true; /* unknown: a try will tell, and the first edge comes anyway */
+    c->readable = false; /* what has come brings its edge at once */
+    c->writable = !connecting;
     c->drained = c->hung_up = c->broken = false;
     c->settled = true;
     c->tenant.evict = evict;
@@ -60,9 +82,7 @@ bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratc
     c->stash_size = 0;
     c->out_first = c->out_last = NULL;
     c->backlog = 0;
-    short what = EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST;
-    if (event_assign(&c->event, loop_base(lp), fd, what, on_socket, c) == 0 &&
-        event_add(&c->event, NULL) == 0)
+    if (watch(c, connecting))
         return true;
     close(fd);
     c->fd = -1;
@@ -252,9 +272,11 @@ static ssize_t send_pieces(struct conn *c, struct iovec *iov, size_t n)
     } while (sent < 0 && errno == EINTR);
     if (sent >= 0)
         return sent;
-    c->writable = false;
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        watch_room(c);
         return 0;
+    }
+    c->writable = false;
     c->broken = c->readable = true;
     c->drained = false;
     return -1;
@@ -295,8 +317,8 @@ bool conn_send(struct conn *c, struct span a, struct span b)
         if (took < 0)
             return false;
         sent = (size_t)took;
-        if (sent < a.len + b.len)
-            c->writable = false;
+        if (sent > 0 && sent < a.len + b.len)
+            watch_room(c);
     }
     if (sent < a.len) {
         keep(c, after(a, sent));
@@ -340,8 +362,8 @@ bool conn_flush(struct conn *c)
         if (took < 0)
             break;
         backlog_sent(c, (size_t)took);
-        if ((size_t)took < total)
-            c->writable = false;
+        if (took > 0 && (size_t)took < total)
+            watch_room(c);
     }
     backlog_changed(c, before);
     return !c->broken;

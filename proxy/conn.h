@@ -1,6 +1,6 @@
 /*
- * One stream socket with its one libevent event for its whole life (edge-triggered, so that no
- * epoll_ctl is ever needed again), its unread input and its unsent output. What a client and an
+ * One stream socket with its one libevent event for its whole life (edge-triggered, so that reading
+ * never needs another epoll_ctl), its unread input and its unsent output. What a client and an
  * upstream connection have in common; knows neither. Loop thread only.
  *
  * Input lies in the loop's scratch while a callback works on it, and moves to a block of exactly
@@ -38,10 +38,11 @@ struct conn {
     enum loop_scratch scratch;
     bool readable; /* a recv may bring something: not since it last said EAGAIN */
     bool drained; /* the last recv was short and no edge has come since: nothing new, most likely */
-    bool writable; /* a send may take something */
-    bool hung_up;  /* the peer has sent its FIN; unread bytes may come before it */
-    bool broken;   /* reset, or in error: nothing goes out; what had come in may still be read */
-    bool settled;  /* input lies in `stash`, not in the scratch */
+    bool writable;      /* a send may take something */
+    bool watching_room; /* the event has EV_WRITE */
+    bool hung_up;       /* the peer has sent its FIN; unread bytes may come before it */
+    bool broken;  /* reset, or in error: nothing goes out; what had come in may still be read */
+    bool settled; /* input lies in `stash`, not in the scratch */
     struct loop_tenant tenant;
     struct span in; /* unread input */
     char *stash;
@@ -50,10 +51,15 @@ struct conn {
     size_t backlog; /* bytes in those blocks */
 };
 
-/* Takes the descriptor and starts watching it. False: libevent could not; the descriptor is closed.
+/*
+ * Takes the descriptor and starts watching it. False: libevent could not; the descriptor is closed.
+ * `connecting`: it is not connected yet, and its first EV_WRITE tells. Else room to write is
+ * watched only from the first time that there was none: epoll would report it at once, and a
+ * connection would stand in its ready list before its first byte has come, and overtake those that
+ * have; and a Unix socket reports it again each time its peer reads.
  */
 MUST_USE bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratch,
-                        const struct conn_handler *handler);
+                        const struct conn_handler *handler, bool connecting);
 
 /* Closes at once, what is unsent is lost. With `reset` the peer gets an RST. Idempotent. */
 void conn_close(struct conn *c, bool reset);

@@ -74,7 +74,7 @@ struct upstream_shared {
     struct upstream *of_loop[];
 };
 
-static void connect_now(struct upstream_conn *uc);
+static bool connect_now(struct upstream_conn *uc);
 
 /* ---- room, shared by the loops ---- */
 
@@ -170,12 +170,9 @@ static void uc_failed(struct upstream_conn *uc, enum upstream_failure why)
 
 static void uc_connected(struct upstream_conn *uc)
 {
-    struct upstream_lease *l = uc->lease;
-
     loop_timer_stop(&uc->timer);
     uc->state = UPSTREAM_LEASED;
     stats_upstream(uc->upstream->stats, STATS_OPENED);
-    l->handler->on_ready(l);
 }
 
 static void on_timer(void *arg)
@@ -184,10 +181,10 @@ static void on_timer(void *arg)
 
     if (uc->state == UPSTREAM_FAILING)
         uc_failed(uc, UPSTREAM_REFUSED);
-    else if (uc->state == UPSTREAM_TRYING && loop_now(uc->upstream->loop) < uc->give_up)
-        connect_now(uc);
-    else
+    else if (uc->state != UPSTREAM_TRYING || loop_now(uc->upstream->loop) >= uc->give_up)
         uc_failed(uc, UPSTREAM_TIMEOUT);
+    else if (connect_now(uc))
+        uc->lease->handler->on_ready(uc->lease);
 }
 
 static void on_socket(struct conn *c)
@@ -198,8 +195,10 @@ static void on_socket(struct conn *c)
     case UPSTREAM_CONNECTING:
         if (conn_check_broken(c))
             uc_failed(uc, UPSTREAM_REFUSED);
-        else if (c->writable)
+        else if (c->writable) {
             uc_connected(uc);
+            uc->lease->handler->on_ready(uc->lease);
+        }
         return;
     case UPSTREAM_LEASED:
         uc->lease->handler->on_event(uc->lease);
@@ -224,8 +223,8 @@ static void on_socket(struct conn *c)
 
 static const struct conn_handler conn_handler = {.on_event = on_socket};
 
-/* A socket that is connecting or connected, -1 with errno. */
-static int connect_socket(const struct config_address *to)
+/* A socket that is connecting or, as Unix sockets at once, connected; -1 with errno. */
+static int connect_socket(const struct config_address *to, bool *connecting)
 {
     int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -233,7 +232,8 @@ static int connect_socket(const struct config_address *to)
         return -1;
     if (to->sa.ss_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (connect(fd, (const struct sockaddr *)&to->sa, to->len) == 0 || errno == EINPROGRESS)
+    *connecting = connect(fd, (const struct sockaddr *)&to->sa, to->len) < 0;
+    if (!*connecting || errno == EINPROGRESS)
         return fd;
     int why = errno;
     close(fd);
@@ -248,26 +248,35 @@ static void fail_soon(struct upstream_conn *uc)
     loop_timer_arm(uc->upstream->loop, &uc->timer, loop_now(uc->upstream->loop));
 }
 
-static void connect_now(struct upstream_conn *uc)
+/* True: it is connected already. False: it is not yet, or has failed: an event or the timer tells.
+ */
+static bool connect_now(struct upstream_conn *uc)
 {
     struct upstream *up = uc->upstream;
-    int fd = connect_socket(&up->config->upstream.address);
+    bool connecting;
+    int fd = connect_socket(&up->config->upstream.address, &connecting);
 
     if (fd < 0 && errno == EAGAIN) {
         uc->state = UPSTREAM_TRYING;
         loop_timer_arm(up->loop, &uc->timer, loop_now(up->loop) + RETRY_CONNECT_US);
-        return;
+        return false;
     }
-    if (fd < 0 || !conn_open(&uc->conn, up->loop, fd, LOOP_SCRATCH_UPSTREAM, &conn_handler)) {
+    if (fd < 0 ||
+        !conn_open(&uc->conn, up->loop, fd, LOOP_SCRATCH_UPSTREAM, &conn_handler, connecting)) {
         fail_soon(uc);
-        return;
+        return false;
     }
-    uc->conn.readable = uc->conn.writable = false; /* connected: its edge tells */
+    if (!connecting) {
+        uc_connected(uc);
+        return true;
+    }
     uc->state = UPSTREAM_CONNECTING;
     loop_timer_arm(up->loop, &uc->timer, uc->give_up);
+    return false;
 }
 
-static void uc_new(struct upstream *up, struct upstream_lease *l)
+/* True: the lease has its connection at once. */
+static bool uc_new(struct upstream *up, struct upstream_lease *l)
 {
     struct upstream_conn *uc = pool_get(loop_pool(up->loop), sizeof(*uc));
 
@@ -280,7 +289,7 @@ static void uc_new(struct upstream *up, struct upstream_lease *l)
     uc->give_up = uc->since + up->config->upstream.connect_timeout;
     loop_timer_init(&uc->timer, on_timer, uc);
     stats_connection(up->stats, STATS_UPSTREAM, STATS_ACTIVE, 1);
-    connect_now(uc);
+    return connect_now(uc);
 }
 
 /* ---- the idle ones ---- */
@@ -401,7 +410,8 @@ static void serve_waiting(struct upstream *up)
             l->handler->on_ready(l);
         } else if (room_take(up->shared) || (close_oldest_idle(up) && room_take(up->shared))) {
             waiting_remove(up, l);
-            uc_new(up, l);
+            if (uc_new(up, l))
+                l->handler->on_ready(l);
         } else {
             return;
         }
@@ -419,19 +429,17 @@ static void on_room_mail(struct mail *m)
         continue;
 }
 
-static void get_new(struct upstream *up, struct upstream_lease *l)
+static bool get_new(struct upstream *up, struct upstream_lease *l)
 {
-    if (room_take(up->shared) || (close_oldest_idle(up) && room_take(up->shared))) {
-        uc_new(up, l);
-        return;
-    }
+    if (room_take(up->shared) || (close_oldest_idle(up) && room_take(up->shared)))
+        return uc_new(up, l);
     waiting_add(up, l);
     if (room_take(up->shared)) {
         waiting_remove(up, l);
-        uc_new(up, l);
-        return;
+        return uc_new(up, l);
     }
     room_news(up);
+    return false;
 }
 
 /* ---- leases ---- */
@@ -467,10 +475,7 @@ bool upstream_lease(struct upstream *up, struct upstream_lease *l, enum upstream
 {
     CHECK(l->conn == NULL && !l->waiting);
     l->kind = (int)kind;
-    if (kind != UPSTREAM_FRESH && take_idle(up, l, kind))
-        return true;
-    get_new(up, l);
-    return false;
+    return (kind != UPSTREAM_FRESH && take_idle(up, l, kind)) || get_new(up, l);
 }
 
 /* The app has ended the connection, or has more to say than it was asked. */
