@@ -414,7 +414,8 @@ static evhtp_res on_accept(evhtp_connection_t *conn, void *arg)
 /* No descriptor left: the connection waits in the backlog, and the socket stays readable. */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    struct admin *a = arg;
+    evhtp_t *htp = arg; /* the listener is evhtp's, and so is what it calls back with */
+    struct admin *a = htp->arg;
     evconnlistener_disable(listener);
     evtimer_add(a->accept_again, &accept_pause);
 }

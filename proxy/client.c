@@ -28,7 +28,8 @@ struct client {
     mono_us began; /* first byte of the present head, 0 before it */
     enum client_state state;
     uint32_t lingered; /* bytes thrown away */
-    bool pumping, again_posted, fresh, shut, trusted;
+    bool pumping, fresh, shut, trusted;
+    bool again_posted, buried; /* both: the mail on its way frees the memory */
     char address[INET6_ADDRSTRLEN];
 };
 
@@ -90,8 +91,11 @@ void clients_drain(struct clients *cs)
     for (struct client *cl = TAILQ_FIRST(&cs->list); cl != NULL; cl = next) {
         next = TAILQ_NEXT(cl, link);
         /* A request may be on its way into an idle connection: what has come is still served. */
-        if (cl->state == CLIENT_READING)
-            client_pump(cl);
+        if (cl->state != CLIENT_READING)
+            continue;
+        cl->conn.readable = true; /* its edge may still be on the way */
+        cl->conn.drained = false;
+        client_pump(cl);
     }
 }
 
@@ -131,7 +135,8 @@ static void bury(struct loop_grave *g, struct loop *lp)
 {
     struct client *cl = CONTAINER_OF(g, struct client, grave);
 
-    if (cl->again_posted) /* its mail is on the way: on_again buries */
+    cl->buried = true;
+    if (cl->again_posted) /* its mail is on the way: on_again() frees */
         return;
     pool_put(loop_pool(lp), cl, sizeof(*cl));
 }
@@ -228,13 +233,19 @@ static void refuse(struct client *cl, const struct http_problem *problem)
     cs->handler->on_refuse(cl, problem, cs->env);
 }
 
+/* The CRLF that some clients send behind a body (RFC 9112 section 2.2): no request has begun. */
+static bool only_line_ends(struct span s)
+{
+    return (s.len == 1 && s.at[0] == '\r') || (s.len == 2 && s.at[0] == '\r' && s.at[1] == '\n');
+}
+
 /* False: more bytes are needed first. */
 static bool take_head(struct client *cl)
 {
     struct clients *cs = cl->clients;
     struct http_problem problem;
 
-    if (cl->began == 0)
+    if (cl->began == 0 && !only_line_ends(cl->conn.in))
         cl->began = now_of(cl);
     switch (http_parse_request(&cl->parser, cl->conn.in.at, cl->conn.in.len, &cs->limits,
                                span_of(cs->config->headers.request_id), &cs->head, &problem)) {
@@ -317,7 +328,7 @@ static void on_again(struct mail *m)
     struct client *cl = CONTAINER_OF(m, struct client, again);
 
     cl->again_posted = false;
-    if (cl->state == CLIENT_GONE)
+    if (cl->buried)
         pool_put(loop_pool(cl->conn.loop), cl, sizeof(*cl));
     else if (cl->state == CLIENT_READING)
         client_pump(cl);
@@ -495,7 +506,7 @@ mono_us client_began(const struct client *cl)
 bool client_look(struct client *cl)
 {
     if (!client_left(cl))
-        conn_check_broken(&cl->conn);
+        conn_look(&cl->conn);
     return !client_left(cl);
 }
 

@@ -208,14 +208,22 @@ bool conn_check_broken(struct conn *c)
     return c->broken;
 }
 
-bool conn_peek_dead(struct conn *c)
+bool conn_look(struct conn *c)
 {
     char byte;
 
     if (c->broken || c->hung_up)
         return true;
     ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return !(n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return false;
+    if (n == 0)
+        c->hung_up = c->readable = true;
+    else if (n < 0)
+        c->broken = true;
+    else
+        conn_check_broken(c);
+    return true;
 }
 
 /* ---- output ---- */

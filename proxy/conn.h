@@ -64,11 +64,6 @@ MUST_USE bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scrat
 /* Closes at once, what is unsent is lost. With `reset` the peer gets an RST. Idempotent. */
 void conn_close(struct conn *c, bool reset);
 
-static inline bool conn_is_open(const struct conn *c)
-{
-    return c->fd >= 0;
-}
-
 /* ---- input ---- */
 
 enum conn_fill {
@@ -102,8 +97,11 @@ void conn_settle(struct conn *c);
 /* The socket's pending error is looked for (an RST while nobody reads); sets `broken`. */
 bool conn_check_broken(struct conn *c);
 
-/* Whether unread bytes or a FIN are waiting in the socket: a look, not a read. One syscall. */
-bool conn_peek_dead(struct conn *c);
+/*
+ * Looks what waits in the socket without reading it: a FIN sets `hung_up`, an error `broken`.
+ * False: nothing waits there. One syscall, two where unread bytes may hide an error.
+ */
+bool conn_look(struct conn *c);
 
 /* ---- output ---- */
 

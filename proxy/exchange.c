@@ -21,6 +21,7 @@
 #define INTERIM_MAX       64 /* 1xx answers before the final one; an app that sends more is broken */
 #define UUID_LEN          36
 #define LOG_EVERY_US      1000000
+#define NEWS              16 /* kinds of log lines whose rate is kept */
 
 TAILQ_HEAD(exchange_list, exchange);
 
@@ -57,7 +58,9 @@ struct exchange {
     bool accepted;      /* the app's socket has taken a byte of this request */
     bool upload_failed; /* the app takes no more of it */
     bool answering;     /* a byte of the app's answer has come */
-    bool replayed, again_posted, orphan;
+    bool replayed, orphan;
+    bool expects;              /* it waits for a 100 before it sends its body */
+    bool again_posted, buried; /* both: the mail on its way frees the memory */
 };
 
 struct exchange_env {
@@ -66,8 +69,11 @@ struct exchange_env {
     struct exchange_list in[EXCHANGE_STATES];
     size_t count[EXCHANGE_STATES];
     struct http_limits limits; /* of the app's heads */
-    mono_us logged;
-    unsigned unlogged;
+    struct news {
+        const char *what;
+        mono_us logged;
+        unsigned unlogged;
+    } news[NEWS];
     struct http_head head; /* of the response being read */
 };
 
@@ -82,6 +88,7 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
                            const char *detail);
 static void exchange_client_gone(struct exchange *ex);
 static void exchange_done(struct exchange *ex);
+static void post_again(struct exchange *ex);
 
 /* ---- the door ---- */
 
@@ -133,25 +140,48 @@ static void arm(struct exchange *ex, mono_us due)
     loop_timer_arm(ex->env->c.loop, &ex->timer, due);
 }
 
-/* Something is wrong with the app. One line a second at most, since it happens to all at once. */
+static struct news *news_of(struct exchange_env *env, const char *what)
+{
+    struct news *oldest = &env->news[0];
+
+    for (struct news *n = env->news; n < env->news + NEWS; n++) {
+        if (n->what == what)
+            return n;
+        if (n->logged < oldest->logged)
+            oldest = n;
+    }
+    *oldest = (struct news){.what = what, .logged = loop_now(env->c.loop) - LOG_EVERY_US};
+    return oldest;
+}
+
+/*
+ * Whether this kind of news may be logged now: a line a second for each, since it happens to all at
+ * once. `what` is a literal. How many of the kind were swallowed before is in *unlogged.
+ */
+static bool may_log(struct exchange_env *env, const char *what, unsigned *unlogged)
+{
+    mono_us now = loop_now(env->c.loop);
+    struct news *n = news_of(env, what);
+
+    n->unlogged++;
+    if (now - n->logged < LOG_EVERY_US)
+        return false;
+    *unlogged = n->unlogged - 1;
+    n->logged = now;
+    n->unlogged = 0;
+    return true;
+}
+
+/* Something is wrong with the app. */
 static void complain(struct exchange *ex, const char *what)
 {
     struct exchange_env *env = ex->env;
-    mono_us now = now_of(ex);
+    unsigned unlogged;
 
-    if (env->logged != 0 && now - env->logged < LOG_EVERY_US) {
-        env->unlogged++;
-        return;
-    }
-    if (env->unlogged > 0)
-        log_warning("upstream %s: %s (request id %.*s); %u more like it were not logged",
+    if (may_log(env, what, &unlogged))
+        log_warning("upstream %s: %s (request id %.*s; %u more like it since the last such line)",
                     env->c.config->upstream.address.text, what, SPAN_PRINTF(ex->request_id),
-                    env->unlogged);
-    else
-        log_warning("upstream %s: %s (request id %.*s)", env->c.config->upstream.address.text, what,
-                    SPAN_PRINTF(ex->request_id));
-    env->logged = now;
-    env->unlogged = 0;
+                    unlogged);
 }
 
 /* ---- it arrives ---- */
@@ -218,13 +248,22 @@ static void describe_rewrite(const struct exchange *ex, struct http_request_rewr
     };
 }
 
+static bool is_only_one(const struct http_head *head, const struct http_field *field)
+{
+    for (const struct http_field *f = field + 1; f < head->fields + head->n_fields; f++) {
+        if (f->id == field->id)
+            return false;
+    }
+    return true;
+}
+
 /* The id that this request goes by: the client's own if it is sound, else a new one in `fresh`. */
 static struct span choose_id(const struct exchange *ex, const struct http_head *head, char *fresh)
 {
     if (ex->env->c.config->headers.request_id[0] == '\0')
         return (struct span){NULL, 0};
     const struct http_field *own = http_head_find(head, HTTP_FIELD_X_REQUEST_ID);
-    if (own != NULL && http_request_id_is_sound(own->value))
+    if (own != NULL && http_request_id_is_sound(own->value) && is_only_one(head, own))
         return own->value;
     write_uuid(ex->env->c.loop, fresh);
     return (struct span){fresh, UUID_LEN};
@@ -285,6 +324,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
 
     client_serve(cl, ex);
     ex->json = reply_wants_json(head);
+    ex->expects = head->expect_continue;
     http_body_of_request(&body, head);
     size_t inline_body = inline_body_of(ex, &body);
     bool too_large = body.framing == HTTP_BODY_LENGTH && body.left > env->c.config->client.max_body;
@@ -313,6 +353,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
 {
     struct exchange_env *env = arg;
     char *out = loop_scratch(env->c.loop, LOOP_SCRATCH_COMPOSE);
+    unsigned unlogged;
     struct reply r = {
         .kind = problem->status == 408 ? REPLY_HEAD_TIMEOUT : REPLY_BAD_REQUEST,
         .status = problem->status,
@@ -320,6 +361,10 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         .close = true,
     };
 
+    if (may_log(env, problem->reason, &unlogged))
+        log_info("a request was refused with %u: %s (client %.*s; %u more like it since the last "
+                 "such line)",
+                 problem->status, problem->reason, SPAN_PRINTF(client_address(cl)), unlogged);
     stats_answered(env->c.stats, STATS_BY_WEIR, problem->status);
     stats_request_duration(env->c.stats, loop_now(env->c.loop) - client_began(cl));
     if (client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0}))
@@ -347,17 +392,6 @@ static enum reply_kind expired_kind(const struct exchange *ex)
                : REPLY_NOT_READY;
 }
 
-/* Who sent a request and an RST at once has had both in one edge, and nobody would tell. */
-static void leave_if_gone(struct exchange *ex)
-{
-    struct client *cl = ex->client;
-
-    if (client_look(cl))
-        return;
-    exchange_client_gone(ex);
-    client_abort(cl, true);
-}
-
 static void exchange_ask(struct exchange *ex)
 {
     mono_us now = now_of(ex), deadline = deadline_of(ex, now);
@@ -370,7 +404,6 @@ static void exchange_ask(struct exchange *ex)
     case LIMITER_QUEUED:
         exchange_enter(ex, EXCHANGE_QUEUED);
         arm(ex, deadline);
-        leave_if_gone(ex);
         return;
     case LIMITER_SHED_FULL:
         exchange_reply(ex, REPLY_QUEUE_FULL, 0, NULL);
@@ -423,6 +456,18 @@ static void abandoned(struct exchange *ex)
     exchange_done(ex);
 }
 
+/* The client left while its edge, or the verdict, was on its way. Nothing dead is dispatched. */
+static void granted_too_late(struct exchange *ex)
+{
+    struct client *cl = ex->client;
+
+    ex->client = NULL;
+    ex->left = now_of(ex);
+    exchange_enter(ex, EXCHANGE_ABANDONED);
+    abandoned(ex);
+    client_abort(cl, true);
+}
+
 static void on_verdict(struct mail *m)
 {
     struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, verdict));
@@ -430,10 +475,12 @@ static void on_verdict(struct mail *m)
     CHECK(ex->state == EXCHANGE_QUEUED || ex->state == EXCHANGE_ABANDONED);
     if (ex->state == EXCHANGE_ABANDONED)
         abandoned(ex);
-    else if (ex->waiter.verdict == LIMITER_ADMITTED)
+    else if (ex->waiter.verdict != LIMITER_ADMITTED)
+        expire(ex);
+    else if (client_look(ex->client))
         exchange_granted(ex);
     else
-        expire(ex);
+        granted_too_late(ex);
 }
 
 static void queue_deadline(struct exchange *ex)
@@ -477,11 +524,15 @@ static void exchange_fail(struct exchange *ex, enum reply_kind kind, const char 
 
 static void on_failed(struct upstream_lease *l, enum upstream_failure why)
 {
+    static const char *const failures[] = {
+        [UPSTREAM_REFUSED] = "connection refused",
+        [UPSTREAM_TIMEOUT] = "no connection within upstream.connect_timeout",
+        [UPSTREAM_NO_SOCKET] = "no socket for a connection (descriptors or ports used up)",
+    };
     struct exchange *ex = exchange_of(l->arg);
 
     CHECK(ex->state == EXCHANGE_CONNECTING);
-    complain(ex, why == UPSTREAM_TIMEOUT ? "no connection within upstream.connect_timeout"
-                                         : "connection refused");
+    complain(ex, failures[why]);
     exchange_fail(ex, why == UPSTREAM_TIMEOUT ? REPLY_CONNECT_TIMEOUT : REPLY_CONNECT_FAILED, NULL);
 }
 
@@ -503,13 +554,15 @@ static void request_is_sent(struct exchange *ex)
 static void upload_failed(struct exchange *ex)
 {
     ex->upload_failed = true;
-    if (ex->state == EXCHANGE_AWAITING)
+    if (ex->state == EXCHANGE_AWAITING) {
+        arm(ex, now_of(ex) + ex->env->c.config->upstream.idle_timeout);
         exchange_read_head(ex);
-    else
+    } else {
         exchange_download(ex, NULL);
+    }
 }
 
-static void exchange_dispatch(struct exchange *ex)
+static void send_request(struct exchange *ex)
 {
     struct conn *to = upstream_socket(&ex->lease);
     struct span message = {ex->message, ex->message_len};
@@ -533,6 +586,17 @@ static void exchange_dispatch(struct exchange *ex)
         request_is_sent(ex);
     else
         arm(ex, ex->connected + ex->env->c.config->upstream.idle_timeout);
+}
+
+static void exchange_dispatch(struct exchange *ex)
+{
+    struct upstream_conn *uc = ex->lease.conn;
+
+    send_request(ex);
+    /* An app that speaks as it accepts has had its edge while we were connecting. */
+    if (ex->state == EXCHANGE_AWAITING && ex->lease.conn == uc &&
+        conn_has_news(upstream_socket(&ex->lease)))
+        post_again(ex);
 }
 
 static void exchange_upload_ended(struct exchange *ex, enum relay_status why)
@@ -571,14 +635,23 @@ static void post_again(struct exchange *ex)
     loop_post(ex->env->c.loop, &ex->again);
 }
 
-/* The timer while the request is under way: whoever is slow is named by on_timeout(). */
+/* The client sends nothing because the app has not yet said 100: the app is the slow one. */
+static bool app_owes_a_100(const struct exchange *ex)
+{
+    return ex->expects && ex->interims == 0 && !ex->up->began;
+}
+
+/* The timer while the request is under way: whoever is slow is named by late_answer(). */
 static void arm_upload(struct exchange *ex, enum relay_status st)
 {
     const struct config *cf = ex->env->c.config;
+    mono_us patience = cf->upstream.idle_timeout;
 
-    if (ex->state == EXCHANGE_AWAITING)
-        arm(ex,
-            now_of(ex) + (st == RELAY_WAIT ? cf->client.body_timeout : cf->upstream.idle_timeout));
+    if (ex->state != EXCHANGE_AWAITING)
+        return;
+    if (st == RELAY_WAIT)
+        patience = app_owes_a_100(ex) ? cf->upstream.first_byte_timeout : cf->client.body_timeout;
+    arm(ex, now_of(ex) + patience);
 }
 
 static void exchange_upload(struct exchange *ex, const struct relay_front *front)
@@ -654,6 +727,7 @@ static void upstream_lost(struct exchange *ex)
         upstream_drop(env->c.upstream, &ex->lease);
         ex->replayed = true;
         ex->upload_failed = ex->accepted = false;
+        ex->sent = 0;
         exchange_enter(ex, EXCHANGE_CONNECTING);
         loop_timer_stop(&ex->timer);
         exchange_connect(ex, UPSTREAM_FRESH);
@@ -694,6 +768,8 @@ static bool interim(struct exchange *ex)
                                                     : "an upgrade that was not asked for");
         return false;
     }
+    if (uploading(ex))
+        arm_upload(ex, RELAY_WAIT);
     if (cl == NULL || ex->old_client)
         return true;
     if (client_send(cl, front_of(ex, &how).head, (struct span){NULL, 0}))
@@ -871,7 +947,8 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
 
     switch (st) {
     case RELAY_WAIT:
-        if (!ex->orphan && (moved > 0 || front != NULL))
+        /* After back-pressure, which has stopped the timer, it is the app's turn again. */
+        if (!ex->orphan && (moved > 0 || front != NULL || ex->timer.due == MONO_NEVER))
             arm(ex, now_of(ex) + ex->env->c.config->upstream.idle_timeout);
         return;
     case RELAY_BLOCKED:
@@ -893,15 +970,22 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
 /* Output to the app that had to be kept moves on. False: the exchange may have ended. */
 static bool flush_request(struct exchange *ex, struct conn *to)
 {
-    if (conn_backlog(to) == 0 || ex->upload_failed)
+    size_t before = conn_backlog(to);
+
+    if (before == 0 || ex->upload_failed)
         return true;
     if (!conn_flush(to)) {
         upload_failed(ex);
         return false;
     }
-    if (conn_backlog(to) > 0)
+    if (conn_backlog(to) > 0) {
+        if (conn_backlog(to) < before)
+            arm_upload(ex, RELAY_BLOCKED);
         return true;
+    }
     if (uploading(ex)) {
+        arm_upload(ex,
+                   RELAY_WAIT); /* the app has all that came: now the client may be the slow one */
         exchange_upload(ex, NULL);
         return false;
     }
@@ -942,8 +1026,10 @@ static void on_upstream_event(struct upstream_lease *l)
     struct exchange *ex = exchange_of(l->arg);
     struct conn *c = upstream_socket(l);
 
+    struct upstream_conn *uc = l->conn;
+
     if (c->writable && !flush_request(ex, c)) {
-        if (l->conn != NULL && ex->state != EXCHANGE_DONE && conn_has_news(c))
+        if (l->conn == uc && ex->state != EXCHANGE_DONE && conn_has_news(c))
             post_again(ex);
         return;
     }
@@ -955,25 +1041,31 @@ static const struct upstream_handler upstream_handler = {
     .on_ready = on_ready, .on_failed = on_failed, .on_event = on_upstream_event};
 
 /* Goes on where a relay had stopped to let others have their turn. */
+static void go_on(struct exchange *ex)
+{
+    struct client *cl = ex->client;
+
+    if (uploading(ex))
+        exchange_upload(ex, NULL);
+    if (ex->state != EXCHANGE_DONE && ex->lease.conn != NULL)
+        read_answer(ex);
+    if (ex->state == EXCHANGE_DONE)
+        return;
+    if (cl != NULL && ex->client == cl)
+        conn_settle(client_conn(cl));
+    if (ex->lease.conn != NULL)
+        conn_settle(upstream_socket(&ex->lease));
+}
+
 static void on_again(struct mail *m)
 {
     struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, again));
 
     ex->again_posted = false;
-    if (ex->state == EXCHANGE_DONE) {
+    if (ex->buried)
         pool_put(loop_pool(ex->env->c.loop), ex, sizeof(*ex));
-        return;
-    }
-    struct client *cl = ex->client;
-    struct conn *c = ex->lease.conn != NULL ? upstream_socket(&ex->lease) : NULL;
-    if (uploading(ex))
-        exchange_upload(ex, NULL);
-    if (ex->state != EXCHANGE_DONE && ex->lease.conn != NULL)
-        read_answer(ex);
-    if (ex->state != EXCHANGE_DONE && cl != NULL && ex->client == cl)
-        conn_settle(client_conn(cl));
-    if (ex->state != EXCHANGE_DONE && c != NULL && ex->lease.conn != NULL)
-        conn_settle(c);
+    else if (ex->state != EXCHANGE_DONE)
+        go_on(ex);
 }
 
 /* ---- the client takes the rest ---- */
@@ -996,15 +1088,23 @@ static void count_refusal(struct exchange *ex, enum reply_kind kind)
     static const struct {
         enum reply_kind kind;
         enum stats_reason reason;
+        const char *what;
     } refusals[] = {
-        {REPLY_QUEUE_FULL, STATS_QUEUE_FULL},       {REPLY_QUEUE_BYTES, STATS_BYTES},
-        {REPLY_QUEUE_TIMEOUT, STATS_QUEUE_TIMEOUT}, {REPLY_NOT_READY, STATS_NOT_READY},
-        {REPLY_DRAINING, STATS_DRAINING},
+        {REPLY_QUEUE_FULL, STATS_QUEUE_FULL, "the queue is full (queue.length)"},
+        {REPLY_QUEUE_BYTES, STATS_BYTES, "the queue is full (queue.max_bytes)"},
+        {REPLY_QUEUE_TIMEOUT, STATS_QUEUE_TIMEOUT, "no slot within queue.timeout"},
+        {REPLY_NOT_READY, STATS_NOT_READY, "the app has not started"},
+        {REPLY_DRAINING, STATS_DRAINING, "weir is draining"},
     };
+    unsigned unlogged;
 
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-        if (refusals[i].kind == kind)
-            stats_rejected(ex->env->c.stats, refusals[i].reason);
+        if (refusals[i].kind != kind)
+            continue;
+        stats_rejected(ex->env->c.stats, refusals[i].reason);
+        if (may_log(ex->env, refusals[i].what, &unlogged))
+            log_warning("a request was refused: %s (%u more like it since the last such line)",
+                        refusals[i].what, unlogged);
     }
 }
 
@@ -1067,7 +1167,7 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
 
 static void late_answer(struct exchange *ex)
 {
-    if (ex->sent != 0) {
+    if (ex->sent != 0 || (uploading(ex) && app_owes_a_100(ex))) {
         complain(ex, "no answer within upstream.first_byte_timeout");
         exchange_fail(ex, REPLY_FIRST_BYTE_TIMEOUT, NULL);
     } else if (!request_is_read(ex) && conn_backlog(upstream_socket(&ex->lease)) < ex->up->mark) {
@@ -1192,7 +1292,8 @@ static void bury(struct loop_grave *g, struct loop *lp)
 {
     struct exchange *ex = CONTAINER_OF(g, struct exchange, grave);
 
-    if (ex->again_posted) /* its mail is on the way: on_again() buries */
+    ex->buried = true;
+    if (ex->again_posted) /* its mail is on the way: on_again() frees */
         return;
     pool_put(loop_pool(lp), ex, sizeof(*ex));
 }
@@ -1272,11 +1373,6 @@ void exchange_env_free(struct exchange_env *env)
 void exchange_drain(struct exchange_env *env)
 {
     env->draining = true;
-}
-
-size_t exchange_count(const struct exchange_env *env, enum exchange_state state)
-{
-    return env->count[state];
 }
 
 size_t exchange_total(const struct exchange_env *env)

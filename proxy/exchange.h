@@ -77,7 +77,6 @@ size_t exchange_turn_away(struct exchange_env *env);
 /* Ends what is left; how many requests with a client were cut is returned. */
 size_t exchange_cut_all(struct exchange_env *env);
 
-size_t exchange_count(const struct exchange_env *env, enum exchange_state state);
 size_t exchange_total(const struct exchange_env *env); /* all but DONE */
 
 /* Any thread: hands each waiter of the chain its verdict, on its own loop. */

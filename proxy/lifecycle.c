@@ -119,18 +119,3 @@ enum lifecycle_state lifecycle_state(const struct lifecycle *lc)
 {
     return lc->state;
 }
-
-const char *lifecycle_text(enum lifecycle_state state)
-{
-    switch (state) {
-    case LIFECYCLE_STARTING:
-        return "starting";
-    case LIFECYCLE_READY:
-        return "ready";
-    case LIFECYCLE_DRAINING:
-        return "draining";
-    case LIFECYCLE_STOPPED:
-        return "stopped";
-    }
-    return "unknown";
-}

@@ -31,4 +31,3 @@ void lifecycle_free(struct lifecycle *lc);
 void lifecycle_ready(struct lifecycle *lc);   /* the app has started */
 void lifecycle_stopped(struct lifecycle *lc); /* nothing is left: the control loop ends */
 enum lifecycle_state lifecycle_state(const struct lifecycle *lc);
-const char *lifecycle_text(enum lifecycle_state state);

@@ -47,18 +47,34 @@ static void watch(struct listener *l, bool on)
 
 /* ---- accepting ---- */
 
-static void no_descriptor(struct listener *l)
+static bool may_log(struct listener *l)
 {
     mono_us now = loop_now(l->loop);
 
-    if (l->logged == 0 || now - l->logged > LOG_EVERY_US) {
+    if (l->logged != 0 && now - l->logged < LOG_EVERY_US)
+        return false;
+    l->logged = now;
+    return true;
+}
+
+static void no_descriptor(struct listener *l)
+{
+    int why = errno;
+
+    if (may_log(l))
         log_error("accept: %s; new connections wait. Raise the descriptor limit (ulimit -n) or "
                   "lower client.max_connections",
-                  strerror(errno));
-        l->logged = now;
-    }
+                  strerror(why));
     watch(l, false);
-    loop_timer_arm(l->loop, &l->pause, now + NO_DESCRIPTOR_PAUSE_US);
+    loop_timer_arm(l->loop, &l->pause, loop_now(l->loop) + NO_DESCRIPTOR_PAUSE_US);
+}
+
+static void at_the_bound(struct listener *l)
+{
+    if (may_log(l))
+        log_warning("%u clients are connected, and no more are let in before one leaves "
+                    "(client.max_connections)",
+                    l->max);
 }
 
 /* True: one more was accepted, or failed by itself, and the next may be tried. */
@@ -68,6 +84,7 @@ static bool accept_one(struct listener *l)
     socklen_t len = sizeof(sa);
 
     if (atomic_load(&l->count) >= l->max) {
+        at_the_bound(l);
         watch(l, false);
         if (atomic_load(&l->count) < l->max) /* one has ended in between, and saw nobody paused */
             watch(l, true);
@@ -142,7 +159,9 @@ static void on_stop(struct mail *m)
 {
     struct listener *l = CONTAINER_OF(m, struct listener, stop_mail);
 
-    /* Their handshake is done: for them weir has accepted, and an RST would be our doing. */
+    /* Their handshake is done: for them weir has accepted, and an RST would be our doing. So they
+     * come in even above the bound; how many there can be is the backlog's. */
+    l->max = UINT32_MAX;
     while (accept_one(l))
         continue;
     l->stopped = true;

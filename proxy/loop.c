@@ -12,8 +12,7 @@
 
 #include "common/log.h"
 
-#define OWN_MAIL_ROUNDS 64 /* before the loop looks at its descriptors again */
-#define WALL_FRESH_US   1000000
+#define WALL_FRESH_US 1000000
 
 struct loop {
     struct event_base *base;
@@ -98,16 +97,16 @@ void loop_post(struct loop *lp, struct mail *m)
     lp->own_last = &m->next;
 }
 
+/* What is posted meanwhile waits for the next turn, after those whose descriptors are ready. */
 static void deliver_own_mail(struct loop *lp)
 {
-    for (int round = 0; lp->own_first != NULL && round < OWN_MAIL_ROUNDS; round++) {
-        struct mail *m = lp->own_first;
-        lp->own_first = NULL;
-        lp->own_last = &lp->own_first;
-        for (struct mail *next; m != NULL; m = next) {
-            next = m->next;
-            m->deliver(m);
-        }
+    struct mail *m = lp->own_first;
+
+    lp->own_first = NULL;
+    lp->own_last = &lp->own_first;
+    for (struct mail *next; m != NULL; m = next) {
+        next = m->next;
+        m->deliver(m);
     }
 }
 

@@ -23,31 +23,59 @@ static bool pass_on(struct conn *to, struct span *head, size_t room, struct span
     return conn_send(to, first, bytes);
 }
 
+static enum relay_status verdict_of(enum http_body_status st)
+{
+    return st == HTTP_BODY_BAD ? RELAY_BAD_FRAMING : st == HTTP_BODY_DONE ? RELAY_END : RELAY_BUSY;
+}
+
+/* Takes the content of all chunks in the input, and moves it together: `*data`, in its place. */
+static enum http_body_status take_content(struct relay *r, struct conn *from, struct span *data)
+{
+    char *gathered = (char *)(uintptr_t)from->in.at; /* the connection's own memory, read already */
+    enum http_body_status st = HTTP_BODY_MORE;
+
+    *data = (struct span){gathered, 0};
+    while (from->in.len > 0 && st == HTTP_BODY_MORE) {
+        struct span run = {NULL, 0};
+        size_t used = 0;
+        st = http_body_take(&r->body, from->in.at, from->in.len, &used, &run, &r->problem);
+        if (run.len > 0)
+            memmove(gathered + data->len, run.at, run.len);
+        data->len += run.len;
+        conn_consume(from, used);
+    }
+    return st;
+}
+
+static enum http_body_status take_verbatim(struct relay *r, struct conn *from, struct span *data)
+{
+    size_t used = 0;
+    enum http_body_status st =
+        http_body_take(&r->body, from->in.at, from->in.len, &used, NULL, &r->problem);
+
+    *data = (struct span){from->in.at, used};
+    conn_consume(from, used);
+    return st;
+}
+
 /* Hands on what there is in the input. RELAY_BUSY: all of it, and more is to come. */
 static enum relay_status take_input(struct relay *r, struct conn *from, struct conn *to,
                                     struct span *head, size_t room, uint64_t *moved)
 {
-    while (from->in.len > 0) {
-        struct span data = {from->in.at, 0};
-        size_t used = 0;
-        enum http_body_status st = http_body_take(&r->body, from->in.at, from->in.len, &used,
-                                                  r->decode ? &data : NULL, &r->problem);
-        if (!r->decode)
-            data.len = used;
-        r->began = r->began || used > 0;
-        conn_consume(from, used);
-        if (r->body.data > r->max)
-            return RELAY_TOO_LARGE;
-        bool sent = data.len == 0 || pass_on(to, head, room, data);
-        *moved += used;
-        if (!sent)
-            return RELAY_RECEIVER_LOST;
-        if (st == HTTP_BODY_BAD)
-            return RELAY_BAD_FRAMING;
-        if (st == HTTP_BODY_DONE)
-            return RELAY_END;
-    }
-    return RELAY_BUSY;
+    struct span data;
+    size_t before = from->in.len;
+
+    if (before == 0)
+        return RELAY_BUSY;
+    enum http_body_status st =
+        r->decode ? take_content(r, from, &data) : take_verbatim(r, from, &data);
+    r->began = r->began || from->in.len < before;
+    if (r->body.data > r->max)
+        return RELAY_TOO_LARGE;
+    if (data.len > 0 && !pass_on(to, head, room, data))
+        return RELAY_RECEIVER_LOST;
+    *moved += before - from->in.len;
+    return verdict_of(st);
 }
 
 static enum relay_status pump(struct relay *r, struct conn *from, struct conn *to,

@@ -92,11 +92,6 @@ unsigned reply_status(const struct reply *r)
     return r->status != 0 ? r->status : kinds[r->kind].status;
 }
 
-const char *reply_reason(enum reply_kind kind)
-{
-    return kinds[kind].reason;
-}
-
 /* The texts are our own literals: they need no escaping in JSON. */
 static void write_body(const struct reply *r, struct writer *w)
 {

@@ -49,7 +49,6 @@ struct reply {
 size_t reply_write(const struct reply *r, char *out);
 
 unsigned reply_status(const struct reply *r);
-const char *reply_reason(enum reply_kind kind); /* the word of Weir-Reason */
 
 /* Whether an Accept field prefers JSON over text: it names JSON, and no text before it. */
 bool reply_wants_json(const struct http_head *head);

@@ -23,6 +23,9 @@
 #include "proxy/listener.h"
 #include "proxy/probe.h"
 
+#define OWN_DESCRIPTORS 96 /* the admin port's 64 connections, loops, mailboxes, standard streams  \
+                            */
+
 struct worker {
     struct server *server;
     struct loop *loop;
@@ -31,7 +34,7 @@ struct worker {
     struct clients *clients;
     pthread_t thread;
     bool running;
-    bool draining, told_empty; /* worker */
+    bool draining, cutting, told_empty; /* worker */
     struct mail drain_mail, late_mail, cut_mail, empty_mail;
 };
 
@@ -47,7 +50,9 @@ struct server {
     struct admin *admin;
     struct mail listener_mail;
     mono_us started, startup; /* startup: how long the app took, 0 while not known */
-    unsigned dealt;           /* listener's loop */
+    uint32_t max_connections;
+    struct loop_timer not_ready; /* startup.timeout */
+    unsigned dealt;              /* listener's loop */
     unsigned empty;
     _Atomic size_t cut;
     unsigned n;
@@ -74,6 +79,12 @@ static void on_ended(void *arg, bool client)
     tell_if_empty(wk);
 }
 
+static void cut_all(struct worker *wk)
+{
+    atomic_fetch_add(&wk->server->cut, exchange_cut_all(wk->exchanges));
+    clients_cut(wk->clients);
+}
+
 static void on_drain_mail(struct mail *m)
 {
     struct worker *wk = CONTAINER_OF(m, struct worker, drain_mail);
@@ -82,6 +93,8 @@ static void on_drain_mail(struct mail *m)
     exchange_drain(wk->exchanges);
     upstream_drain(wk->upstream);
     clients_drain(wk->clients);
+    if (wk->cutting) /* a second signal was faster than the last that were dealt to us */
+        cut_all(wk);
     tell_if_empty(wk);
 }
 
@@ -95,8 +108,8 @@ static void on_cut_mail(struct mail *m)
 {
     struct worker *wk = CONTAINER_OF(m, struct worker, cut_mail);
 
-    atomic_fetch_add(&wk->server->cut, exchange_cut_all(wk->exchanges));
-    clients_cut(wk->clients);
+    wk->cutting = true;
+    cut_all(wk);
     tell_if_empty(wk);
 }
 
@@ -215,8 +228,19 @@ static void on_up(void *arg)
              s->config->upstream.address.text, (double)s->startup / 1e6);
 }
 
+static void on_not_ready(void *arg)
+{
+    struct server *s = arg;
+
+    if (!atomic_load(&s->house.ready))
+        log_error("the app at %s takes no connection, startup.timeout (%.0f s) is over: requests "
+                  "are refused with 503 not_ready until it does",
+                  s->config->upstream.address.text, (double)s->config->startup.timeout / 1e6);
+}
+
 static void await_app(struct server *s)
 {
+    loop_timer_arm(s->control, &s->not_ready, s->started + s->config->startup.timeout);
     if (s->config->startup.probe == CONFIG_PROBE_NONE) {
         app_is_up(s);
         return;
@@ -342,6 +366,7 @@ static bool build(struct server *s)
                                 .queue_bytes = cf->queue.max_bytes};
 
     s->listener_mail.deliver = on_listener_mail;
+    loop_timer_init(&s->not_ready, on_not_ready, s);
     s->control = loop_new(s->n);
     s->started = clock_mono();
     s->stats = stats_new(s->n);
@@ -365,6 +390,7 @@ static void take_down(struct server *s)
 {
     admin_free(s->admin);
     probe_free(s->probe);
+    loop_timer_fini(&s->not_ready);
     lifecycle_free(s->lifecycle);
     listener_free(s->listener);
     for (unsigned i = 0; i < s->n; i++) {
@@ -380,25 +406,29 @@ static void take_down(struct server *s)
     stats_free(s->stats);
 }
 
-/* Each connection costs a descriptor, each request in the app another. */
-static void raise_descriptor_limit(const struct config *cf)
+/*
+ * Each connection costs a descriptor, each request in the app another. When there are not enough,
+ * clients get fewer, and the app and the admin port keep theirs: else idle clients could starve
+ * both.
+ */
+static uint32_t fit_descriptors(const struct config *cf)
 {
     struct rlimit rl;
-    rlim_t want = (rlim_t)cf->client.max_connections + 1024;
+    uint32_t clients = cf->client.max_connections;
+    rlim_t app = cf->concurrency < clients ? cf->concurrency : clients;
+    rlim_t want = clients + app + OWN_DESCRIPTORS;
 
-    if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
-        return;
-    if (cf->concurrency != UINT32_MAX)
-        want += cf->concurrency;
-    else
-        want += cf->client.max_connections;
-    if (rl.rlim_cur >= want)
-        return;
+    if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
+        return clients;
     rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur < want)
-        log_warning("descriptors are limited to %llu, but client.max_connections and concurrency "
-                    "may need %llu",
-                    (unsigned long long)rl.rlim_cur, (unsigned long long)want);
+    if (setrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur >= want)
+        return clients;
+    rlim_t left = rl.rlim_cur > OWN_DESCRIPTORS + 1 ? rl.rlim_cur - OWN_DESCRIPTORS : 2;
+    uint32_t fit = (uint32_t)(left > 2 * app ? left - app : left / 2);
+    log_warning("descriptors are limited to %llu, where client.max_connections and concurrency may "
+                "need %llu: only %u clients are let in at once (see ulimit -n)",
+                (unsigned long long)rl.rlim_cur, (unsigned long long)want, fit);
+    return fit;
 }
 
 /* ---- running ---- */
@@ -461,7 +491,7 @@ int server_main(struct config *config)
     signal(SIGPIPE, SIG_IGN);
     s->config = config;
     s->n = config->threads;
-    raise_descriptor_limit(config);
+    s->max_connections = fit_descriptors(config);
     bool ran = run(s);
     join_workers(s);
     size_t cut = atomic_load(&s->cut);

@@ -47,6 +47,7 @@ struct upstream_conn {
     mono_us since;   /* began to connect, or became idle */
     mono_us give_up; /* TRYING */
     enum upstream_state state;
+    enum upstream_failure why; /* FAILING */
     bool reused;
 };
 
@@ -64,7 +65,7 @@ struct upstream {
     struct mail room_mail;
     _Atomic bool room_posted;
     bool draining;
-    bool keeps; /* the app was seen to answer on a connection that had answered before */
+    bool closes; /* the app was seen to close right behind an answer, without saying so */
 };
 
 struct upstream_shared {
@@ -180,7 +181,7 @@ static void on_timer(void *arg)
     struct upstream_conn *uc = arg;
 
     if (uc->state == UPSTREAM_FAILING)
-        uc_failed(uc, UPSTREAM_REFUSED);
+        uc_failed(uc, uc->why);
     else if (uc->state != UPSTREAM_TRYING || loop_now(uc->upstream->loop) >= uc->give_up)
         uc_failed(uc, UPSTREAM_TIMEOUT);
     else if (connect_now(uc))
@@ -211,7 +212,7 @@ static void on_socket(struct conn *c)
         if (!conn_has_news(c))
             return;
         if (loop_now(uc->upstream->loop) - uc->since < SETTLED_US)
-            uc->upstream->keeps = false;
+            uc->upstream->closes = true;
         uc_close(uc);
         return;
     case UPSTREAM_TRYING:
@@ -263,6 +264,7 @@ static bool connect_now(struct upstream_conn *uc)
     }
     if (fd < 0 ||
         !conn_open(&uc->conn, up->loop, fd, LOOP_SCRATCH_UPSTREAM, &conn_handler, connecting)) {
+        uc->why = errno == ECONNREFUSED || errno == ENOENT ? UPSTREAM_REFUSED : UPSTREAM_NO_SOCKET;
         fail_soon(uc);
         return false;
     }
@@ -282,6 +284,8 @@ static bool uc_new(struct upstream *up, struct upstream_lease *l)
 
     memset(uc, 0, sizeof(*uc));
     uc->conn.fd = -1;
+    uc->conn.loop = up->loop;
+    uc->conn.settled = true;
     uc->upstream = up;
     uc->lease = l;
     l->conn = uc;
@@ -343,7 +347,7 @@ static void make_idle(struct upstream_conn *uc)
 /* What cannot be sent twice does not go where an app may just be closing. */
 static bool may_be_closing(const struct upstream *up, const struct upstream_conn *uc)
 {
-    return !up->keeps && loop_now(up->loop) - uc->since < SETTLED_US;
+    return up->closes && loop_now(up->loop) - uc->since < SETTLED_US;
 }
 
 static bool take_idle(struct upstream *up, struct upstream_lease *l, enum upstream_kind kind)
@@ -353,7 +357,7 @@ static bool take_idle(struct upstream *up, struct upstream_lease *l, enum upstre
     while ((uc = TAILQ_FIRST(&up->idle)) != NULL) {
         if (kind == UPSTREAM_ALIVE && may_be_closing(up, uc))
             return false;
-        if (kind == UPSTREAM_ALIVE && conn_peek_dead(&uc->conn)) {
+        if (kind == UPSTREAM_ALIVE && conn_look(&uc->conn)) {
             uc_close(uc);
             continue;
         }
@@ -483,7 +487,7 @@ static bool worn_out(struct conn *c)
 {
     if (c->in.len > 0 || c->backlog > 0 || c->hung_up || c->broken)
         return true;
-    if (conn_has_news(c) && conn_peek_dead(c))
+    if (conn_has_news(c) && conn_look(c))
         return true;
     c->drained = true;
     return false;
@@ -499,7 +503,8 @@ void upstream_return(struct upstream *up, struct upstream_lease *l, bool reusabl
         return;
     }
     l->conn = NULL;
-    up->keeps = up->keeps || uc->reused;
+    if (uc->reused)
+        up->closes = false;
     make_idle(uc);
     if (atomic_load(&up->shared->wanting) == 0)
         return;
@@ -515,8 +520,6 @@ void upstream_drop(struct upstream *up, struct upstream_lease *l)
         waiting_remove(up, l);
     if (l->conn == NULL)
         return;
-    if (l->conn->reused)
-        up->keeps = false;
     uc_close(l->conn);
 }
 

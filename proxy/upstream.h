@@ -5,6 +5,9 @@
  *     CONNECTING ──► LEASED ──► IDLE ──► LEASED ...
  *         └────────────┴──────────┴────► closed
  *
+ * (Inside, TRYING is a connect that a full backlog has put off, and FAILING one that has failed at
+ * once and is told a moment later.)
+ *
  * All loops together never have more connections than the limit. A loop that needs one when the
  * others hold the rest idle asks them, by mail, to close one; so a limit of 1 means one connection,
  * whatever the number of threads (an app may serve one connection at a time).
@@ -25,8 +28,9 @@ struct upstream_conn;   /* opaque: defined in upstream.c */
 struct upstream_shared; /* what the loops share: how many connections there are */
 
 enum upstream_failure {
-    UPSTREAM_REFUSED, /* or unreachable, or no descriptor left */
-    UPSTREAM_TIMEOUT, /* upstream.connect_timeout is over */
+    UPSTREAM_REFUSED,   /* or unreachable */
+    UPSTREAM_TIMEOUT,   /* upstream.connect_timeout is over */
+    UPSTREAM_NO_SOCKET, /* no descriptor, port or memory left */
 };
 
 /* Embedded in who leases. `handler` and `arg` are set by the owner before upstream_lease(). */
