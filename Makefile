@@ -226,5 +226,12 @@ ci: ## everything that the pipeline judges (25 minutes)
 clean: ## remove build/
 	@rm -rf build
 
+# The revision is in these: they are compiled anew when it has changed, and only then.
+$(OUT)/revision: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(REVISION)' > $@
+.PHONY: FORCE
+$(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -l WEIR_REVISION $(WEIR_SRC) $(DEMO_SRC) $(UNITS))): $(OUT)/revision
+
 .PRECIOUS: $(OUT)/obj/%.o
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

@@ -62,7 +62,7 @@ static int run_help(struct cli *cli);
 static const struct command commands[] = {
     {"serve", "[--config FILE] [flags]", "run the proxy; this is what weir does without a command",
      "Listens, waits for the app, and serves until SIGTERM or SIGINT; then it drains: what runs "
-     "and what waits is answered, up to drain.timeout.\n"
+     "and what waits is answered, up to drain.timeout. Exit status 3: something was cut.\n"
      "Every flag is also a key of the file and a variable: --queue-timeout is queue.timeout and "
      "WEIR_QUEUE_TIMEOUT. Flags win over the environment, and that over the file. WEIR_CONFIG "
      "names the file when --config does not.",
@@ -698,7 +698,7 @@ static void write_commands(struct strbuf *out)
     for (size_t i = 0; i < N_COMMANDS; i++)
         strbuf_addf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
     strbuf_adds(out, "\nweir help COMMAND says more; weir help serve lists every option.\n"
-                     "Exit status: 0 it worked, 1 it failed, 2 wrong usage.\n");
+                     "Exit status: 0 it worked, 1 it failed, 2 wrong usage, 3 the drain cut something.\n");
 }
 
 static void write_command(const struct command *command, struct strbuf *out)

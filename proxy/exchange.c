@@ -4,6 +4,7 @@
  */
 #include "proxy/exchange.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -22,6 +23,7 @@
 #define UUID_LEN          36
 #define LOG_EVERY_US      1000000
 #define NEWS              16 /* kinds of log lines whose rate is kept */
+#define MORE_LEN          64
 
 TAILQ_HEAD(exchange_list, exchange);
 
@@ -156,17 +158,20 @@ static struct news *news_of(struct exchange_env *env, const char *what)
 
 /*
  * Whether this kind of news may be logged now: a line a second for each, since it happens to all at
- * once. `what` is a literal. How many of the kind were swallowed before is in *unlogged.
+ * once. `what` is a literal. `more` says how many of the kind were swallowed before.
  */
-static bool may_log(struct exchange_env *env, const char *what, unsigned *unlogged)
+static bool may_log(struct exchange_env *env, const char *what, char more[MORE_LEN])
 {
     mono_us now = loop_now(env->c.loop);
     struct news *n = news_of(env, what);
 
-    n->unlogged++;
-    if (now - n->logged < LOG_EVERY_US)
+    more[0] = '\0';
+    if (now - n->logged < LOG_EVERY_US) {
+        n->unlogged++;
         return false;
-    *unlogged = n->unlogged - 1;
+    }
+    if (n->unlogged > 0)
+        snprintf(more, MORE_LEN, "; %u more like it were not logged", n->unlogged);
     n->logged = now;
     n->unlogged = 0;
     return true;
@@ -176,12 +181,11 @@ static bool may_log(struct exchange_env *env, const char *what, unsigned *unlogg
 static void complain(struct exchange *ex, const char *what)
 {
     struct exchange_env *env = ex->env;
-    unsigned unlogged;
+    char more[MORE_LEN];
 
-    if (may_log(env, what, &unlogged))
-        log_warning("upstream %s: %s (request id %.*s; %u more like it since the last such line)",
-                    env->c.config->upstream.address.text, what, SPAN_PRINTF(ex->request_id),
-                    unlogged);
+    if (may_log(env, what, more))
+        log_warning("upstream %s: %s (request id %.*s)%s", env->c.config->upstream.address.text,
+                    what, SPAN_PRINTF(ex->request_id), more);
 }
 
 /* ---- it arrives ---- */
@@ -353,7 +357,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
 {
     struct exchange_env *env = arg;
     char *out = loop_scratch(env->c.loop, LOOP_SCRATCH_COMPOSE);
-    unsigned unlogged;
+    char more[MORE_LEN];
     struct reply r = {
         .kind = problem->status == 408 ? REPLY_HEAD_TIMEOUT : REPLY_BAD_REQUEST,
         .status = problem->status,
@@ -361,10 +365,9 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         .close = true,
     };
 
-    if (may_log(env, problem->reason, &unlogged))
-        log_info("a request was refused with %u: %s (client %.*s; %u more like it since the last "
-                 "such line)",
-                 problem->status, problem->reason, SPAN_PRINTF(client_address(cl)), unlogged);
+    if (may_log(env, problem->reason, more))
+        log_info("a request was refused with %u: %s (client %.*s)%s", problem->status,
+                 problem->reason, SPAN_PRINTF(client_address(cl)), more);
     stats_answered(env->c.stats, STATS_BY_WEIR, problem->status);
     stats_request_duration(env->c.stats, loop_now(env->c.loop) - client_began(cl));
     if (client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0}))
@@ -1096,15 +1099,14 @@ static void count_refusal(struct exchange *ex, enum reply_kind kind)
         {REPLY_NOT_READY, STATS_NOT_READY, "the app has not started"},
         {REPLY_DRAINING, STATS_DRAINING, "weir is draining"},
     };
-    unsigned unlogged;
+    char more[MORE_LEN];
 
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         if (refusals[i].kind != kind)
             continue;
         stats_rejected(ex->env->c.stats, refusals[i].reason);
-        if (may_log(ex->env, refusals[i].what, &unlogged))
-            log_warning("a request was refused: %s (%u more like it since the last such line)",
-                        refusals[i].what, unlogged);
+        if (may_log(ex->env, refusals[i].what, more))
+            log_warning("a request was refused: %s%s", refusals[i].what, more);
     }
 }
 

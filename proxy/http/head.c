@@ -20,6 +20,7 @@ static const struct known_name {
     [7] = {{"upgrade", HTTP_FIELD_UPGRADE}, {"trailer", HTTP_FIELD_TRAILER}},
     [9] = {{"forwarded", HTTP_FIELD_FORWARDED}},
     [10] = {{"connection", HTTP_FIELD_CONNECTION}, {"keep-alive", HTTP_FIELD_KEEP_ALIVE}},
+    [11] = {{"weir-reason", HTTP_FIELD_WEIR_REASON}},
     [12] = {{"max-forwards", HTTP_FIELD_MAX_FORWARDS}},
     [14] = {{"content-length", HTTP_FIELD_CONTENT_LENGTH}},
     [15] = {{"x-forwarded-for", HTTP_FIELD_X_FORWARDED_FOR},

@@ -51,6 +51,7 @@ enum http_field_id {
     HTTP_FIELD_TRANSFER_ENCODING,
     HTTP_FIELD_UPGRADE,
     HTTP_FIELD_VIA,
+    HTTP_FIELD_WEIR_REASON, /* ours alone: it says that weir answered, and not the app */
     HTTP_FIELD_X_FORWARDED_FOR,
     HTTP_FIELD_X_FORWARDED_HOST,
     HTTP_FIELD_X_FORWARDED_PROTO,

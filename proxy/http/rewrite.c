@@ -317,7 +317,7 @@ size_t http_rewrite_request(const struct http_head *head, const struct http_requ
 static uint32_t dropped_of_response(const struct http_head *head,
                                     const struct http_response_rewrite *how)
 {
-    uint32_t drop = HOP_BY_HOP;
+    uint32_t drop = HOP_BY_HOP | BIT(WEIR_REASON);
     if (how->drop_transfer_encoding)
         drop |= BIT(TRANSFER_ENCODING) | BIT(TRAILER); /* who decodes has no place for trailers */
     if (head->status < 200 || head->status == 204)

@@ -351,6 +351,14 @@ static void what_goes_on_decoded_says_so(void **state)
              "HTTP/1.1 200 OK\r\nA: b\r\n" VIA "\r\n");
 }
 
+static void only_weir_says_weir_reason(void **state)
+{
+    const struct http_response_rewrite how = {0};
+    (void)state;
+    response("HTTP/1.1 503 x\r\nweir-reason: queue_full\r\nA: b\r\n\r\n", &how,
+             "HTTP/1.1 503 x\r\nA: b\r\n" VIA "\r\n");
+}
+
 static void responses_are_framed_the_usual_way_too(void **state)
 {
     (void)state;
@@ -475,6 +483,7 @@ int main(void)
         cmocka_unit_test(a_length_that_must_not_be_there_goes),
         cmocka_unit_test(the_clients_connection_is_told),
         cmocka_unit_test(what_goes_on_decoded_says_so),
+        cmocka_unit_test(only_weir_says_weir_reason),
         cmocka_unit_test(responses_are_framed_the_usual_way_too),
         cmocka_unit_test(the_request_id_is_echoed_unless_the_app_sent_one),
         cmocka_unit_test(a_sound_request_id_is_short_and_visible),
