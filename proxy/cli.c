@@ -697,8 +697,9 @@ static void write_commands(struct strbuf *out)
                      "fairly.\n\nUsage: weir [COMMAND] [flags]\n\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         strbuf_addf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    strbuf_adds(out, "\nweir help COMMAND says more; weir help serve lists every option.\n"
-                     "Exit status: 0 it worked, 1 it failed, 2 wrong usage, 3 the drain cut something.\n");
+    strbuf_adds(
+        out, "\nweir help COMMAND says more; weir help serve lists every option.\n"
+             "Exit status: 0 it worked, 1 it failed, 2 wrong usage, 3 the drain cut something.\n");
 }
 
 static void write_command(const struct command *command, struct strbuf *out)

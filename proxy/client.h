@@ -88,7 +88,7 @@ mono_us client_began(const struct client *cl);       /* t0 of the present reques
 bool client_left(const struct client *cl);           /* a FIN or an error was seen */
 
 /*
- * Looks whether the client has left, for one syscall: its edge may still be on the way, or have
- * come together with that of its request. False: it has left.
+ * Looks whether the client has left, for one syscall: its edge may still be on the way. False: it
+ * has left.
  */
 MUST_USE bool client_look(struct client *cl);

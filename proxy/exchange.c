@@ -24,6 +24,7 @@
 #define LOG_EVERY_US      1000000
 #define NEWS              16 /* kinds of log lines whose rate is kept */
 #define MORE_LEN          64
+#define LOOK_AFTER_US     10000
 
 TAILQ_HEAD(exchange_list, exchange);
 
@@ -459,7 +460,7 @@ static void abandoned(struct exchange *ex)
     exchange_done(ex);
 }
 
-/* The client left while its edge, or the verdict, was on its way. Nothing dead is dispatched. */
+/* The client had left, and its edge was still on the way. Nothing dead is dispatched. */
 static void granted_too_late(struct exchange *ex)
 {
     struct client *cl = ex->client;
@@ -471,6 +472,16 @@ static void granted_too_late(struct exchange *ex)
     client_abort(cl, true);
 }
 
+/*
+ * Whether it is worth a syscall to look once more. The client's edge may be in epoll, behind those
+ * of this turn; or it sent its request and an RST at once, which is one edge, and tells only of the
+ * request. Who waited for less than LOOK_AFTER_US was alive that short a time ago.
+ */
+static bool may_be_dead(const struct exchange *ex)
+{
+    return waited(ex) >= LOOK_AFTER_US || loop_may_lag(ex->env->c.loop);
+}
+
 static void on_verdict(struct mail *m)
 {
     struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, verdict));
@@ -480,10 +491,10 @@ static void on_verdict(struct mail *m)
         abandoned(ex);
     else if (ex->waiter.verdict != LIMITER_ADMITTED)
         expire(ex);
-    else if (client_look(ex->client))
-        exchange_granted(ex);
-    else
+    else if (may_be_dead(ex) && !client_look(ex->client))
         granted_too_late(ex);
+    else
+        exchange_granted(ex);
 }
 
 static void queue_deadline(struct exchange *ex)

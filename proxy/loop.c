@@ -12,12 +12,16 @@
 
 #include "common/log.h"
 
+#define BATCH_MIN     32
+#define BATCH_MAX     4096
 #define WALL_FRESH_US 1000000
 
 struct loop {
     struct event_base *base;
     struct event *mail_event, *wheel_event;
     struct mailbox *mailbox;
+    bool mail_has_come;
+    unsigned events, batch; /* callbacks of this turn; how many epoll surely has room for */
     struct mail *own_first, **own_last; /* posted by this thread */
     struct loop_grave *graves;
     struct pool *pool;
@@ -62,6 +66,7 @@ static void on_wheel(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     loop_tick(lp);
+    lp->events--; /* no event of epoll's */
     lp->wheel_wakes = MONO_NEVER;
     wheel_turn(&lp->wheel, lp->now);
     wheel_schedule(lp);
@@ -83,7 +88,7 @@ static void on_mail(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     loop_tick(lp);
-    mailbox_deliver(lp->mailbox);
+    lp->mail_has_come = true; /* delivered when all events of the turn have had their say */
 }
 
 void loop_post(struct loop *lp, struct mail *m)
@@ -98,7 +103,7 @@ void loop_post(struct loop *lp, struct mail *m)
 }
 
 /* What is posted meanwhile waits for the next turn, after those whose descriptors are ready. */
-static void deliver_own_mail(struct loop *lp)
+static void deliver_mail(struct loop *lp)
 {
     struct mail *m = lp->own_first;
 
@@ -108,6 +113,23 @@ static void deliver_own_mail(struct loop *lp)
         next = m->next;
         m->deliver(m);
     }
+    if (!lp->mail_has_come)
+        return;
+    lp->mail_has_come = false;
+    mailbox_deliver(lp->mailbox);
+}
+
+/* libevent gives epoll room for 32 events, and doubles it, up to 4096, when all of it was used. It
+ * does not tell; but more events than we thought it had room for prove that it has more. */
+static void learn_batch(struct loop *lp)
+{
+    while (lp->batch < lp->events && lp->batch < BATCH_MAX)
+        lp->batch *= 2;
+}
+
+bool loop_may_lag(const struct loop *lp)
+{
+    return lp->events >= lp->batch;
 }
 
 void loop_bury(struct loop *lp, struct loop_grave *g)
@@ -179,6 +201,7 @@ struct loop *loop_new(unsigned index)
     lp->index = index;
     lp->own_last = &lp->own_first;
     lp->wheel_wakes = MONO_NEVER;
+    lp->batch = BATCH_MIN;
     lp->random = random_seed();
     lp->pool = pool_new();
     lp->wall_read = INT64_MIN / 2;
@@ -218,11 +241,15 @@ void loop_run(struct loop *lp)
     loop_of_this_thread = lp;
     for (;;) {
         loop_tick(lp);
-        deliver_own_mail(lp);
+        lp->events--; /* that was none */
+        learn_batch(lp);
+        deliver_mail(lp);
         bury_the_dead(lp);
+        lp->events = 0;
         if (atomic_load_explicit(&lp->stop, memory_order_relaxed))
             break;
-        int flags = lp->own_first != NULL ? EVLOOP_NONBLOCK : EVLOOP_ONCE;
+        /* Without EVLOOP_ONCE, EVLOOP_NONBLOCK goes on until nothing is ready any more. */
+        int flags = EVLOOP_ONCE | (lp->own_first != NULL ? EVLOOP_NONBLOCK : 0);
         if (event_base_loop(lp->base, flags) < 0) {
             log_error("the event loop failed: nothing more can be served by this thread");
             break;
@@ -268,6 +295,7 @@ mono_us loop_now(const struct loop *lp)
 mono_us loop_tick(struct loop *lp)
 {
     lp->now = clock_mono();
+    lp->events++;
     return lp->now;
 }
 

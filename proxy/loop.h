@@ -3,8 +3,9 @@
  * dead.
  *
  * Everything here but loop_post() and loop_stop() belongs to the loop's own thread. A turn is: the
- * events that are ready, each with its callback; then the mail that callbacks of this thread have
- * posted to their own loop (never nested in the one that posted); then the burial of what died.
+ * events that are ready, each with its callback; then the mail that has come and that callbacks
+ * have posted to their own loop (never nested in the one that posted); then the burial of what
+ * died.
  */
 #pragma once
 
@@ -39,6 +40,13 @@ struct pool *loop_pool(const struct loop *lp);
  */
 mono_us loop_now(const struct loop *lp);
 mono_us loop_tick(struct loop *lp);
+
+/*
+ * Within mail: epoll may have had more to tell than it had room for in this turn. False: whatever
+ * had happened to a socket when the turn began has been told by now.
+ */
+bool loop_may_lag(const struct loop *lp);
+
 wall_us loop_wall(
     struct loop *lp); /* loop_now() on the wall clock, right within a second's drift */
 uint64_t loop_random(struct loop *lp); /* for ids and jitter, not for secrets */

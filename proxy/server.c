@@ -23,8 +23,9 @@
 #include "proxy/listener.h"
 #include "proxy/probe.h"
 
-#define OWN_DESCRIPTORS 96 /* the admin port's 64 connections, loops, mailboxes, standard streams  \
-                            */
+#define OWN_DESCRIPTORS                                                                            \
+    96 /* the admin port's 64 connections, loops, mailboxes, standard streams                      \
+        */
 
 struct worker {
     struct server *server;

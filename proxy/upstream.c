@@ -310,7 +310,7 @@ static void schedule_idle(struct upstream *up)
 static void on_idle_timer(void *arg)
 {
     struct upstream *up = arg;
-    mono_us old = loop_tick(up->loop) - up->config->upstream.keepalive_timeout;
+    mono_us old = loop_now(up->loop) - up->config->upstream.keepalive_timeout;
 
     for (;;) {
         struct upstream_conn *uc = TAILQ_LAST(&up->idle, upstream_list);
