@@ -13,9 +13,9 @@ LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c
 CONFIG  := proxy/options.c proxy/config.c proxy/jsonpos.c proxy/manual.c proxy/cli.c
-BASE    := proxy/wheel.c proxy/loop.c proxy/stats.c
+BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/stats.c
 ENDS    := proxy/conn.c proxy/socket.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
-           proxy/reply.c proxy/probe.c
+           proxy/message.c proxy/reply.c proxy/probe.c
 HOUSE   := proxy/exchange.c proxy/server.c proxy/lifecycle.c proxy/admin.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \

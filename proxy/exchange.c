@@ -4,7 +4,6 @@
  */
 #include "proxy/exchange.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -12,18 +11,14 @@
 #include "proxy/conn.h"
 #include "proxy/http/body.h"
 #include "proxy/http/rewrite.h"
+#include "proxy/message.h"
+#include "proxy/news.h"
 #include "proxy/relay.h"
 #include "proxy/reply.h"
 
-#define MAGIC 0x77656972u
-#define INLINE_BODY_MAX                                                                            \
-    16384 /* a body this small that came with its head is sent and kept with it */
+#define MAGIC             0x77656972u
 #define UPSTREAM_MAX_HEAD 49152
 #define INTERIM_MAX       64 /* 1xx answers before the final one; an app that sends more is broken */
-#define UUID_LEN          36
-#define LOG_EVERY_US      1000000
-#define NEWS              16 /* kinds of log lines whose rate is kept */
-#define MORE_LEN          64
 #define LOOK_AFTER_US     10000
 
 TAILQ_HEAD(exchange_list, exchange);
@@ -40,9 +35,7 @@ struct exchange {
     struct loop_timer timer;
     struct loop_grave grave;
 
-    char *message; /* the head to send, with the body when it came whole; and the request id */
-    size_t message_size, message_len;
-    struct span request_id;
+    struct message message;
     struct relay *up;   /* what of the body did not come with the head; else NULL */
     struct relay *down; /* the response's body, once its head is there */
 
@@ -72,11 +65,7 @@ struct exchange_env {
     struct exchange_list in[EXCHANGE_STATES];
     size_t count[EXCHANGE_STATES];
     struct http_limits limits; /* of the app's heads */
-    struct news {
-        const char *what;
-        mono_us logged;
-        unsigned unlogged;
-    } news[NEWS];
+    struct news news;
     struct http_head head; /* of the response being read */
 };
 
@@ -143,50 +132,15 @@ static void arm(struct exchange *ex, mono_us due)
     loop_timer_arm(ex->env->c.loop, &ex->timer, due);
 }
 
-static struct news *news_of(struct exchange_env *env, const char *what)
-{
-    struct news *oldest = &env->news[0];
-
-    for (struct news *n = env->news; n < env->news + NEWS; n++) {
-        if (n->what == what)
-            return n;
-        if (n->logged < oldest->logged)
-            oldest = n;
-    }
-    *oldest = (struct news){.what = what, .logged = loop_now(env->c.loop) - LOG_EVERY_US};
-    return oldest;
-}
-
-/*
- * Whether this kind of news may be logged now: a line a second for each, since it happens to all at
- * once. `what` is a literal. `more` says how many of the kind were swallowed before.
- */
-static bool may_log(struct exchange_env *env, const char *what, char more[MORE_LEN])
-{
-    mono_us now = loop_now(env->c.loop);
-    struct news *n = news_of(env, what);
-
-    more[0] = '\0';
-    if (now - n->logged < LOG_EVERY_US) {
-        n->unlogged++;
-        return false;
-    }
-    if (n->unlogged > 0)
-        snprintf(more, MORE_LEN, "; %u more like it were not logged", n->unlogged);
-    n->logged = now;
-    n->unlogged = 0;
-    return true;
-}
-
 /* Something is wrong with the app. */
 static void complain(struct exchange *ex, const char *what)
 {
     struct exchange_env *env = ex->env;
-    char more[MORE_LEN];
+    char more[NEWS_MORE];
 
-    if (may_log(env, what, more))
+    if (news_may_log(&env->news, now_of(ex), what, more))
         log_warning("upstream %s: %s (request id %.*s)%s", env->c.config->upstream.address.text,
-                    what, SPAN_PRINTF(ex->request_id), more);
+                    what, SPAN_PRINTF(ex->message.request_id), more);
 }
 
 /* ---- it arrives ---- */
@@ -221,97 +175,6 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     return ex;
 }
 
-/* UUID version 7 (RFC 9562 section 5.7): 48 bits of milliseconds, then random. */
-static void write_uuid(struct loop *lp, char *out)
-{
-    static const char digits[] = "0123456789abcdef";
-    uint64_t ms = (uint64_t)loop_wall(lp) / 1000;
-    uint64_t high = ms << 16 | 0x7000 | (loop_random(lp) & 0x0fff);
-    uint64_t low = (loop_random(lp) & UINT64_C(0x3fffffffffffffff)) | UINT64_C(1) << 63;
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < 32; i++) {
-        uint64_t half = i < 16 ? high : low;
-        if (i == 8 || i == 12 || i == 16 || i == 20)
-            out[n++] = '-';
-        out[n++] = digits[half >> (60 - 4 * (i & 15)) & 15];
-    }
-}
-
-static void describe_rewrite(const struct exchange *ex, struct http_request_rewrite *how)
-{
-    const struct config *cf = ex->env->c.config;
-    struct loop *lp = ex->env->c.loop;
-
-    *how = (struct http_request_rewrite){
-        .forwarded = (enum http_forwarded)cf->headers.forwarded,
-        .trusted = client_trusted(ex->client),
-        .client_address = client_address(ex->client),
-        .request_id_name = span_of(cf->headers.request_id),
-        .request_start = cf->headers.request_start,
-        .start = loop_wall(lp) - (loop_now(lp) - ex->began),
-    };
-}
-
-static bool is_only_one(const struct http_head *head, const struct http_field *field)
-{
-    for (const struct http_field *f = field + 1; f < head->fields + head->n_fields; f++) {
-        if (f->id == field->id)
-            return false;
-    }
-    return true;
-}
-
-/* The id that this request goes by: the client's own if it is sound, else a new one in `fresh`. */
-static struct span choose_id(const struct exchange *ex, const struct http_head *head, char *fresh)
-{
-    if (ex->env->c.config->headers.request_id[0] == '\0')
-        return (struct span){NULL, 0};
-    const struct http_field *own = http_head_find(head, HTTP_FIELD_X_REQUEST_ID);
-    if (own != NULL && http_request_id_is_sound(own->value) && is_only_one(head, own))
-        return own->value;
-    write_uuid(ex->env->c.loop, fresh);
-    return (struct span){fresh, UUID_LEN};
-}
-
-/*
- * Writes the head to forward into a block of its own, with the request id behind it and the body,
- * if that has come whole with the head: then one send is the request, and a replay is possible.
- */
-static void compose(struct exchange *ex, const struct http_head *head, size_t inline_body)
-{
-    struct http_request_rewrite how;
-    struct conn *from = client_conn(ex->client);
-    char fresh[UUID_LEN];
-    struct span id = choose_id(ex, head, fresh);
-
-    describe_rewrite(ex, &how);
-    if (id.at == fresh)
-        how.request_id = id;
-    ex->message_size = http_rewrite_request_bound(head, &how) + inline_body + id.len;
-    ex->message = pool_get(loop_pool(ex->env->c.loop), ex->message_size);
-    char *tail = ex->message + ex->message_size - id.len;
-    if (id.len > 0)
-        memcpy(tail, id.at, id.len);
-    ex->request_id = (struct span){tail, id.len};
-    ex->message_len = http_rewrite_request(head, &how, ex->message);
-    if (inline_body > 0) {
-        memcpy(ex->message + ex->message_len, from->in.at, inline_body);
-        ex->message_len += inline_body;
-        conn_consume(from, inline_body);
-    }
-}
-
-static size_t inline_body_of(const struct exchange *ex, const struct http_body *body)
-{
-    const struct conn *from = client_conn(ex->client);
-
-    if (body->framing != HTTP_BODY_LENGTH || body->left > INLINE_BODY_MAX ||
-        body->left > from->in.len)
-        return 0;
-    return (size_t)body->left;
-}
-
 static void take_body(struct exchange *ex, const struct http_body *body)
 {
     ex->up = pool_get(loop_pool(ex->env->c.loop), sizeof(*ex->up));
@@ -331,10 +194,8 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     ex->json = reply_wants_json(head);
     ex->expects = head->expect_continue;
     http_body_of_request(&body, head);
-    size_t inline_body = inline_body_of(ex, &body);
     bool too_large = body.framing == HTTP_BODY_LENGTH && body.left > env->c.config->client.max_body;
-    compose(ex, head, inline_body);
-    if (inline_body == 0 && !http_body_complete(&body))
+    if (!message_compose(&ex->message, env->c.loop, env->c.config, cl, ex->began, head, &body))
         take_body(ex, &body);
 
     if (client_left(cl)) {
@@ -358,7 +219,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
 {
     struct exchange_env *env = arg;
     char *out = loop_scratch(env->c.loop, LOOP_SCRATCH_COMPOSE);
-    char more[MORE_LEN];
+    char more[NEWS_MORE];
     struct reply r = {
         .kind = problem->status == 408 ? REPLY_HEAD_TIMEOUT : REPLY_BAD_REQUEST,
         .status = problem->status,
@@ -366,7 +227,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         .close = true,
     };
 
-    if (may_log(env, problem->reason, more))
+    if (news_may_log(&env->news, loop_now(env->c.loop), problem->reason, more))
         log_info("a request was refused with %u: %s (client %.*s)%s", problem->status,
                  problem->reason, SPAN_PRINTF(client_address(cl)), more);
     stats_answered(env->c.stats, STATS_BY_WEIR, problem->status);
@@ -400,7 +261,7 @@ static void exchange_ask(struct exchange *ex)
 {
     mono_us now = now_of(ex), deadline = deadline_of(ex, now);
 
-    ex->waiter.bytes = ex->message_size + client_conn(ex->client)->in.len;
+    ex->waiter.bytes = ex->message.size + client_conn(ex->client)->in.len;
     switch (limiter_acquire(ex->env->c.house->limiter, &ex->waiter, now, deadline)) {
     case LIMITER_ADMITTED:
         exchange_granted(ex);
@@ -579,7 +440,7 @@ static void upload_failed(struct exchange *ex)
 static void send_request(struct exchange *ex)
 {
     struct conn *to = upstream_socket(&ex->lease);
-    struct span message = {ex->message, ex->message_len};
+    struct span message = {ex->message.at, ex->message.len};
 
     /* The limiter's clock is that of all loops, and may be ahead of ours by some microseconds. */
     ex->connected = not_before(now_of(ex), ex->waiter.granted_at);
@@ -587,15 +448,15 @@ static void send_request(struct exchange *ex)
         stats_connect(ex->env->c.stats, ex->connected - ex->waiter.granted_at);
     exchange_enter(ex, EXCHANGE_AWAITING);
     if (ex->up != NULL) {
-        size_t room = ex->message_size - ex->message_len - ex->request_id.len;
-        exchange_upload(ex, &(struct relay_front){.head = message, .room = room});
+        struct relay_front front = {.head = message, .room = message_room(&ex->message)};
+        exchange_upload(ex, &front);
         return;
     }
     if (!conn_send(to, message, (struct span){NULL, 0})) {
         upload_failed(ex);
         return;
     }
-    ex->accepted = conn_backlog(to) < ex->message_len;
+    ex->accepted = conn_backlog(to) < ex->message.len;
     if (conn_backlog(to) == 0)
         request_is_sent(ex);
     else
@@ -805,7 +666,7 @@ static void describe_response(struct exchange *ex, struct http_response_rewrite 
         .say_keep_alive = ex->old_client && !ex->close,
         .drop_transfer_encoding = decode,
         .request_id_name = span_of(ex->env->c.config->headers.request_id),
-        .request_id = ex->request_id,
+        .request_id = ex->message.request_id,
     };
 }
 
@@ -1110,13 +971,13 @@ static void count_refusal(struct exchange *ex, enum reply_kind kind)
         {REPLY_NOT_READY, STATS_NOT_READY, "the app has not started"},
         {REPLY_DRAINING, STATS_DRAINING, "weir is draining"},
     };
-    char more[MORE_LEN];
+    char more[NEWS_MORE];
 
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         if (refusals[i].kind != kind)
             continue;
         stats_rejected(ex->env->c.stats, refusals[i].reason);
-        if (may_log(ex->env, refusals[i].what, more))
+        if (news_may_log(&ex->env->news, now_of(ex), refusals[i].what, more))
             log_warning("a request was refused: %s%s", refusals[i].what, more);
     }
 }
@@ -1160,7 +1021,7 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
         .json = ex->json,
         .head_only = ex->method == HTTP_HEAD,
         .request_id_name = span_of(ex->env->c.config->headers.request_id),
-        .request_id = ex->request_id,
+        .request_id = ex->message.request_id,
     };
     count_refusal(ex, kind);
     ex->by_weir = true;
@@ -1315,7 +1176,7 @@ static void give_memory_back(struct exchange *ex)
 {
     struct pool *pool = loop_pool(ex->env->c.loop);
 
-    pool_put(pool, ex->message, ex->message_size);
+    message_fini(&ex->message, ex->env->c.loop);
     pool_put(pool, ex->up, sizeof(*ex->up));
     pool_put(pool, ex->down, sizeof(*ex->down));
     loop_timer_fini(&ex->timer);

@@ -24,7 +24,7 @@ struct listener {
     uint32_t max;
     const struct listener_handler *handler;
     void *arg;
-    bool watching, stopped;
+    bool watching, stopping, stopped; /* loop */
     struct loop_timer pause;
     mono_us logged;
     _Atomic uint32_t count;
@@ -83,7 +83,7 @@ static bool accept_one(struct listener *l)
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
 
-    if (atomic_load(&l->count) >= l->max) {
+    if (!l->stopping && atomic_load(&l->count) >= l->max) {
         at_the_bound(l);
         watch(l, false);
         if (atomic_load(&l->count) < l->max) /* one has ended in between, and saw nobody paused */
@@ -161,7 +161,7 @@ static void on_stop(struct mail *m)
 
     /* Their handshake is done: for them weir has accepted, and an RST would be our doing. So they
      * come in even above the bound; how many there can be is the backlog's. */
-    l->max = UINT32_MAX;
+    l->stopping = true;
     while (accept_one(l))
         continue;
     l->stopped = true;

@@ -1,0 +1,105 @@
+/* See message.h. */
+#include "proxy/message.h"
+
+#include "proxy/client.h"
+#include "proxy/conn.h"
+#include "proxy/http/rewrite.h"
+
+#define INLINE_BODY_MAX 16384
+#define UUID_LEN        36
+
+/* UUID version 7 (RFC 9562 section 5.7): 48 bits of milliseconds, then random. */
+static void write_uuid(struct loop *lp, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t ms = (uint64_t)loop_wall(lp) / 1000;
+    uint64_t high = ms << 16 | 0x7000 | (loop_random(lp) & 0x0fff);
+    uint64_t low = (loop_random(lp) & UINT64_C(0x3fffffffffffffff)) | UINT64_C(1) << 63;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < 32; i++) {
+        uint64_t half = i < 16 ? high : low;
+        if (i == 8 || i == 12 || i == 16 || i == 20)
+            out[n++] = '-';
+        out[n++] = digits[half >> (60 - 4 * (i & 15)) & 15];
+    }
+}
+
+static bool is_only_one(const struct http_head *head, const struct http_field *field)
+{
+    for (const struct http_field *f = field + 1; f < head->fields + head->n_fields; f++) {
+        if (f->id == field->id)
+            return false;
+    }
+    return true;
+}
+
+/* The id that this request goes by: the client's own if it is sound, else a new one in `fresh`. */
+static struct span choose_id(struct loop *lp, const struct config *config,
+                             const struct http_head *head, char *fresh)
+{
+    if (config->headers.request_id[0] == '\0')
+        return (struct span){NULL, 0};
+    const struct http_field *own = http_head_find(head, HTTP_FIELD_X_REQUEST_ID);
+    if (own != NULL && http_request_id_is_sound(own->value) && is_only_one(head, own))
+        return own->value;
+    write_uuid(lp, fresh);
+    return (struct span){fresh, UUID_LEN};
+}
+
+/* How much of the body has come whole with its head, and is small enough to be kept with it. */
+static size_t inline_part(const struct conn *from, const struct http_body *body)
+{
+    if (body->framing != HTTP_BODY_LENGTH || body->left > INLINE_BODY_MAX ||
+        body->left > from->in.len)
+        return 0;
+    return (size_t)body->left;
+}
+
+static void add_body(struct message *m, struct conn *from, size_t n)
+{
+    memcpy(m->at + m->len, from->in.at, n);
+    m->len += n;
+    conn_consume(from, n);
+}
+
+bool message_compose(struct message *m, struct loop *lp, const struct config *config,
+                     struct client *cl, mono_us began, const struct http_head *head,
+                     const struct http_body *body)
+{
+    struct conn *from = client_conn(cl);
+    char fresh[UUID_LEN];
+    struct span id = choose_id(lp, config, head, fresh);
+    size_t with_head = inline_part(from, body);
+    struct http_request_rewrite how = {
+        .forwarded = (enum http_forwarded)config->headers.forwarded,
+        .trusted = client_trusted(cl),
+        .client_address = client_address(cl),
+        .request_id_name = span_of(config->headers.request_id),
+        .request_id = id.at == fresh ? id : (struct span){NULL, 0},
+        .request_start = config->headers.request_start,
+        .start = loop_wall(lp) - (loop_now(lp) - began),
+    };
+
+    m->size = http_rewrite_request_bound(head, &how) + with_head + id.len;
+    m->at = pool_get(loop_pool(lp), m->size);
+    char *tail = m->at + m->size - id.len;
+    if (id.len > 0)
+        memcpy(tail, id.at, id.len);
+    m->request_id = (struct span){tail, id.len};
+    m->len = http_rewrite_request(head, &how, m->at);
+    if (with_head > 0)
+        add_body(m, from, with_head);
+    return with_head > 0 || http_body_complete(body);
+}
+
+size_t message_room(const struct message *m)
+{
+    return m->size - m->len - m->request_id.len;
+}
+
+void message_fini(struct message *m, struct loop *lp)
+{
+    pool_put(loop_pool(lp), m->at, m->size);
+    m->at = NULL;
+}
