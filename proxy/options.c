@@ -556,7 +556,10 @@ static bool resolve_name(struct config_address *a, const char *host, const char 
                          struct strbuf *why)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
-    int err = getaddrinfo(host, port, &hints, &found);
+    /* RFC 6761 section 6.3: it is the loopback, also where no resolver and no /etc/hosts says so.
+     */
+    int err =
+        getaddrinfo(strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host, port, &hints, &found);
 
     if (err != 0) {
         strbuf_addf(why, "the host \"%s\" is not known: %s", host, gai_strerror(err));

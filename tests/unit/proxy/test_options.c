@@ -210,8 +210,9 @@ static void addresses_become_socket_addresses(void **state)
     assert_int_equal(ntohs(four->sin_port), 8000);
     resolve(&c, "upstream.address", "10.1.2.3:80");
     assert_int_equal(ntohl(four->sin_addr.s_addr), 0x0a010203);
-    resolve(&c, "upstream.address", "localhost:81");
+    resolve(&c, "upstream.address", "LocalHost:81");
     assert_int_equal(four->sin_family, AF_INET);
+    assert_int_equal(ntohl(four->sin_addr.s_addr), INADDR_LOOPBACK);
     resolve(&c, "upstream.address", "[2001:db8::1]:82");
     assert_int_equal(six->sin6_family, AF_INET6);
     assert_int_equal(six->sin6_addr.s6_addr[15], 1);
