@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from support.waiting import until
 from support import origin as app
 from support import wire
 from support.weir import free_port
@@ -254,5 +255,8 @@ def test_the_apps_own_errors_pass_untouched(world):
         assert (answer.status, answer.reason, answer.body) == (status, "Mine", b"mine")
         assert answer.get("Retry-After") == "7"
         assert answer.get("Weir-Reason") is None
-    assert weir.metrics().total("weir_requests_total", source="app") == 7
+    until(
+        lambda: weir.metrics().total("weir_requests_total", source="app") == 7,
+        "all to be counted",
+    )
     assert weir.metrics().total("weir_rejected_total") == 0

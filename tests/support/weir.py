@@ -1,5 +1,7 @@
 """Starts, asks and stops weir, as an operator would."""
 
+import contextlib
+import glob
 import json
 import os
 import random
@@ -141,6 +143,24 @@ class Weir:
         m = self.wait_counted(requests or 0)
         metrics.check_identities(m, requests)
         return m
+
+    # ---- standing still ----------------------------------------------------------------------
+
+    def _states(self):
+        """The state of each of its threads, as the kernel names it."""
+        for path in glob.glob(f"/proc/{self.process.pid}/task/*/stat"):
+            with open(path, encoding="ascii") as file:
+                yield file.read().rpartition(")")[2].split()[0]
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """Stands still, so that all that happens meanwhile comes to it in one batch."""
+        self.signal(signal.SIGSTOP)
+        try:
+            until(lambda: set(self._states()) == {"T"}, "weir to stand still")
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
 
     # ---- ending ----------------------------------------------------------------------------
 
