@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from support.waiting import until
 from support import origin as app
 from support import wire
+from support.waiting import until
 from support.weir import free_port
 
 
