@@ -2,6 +2,8 @@
 #include "proxy/conn.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -375,6 +377,15 @@ bool conn_flush(struct conn *c)
     }
     backlog_changed(c, before);
     return !c->broken;
+}
+
+size_t conn_untaken(const struct conn *c)
+{
+    int n = 0;
+
+    if (ioctl(c->fd, SIOCOUTQ, &n) < 0 || n < 0)
+        return 0;
+    return (size_t)n;
 }
 
 void conn_shutdown(struct conn *c)

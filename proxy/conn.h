@@ -119,5 +119,8 @@ static inline size_t conn_backlog(const struct conn *c)
     return c->backlog;
 }
 
+/* Bytes that the kernel holds because the peer has not taken them: less than before is progress. */
+size_t conn_untaken(const struct conn *c);
+
 /* FIN after what was sent. */
 void conn_shutdown(struct conn *c);

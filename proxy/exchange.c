@@ -36,6 +36,7 @@ struct exchange {
     struct loop_grave grave;
 
     struct message message;
+    size_t untaken;     /* of it, or of its body, by the app's socket, when the timer was armed */
     struct relay *up;   /* what of the body did not come with the head; else NULL */
     struct relay *down; /* the response's body, once its head is there */
 
@@ -81,6 +82,7 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
 static void exchange_client_gone(struct exchange *ex);
 static void exchange_done(struct exchange *ex);
 static void post_again(struct exchange *ex);
+static void arm_upload(struct exchange *ex, enum relay_status st);
 
 /* ---- the door ---- */
 
@@ -460,7 +462,7 @@ static void send_request(struct exchange *ex)
     if (conn_backlog(to) == 0)
         request_is_sent(ex);
     else
-        arm(ex, ex->connected + ex->env->c.config->upstream.idle_timeout);
+        arm_upload(ex, RELAY_BLOCKED);
 }
 
 static void exchange_dispatch(struct exchange *ex)
@@ -524,6 +526,10 @@ static void arm_upload(struct exchange *ex, enum relay_status st)
 
     if (ex->state != EXCHANGE_AWAITING)
         return;
+    /* Room in the socket is told only when a good part is free: a slow reader makes progress that
+     * no edge tells, and late_answer() compares. */
+    if (conn_backlog(upstream_socket(&ex->lease)) > 0)
+        ex->untaken = conn_untaken(upstream_socket(&ex->lease));
     if (st == RELAY_WAIT)
         patience = app_owes_a_100(ex) ? cf->upstream.first_byte_timeout : cf->client.body_timeout;
     arm(ex, now_of(ex) + patience);
@@ -1039,6 +1045,13 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
 
 /* ---- someone is late ---- */
 
+/* The app has taken something since the timer was armed, slowly as it is. */
+static bool app_takes(const struct exchange *ex)
+{
+    const struct conn *to = upstream_socket(&ex->lease);
+    return conn_backlog(to) > 0 && conn_untaken(to) < ex->untaken;
+}
+
 static void late_answer(struct exchange *ex)
 {
     if (ex->sent != 0 || (uploading(ex) && app_owes_a_100(ex))) {
@@ -1046,6 +1059,8 @@ static void late_answer(struct exchange *ex)
         exchange_fail(ex, REPLY_FIRST_BYTE_TIMEOUT, NULL);
     } else if (!request_is_read(ex) && conn_backlog(upstream_socket(&ex->lease)) < ex->up->mark) {
         exchange_fail(ex, REPLY_BODY_TIMEOUT, NULL);
+    } else if (app_takes(ex)) {
+        arm_upload(ex, RELAY_BLOCKED);
     } else {
         complain(ex, "the request was not taken within upstream.idle_timeout");
         exchange_fail(ex, REPLY_SEND_TIMEOUT, NULL);
