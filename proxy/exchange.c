@@ -41,9 +41,8 @@ struct exchange {
     struct relay *down; /* the response's body, once its head is there */
 
     struct http_parser parser; /* of the app's heads */
-    mono_us began, arrived, connected, sent, first_byte, answered, left;
+    mono_us began, connected, sent, first_byte, answered, left;
     enum http_method method;
-    enum reply_kind reply_kind;
     unsigned status; /* what the client was answered */
     uint8_t interims;
     bool by_weir;       /* the answer is our own */
@@ -167,7 +166,6 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     ex->again.deliver = on_again;
     loop_timer_init(&ex->timer, on_timeout, ex);
     ex->began = client_began(cl);
-    ex->arrived = loop_now(env->c.loop);
     ex->method = head->method;
     ex->old_client = head->minor == 0;
     ex->persistent = http_head_persistent(head);
