@@ -26,6 +26,7 @@ struct limiter {
     _Alignas(CACHE_LINE) pthread_mutex_t mutex;
     mono_us now;      /* the latest time that anyone came with */
     uint64_t mean_x8; /* the mean slot hold, in eighths of a microsecond */
+    bool learned;     /* at least one hold is in it */
     struct waitq queue;
     /* What limiter_snapshot() hands out, kept live; only `depth`, `bytes`, `oldest_wait` and
      * `drain` are worked out on the copy. */
@@ -112,7 +113,8 @@ static void learn_hold_locked(struct limiter *l, mono_us hold)
 {
     uint64_t us = (uint64_t)hold;
 
-    l->mean_x8 = l->live.released == 0 ? us * 8 : l->mean_x8 - l->mean_x8 / 8 + us;
+    l->mean_x8 = l->learned ? l->mean_x8 - l->mean_x8 / 8 + us : us * 8;
+    l->learned = true;
 }
 
 static void give_back_locked(struct limiter *l, struct limiter_waiter *w)
@@ -120,7 +122,8 @@ static void give_back_locked(struct limiter *l, struct limiter_waiter *w)
     CHECK(w->state == LIMITER_HOLDING);
     w->state = LIMITER_IDLE;
     w->released_at = l->now;
-    learn_hold_locked(l, w->released_at - w->granted_at);
+    if (!w->apart)
+        learn_hold_locked(l, w->released_at - w->granted_at);
     l->live.in_flight--;
     l->live.released++;
 }
@@ -185,6 +188,26 @@ struct limiter_waiter *limiter_release(struct limiter *l, struct limiter_waiter 
     struct limiter_waiter *chain = serve_queue_locked(l);
     unlock(l);
     return chain;
+}
+
+bool limiter_has_plenty(struct limiter *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    const struct limiter_snapshot *live = &l->live;
+    uint32_t taken = live->in_flight < live->limit ? live->in_flight : live->limit;
+    uint32_t quarter = live->limit / 4;
+    bool plenty =
+        !live->paused && l->queue.depth == 0 && live->limit - taken > (quarter > 1 ? quarter : 1);
+    unlock(l);
+    return plenty;
+}
+
+bool limiter_is_full(struct limiter *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    bool full = !slot_free_locked(l) && l->queue.depth >= l->live.queue_length;
+    unlock(l);
+    return full;
 }
 
 bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now)

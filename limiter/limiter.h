@@ -61,15 +61,17 @@ enum limiter_verdict {
 enum limiter_waiter_state { LIMITER_IDLE, LIMITER_WAITING, LIMITER_HOLDING };
 
 /*
- * Embedded in the caller's object; zero-initialised is IDLE. Set `bytes` before acquire; all other
- * fields are written by the limiter only, and may be read by the owner once it has the verdict.
- * Must not move in memory while WAITING. `class_` is 0: the place for priority classes.
+ * Embedded in the caller's object; zero-initialised is IDLE. Set `bytes` before acquire, and
+ * `apart` before release; all other fields are written by the limiter only, and may be read by the
+ * owner once it has the verdict. Must not move in memory while WAITING. `class_` is 0: the place
+ * for priority classes.
  */
 struct limiter_waiter {
     struct limiter_waiter *next, *prev;
     enum limiter_waiter_state state;
     enum limiter_verdict verdict;
     unsigned class_;
+    bool apart;          /* its hold is unlike others' (a tunnel's): the mean leaves it out */
     uint64_t bytes;      /* what waiting costs in memory, counted against queue_bytes */
     mono_us deadline;    /* MONO_NEVER: waits for good */
     mono_us queued_at;   /* the moment of acquire */
@@ -110,6 +112,16 @@ MUST_USE enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_
 /* Gives the slot of `w` (HOLDING) back. Returns the chain of those whose wait this ended. */
 MUST_USE struct limiter_waiter *limiter_release(struct limiter *l, struct limiter_waiter *w,
                                                 mono_us now);
+
+/*
+ * Whether slots are plentiful: more than max(1, a quarter of the limit) are free and nobody waits.
+ * Then who is slow to bring its request may hold one meanwhile. Never while paused.
+ */
+bool limiter_has_plenty(struct limiter *l);
+
+/* Whether who asked now would be refused, whatever it brings: no slot is free, the queue is full.
+ */
+bool limiter_is_full(struct limiter *l);
 
 /*
  * Leaves the queue. True: `w` is out and IDLE again, no verdict will come. False: too late, its

@@ -59,6 +59,11 @@ static int no_limit(void **state)
     return set_up(state, bounds(LIMITER_UNLIMITED, 0));
 }
 
+static int eight_slots(void **state)
+{
+    return set_up(state, bounds(8, 6));
+}
+
 /* First all who wait, so that no release hands anything on. */
 static int tear_down(void **state)
 {
@@ -612,6 +617,19 @@ static void the_first_hold_may_last_no_time_and_the_mean_still_learns(void **sta
     assert_int_equal(limiter_drain_estimate(f->limiter), 100);
 }
 
+static void a_hold_apart_is_not_learnt_from(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 0, LIMITER_ADMITTED);
+    f->w[0].apart = true;
+    assert_null(release(f, 0, 3600000000));
+    assert_int_equal(limiter_drain_estimate(f->limiter), 0);
+    acquire(f, 1, 3600000000, LIMITER_ADMITTED);
+    assert_null(release(f, 1, 3600000100));
+    assert_int_equal(limiter_drain_estimate(f->limiter), 100); /* the first that counts */
+}
+
 static void a_drain_beyond_all_numbers_is_never(void **state)
 {
     struct fixture *f = *state;
@@ -762,6 +780,59 @@ static void assert_stops(void (*mistake)(struct fixture *), struct fixture *f)
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
+/* ---- how things stand ---------------------------------------------------------------------------
+ */
+
+static void one_slot_alone_is_never_plenty(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_false(limiter_has_plenty(f->limiter));
+}
+
+static void plenty_is_more_than_a_quarter_free_and_nobody_waiting(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 5; i++) {
+        assert_true(limiter_has_plenty(f->limiter)); /* 8 to 4 are free... */
+        acquire(f, i, 0, LIMITER_ADMITTED);
+    }
+    assert_true(limiter_has_plenty(f->limiter)); /* ...3 still are... */
+    acquire(f, 5, 0, LIMITER_ADMITTED);
+    assert_false(limiter_has_plenty(f->limiter)); /* ...and 2 are a quarter */
+    assert_null(release(f, 5, 1));
+    assert_true(limiter_has_plenty(f->limiter));
+    limiter_pause(f->limiter, 1);
+    assert_false(limiter_has_plenty(f->limiter));
+    acquire(f, 5, 1, LIMITER_QUEUED);
+    assert_ptr_equal(limiter_resume(f->limiter, 1), &f->w[5]);
+    assert_null(release(f, 5, 1));
+    assert_null(reconfigure(f, 2, 6, 2)); /* more hold than may */
+    assert_false(limiter_has_plenty(f->limiter));
+}
+
+static void without_a_limit_slots_are_plentiful(void **state)
+{
+    struct fixture *f = *state;
+
+    acquire(f, 0, 0, LIMITER_ADMITTED);
+    assert_true(limiter_has_plenty(f->limiter));
+}
+
+static void full_is_no_slot_and_no_room_to_wait(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_false(limiter_is_full(f->limiter));
+    acquire(f, 0, 0, LIMITER_ADMITTED);
+    assert_true(limiter_is_full(f->limiter));
+    assert_null(reconfigure(f, 1, 1, 0));
+    assert_false(limiter_is_full(f->limiter));
+    acquire(f, 1, 0, LIMITER_QUEUED);
+    assert_true(limiter_is_full(f->limiter));
+}
+
 static void a_mistake_of_ours_stops_the_process_where_it_happens(void **state)
 {
     static void (*const mistakes[])(struct fixture *) = {
@@ -813,6 +884,11 @@ int main(void)
         WITH(two_slots, drain_is_the_queue_and_one_more_at_the_mean_hold_over_the_slots),
         WITH(one_slot, the_mean_hold_moves_by_an_eighth),
         WITH(one_slot, the_first_hold_may_last_no_time_and_the_mean_still_learns),
+        WITH(one_slot, a_hold_apart_is_not_learnt_from),
+        WITH(one_slot, one_slot_alone_is_never_plenty),
+        WITH(eight_slots, plenty_is_more_than_a_quarter_free_and_nobody_waiting),
+        WITH(no_limit, without_a_limit_slots_are_plentiful),
+        WITH(one_slot_and_no_queue, full_is_no_slot_and_no_room_to_wait),
         WITH(one_slot, a_drain_beyond_all_numbers_is_never),
         WITH(two_slots, a_new_limiter_is_all_zero_but_its_bounds),
         WITH(one_slot_and_100_bytes, every_event_is_counted_once),
