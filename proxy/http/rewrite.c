@@ -226,9 +226,27 @@ static uint32_t dropped_of_request(const struct http_head *head,
         drop |= BIT(HOST);
     if (how->request_id_name.len > 0 && how->request_id.len > 0)
         drop |= BIT(X_REQUEST_ID);
-    if (head->minor == 0)
-        drop |= BIT(EXPECT); /* ignored as it must be, so the app must not answer it */
+    if (head->minor == 0 || how->drop_expect)
+        drop |= BIT(EXPECT); /* ignored as it must be, or answered: so the app must not */
     return drop;
+}
+
+/* What concerns weir and the app alone. */
+static void put_hop_by_hop(struct writer *w, const struct http_head *head,
+                           const struct http_request_rewrite *how)
+{
+    bool upgrade = how->upgrade.len > 0;
+
+    if (head->te_trailers)
+        PUT(w, "TE: trailers\r\n");
+    if (upgrade)
+        put_field(w, SPAN("Upgrade"), how->upgrade);
+    if (head->te_trailers && upgrade)
+        PUT(w, "Connection: TE, Upgrade\r\n");
+    else if (head->te_trailers)
+        PUT(w, "Connection: TE\r\n");
+    else if (upgrade)
+        PUT(w, "Connection: Upgrade\r\n");
 }
 
 static void put_request_line(struct writer *w, const struct http_head *head)
@@ -291,7 +309,7 @@ size_t http_rewrite_request_bound(const struct http_head *head,
                                   const struct http_request_rewrite *how)
 {
     return head->whole.len + 2 * head->host.len + how->client_address.len +
-           how->request_id_name.len + how->request_id.len + FIXED_ROOM;
+           how->request_id_name.len + how->request_id.len + how->upgrade.len + FIXED_ROOM;
 }
 
 size_t http_rewrite_request(const struct http_head *head, const struct http_request_rewrite *how,
@@ -301,8 +319,7 @@ size_t http_rewrite_request(const struct http_head *head, const struct http_requ
     put_request_line(&w, head);
     put_host(&w, head);
     put_fields(&w, head, dropped_of_request(head, how));
-    if (head->te_trailers)
-        PUT(&w, "TE: trailers\r\nConnection: TE\r\n");
+    put_hop_by_hop(&w, head, how);
     put_forwarded(&w, head, how);
     put_via(&w, head);
     if (how->request_id_name.len > 0 && how->request_id.len > 0)
@@ -318,6 +335,8 @@ static uint32_t dropped_of_response(const struct http_head *head,
                                     const struct http_response_rewrite *how)
 {
     uint32_t drop = HOP_BY_HOP | BIT(WEIR_REASON);
+    if (how->upgrade)
+        drop &= ~BIT(UPGRADE);
     if (how->drop_transfer_encoding)
         drop |= BIT(TRANSFER_ENCODING) | BIT(TRAILER); /* who decodes has no place for trailers */
     if (head->status < 200 || head->status == 204)
@@ -345,7 +364,10 @@ static void put_status_line(struct writer *w, const struct http_head *head)
 
 static void put_connection(struct writer *w, const struct http_response_rewrite *how)
 {
-    if (how->close)
+    if (how->upgrade)
+        put(w,
+            how->close ? SPAN("Connection: close, Upgrade\r\n") : SPAN("Connection: Upgrade\r\n"));
+    else if (how->close)
         PUT(w, "Connection: close\r\n");
     else if (how->say_keep_alive)
         PUT(w, "Connection: keep-alive\r\n");
@@ -373,6 +395,57 @@ size_t http_rewrite_response(const struct http_head *head, const struct http_res
         put_field(&w, SPAN("Server-Timing"), how->server_timing);
     PUT(&w, "\r\n");
     return (size_t)(w.at - out);
+}
+
+/* ---- upgrades ---- */
+
+/* protocol-name ["/" protocol-version]: `websocket`, `HTTP/2.0`, `TLS/1.0`, `h2c`. */
+static bool may_be_tunnelled(struct span protocol)
+{
+    static const char *const never[] = {"h2c", "h2", "h3", "http", "tls"};
+    const char *slash = memchr(protocol.at, '/', protocol.len);
+    struct span name = {protocol.at, slash != NULL ? (size_t)(slash - protocol.at) : protocol.len};
+
+    if (!http_is_token(name))
+        return false;
+    if (slash != NULL && !http_is_token((struct span){slash + 1, protocol.len - name.len - 1}))
+        return false;
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++) {
+        if (span_equal_nocase(name, span_of(never[i])))
+            return false;
+    }
+    return true;
+}
+
+size_t http_upgrade_offers(const struct http_head *head, char *out)
+{
+    struct writer w = {.at = out};
+
+    for (unsigned i = 0; head->has_upgrade && i < head->n_fields; i++) {
+        struct span list = head->fields[i].value, protocol;
+        while (head->fields[i].id == HTTP_FIELD_UPGRADE && http_list_next(&list, &protocol)) {
+            if (!may_be_tunnelled(protocol))
+                continue;
+            if (w.at > out)
+                PUT(&w, ", ");
+            put(&w, protocol);
+        }
+    }
+    return (size_t)(w.at - out);
+}
+
+bool http_upgrade_is_sound(const struct http_head *head, struct span offered)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; head->has_upgrade && i < head->n_fields; i++) {
+        struct span list = head->fields[i].value, protocol;
+        for (; head->fields[i].id == HTTP_FIELD_UPGRADE && http_list_next(&list, &protocol); n++) {
+            if (!http_list_has(offered, protocol))
+                return false;
+        }
+    }
+    return n > 0;
 }
 
 bool http_request_id_is_sound(struct span id)

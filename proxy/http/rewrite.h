@@ -31,6 +31,8 @@ struct http_request_rewrite {
     struct span request_id_name; /* empty: no request id at all */
     struct span request_id;      /* the id to add; empty: the client's own was kept */
     bool request_start;          /* add X-Request-Start unless it is there */
+    bool drop_expect;            /* Expect has been answered already */
+    struct span upgrade;         /* the protocols to offer, from http_upgrade_offers(); or empty */
     wall_us start;               /* t0 for it, written as t=<microseconds> */
 };
 
@@ -40,8 +42,8 @@ size_t http_rewrite_request_bound(const struct http_head *head,
 
 /*
  * Writes the head to forward, HTTP/1.1 whatever the client spoke, origin form, one Host, no
- * Connection field (persistent is HTTP/1.1's default) but `Connection: TE` where TE: trailers goes
- * on; upgrades are not passed on. Content-Length and Transfer-Encoding are spelt the one usual way,
+ * Connection field (persistent is HTTP/1.1's default) but where TE: trailers or an Upgrade goes on.
+ * Content-Length and Transfer-Encoding are spelt the one usual way,
  * so that no parser behind us can miss them. `out` has the bound's room. Returns the bytes written.
  */
 size_t http_rewrite_request(const struct http_head *head, const struct http_request_rewrite *how,
@@ -51,6 +53,7 @@ struct http_response_rewrite {
     bool close;                  /* say Connection: close to the client */
     bool say_keep_alive;         /* an HTTP/1.0 client that asked for it must be told */
     bool drop_transfer_encoding; /* the body goes on decoded (HTTP/1.0 client) */
+    bool upgrade;                /* Upgrade goes on: the answer is a 101 or a 426 */
     struct span request_id_name; /* echoed unless the app sent one; empty: no */
     struct span request_id;
     struct span server_timing; /* a whole value to add, or empty */
@@ -62,6 +65,16 @@ size_t http_rewrite_response_bound(const struct http_head *head,
 /* Writes HTTP/1.1, the app's status and reason, its end-to-end fields, Via. Also for 1xx. */
 size_t http_rewrite_response(const struct http_head *head, const struct http_response_rewrite *how,
                              char *out);
+
+/*
+ * The protocols of a request's Upgrade fields that weir may tunnel, with commas between, written to
+ * `out` (head->whole.len bytes of room); returns the length. 0: no upgrade is asked for, or none
+ * that may be: HTTP/2 and TLS would carry many requests past the limit in one slot.
+ */
+size_t http_upgrade_offers(const struct http_head *head, char *out);
+
+/* Whether a 101 switches to protocols that were all offered (RFC 9110 section 7.8). */
+bool http_upgrade_is_sound(const struct http_head *head, struct span offered);
 
 /* A client's request id is kept when it is 1 to 128 visible ASCII characters without `,` or `;`. */
 bool http_request_id_is_sound(struct span id);

@@ -132,7 +132,94 @@ static void te_trailers_goes_on_with_its_connection_option(void **state)
            "A: b\r\nTE: trailers\r\nConnection: TE\r\n");
 }
 
-static void an_upgrade_is_not_passed_on(void **state)
+/* The offers of a request with these fields go on as `want`; nothing for "". */
+static void offers(const char *in, const char *want)
+{
+    static struct http_head head;
+    struct http_parser p = {0};
+    struct http_problem problem = {0, ""};
+    char from[OUT_MAX], out[OUT_MAX];
+    (void)snprintf(from, sizeof from, START H "%s\r\n", in);
+    assert_int_equal(
+        http_parse_request(&p, from, strlen(from), &feed_limits, SPAN(""), &head, &problem),
+        HTTP_PARSE_DONE);
+    size_t n = http_upgrade_offers(&head, out);
+    if (n != strlen(want) || memcmp(out, want, n) != 0)
+        fail_msg("wanted %s, got %.*s", want, (int)n, out);
+}
+
+static void only_what_may_be_tunnelled_is_offered(void **state)
+{
+    (void)state;
+    offers("Connection: Upgrade\r\nUpgrade: websocket\r\n", "websocket");
+    offers("Connection: keep-alive, upgrade\r\nUpgrade: WebSocket, foo/2\r\nUpgrade: bar\r\n",
+           "WebSocket, foo/2, bar");
+    offers("Upgrade: websocket\r\n", "");  /* not named by Connection */
+    offers("Connection: upgrade\r\n", ""); /* nothing named by Upgrade */
+    offers("Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\nUpgrade: h2c\r\n", "");
+    offers("Connection: upgrade\r\nUpgrade: H2C, websocket, HTTP/2.0, TLS/1.0\r\n", "websocket");
+    offers("Connection: upgrade\r\nUpgrade: a b, c/, /d, \"e\", f/g/h\r\n", "");
+}
+
+static void an_offered_upgrade_goes_on_with_its_connection_option(void **state)
+{
+    const struct http_request_rewrite how = {.forwarded = HTTP_FORWARDED_OFF,
+                                             .upgrade = SPAN("websocket")};
+    (void)state;
+    request(
+        START H "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n", &how,
+        START H "Sec-WebSocket-Key: k\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" VIA "\r\n");
+    request(START H "TE: trailers\r\nConnection: TE, Upgrade\r\nUpgrade: websocket\r\n\r\n", &how,
+            START H "TE: trailers\r\nUpgrade: websocket\r\nConnection: TE, Upgrade\r\n" VIA "\r\n");
+}
+
+static void an_expectation_that_was_answered_does_not_go_on(void **state)
+{
+    const struct http_request_rewrite how = {.forwarded = HTTP_FORWARDED_OFF, .drop_expect = true};
+    (void)state;
+    request("POST / HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 1\r\n\r\n", &how,
+            "POST / HTTP/1.1\r\n" H "Content-Length: 1\r\n" VIA "\r\n");
+}
+
+static void switches(const char *in, const char *offered, bool sound)
+{
+    static struct http_head head;
+    struct http_parser p = {0};
+    struct http_problem problem = {0, ""};
+    char from[OUT_MAX];
+    (void)snprintf(from, sizeof from, "HTTP/1.1 101 x\r\n%s\r\n", in);
+    assert_int_equal(http_parse_response(&p, from, strlen(from), &feed_limits, &head, &problem),
+                     HTTP_PARSE_DONE);
+    if (http_upgrade_is_sound(&head, span_of(offered)) != sound)
+        fail_msg("%s to an offer of %s", in, offered);
+}
+
+static void a_switch_is_sound_when_it_was_offered(void **state)
+{
+    (void)state;
+    switches("Connection: Upgrade\r\nUpgrade: WebSocket\r\n", "foo/2, websocket", true);
+    switches("Connection: Upgrade\r\nUpgrade: websocket\r\n", "", false);
+    switches("Connection: Upgrade\r\nUpgrade: h2c\r\n", "websocket", false);
+    switches("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", "websocket", false);
+    switches("Upgrade: websocket\r\n", "websocket", false);
+    switches("Connection: Upgrade\r\n", "websocket", false);
+    switches("Connection: Upgrade\r\nUpgrade: ,\r\n", "websocket", false);
+}
+
+static void an_answer_may_tell_of_upgrades(void **state)
+{
+    struct http_response_rewrite how = {.upgrade = true};
+    (void)state;
+    response("HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\nA: b\r\n\r\n", &how,
+             "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nA: b\r\nConnection: Upgrade\r\n" VIA "\r\n");
+    how.close = true;
+    response(
+        "HTTP/1.1 426 U\r\nConnection: upgrade\r\nUpgrade: foo\r\nContent-Length: 0\r\n\r\n", &how,
+        "HTTP/1.1 426 U\r\nUpgrade: foo\r\nContent-Length: 0\r\nConnection: close, Upgrade\r\n" VIA
+        "\r\n");
+}
+
+static void an_upgrade_is_not_passed_on_unasked(void **state)
 {
     (void)state;
     fields("Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\n", "");
@@ -464,7 +551,12 @@ int main(void)
         cmocka_unit_test(connection_takes_no_field_that_routes_frames_or_authenticates),
         cmocka_unit_test(names_that_cgi_reads_as_others_stay_here),
         cmocka_unit_test(te_trailers_goes_on_with_its_connection_option),
-        cmocka_unit_test(an_upgrade_is_not_passed_on),
+        cmocka_unit_test(an_upgrade_is_not_passed_on_unasked),
+        cmocka_unit_test(only_what_may_be_tunnelled_is_offered),
+        cmocka_unit_test(an_offered_upgrade_goes_on_with_its_connection_option),
+        cmocka_unit_test(an_expectation_that_was_answered_does_not_go_on),
+        cmocka_unit_test(a_switch_is_sound_when_it_was_offered),
+        cmocka_unit_test(an_answer_may_tell_of_upgrades),
         cmocka_unit_test(framing_fields_are_spelt_the_usual_way),
         cmocka_unit_test(an_absolute_target_replaces_host),
         cmocka_unit_test(http_1_0_without_host_gets_one),
