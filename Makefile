@@ -15,6 +15,7 @@ HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/bo
 CONFIG  := proxy/options.c proxy/config.c proxy/jsonpos.c proxy/manual.c proxy/cli.c
 BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/stats.c
 ENDS    := proxy/conn.c proxy/socket.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
+           proxy/tunnel.c \
            proxy/message.c proxy/reply.c proxy/probe.c
 HOUSE   := proxy/exchange.c proxy/server.c proxy/lifecycle.c proxy/admin.c
 MAIN    := proxy/main.c

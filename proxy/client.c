@@ -28,7 +28,7 @@ struct client {
     mono_us began; /* first byte of the present head, 0 before it */
     enum client_state state;
     uint32_t lingered; /* bytes thrown away */
-    bool pumping, fresh, shut, trusted;
+    bool pumping, fresh, shut, trusted, tunnel;
     bool again_posted, buried; /* both: the mail on its way frees the memory */
     char address[INET6_ADDRSTRLEN];
 };
@@ -39,6 +39,7 @@ struct clients {
     struct loop *loop;
     struct stats_shard *stats;
     const struct config *config;
+    struct budget *budget;
     const struct client_handler *handler;
     void *env;
     struct client_list list;
@@ -59,7 +60,7 @@ static mono_us now_of(const struct client *cl)
 /* ---- the clients of a loop ---- */
 
 struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const struct config *config,
-                            const struct client_handler *handler, void *env)
+                            struct budget *budget, const struct client_handler *handler, void *env)
 {
     struct clients *cs = calloc(1, sizeof(*cs));
 
@@ -67,6 +68,7 @@ struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const st
     cs->loop = lp;
     cs->stats = stats;
     cs->config = config;
+    cs->budget = budget;
     cs->handler = handler;
     cs->env = env;
     cs->limits.max_head = config->client.max_head;
@@ -141,12 +143,20 @@ static void bury(struct loop_grave *g, struct loop *lp)
     pool_put(loop_pool(lp), cl, sizeof(*cl));
 }
 
+/* What is kept for the client, because it has not taken it yet. */
+static void kept_changed(struct client *cl, int64_t change)
+{
+    if (change == 0)
+        return;
+    stats_buffered(cl->clients->stats, STATS_RESPONSE, change);
+    budget_change(cl->clients->budget, change);
+}
+
 static void client_end(struct client *cl, bool reset)
 {
     struct clients *cs = cl->clients;
 
-    if (cl->conn.backlog > 0)
-        stats_buffered(cs->stats, -(int64_t)cl->conn.backlog);
+    kept_changed(cl, -(int64_t)cl->conn.backlog);
     conn_close(&cl->conn, reset);
     loop_timer_fini(&cl->timer);
     enter(cl, CLIENT_GONE);
@@ -171,7 +181,7 @@ static void linger(struct client *cl)
 {
     for (;;) {
         conn_consume(&cl->conn, cl->conn.in.len);
-        enum conn_fill fill = conn_fill(&cl->conn);
+        enum conn_fill fill = conn_fill(&cl->conn, LOOP_SCRATCH);
         if (fill == CONN_WAIT)
             break;
         cl->lingered += (uint32_t)cl->conn.in.len;
@@ -188,7 +198,7 @@ static void on_backlog(struct conn *c, size_t before)
 {
     struct client *cl = CONTAINER_OF(c, struct client, conn);
 
-    stats_buffered(cl->clients->stats, (int64_t)c->backlog - (int64_t)before);
+    kept_changed(cl, (int64_t)c->backlog - (int64_t)before);
     if (c->backlog > 0 && (before == 0 || c->backlog < before))
         loop_timer_arm(c->loop, &cl->timer, now_of(cl) + cl->clients->config->client.send_timeout);
 }
@@ -298,7 +308,7 @@ static void read_heads(struct client *cl)
             continue;
         }
         bool nothing_new = cl->conn.in.len == 0 && !conn_has_news(&cl->conn);
-        enum conn_fill fill = nothing_new ? CONN_WAIT : conn_fill(&cl->conn);
+        enum conn_fill fill = nothing_new ? CONN_WAIT : conn_fill(&cl->conn, LOOP_SCRATCH);
         if (fill == CONN_GOT)
             continue;
         if (fill != CONN_WAIT || (cl->clients->draining && cl->began == 0))
@@ -455,6 +465,12 @@ void client_serve(struct client *cl, void *served)
     cl->served = served;
 }
 
+void client_tunnel(struct client *cl)
+{
+    CHECK(cl->state == CLIENT_SERVED);
+    cl->tunnel = true;
+}
+
 void client_next(struct client *cl)
 {
     CHECK(cl->state == CLIENT_SERVED && cl->conn.backlog == 0);
@@ -514,5 +530,7 @@ bool client_left(const struct client *cl)
 {
     if (cl->conn.broken)
         return true;
+    if (cl->tunnel)
+        return false;
     return cl->conn.hung_up && cl->clients->config->client.half_close == CONFIG_HALF_CLOSE_ABORT;
 }

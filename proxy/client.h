@@ -19,6 +19,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/span.h"
+#include "proxy/budget.h"
 #include "proxy/config.h"
 #include "proxy/http/head.h"
 #include "proxy/http/parse.h"
@@ -49,7 +50,7 @@ struct client_handler {
 };
 
 struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const struct config *config,
-                            const struct client_handler *handler, void *env);
+                            struct budget *budget, const struct client_handler *handler, void *env);
 void clients_free(struct clients *cs); /* cuts those that are left */
 
 /* From now on: idle connections are closed, the others after the answer they wait for. */
@@ -62,6 +63,9 @@ void client_accept(struct clients *cs, int fd, const struct sockaddr *sa);
 
 /* Within on_request: `served` is what on_input, on_drained and on_gone will get. */
 void client_serve(struct client *cl, void *served);
+
+/* SERVED: from now on its FIN ends one direction only, and is seen by who reads it. */
+void client_tunnel(struct client *cl);
 
 /* The answer is complete and all of it sent: the next request may come. */
 void client_next(struct client *cl);

@@ -905,6 +905,18 @@ static void check_concurrency(struct loader *ld)
     problem_with(ld, option_find(SPAN("concurrency")), text);
 }
 
+/* What counts within concurrency and says more than that would never be reached. */
+static void check_within_concurrency(struct loader *ld, const char *path, uint32_t n)
+{
+    char text[160];
+
+    if (n == UINT32_MAX || n <= ld->c->concurrency)
+        return;
+    snprintf(text, sizeof(text), "%u can never be reached with \"concurrency\" %u", n,
+             ld->c->concurrency);
+    problem_with(ld, option_find(span_of(path)), text);
+}
+
 /* Only over values that were read: a complaint about a default that stands in for a mistyped
  * value would mislead. */
 static void finish(struct loader *ld)
@@ -920,6 +932,8 @@ static void finish(struct loader *ld)
         return;
     check_addresses(ld);
     check_concurrency(ld);
+    check_within_concurrency(ld, "upstream.max_connections", ld->c->upstream.max_connections);
+    check_within_concurrency(ld, "upgrades.max", ld->c->upgrades.max);
 }
 
 static struct loaded *loaded_new(const char *path)

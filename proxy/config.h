@@ -44,6 +44,7 @@ struct config {
     struct {
         struct config_address address;
         mono_us connect_timeout, first_byte_timeout, idle_timeout, keepalive_timeout;
+        uint32_t max_connections; /* UINT32_MAX: as many as `concurrency` */
     } upstream;
     uint32_t concurrency; /* UINT32_MAX: unlimited */
     struct {
@@ -63,14 +64,20 @@ struct config {
         enum config_half_close half_close;
     } client;
     struct {
-        uint32_t response;
+        uint32_t request, response;
+        uint64_t budget;
     } buffers;
+    struct {
+        uint32_t max; /* UINT32_MAX: concurrency less one */
+        mono_us idle_timeout;
+    } upgrades;
     struct {
         enum config_forwarded forwarded;
         struct config_cidr *trusted;
         size_t n_trusted;
         char request_id[64]; /* field name; "" none */
         bool request_start;
+        bool server_timing;
     } headers;
     struct {
         enum config_probe probe;

@@ -151,16 +151,17 @@ static enum conn_fill fill_failed(struct conn *c)
     return CONN_LOST;
 }
 
-enum conn_fill conn_fill(struct conn *c)
+enum conn_fill conn_fill(struct conn *c, size_t most)
 {
+    CHECK(most <= LOOP_SCRATCH);
     if (!c->readable)
         return CONN_WAIT;
-    if (c->in.len >= LOOP_SCRATCH)
+    if (c->in.len >= most)
         return CONN_FULL;
 
     char *scratch = loop_scratch(c->loop, c->scratch);
     move_in(c, scratch);
-    size_t room = LOOP_SCRATCH - c->in.len;
+    size_t room = most - c->in.len;
     ssize_t n;
     do {
         n = recv(c->fd, scratch + c->in.len, room, 0);

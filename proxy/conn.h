@@ -71,12 +71,14 @@ enum conn_fill {
     CONN_WAIT, /* nothing now; on_event will come */
     CONN_EOF,  /* the peer's FIN: no more input will ever come */
     CONN_LOST, /* reset or another error; c->broken is set */
-    CONN_FULL, /* the scratch holds LOOP_SCRATCH unread bytes already */
+    CONN_FULL, /* there are `most` unread bytes already */
 };
 
-/* Reads once behind the present input, into the scratch. Moves c->in: old spans into it are void.
+/*
+ * Reads once behind the present input, into the scratch, until there are `most` unread bytes (no
+ * more than LOOP_SCRATCH). Moves c->in: old spans into it are void.
  */
-enum conn_fill conn_fill(struct conn *c);
+enum conn_fill conn_fill(struct conn *c, size_t most);
 
 /*
  * Whether something may have come that nobody has looked at. A short read has emptied the socket,

@@ -4,6 +4,7 @@
  */
 #include "proxy/exchange.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -15,11 +16,15 @@
 #include "proxy/news.h"
 #include "proxy/relay.h"
 #include "proxy/reply.h"
+#include "proxy/tunnel.h"
 
 #define MAGIC             0x77656972u
 #define UPSTREAM_MAX_HEAD 49152
 #define INTERIM_MAX       64 /* 1xx answers before the final one; an app that sends more is broken */
 #define LOOK_AFTER_US     10000
+
+#define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
+#define BODY_PACE       500    /* bytes a second; MinRate of Apache's mod_reqtimeout */
 
 TAILQ_HEAD(exchange_list, exchange);
 
@@ -39,9 +44,10 @@ struct exchange {
     size_t untaken;     /* of it, or of its body, by the app's socket, when the timer was armed */
     struct relay *up;   /* what of the body did not come with the head; else NULL */
     struct relay *down; /* the response's body, once its head is there */
+    struct tunnel *tunnel; /* TUNNEL */
 
     struct http_parser parser; /* of the app's heads */
-    mono_us began, connected, sent, first_byte, answered, left;
+    mono_us began, arrived, connected, sent, first_byte, answered, left;
     enum http_method method;
     unsigned status; /* what the client was answered */
     uint8_t interims;
@@ -56,6 +62,9 @@ struct exchange {
     bool answering;     /* a byte of the app's answer has come */
     bool replayed, orphan;
     bool expects;              /* it waits for a 100 before it sends its body */
+    bool continued;            /* it had that from weir */
+    bool has_body;             /* not an empty one */
+    bool upgrade;              /* offered to the app, and counted against upgrades.max */
     bool again_posted, buried; /* both: the mail on its way frees the memory */
 };
 
@@ -69,6 +78,7 @@ struct exchange_env {
     struct http_head head; /* of the response being read */
 };
 
+static void exchange_wait_for_body(struct exchange *ex);
 static void exchange_ask(struct exchange *ex);
 static void exchange_granted(struct exchange *ex);
 static void exchange_connect(struct exchange *ex, enum upstream_kind kind);
@@ -76,6 +86,7 @@ static void exchange_dispatch(struct exchange *ex);
 static void exchange_upload(struct exchange *ex, const struct relay_front *front);
 static void exchange_read_head(struct exchange *ex);
 static void exchange_download(struct exchange *ex, const struct relay_front *front);
+static void exchange_tunnel(struct exchange *ex);
 static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status,
                            const char *detail);
 static void exchange_client_gone(struct exchange *ex);
@@ -88,11 +99,14 @@ static void arm_upload(struct exchange *ex, enum relay_status st);
 #define TO(s) (1u << EXCHANGE_##s)
 
 static const unsigned edges[EXCHANGE_STATES] = {
-    [EXCHANGE_ARRIVED] = TO(QUEUED) | TO(CONNECTING) | TO(REPLYING) | TO(DONE),
+    [EXCHANGE_ARRIVED] = TO(BUFFERING) | TO(QUEUED) | TO(CONNECTING) | TO(REPLYING) | TO(DONE),
+    [EXCHANGE_BUFFERING] = TO(QUEUED) | TO(CONNECTING) | TO(REPLYING) | TO(DONE),
     [EXCHANGE_QUEUED] = TO(CONNECTING) | TO(ABANDONED) | TO(REPLYING) | TO(DONE),
     [EXCHANGE_CONNECTING] = TO(AWAITING) | TO(REPLYING) | TO(DONE),
-    [EXCHANGE_AWAITING] = TO(CONNECTING) | TO(STREAMING) | TO(ORPHANED) | TO(REPLYING) | TO(DONE),
+    [EXCHANGE_AWAITING] =
+        TO(CONNECTING) | TO(STREAMING) | TO(TUNNEL) | TO(ORPHANED) | TO(REPLYING) | TO(DONE),
     [EXCHANGE_STREAMING] = TO(FLUSHING) | TO(ORPHANED) | TO(DONE),
+    [EXCHANGE_TUNNEL] = TO(DONE),
     [EXCHANGE_ORPHANED] = TO(DONE),
     [EXCHANGE_ABANDONED] = TO(DONE),
     [EXCHANGE_FLUSHING] = TO(DONE),
@@ -166,6 +180,7 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     ex->again.deliver = on_again;
     loop_timer_init(&ex->timer, on_timeout, ex);
     ex->began = client_began(cl);
+    ex->arrived = loop_now(env->c.loop);
     ex->method = head->method;
     ex->old_client = head->minor == 0;
     ex->persistent = http_head_persistent(head);
@@ -181,7 +196,66 @@ static void take_body(struct exchange *ex, const struct http_body *body)
     memset(ex->up, 0, sizeof(*ex->up));
     ex->up->body = *body;
     ex->up->max = ex->env->c.config->client.max_body;
-    ex->up->mark = ex->env->c.config->buffers.response;
+    ex->up->mark = ex->env->c.config->buffers.request;
+    ex->up->budget = &ex->env->c.house->budget;
+    ex->up->since = ex->arrived;
+}
+
+/* A place among the tunnels. Given back when the app does not switch, or the tunnel ends. */
+static bool take_upgrade(struct exchange_house *house)
+{
+    uint32_t n = atomic_load(&house->upgrades);
+
+    while (n < house->upgrades_max) {
+        if (atomic_compare_exchange_weak(&house->upgrades, &n, n + 1))
+            return true;
+    }
+    return false;
+}
+
+static void give_upgrade_back(struct exchange *ex)
+{
+    if (ex->upgrade)
+        atomic_fetch_sub(&ex->env->c.house->upgrades, 1);
+    ex->upgrade = false;
+}
+
+/* In the loop's compose scratch. */
+static struct span offers_of(struct exchange_env *env, const struct http_head *head)
+{
+    char *out = loop_scratch(env->c.loop, LOOP_SCRATCH_COMPOSE);
+    return (struct span){out, http_upgrade_offers(head, out)};
+}
+
+static bool is_small(const struct exchange *ex, const struct http_body *body)
+{
+    return body->framing == HTTP_BODY_LENGTH &&
+           body->data + body->left <= ex->env->c.config->buffers.request;
+}
+
+static mono_us deadline_of(const struct exchange *ex, mono_us now)
+{
+    const struct exchange_house *house = ex->env->c.house;
+
+    if (!atomic_load_explicit(&house->ready, memory_order_acquire))
+        return atomic_load_explicit(&house->startup_deadline, memory_order_relaxed);
+    return now + ex->env->c.config->queue.timeout;
+}
+
+/*
+ * Whether a body that has not come whole is to be waited for before a slot is asked for: not while
+ * slots are plentiful; not where the answer would be no (it is given at once, and no body asked
+ * for); and not where nothing will come before the app's 100.
+ */
+static bool must_wait_for_body(const struct exchange *ex, const struct http_body *body)
+{
+    struct limiter *l = ex->env->c.house->limiter;
+
+    if (ex->expects && !is_small(ex, body))
+        return false;
+    if (deadline_of(ex, now_of(ex)) <= now_of(ex))
+        return false;
+    return !limiter_has_plenty(l) && !limiter_is_full(l);
 }
 
 static void on_request(struct client *cl, const struct http_head *head, void *arg)
@@ -195,7 +269,14 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     ex->expects = head->expect_continue;
     http_body_of_request(&body, head);
     bool too_large = body.framing == HTTP_BODY_LENGTH && body.left > env->c.config->client.max_body;
-    if (!message_compose(&ex->message, env->c.loop, env->c.config, cl, ex->began, head, &body))
+    bool whole = message_holds_body(cl, &body);
+    ex->has_body = !http_body_complete(&body);
+    bool waits = !whole && !too_large && must_wait_for_body(ex, &body);
+    struct message_how how = {.began = ex->began, .drop_expect = waits && ex->expects};
+    if (!ex->has_body)
+        how.upgrade = offers_of(env, head);
+    message_compose(&ex->message, env->c.loop, env->c.config, cl, &how, head, &body);
+    if (!whole)
         take_body(ex, &body);
 
     if (client_left(cl)) {
@@ -211,7 +292,15 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
         exchange_reply(ex, REPLY_LAST_HOP, ex->method == HTTP_TRACE ? 405 : 200, NULL);
         return;
     }
-    exchange_ask(ex);
+    if (how.upgrade.len > 0 && (env->draining || !take_upgrade(env->c.house))) {
+        exchange_reply(ex, env->draining ? REPLY_DRAINING : REPLY_UPGRADES_FULL, 0, NULL);
+        return;
+    }
+    ex->upgrade = how.upgrade.len > 0;
+    if (waits)
+        exchange_wait_for_body(ex);
+    else
+        exchange_ask(ex);
 }
 
 /* What came is no request: nobody's exchange, but it is answered and counted. */
@@ -238,16 +327,151 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         client_abort(cl, true);
 }
 
-/* ---- it asks for a slot ---- */
+/* ---- it waits for its body, without a slot ---- */
 
-static mono_us deadline_of(struct exchange *ex, mono_us now)
+/* Memory that the message has taken for its body, or gives back. */
+static void held_changed(struct exchange *ex, int64_t change)
+{
+    if (change == 0)
+        return;
+    stats_buffered(ex->env->c.stats, STATS_REQUEST, change);
+    budget_change(&ex->env->c.house->budget, change);
+}
+
+static void drop_upload(struct exchange *ex)
+{
+    pool_put(loop_pool(ex->env->c.loop), ex->up, sizeof(*ex->up));
+    ex->up = NULL;
+}
+
+/*
+ * It has been slower than BODY_PACE for longer than client.body_timeout. A stream of chunks may be
+ * as slow as it likes while nobody wants its slot.
+ */
+static bool body_is_late(const struct exchange *ex)
+{
+    uint64_t came = ex->up->body.data - ex->up->before;
+    mono_us due = ex->up->since + ex->env->c.config->client.body_timeout +
+                  (mono_us)(came / BODY_PACE * 1000000);
+
+    if (now_of(ex) < due)
+        return false;
+    return ex->up->body.framing == HTTP_BODY_LENGTH || ex->state == EXCHANGE_BUFFERING ||
+           !limiter_has_plenty(ex->env->c.house->limiter);
+}
+
+/* The client was not read for a while: its pace is measured from now on. */
+static void measure_pace(struct exchange *ex)
+{
+    ex->up->since = now_of(ex);
+    ex->up->before = ex->up->body.data;
+}
+
+/* False: it is not waited for any more, and the exchange may have ended. */
+static bool take_what_came(struct exchange *ex)
 {
     struct exchange_house *house = ex->env->c.house;
+    size_t before = ex->message.body, most = ex->env->c.config->buffers.request;
 
-    if (!atomic_load_explicit(&house->ready, memory_order_acquire))
-        return atomic_load_explicit(&house->startup_deadline, memory_order_relaxed);
-    return now + ex->env->c.config->queue.timeout;
+    if (budget_is_spent(&house->budget))
+        most = before;
+    enum message_status st =
+        message_take_body(&ex->message, ex->env->c.loop, client_conn(ex->client), &ex->up->body,
+                          most, &ex->up->problem);
+    held_changed(ex, (int64_t)(ex->message.body - before));
+    if (ex->up->body.data > ex->up->max) {
+        exchange_reply(ex, REPLY_BODY_TOO_LARGE, 0, NULL);
+        return false;
+    }
+    switch (st) {
+    case MESSAGE_BAD:
+        exchange_reply(ex, REPLY_BAD_REQUEST, 0, ex->up->problem.reason);
+        return false;
+    case MESSAGE_WHOLE:
+        drop_upload(ex);
+        exchange_ask(ex);
+        return false;
+    case MESSAGE_FULL:
+        exchange_ask(ex);
+        return false;
+    case MESSAGE_MORE:
+        break;
+    }
+    if (body_is_late(ex)) {
+        exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);
+        return false;
+    }
+    return true;
 }
+
+static void body_cut(struct exchange *ex)
+{
+    struct client *cl = ex->client;
+
+    exchange_client_gone(ex);
+    client_abort(cl, true);
+}
+
+static void arm_buffering(struct exchange *ex)
+{
+    mono_us now = now_of(ex), due = now + ex->env->c.config->client.body_timeout;
+    mono_us stream = ex->arrived + STREAM_AFTER_US;
+
+    if (!is_small(ex, &ex->up->body) && stream < due)
+        due = stream > now ? stream : now;
+    arm(ex, due);
+}
+
+static void exchange_buffer(struct exchange *ex)
+{
+    struct conn *from = client_conn(ex->client);
+
+    for (;;) {
+        if (!take_what_came(ex))
+            return;
+        switch (conn_fill(from, LOOP_SCRATCH)) {
+        case CONN_GOT:
+        case CONN_FULL:
+            continue;
+        case CONN_WAIT:
+            break;
+        case CONN_EOF:
+        case CONN_LOST:
+            body_cut(ex);
+            return;
+        }
+        break;
+    }
+    if (limiter_has_plenty(ex->env->c.house->limiter))
+        exchange_ask(ex); /* since the head came, slots have become free */
+    else
+        arm_buffering(ex);
+}
+
+static void exchange_wait_for_body(struct exchange *ex)
+{
+    exchange_enter(ex, EXCHANGE_BUFFERING);
+    if (ex->expects) {
+        ex->expects = false;
+        ex->continued = true;
+        if (!client_send(ex->client, SPAN("HTTP/1.1 100 Continue\r\n\r\n"),
+                         (struct span){NULL, 0})) {
+            body_cut(ex);
+            return;
+        }
+    }
+    exchange_buffer(ex);
+}
+
+static void stop_buffering(struct exchange *ex)
+{
+    if (!is_small(ex, &ex->up->body) && now_of(ex) >= ex->arrived + STREAM_AFTER_US)
+        exchange_ask(ex);
+    else
+        exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);
+}
+
+/* ---- it asks for a slot ---- */
 
 /* Why the wait was for nothing. */
 static enum reply_kind expired_kind(const struct exchange *ex)
@@ -261,6 +485,9 @@ static void exchange_ask(struct exchange *ex)
 {
     mono_us now = now_of(ex), deadline = deadline_of(ex, now);
 
+    if (ex->has_body)
+        stats_body_wait(ex->env->c.stats, now - ex->arrived);
+    loop_timer_stop(&ex->timer);
     ex->waiter.bytes = ex->message.size + client_conn(ex->client)->in.len;
     switch (limiter_acquire(ex->env->c.house->limiter, &ex->waiter, now, deadline)) {
     case LIMITER_ADMITTED:
@@ -294,7 +521,11 @@ static void give_slot_back(struct exchange *ex)
     struct limiter_waiter *chain =
         limiter_release(ex->env->c.house->limiter, &ex->waiter, now_of(ex));
 
-    stats_slot_hold(ex->env->c.stats, ex->waiter.released_at - ex->waiter.granted_at);
+    mono_us hold = ex->waiter.released_at - ex->waiter.granted_at;
+    if (ex->waiter.apart)
+        stats_upgrade_ends(ex->env->c.stats, hold);
+    else
+        stats_slot_hold(ex->env->c.stats, hold);
     exchange_deliver(chain);
 }
 
@@ -448,6 +679,7 @@ static void send_request(struct exchange *ex)
         stats_connect(ex->env->c.stats, ex->connected - ex->waiter.granted_at);
     exchange_enter(ex, EXCHANGE_AWAITING);
     if (ex->up != NULL) {
+        measure_pace(ex);
         struct relay_front front = {.head = message, .room = message_room(&ex->message)};
         exchange_upload(ex, &front);
         return;
@@ -552,7 +784,13 @@ static void exchange_upload(struct exchange *ex, const struct relay_front *front
         post_again(ex);
         return;
     case RELAY_WAIT:
+        if (ex->state == EXCHANGE_AWAITING && moved > 0 && body_is_late(ex))
+            exchange_fail(ex, REPLY_BODY_TIMEOUT, NULL);
+        else if (moved > 0 || front != NULL)
+            arm_upload(ex, st);
+        return;
     case RELAY_BLOCKED:
+        measure_pace(ex);
         if (moved > 0 || front != NULL)
             arm_upload(ex, st);
         return;
@@ -576,7 +814,11 @@ static void on_input(struct client *cl, void *served)
     struct exchange *ex = exchange_of(served);
 
     (void)cl;
-    if (uploading(ex))
+    if (ex->state == EXCHANGE_BUFFERING)
+        exchange_buffer(ex);
+    else if (ex->state == EXCHANGE_TUNNEL)
+        exchange_tunnel(ex);
+    else if (uploading(ex))
         exchange_upload(ex, NULL);
 }
 
@@ -636,20 +878,64 @@ static struct relay_front front_of(struct exchange *ex, const struct http_respon
     return (struct relay_front){.head = {out, n}, .room = LOOP_SCRATCH - n};
 }
 
+/* The connection changes hands, if this is what was offered. The exchange may have ended. */
+static void switch_protocols(struct exchange *ex)
+{
+    struct exchange_env *env = ex->env;
+    struct http_response_rewrite how = {.upgrade = true,
+                                        .request_id_name =
+                                            span_of(env->c.config->headers.request_id),
+                                        .request_id = ex->message.request_id};
+    struct client *cl = ex->client;
+
+    if (!ex->upgrade || !http_upgrade_is_sound(&env->head, message_upgrade(&ex->message))) {
+        bad_response(ex, "an upgrade that was not asked for");
+        return;
+    }
+    if (cl == NULL) {
+        exchange_done(ex);
+        return;
+    }
+    struct tunnel *t = pool_get(loop_pool(env->c.loop), sizeof(*t));
+    *t = (struct tunnel){.client = client_conn(cl),
+                         .app = upstream_socket(&ex->lease),
+                         .budget = &env->c.house->budget,
+                         .mark = env->c.config->buffers.response};
+    ex->tunnel = t;
+    ex->status = 101;
+    ex->close = ex->waiter.apart = true;
+    exchange_enter(ex, EXCHANGE_TUNNEL);
+    client_tunnel(cl);
+    stats_upgrade_begins(env->c.stats);
+    arm(ex, now_of(ex) + env->c.config->upgrades.idle_timeout);
+    if (client_send(cl, front_of(ex, &how).head, (struct span){NULL, 0})) {
+        exchange_tunnel(ex);
+        return;
+    }
+    exchange_client_gone(ex);
+    client_abort(cl, true);
+}
+
 /* 1xx: passed on at once; the final answer is still to come. False: the exchange has ended. */
 static bool interim(struct exchange *ex)
 {
     struct http_response_rewrite how = {0};
     struct client *cl = ex->client;
+    unsigned status = ex->env->head.status;
 
-    if (ex->env->head.status == 101 || ++ex->interims > INTERIM_MAX) {
-        bad_response(ex, ex->interims > INTERIM_MAX ? "too many interim answers"
-                                                    : "an upgrade that was not asked for");
+    if (status == 101) {
+        switch_protocols(ex);
         return false;
     }
-    if (uploading(ex))
+    if (++ex->interims > INTERIM_MAX) {
+        bad_response(ex, "too many interim answers");
+        return false;
+    }
+    if (uploading(ex)) {
+        measure_pace(ex);
         arm_upload(ex, RELAY_WAIT);
-    if (cl == NULL || ex->old_client)
+    }
+    if (cl == NULL || ex->old_client || (status == 100 && ex->continued))
         return true;
     if (client_send(cl, front_of(ex, &how).head, (struct span){NULL, 0}))
         return true;
@@ -669,15 +955,32 @@ static void describe_response(struct exchange *ex, struct http_response_rewrite 
         .close = ex->close,
         .say_keep_alive = ex->old_client && !ex->close,
         .drop_transfer_encoding = decode,
+        .upgrade = ex->env->head.status == 426 && ex->env->head.has_upgrade,
         .request_id_name = span_of(ex->env->c.config->headers.request_id),
         .request_id = ex->message.request_id,
     };
+}
+
+static double milliseconds(mono_us us)
+{
+    return (double)us / 1000;
+}
+
+/* Server-Timing (W3C), if it is wanted: what the client could not know of where the time went. */
+static struct span timing_of(const struct exchange *ex, char *out, size_t size)
+{
+    if (!ex->env->c.config->headers.server_timing)
+        return (struct span){out, 0};
+    int n = snprintf(out, size, "queue;dur=%.3f, app;dur=%.3f", milliseconds(waited(ex)),
+                     milliseconds(ex->first_byte - ex->waiter.granted_at));
+    return (struct span){out, n > 0 ? (size_t)n : 0};
 }
 
 static void final_head(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
     struct http_response_rewrite how;
+    char timing[96];
 
     mono_us asked = ex->sent != 0 ? ex->sent : ex->connected;
     ex->first_byte = not_before(now_of(ex), asked);
@@ -687,6 +990,8 @@ static void final_head(struct exchange *ex)
     memset(ex->down, 0, sizeof(*ex->down));
     ex->down->max = UINT64_MAX;
     ex->down->mark = env->c.config->buffers.response;
+    ex->down->budget = &env->c.house->budget;
+    give_upgrade_back(ex);
     http_body_of_response(&ex->down->body, &env->head, ex->method);
     if (ex->state == EXCHANGE_ORPHANED) {
         arm(ex, ex->first_byte + env->c.config->upstream.idle_timeout);
@@ -695,6 +1000,7 @@ static void final_head(struct exchange *ex)
     }
     ex->status = env->head.status;
     describe_response(ex, &how);
+    how.server_timing = timing_of(ex, timing, sizeof(timing));
     struct relay_front front = front_of(ex, &how);
     exchange_enter(ex, EXCHANGE_STREAMING);
     exchange_download(ex, &front);
@@ -738,7 +1044,7 @@ static void exchange_read_head(struct exchange *ex)
     while (one_head(ex, &more)) {
         if (!more)
             continue;
-        switch (conn_fill(upstream_socket(&ex->lease))) {
+        switch (conn_fill(upstream_socket(&ex->lease), LOOP_SCRATCH)) {
         case CONN_GOT:
             continue;
         case CONN_WAIT:
@@ -818,10 +1124,21 @@ static void exchange_download_ended(struct exchange *ex, enum relay_status why)
     }
 }
 
+/* How long the client has been in the way, if it was. */
+static void note_backpressure(struct exchange *ex)
+{
+    if (ex->down == NULL || ex->down->since == 0)
+        return;
+    stats_backpressure(ex->env->c.stats, now_of(ex) - ex->down->since);
+    ex->down->since = 0;
+}
+
 static void exchange_download(struct exchange *ex, const struct relay_front *front)
 {
     struct conn *to = ex->client != NULL ? client_conn(ex->client) : NULL;
     uint64_t moved;
+
+    note_backpressure(ex);
     enum relay_status st = relay_pump(ex->down, upstream_socket(&ex->lease), to, front, &moved);
 
     switch (st) {
@@ -832,6 +1149,7 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
         return;
     case RELAY_BLOCKED:
         loop_timer_stop(&ex->timer); /* the client's send_timeout watches now */
+        ex->down->since = now_of(ex);
         return;
     case RELAY_BUSY:
         post_again(ex);
@@ -845,6 +1163,41 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
         return;
     }
 }
+
+/* ---- it is a tunnel ---- */
+
+/* One side was reset: so is the other. */
+static void tunnel_lost(struct exchange *ex)
+{
+    struct client *cl = ex->client;
+
+    ex->client = NULL;
+    client_abort(cl, true);
+    exchange_done(ex);
+}
+
+static void exchange_tunnel(struct exchange *ex)
+{
+    uint64_t moved;
+
+    switch (tunnel_pump(ex->tunnel, &moved)) {
+    case TUNNEL_LOST:
+        tunnel_lost(ex);
+        return;
+    case TUNNEL_ENDED:
+        exchange_done(ex);
+        return;
+    case TUNNEL_BUSY:
+        post_again(ex);
+        break;
+    case TUNNEL_OPEN:
+        break;
+    }
+    if (moved > 0)
+        arm(ex, now_of(ex) + ex->env->c.config->upgrades.idle_timeout);
+}
+
+/* ---- the app's socket has something ---- */
 
 /* Output to the app that had to be kept moves on. False: the exchange may have ended. */
 static bool flush_request(struct exchange *ex, struct conn *to)
@@ -862,9 +1215,9 @@ static bool flush_request(struct exchange *ex, struct conn *to)
             arm_upload(ex, RELAY_BLOCKED);
         return true;
     }
-    if (uploading(ex)) {
-        arm_upload(ex,
-                   RELAY_WAIT); /* the app has all that came: now the client may be the slow one */
+    if (uploading(ex)) { /* the app has all that came: now the client may be the slow one */
+        measure_pace(ex);
+        arm_upload(ex, RELAY_WAIT);
         exchange_upload(ex, NULL);
         return false;
     }
@@ -888,7 +1241,11 @@ static void read_answer(struct exchange *ex)
     case EXCHANGE_STREAMING:
         exchange_download(ex, NULL);
         return;
+    case EXCHANGE_TUNNEL:
+        exchange_tunnel(ex);
+        return;
     case EXCHANGE_ARRIVED:
+    case EXCHANGE_BUFFERING:
     case EXCHANGE_QUEUED:
     case EXCHANGE_CONNECTING:
     case EXCHANGE_ABANDONED:
@@ -907,6 +1264,13 @@ static void on_upstream_event(struct upstream_lease *l)
 
     struct upstream_conn *uc = l->conn;
 
+    if (ex->state == EXCHANGE_TUNNEL) {
+        if (conn_flush(c))
+            exchange_tunnel(ex);
+        else
+            tunnel_lost(ex);
+        return;
+    }
     if (c->writable && !flush_request(ex, c)) {
         if (l->conn == uc && ex->state != EXCHANGE_DONE && conn_has_news(c))
             post_again(ex);
@@ -958,6 +1322,8 @@ static void on_drained(struct client *cl, void *served)
         exchange_done(ex);
     else if (ex->state == EXCHANGE_STREAMING)
         exchange_download(ex, NULL);
+    else if (ex->state == EXCHANGE_TUNNEL)
+        exchange_tunnel(ex);
 }
 
 /* ---- weir answers ---- */
@@ -974,6 +1340,7 @@ static void count_refusal(struct exchange *ex, enum reply_kind kind)
         {REPLY_QUEUE_TIMEOUT, STATS_QUEUE_TIMEOUT, "no slot within queue.timeout"},
         {REPLY_NOT_READY, STATS_NOT_READY, "the app has not started"},
         {REPLY_DRAINING, STATS_DRAINING, "weir is draining"},
+        {REPLY_UPGRADES_FULL, STATS_UPGRADES, "no tunnel is free (upgrades.max)"},
     };
     char more[NEWS_MORE];
 
@@ -990,7 +1357,7 @@ static void count_refusal(struct exchange *ex, enum reply_kind kind)
  * who were refused together do not come back together. 0: this kind of answer has none. */
 static unsigned retry_after(struct exchange *ex, enum reply_kind kind)
 {
-    if (kind < REPLY_QUEUE_FULL || kind > REPLY_DRAINING)
+    if (kind < REPLY_QUEUE_FULL || kind > REPLY_UPGRADES_FULL)
         return 0;
     mono_us us = limiter_drain_estimate(ex->env->c.house->limiter);
     us = us / 1000 * (mono_us)(800 + loop_random(ex->env->c.loop) % 401);
@@ -1000,8 +1367,8 @@ static unsigned retry_after(struct exchange *ex, enum reply_kind kind)
 
 static unsigned overload_status(const struct exchange *ex, enum reply_kind kind)
 {
-    bool overload =
-        kind == REPLY_QUEUE_FULL || kind == REPLY_QUEUE_BYTES || kind == REPLY_QUEUE_TIMEOUT;
+    bool overload = kind == REPLY_QUEUE_FULL || kind == REPLY_QUEUE_BYTES ||
+                    kind == REPLY_QUEUE_TIMEOUT || kind == REPLY_UPGRADES_FULL;
     return overload ? ex->env->c.config->overload.status : 0;
 }
 
@@ -1070,11 +1437,17 @@ static void on_timeout(void *arg)
     struct exchange *ex = exchange_of(arg);
 
     switch (ex->state) {
+    case EXCHANGE_BUFFERING:
+        stop_buffering(ex);
+        return;
     case EXCHANGE_QUEUED:
         queue_deadline(ex);
         return;
     case EXCHANGE_AWAITING:
         late_answer(ex);
+        return;
+    case EXCHANGE_TUNNEL: /* nobody has said anything for upgrades.idle_timeout */
+        exchange_done(ex);
         return;
     case EXCHANGE_STREAMING:
         exchange_cut(ex, "nothing more of the answer within upstream.idle_timeout");
@@ -1139,7 +1512,9 @@ static void exchange_client_gone(struct exchange *ex)
         leave_app(ex);
         return;
     case EXCHANGE_ARRIVED:
+    case EXCHANGE_BUFFERING:
     case EXCHANGE_CONNECTING:
+    case EXCHANGE_TUNNEL:
     case EXCHANGE_FLUSHING:
     case EXCHANGE_REPLYING:
         exchange_done(ex);
@@ -1164,6 +1539,11 @@ static void count_outcome(struct exchange *ex, mono_us now)
 {
     struct stats_shard *stats = ex->env->c.stats;
 
+    note_backpressure(ex);
+    if (ex->tunnel != NULL) { /* it has no times that would compare with a request's */
+        stats_answered(stats, STATS_BY_APP, 101);
+        return;
+    }
     if (ex->left != 0)
         stats_answered(stats, STATS_BY_NOBODY, 499);
     else
@@ -1189,8 +1569,10 @@ static void give_memory_back(struct exchange *ex)
 {
     struct pool *pool = loop_pool(ex->env->c.loop);
 
+    held_changed(ex, -(int64_t)ex->message.body);
     message_fini(&ex->message, ex->env->c.loop);
     pool_put(pool, ex->up, sizeof(*ex->up));
+    pool_put(pool, ex->tunnel, sizeof(*ex->tunnel));
     pool_put(pool, ex->down, sizeof(*ex->down));
     loop_timer_fini(&ex->timer);
     ex->grave.bury = bury;
@@ -1207,6 +1589,7 @@ static void exchange_done(struct exchange *ex)
     upstream_drop(env->c.upstream, &ex->lease);
     if (ex->waiter.state == LIMITER_HOLDING)
         give_slot_back(ex);
+    give_upgrade_back(ex);
     count_outcome(ex, now_of(ex));
     exchange_enter(ex, EXCHANGE_DONE);
     TAILQ_REMOVE(&env->in[EXCHANGE_DONE], ex, link);
@@ -1283,6 +1666,14 @@ size_t exchange_turn_away(struct exchange_env *env)
         stats_queue_wait(env->c.stats, STATS_DRAINED, waited(ex));
         exchange_reply(ex, REPLY_DRAINING, 0, NULL);
         n++;
+    }
+    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_BUFFERING]); ex != NULL; ex = next, n++) {
+        next = TAILQ_NEXT(ex, link);
+        exchange_reply(ex, REPLY_DRAINING, 0, NULL);
+    }
+    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_TUNNEL]); ex != NULL; ex = next) {
+        next = TAILQ_NEXT(ex, link);
+        exchange_done(ex);
     }
     return n;
 }

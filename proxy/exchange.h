@@ -1,17 +1,19 @@
 /*
  * One request's life, and the only file that knows both sides.
  *
- *   ARRIVED ──► QUEUED ──► CONNECTING ──► AWAITING ──► STREAMING ──► FLUSHING ──► DONE
- *      │          │  │         │  ▲          │  │           │
- *      │          │  │         │  └─ replay ─┘  └─ client ──┴─► ORPHANED ───────► DONE
- *      │          │  └─ client gone, verdict already in the mail ─► ABANDONED ──► DONE
- *      └──────────┴────────────┴─────────────┴──► REPLYING ─────────────────────► DONE
- *    refused   deadline             no answer
+ *   ARRIVED ─► BUFFERING ─► QUEUED ─► CONNECTING ─► AWAITING ─► STREAMING ─► FLUSHING ─► DONE
+ *      │           │         │  │         │  ▲         │  │ └──────► TUNNEL ─────────────► DONE
+ *      │           │         │  │         │  └ replay ─┘  └─ client gone ─► ORPHANED ────► DONE
+ *      │           │         │  └─ client gone, verdict already in the mail ─► ABANDONED ► DONE
+ *      └───────────┴─────────┴────────────┴────────────┴──► REPLYING ────────────────────► DONE
+ *   refused    slow body  deadline             no answer
  *
- * CONNECTING, AWAITING, STREAMING and ORPHANED hold a slot, and a connection or the wish for one.
- * FLUSHING has given both back: the app's last byte is read, and a slow reader keeps neither. A
- * client that leaves before its request is dispatched leads to DONE, and the app never hears of it;
- * after that its exchange is ORPHANED: the answer is read and thrown away, and the slot stays held.
+ * BUFFERING waits for the request's body while slots are scarce, so that a slow upload holds none;
+ * most requests pass it by. CONNECTING, AWAITING, STREAMING, TUNNEL and ORPHANED hold a slot, and a
+ * connection or the wish for one. FLUSHING has given both back: the app's last byte is read, and a
+ * slow reader keeps neither. A client that leaves before its request is dispatched leads to DONE,
+ * and the app never hears of it; after that its exchange is ORPHANED: the answer is read and thrown
+ * away, and the slot stays held.
  *
  * Each loop has one env with a list per state. Loop thread only, but for exchange_deliver().
  */
@@ -23,6 +25,7 @@
 
 #include "common/clock.h"
 #include "limiter/limiter.h"
+#include "proxy/budget.h"
 #include "proxy/client.h"
 #include "proxy/config.h"
 #include "proxy/loop.h"
@@ -31,10 +34,12 @@
 
 enum exchange_state {
     EXCHANGE_ARRIVED,
+    EXCHANGE_BUFFERING,
     EXCHANGE_QUEUED,
     EXCHANGE_CONNECTING,
     EXCHANGE_AWAITING,
     EXCHANGE_STREAMING,
+    EXCHANGE_TUNNEL,
     EXCHANGE_ORPHANED,
     EXCHANGE_ABANDONED,
     EXCHANGE_FLUSHING,
@@ -48,6 +53,9 @@ struct exchange_house {
     struct limiter *limiter;
     _Atomic bool ready;               /* the app has answered its startup probe once */
     _Atomic mono_us startup_deadline; /* until then requests wait for it */
+    struct budget budget;
+    uint32_t upgrades_max;
+    _Atomic uint32_t upgrades; /* asked for or there */
 };
 
 struct exchange_env; /* one loop's exchanges: opaque */
@@ -71,7 +79,7 @@ extern const struct client_handler exchange_client_handler; /* its env is a stru
 /* From now on every answer is the last of its connection. */
 void exchange_drain(struct exchange_env *env);
 
-/* Answers 503 to all that still wait for a slot; how many they were is returned. */
+/* Answers 503 to all that have no slot yet, how many they were is returned; and ends tunnels. */
 size_t exchange_turn_away(struct exchange_env *env);
 
 /* Ends what is left; how many requests with a client were cut is returned. */

@@ -63,9 +63,14 @@ static void add_body(struct message *m, struct conn *from, size_t n)
     conn_consume(from, n);
 }
 
-bool message_compose(struct message *m, struct loop *lp, const struct config *config,
-                     struct client *cl, mono_us began, const struct http_head *head,
-                     const struct http_body *body)
+bool message_holds_body(struct client *cl, const struct http_body *body)
+{
+    return http_body_complete(body) || inline_part(client_conn(cl), body) > 0;
+}
+
+void message_compose(struct message *m, struct loop *lp, const struct config *config,
+                     struct client *cl, const struct message_how *more,
+                     const struct http_head *head, const struct http_body *body)
 {
     struct conn *from = client_conn(cl);
     char fresh[UUID_LEN];
@@ -78,9 +83,12 @@ bool message_compose(struct message *m, struct loop *lp, const struct config *co
         .request_id_name = span_of(config->headers.request_id),
         .request_id = id.at == fresh ? id : (struct span){NULL, 0},
         .request_start = config->headers.request_start,
-        .start = loop_wall(lp) - (loop_now(lp) - began),
+        .start = loop_wall(lp) - (loop_now(lp) - more->began),
+        .drop_expect = more->drop_expect,
+        .upgrade = more->upgrade,
     };
 
+    m->body = 0;
     m->size = http_rewrite_request_bound(head, &how) + with_head + id.len;
     m->at = pool_get(loop_pool(lp), m->size);
     char *tail = m->at + m->size - id.len;
@@ -90,7 +98,58 @@ bool message_compose(struct message *m, struct loop *lp, const struct config *co
     m->len = http_rewrite_request(head, &how, m->at);
     if (with_head > 0)
         add_body(m, from, with_head);
-    return with_head > 0 || http_body_complete(body);
+}
+
+/* ---- a body that is waited for ---- */
+
+/* Doubles, so that a body that trickles is not copied once for each byte. */
+static void make_room(struct message *m, struct loop *lp, size_t n)
+{
+    if (n <= message_room(m))
+        return;
+    struct span id = m->request_id;
+    size_t need = m->len + n + id.len;
+    size_t size = need > 2 * m->size ? need : 2 * m->size;
+    char *at = pool_get(loop_pool(lp), size);
+
+    memcpy(at, m->at, m->len);
+    if (id.len > 0)
+        memcpy(at + size - id.len, id.at, id.len);
+    m->request_id.at = at + size - id.len;
+    pool_put(loop_pool(lp), m->at, m->size);
+    m->at = at;
+    m->size = size;
+}
+
+enum message_status message_take_body(struct message *m, struct loop *lp, struct conn *from,
+                                      struct http_body *body, size_t most,
+                                      struct http_problem *problem)
+{
+    size_t room = most > m->body ? most - m->body : 0;
+    size_t n = from->in.len < room ? from->in.len : room, used;
+    enum http_body_status st = http_body_take(body, from->in.at, n, &used, NULL, problem);
+
+    make_room(m, lp, used);
+    add_body(m, from, used);
+    m->body += used;
+    if (st == HTTP_BODY_BAD)
+        return MESSAGE_BAD;
+    if (st == HTTP_BODY_DONE)
+        return MESSAGE_WHOLE;
+    return m->body >= most ? MESSAGE_FULL : MESSAGE_MORE;
+}
+
+/* The head is ours: no other line begins so, and no value holds a line's end. */
+struct span message_upgrade(const struct message *m)
+{
+    static const char name[] = "\r\nUpgrade: ";
+    const char *at = memmem(m->at, m->len, name, sizeof(name) - 1);
+
+    if (at == NULL)
+        return (struct span){NULL, 0};
+    at += sizeof(name) - 1;
+    const char *end = memchr(at, '\r', (size_t)(m->at + m->len - at));
+    return (struct span){at, (size_t)(end - at)};
 }
 
 size_t message_room(const struct message *m)

@@ -44,6 +44,10 @@ const struct option option_table[] = {
     {"upstream.keepalive_timeout", OPTION_DURATION, FIELD(upstream.keepalive_timeout), MS, HOUR,
      .preset = "4s", .also = "keep_alive keepalive",
      .help = "how long an idle connection to the app is kept; less than the app keeps it"},
+    {"upstream.max_connections", OPTION_COUNT, FIELD(upstream.max_connections), 1, COUNT_MAX,
+     .special = "limit", .preset = "limit", .also = "connections maxconn pool_size pool",
+     .help = "how many connections to the app there may be; never more than concurrency, which "
+             "is \"limit\""},
     {"concurrency", OPTION_COUNT, FIELD(concurrency), 1, COUNT_MAX, .special = "unlimited",
      .preset = "80", .platform = "CONTAINER_CONCURRENCY",
      .also = "limit max_concurrency container_concurrency maxconn max_requests",
@@ -70,7 +74,9 @@ const struct option option_table[] = {
      .also = "header_timeout read_header_timeout",
      .help = "how long a client may take to send the head of a request"},
     {"client.body_timeout", OPTION_DURATION, FIELD(client.body_timeout), MS, HOUR, .preset = "30s",
-     .also = "read_timeout timeout", .help = "how long a client may pause within a request's body"},
+     .also = "read_timeout timeout",
+     .help = "how long a client may pause within a request's body; and how long the whole may take, "
+             "and a second more for each 500 bytes of it"},
     {"client.send_timeout", OPTION_DURATION, FIELD(client.send_timeout), MS, HOUR, .preset = "60s",
      .also = "write_timeout",
      .help = "how long a client may read nothing of its response before it is cut"},
@@ -89,9 +95,24 @@ const struct option option_table[] = {
     {"client.half_close", OPTION_WORD, FIELD(client.half_close), .words = "abort allow",
      .preset = "abort", .help = "what it means when a client ends its side of the connection while "
                                 "it waits: it has left, or it still reads"},
+    {"buffers.request", OPTION_SIZE, FIELD(buffers.request), 4 * KIB, 64 * KIB, .preset = "64KiB",
+     .also = "request_buffer",
+     .help = "how much of a request's body is waited for before it gets a slot, while few are "
+             "free, so that a slow upload holds none"},
     {"buffers.response", OPTION_SIZE, FIELD(buffers.response), 16 * KIB, 64 * MIB,
      .preset = "256KiB", .also = "response_buffer size",
      .help = "how much of a response is kept for a slow client, so that the app is free early"},
+    {"buffers.budget", OPTION_SIZE, FIELD(buffers.budget), MIB, 64 * GIB, .preset = "64MiB",
+     .also = "total max_total max limit",
+     .help = "how much all buffers together may hold; when that is used up they shrink, and bodies "
+             "are streamed at the slower side's speed"},
+    {"upgrades.max", OPTION_COUNT, FIELD(upgrades.max), 0, COUNT_MAX, .special = "limit-1",
+     .preset = "limit-1", .also = "limit max_connections websockets tunnels",
+     .help = "how many upgraded connections (WebSocket) there may be, each of which holds a slot "
+             "for life; \"limit-1\" is one less than concurrency, and 0 refuses them"},
+    {"upgrades.idle_timeout", OPTION_DURATION, FIELD(upgrades.idle_timeout), MS, 24 * HOUR,
+     .preset = "300s", .also = "timeout tunnel_timeout",
+     .help = "how long an upgraded connection may be silent in both directions"},
     {"headers.forwarded", OPTION_WORD, FIELD(headers.forwarded), .words = "append replace off",
      .preset = "append", .also = "x_forwarded_for forwarded_for",
      .help = "X-Forwarded-For, -Proto and -Host: add to what trusted clients sent, replace, or "
@@ -103,6 +124,10 @@ const struct option option_table[] = {
      .help = "the field that carries the request's id; \"\" for none"},
     {"headers.request_start", OPTION_BOOL, FIELD(headers.request_start), .preset = "true",
      .help = "add X-Request-Start: t=<microseconds> where it is absent"},
+    {"headers.server_timing", OPTION_BOOL, FIELD(headers.server_timing), .preset = "false",
+     .also = "timing",
+     .help = "tell clients in Server-Timing how long the request was queued, and how long the app "
+             "took to begin its answer"},
     {"startup.probe", OPTION_WORD, FIELD(startup.probe), .words = "tcp none", .empty = "none",
      .preset = "tcp",
      .help = "how the app's readiness is found: by connecting, or taken for granted (\"\" too)"},

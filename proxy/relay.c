@@ -87,9 +87,10 @@ static enum relay_status pump(struct relay *r, struct conn *from, struct conn *t
         enum relay_status st = take_input(r, from, to, head, room, moved);
         if (st != RELAY_BUSY)
             return st;
-        if (to != NULL && conn_backlog(to) >= r->mark)
+        if (to != NULL && conn_backlog(to) >= budget_mark(r->budget, r->mark))
             return RELAY_BLOCKED;
-        switch (conn_fill(from)) {
+        size_t most = to != NULL ? budget_read(r->budget, LOOP_SCRATCH) : LOOP_SCRATCH;
+        switch (conn_fill(from, most)) {
         case CONN_GOT:
         case CONN_FULL:
             continue;

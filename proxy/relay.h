@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/span.h"
+#include "proxy/budget.h"
 #include "proxy/http/body.h"
 
 struct conn;
@@ -31,10 +33,15 @@ struct relay {
     struct http_body body;
     uint64_t max; /* bytes of content at most */
     size_t mark;  /* of the receiver's backlog */
+    const struct budget *budget;
     bool decode;  /* pass on the content only, without chunk framing */
     bool stopped; /* the body has ended in whatever way: relay_pump() is not to be called again */
     bool began;   /* a byte of the body has been taken */
     struct http_problem problem;
+    /* Its owner's: up, since when the sender's pace is measured, and the content before that;
+     * down, since when the receiver has been in the way, 0 while it is not. */
+    mono_us since;
+    uint64_t before;
 };
 
 /* Bytes that go out in front of the first body bytes, in the same send: a message's head. */

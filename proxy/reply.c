@@ -22,6 +22,7 @@ static const struct {
                              "The app was busy for longer than a request may wait"},
     [REPLY_NOT_READY] = {503, "not_ready", "The app has not started yet"},
     [REPLY_DRAINING] = {503, "draining", "This instance is shutting down"},
+    [REPLY_UPGRADES_FULL] = {503, "upgrades", "No more upgraded connections are taken now"},
     [REPLY_CONNECT_FAILED] = {502, "connect_failed", "The app takes no connection"},
     [REPLY_CONNECT_TIMEOUT] = {504, "connect_timeout", "The app did not take a connection in time"},
     [REPLY_UPSTREAM_CLOSED] = {502, "upstream_closed",

@@ -22,6 +22,7 @@ enum reply_kind {
     REPLY_QUEUE_TIMEOUT,      /* 503 or 429 */
     REPLY_NOT_READY,          /* 503: the app has not started */
     REPLY_DRAINING,           /* 503: weir is going */
+    REPLY_UPGRADES_FULL,      /* 503 or 429: upgrades.max tunnels are there */
     REPLY_CONNECT_FAILED,     /* 502 */
     REPLY_CONNECT_TIMEOUT,    /* 504 */
     REPLY_UPSTREAM_CLOSED,    /* 502: no byte of an answer came */

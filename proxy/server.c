@@ -320,7 +320,7 @@ static bool worker_build(struct server *s, unsigned i)
         log_error("cannot make an event loop: %s", strerror(errno));
         return false;
     }
-    wk->upstream = upstream_new(s->upstreams, wk->loop, shard, s->config);
+    wk->upstream = upstream_new(s->upstreams, wk->loop, shard, s->config, &s->house.budget);
     struct exchange_env_config env = {.house = &s->house,
                                       .loop = wk->loop,
                                       .upstream = wk->upstream,
@@ -329,7 +329,8 @@ static bool worker_build(struct server *s, unsigned i)
                                       .on_ended = on_ended,
                                       .arg = wk};
     wk->exchanges = exchange_env_new(&env);
-    wk->clients = clients_new(wk->loop, shard, s->config, &exchange_client_handler, wk->exchanges);
+    wk->clients = clients_new(wk->loop, shard, s->config, &s->house.budget,
+                              &exchange_client_handler, wk->exchanges);
     return true;
 }
 
@@ -343,9 +344,8 @@ static bool ports_build(struct server *s)
                                   .ready = admin_ready,
                                   .started = admin_started};
 
-    s->listener =
-        listener_new(s->workers[0].loop, &s->config->listen, s->config->client.max_connections,
-                     &listener_handler, s, problem, sizeof(problem));
+    s->listener = listener_new(s->workers[0].loop, &s->config->listen, s->max_connections,
+                               &listener_handler, s, problem, sizeof(problem));
     if (s->listener == NULL) {
         log_error("%s", problem);
         return false;
@@ -357,6 +357,18 @@ static bool ports_build(struct server *s)
     if (s->admin == NULL)
         log_error("%s", problem);
     return s->admin != NULL;
+}
+
+static uint32_t most_connections(const struct config *cf)
+{
+    uint32_t most = cf->upstream.max_connections;
+    return most < cf->concurrency ? most : cf->concurrency;
+}
+
+/* One slot is left for requests, whatever tunnels there are. */
+static uint32_t most_upgrades(uint32_t concurrency)
+{
+    return concurrency == UINT32_MAX ? UINT32_MAX : concurrency - 1;
 }
 
 static bool build(struct server *s)
@@ -378,7 +390,10 @@ static bool build(struct server *s)
     }
     limiter_pause(s->house.limiter, s->started);
     atomic_store(&s->house.startup_deadline, s->started + cf->startup.timeout);
-    s->upstreams = upstream_shared_new(cf->concurrency, s->n);
+    budget_init(&s->house.budget, cf->buffers.budget);
+    s->house.upgrades_max =
+        cf->upgrades.max != UINT32_MAX ? cf->upgrades.max : most_upgrades(cf->concurrency);
+    s->upstreams = upstream_shared_new(most_connections(cf), s->n);
     for (unsigned i = 0; i < s->n; i++) {
         if (!worker_build(s, i))
             return false;

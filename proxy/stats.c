@@ -36,6 +36,8 @@ enum cell {
     C_UPSTREAM = C_REJECTED + STATS_REASONS,
     C_CONNECTIONS = C_UPSTREAM + STATS_REPLAYED + 1,
     C_BUFFERED = C_CONNECTIONS + 4,
+    C_BACKPRESSURE = C_BUFFERED + STATS_RESPONSE + 1,
+    C_UPGRADES,
     C_ORPHANS,
     C_ORPHANED,
     C_ACCOUNTING_ERRORS,
@@ -46,7 +48,9 @@ enum cell {
     C_SLOT_HOLD = C_FIRST_BYTE + HISTOGRAM,
     C_DELIVERY = C_SLOT_HOLD + HISTOGRAM,
     C_ORPHAN_HOLD = C_DELIVERY + HISTOGRAM,
-    CELLS = C_ORPHAN_HOLD + HISTOGRAM,
+    C_BODY_WAIT = C_ORPHAN_HOLD + HISTOGRAM,
+    C_UPGRADE_DURATION = C_BODY_WAIT + HISTOGRAM,
+    CELLS = C_UPGRADE_DURATION + HISTOGRAM,
 };
 
 struct stats_shard {
@@ -71,6 +75,7 @@ static const char *const reason_names[STATS_REASONS] = {
     [STATS_REJECT_EVICTED] = "evicted",
     [STATS_DEADLINE] = "deadline",
     [STATS_BYTES] = "bytes",
+    [STATS_UPGRADES] = "upgrades",
 };
 static const char *const source_names[SOURCES] = {
     [STATS_BY_APP] = "app", [STATS_BY_WEIR] = "weir", [STATS_BY_NOBODY] = "client_gone"};
@@ -203,9 +208,32 @@ void stats_upstream(struct stats_shard *sh, enum stats_upstream_result result)
     add(sh, C_UPSTREAM + (size_t)result, 1);
 }
 
-void stats_buffered(struct stats_shard *sh, int64_t change)
+void stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change)
 {
-    add(sh, C_BUFFERED, (uint64_t)change);
+    CHECK(what <= STATS_RESPONSE);
+    add(sh, C_BUFFERED + (size_t)what, (uint64_t)change);
+}
+
+void stats_body_wait(struct stats_shard *sh, mono_us us)
+{
+    observe(sh, C_BODY_WAIT, us);
+}
+
+void stats_backpressure(struct stats_shard *sh, mono_us us)
+{
+    CHECK(us >= 0);
+    add(sh, C_BACKPRESSURE, (uint64_t)us);
+}
+
+void stats_upgrade_begins(struct stats_shard *sh)
+{
+    add(sh, C_UPGRADES, 1);
+}
+
+void stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
+{
+    add(sh, C_UPGRADES, (uint64_t)-1);
+    observe(sh, C_UPGRADE_DURATION, hold);
 }
 
 void stats_accounting_error(struct stats_shard *sh)
@@ -241,7 +269,7 @@ static uint64_t accounting_errors(const struct reading *r)
 }
 
 /* Codes that are always there, so that a rate() over them never starts from nothing. */
-static const unsigned app_codes[] = {200, 201, 204, 301, 302, 304, 400, 401,
+static const unsigned app_codes[] = {101, 200, 201, 204, 301, 302, 304, 400, 401,
                                      403, 404, 422, 429, 500, 502, 503, 504};
 static const unsigned weir_codes[] = {400, 405, 408, 413, 414, 417, 429,
                                       431, 501, 502, 503, 504, 505};
@@ -431,8 +459,16 @@ static void print_connections(const struct family *f, const struct reading *r, s
 
 static void print_buffered(const struct family *f, const struct reading *r, struct strbuf *out)
 {
-    const struct prometheus_label labels[] = {{"what", "response"}, {NULL, NULL}};
-    prometheus_count(out, f->name, labels, level(r, f->cell));
+    static const char *const kept[] = {[STATS_REQUEST] = "request", [STATS_RESPONSE] = "response"};
+    for (size_t i = 0; i < COUNT(kept); i++) {
+        const struct prometheus_label labels[] = {{"what", kept[i]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, level(r, f->cell + i));
+    }
+}
+
+static void print_time(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, r->cell[f->cell]);
 }
 
 static void print_accounting(const struct family *f, const struct reading *r, struct strbuf *out)
@@ -442,7 +478,7 @@ static void print_accounting(const struct family *f, const struct reading *r, st
 
 #define OUTCOME_LABELS "class, outcome=dispatched, timeout, client_gone, evicted, drained"
 #define REASON_LABELS                                                                              \
-    "reason=queue_full, queue_timeout, not_ready, draining, evicted, deadline, bytes"
+    "reason=queue_full, queue_timeout, not_ready, draining, evicted, deadline, bytes, upgrades"
 
 static const struct family families[] = {
     {"weir_build_info", "gauge", "version, revision", "Always 1; the labels say what is running.",
@@ -482,17 +518,29 @@ static const struct family families[] = {
     {"weir_request_duration_seconds", "histogram", "",
      "From the first byte of the request to the last byte of the answer.", print_histogram,
      C_DURATION},
+    {"weir_request_body_wait_seconds", "histogram", "",
+     "How long requests with a body waited for it before they asked for a slot; 0 when it came "
+     "with the head, or when slots were plentiful.",
+     print_histogram, C_BODY_WAIT},
     {"weir_upstream_connect_seconds", "histogram", "",
      "From slot granted to a usable connection to the app; 0 when one was reused.", print_histogram,
      C_CONNECT},
     {"weir_upstream_first_byte_seconds", "histogram", "",
      "From the request sent to the first byte of the app's answer.", print_histogram, C_FIRST_BYTE},
     {"weir_slot_hold_seconds", "histogram", "",
-     "From slot granted to slot given back: the time a request was inside the app.",
+     "From slot granted to slot given back: the time a request was inside the app; without "
+     "upgraded connections.",
      print_histogram, C_SLOT_HOLD},
     {"weir_response_delivery_seconds", "histogram", "",
      "From the app's last byte to the client's last byte; no slot is held meanwhile.",
      print_histogram, C_DELIVERY},
+    {"weir_client_backpressure_seconds_total", "counter", "",
+     "Time in which slots were held because clients were slow to read: buffers.response was full.",
+     print_time, C_BACKPRESSURE},
+    {"weir_upgrades_in_flight", "gauge", "",
+     "Upgraded connections (WebSocket) now; each holds a slot.", print_gauge, C_UPGRADES},
+    {"weir_upgrade_duration_seconds", "histogram", "",
+     "How long upgraded connections held their slots.", print_histogram, C_UPGRADE_DURATION},
     {"weir_orphans_in_flight", "gauge", "",
      "Requests inside the app whose client has left; each still holds its slot.", print_gauge,
      C_ORPHANS},
@@ -510,7 +558,9 @@ static const struct family families[] = {
      print_upstream, C_UPSTREAM},
     {"weir_connections", "gauge", "side=client, upstream; state=active, idle",
      "Open connections; idle ones carry no request now.", print_connections, C_CONNECTIONS},
-    {"weir_buffered_bytes", "gauge", "what=response", "Bytes held in memory for slow readers.",
+    {"weir_buffered_bytes", "gauge", "what=request, response",
+     "Bytes held in memory: of requests that wait for their rest or that the app has not taken, "
+     "and of responses that clients have not read.",
      print_buffered, C_BUFFERED},
     {"weir_accounting_error_total", "counter", "",
      "Broken promises of the limiter's own accounting; anything but 0 is a fault in weir.",
@@ -607,7 +657,9 @@ static void json_ends(const struct reading *r, struct strbuf *out)
     json_count(out, "idle", level(r, connections_cell(STATS_UPSTREAM, STATS_IDLE)));
     json_close(out);
     json_count(out, "orphans", level(r, C_ORPHANS));
-    json_count(out, "buffered_bytes", level(r, C_BUFFERED));
+    json_count(out, "upgrades", level(r, C_UPGRADES));
+    json_count(out, "buffered_bytes",
+               level(r, C_BUFFERED + STATS_REQUEST) + level(r, C_BUFFERED + STATS_RESPONSE));
 }
 
 static uint64_t sum(const struct reading *r, size_t from, size_t n)

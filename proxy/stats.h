@@ -32,6 +32,7 @@ enum stats_reason { /* why weir refused on its own account */
                     STATS_REJECT_EVICTED,
                     STATS_DEADLINE,
                     STATS_BYTES,
+                    STATS_UPGRADES,
                     STATS_REASONS,
 };
 
@@ -39,6 +40,8 @@ enum stats_source { STATS_BY_APP, STATS_BY_WEIR, STATS_BY_NOBODY /* client gone,
 
 enum stats_side { STATS_CLIENT, STATS_UPSTREAM };
 enum stats_conn_state { STATS_ACTIVE, STATS_IDLE };
+
+enum stats_what { STATS_REQUEST, STATS_RESPONSE }; /* whose bytes are kept */
 
 enum stats_upstream_result { STATS_OPENED, STATS_REUSED, STATS_FAILED, STATS_REPLAYED };
 
@@ -60,8 +63,11 @@ void stats_orphan_ends(struct stats_shard *sh, mono_us hold);
 void stats_connection(struct stats_shard *sh, enum stats_side side, enum stats_conn_state state,
                       int change);
 void stats_upstream(struct stats_shard *sh, enum stats_upstream_result result);
-void stats_buffered(struct stats_shard *sh,
-                    int64_t change); /* response bytes kept for slow readers */
+void stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change);
+void stats_body_wait(struct stats_shard *sh, mono_us us);
+void stats_backpressure(struct stats_shard *sh, mono_us us);
+void stats_upgrade_begins(struct stats_shard *sh);
+void stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
 void stats_accounting_error(struct stats_shard *sh);
 
 /* What only the server knows at the moment of a scrape. */

@@ -58,6 +58,7 @@ struct upstream {
     struct loop *loop;
     struct stats_shard *stats;
     const struct config *config;
+    struct budget *budget;
     struct upstream_list idle;      /* newest first */
     struct loop_timer idle_timer;   /* for the oldest */
     struct upstream_lease *waiting; /* for room: oldest first, NULL-ended */
@@ -137,6 +138,21 @@ static void bury(struct loop_grave *g, struct loop *lp)
              sizeof(struct upstream_conn));
 }
 
+/* What is kept for the app, because it has not taken it yet. */
+static void kept_changed(struct upstream *up, int64_t change)
+{
+    if (change == 0)
+        return;
+    stats_buffered(up->stats, STATS_REQUEST, change);
+    budget_change(up->budget, change);
+}
+
+static void on_backlog(struct conn *c, size_t before)
+{
+    struct upstream_conn *uc = CONTAINER_OF(c, struct upstream_conn, conn);
+    kept_changed(uc->upstream, (int64_t)c->backlog - (int64_t)before);
+}
+
 static void uc_close(struct upstream_conn *uc)
 {
     struct upstream *up = uc->upstream;
@@ -151,6 +167,7 @@ static void uc_close(struct upstream_conn *uc)
         uc->lease->conn = NULL;
     uc->lease = NULL;
     uc->state = UPSTREAM_CLOSED;
+    kept_changed(up, -(int64_t)uc->conn.backlog);
     /* Unread bytes make this an RST by itself; so the app learns that nobody listens. */
     conn_close(&uc->conn, false);
     loop_timer_fini(&uc->timer);
@@ -222,7 +239,7 @@ static void on_socket(struct conn *c)
     }
 }
 
-static const struct conn_handler conn_handler = {.on_event = on_socket};
+static const struct conn_handler conn_handler = {.on_event = on_socket, .on_backlog = on_backlog};
 
 /* A socket that is connecting or, as Unix sockets at once, connected; -1 with errno. */
 static int connect_socket(const struct config_address *to, bool *connecting)
@@ -449,7 +466,8 @@ static bool get_new(struct upstream *up, struct upstream_lease *l)
 /* ---- leases ---- */
 
 struct upstream *upstream_new(struct upstream_shared *shared, struct loop *lp,
-                              struct stats_shard *stats, const struct config *config)
+                              struct stats_shard *stats, const struct config *config,
+                              struct budget *budget)
 {
     struct upstream *up = calloc(1, sizeof(*up));
 
@@ -458,6 +476,7 @@ struct upstream *upstream_new(struct upstream_shared *shared, struct loop *lp,
     up->loop = lp;
     up->stats = stats;
     up->config = config;
+    up->budget = budget;
     TAILQ_INIT(&up->idle);
     loop_timer_init(&up->idle_timer, on_idle_timer, up);
     up->room_mail.deliver = on_room_mail;

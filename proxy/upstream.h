@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "common/check.h"
+#include "proxy/budget.h"
 #include "proxy/config.h"
 #include "proxy/loop.h"
 #include "proxy/stats.h"
@@ -58,7 +59,8 @@ void upstream_shared_free(struct upstream_shared *sh);
 
 /* Registers with `shared` as loop number loop_index(lp). Not thread-safe: before the loops run. */
 struct upstream *upstream_new(struct upstream_shared *shared, struct loop *lp,
-                              struct stats_shard *stats, const struct config *config);
+                              struct stats_shard *stats, const struct config *config,
+                              struct budget *budget);
 void upstream_free(struct upstream *up); /* no lease is left; closes the idle ones */
 
 enum upstream_kind {

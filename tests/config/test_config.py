@@ -24,6 +24,8 @@ BEYOND_SCHEMA = {
     "address-malformed-ipv6",
     "agree-admin-is-listen",
     "agree-concurrency-beyond-connections",
+    "agree-connections-beyond-concurrency",
+    "agree-upgrades-beyond-concurrency",
     "agree-upstream-is-admin",
     "agree-upstream-is-listen",
     "duplicate-escaped",

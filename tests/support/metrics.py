@@ -130,12 +130,13 @@ def check_identities(m, requests=None):
     """What must hold whenever weir is quiet (the laws 1, 4 and 7)."""
     assert is_quiet(m)
     assert m.total("weir_orphans_in_flight") == 0
+    assert m.total("weir_upgrades_in_flight") == 0
     assert m.one("weir_accounting_error_total") == 0
     queued = m.one("weir_request_seconds_total", state="queued")
     waited = m.total("weir_queue_wait_seconds_sum")
     assert abs(queued - waited) <= 0.001, f"integral of depth {queued} != sum of waits {waited}"
     busy = m.one("weir_request_seconds_total", state="in_flight")
-    held = m.total("weir_slot_hold_seconds_sum")
+    held = m.total("weir_slot_hold_seconds_sum") + m.total("weir_upgrade_duration_seconds_sum")
     assert abs(busy - held) <= 0.001, f"integral of in flight {busy} != sum of holds {held}"
     check_counts(m)
     if requests is not None:
@@ -147,6 +148,7 @@ def check_counts(m):
     dispatched = m.total("weir_queue_wait_seconds_count", outcome="dispatched")
     gone = m.total("weir_queue_wait_seconds_count", outcome="client_gone")
     holds = m.total("weir_slot_hold_seconds_count")
+    holds += m.total("weir_upgrade_duration_seconds_count")
     # One that leaves while its slot is in the mail holds it for a moment, and counts as gone.
     assert dispatched <= holds <= dispatched + gone, f"{holds} holds of {dispatched} dispatched"
     timeouts = m.total("weir_queue_wait_seconds_count", outcome="timeout")

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import json
 import os
+import resource
 import random
 import re
 import signal
@@ -43,7 +44,7 @@ def flags(options):
 class Weir:
     """One running weir. Options are its flags: queue_timeout="2s" is --queue-timeout 2s."""
 
-    def __init__(self, upstream, wait="/readyz", listen=None, env=None, **options):
+    def __init__(self, upstream, wait="/readyz", listen=None, env=None, nofile=None, **options):
         self.port, self.admin_port = free_port(), free_port()
         self.listen = listen or f"127.0.0.1:{self.port}"
         self.admin = ("127.0.0.1", self.admin_port)
@@ -58,6 +59,7 @@ class Weir:
             stdout=subprocess.DEVNULL,
             stderr=self.stderr,
             env={**clean_environment(), **(env or {})},
+            preexec_fn=nofile and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))),
         )
         self._await(wait)
 

@@ -73,7 +73,7 @@ static void the_first_scrape_has_every_series_with_zero(void **state)
     expect("weir_build_info{version=\"" WEIR_VERSION "\",revision=\"" WEIR_REVISION "\"}", "1");
     assert_non_null(exposition_value(&page, "process_open_fds"));
     print_message("series: %zu in %zu families\n", page.n, page.families);
-    assert_in_range(page.n, 1, 350); /* 242 of them are histograms' */
+    assert_in_range(page.n, 1, 370); /* 286 of them are histograms' */
 }
 
 static void what_the_limiter_says_is_passed_on(void **state)
@@ -229,8 +229,14 @@ static void levels_go_up_and_down_across_shards(void **state)
     stats_connection(b, STATS_CLIENT, STATS_ACTIVE, -1);
     stats_connection(b, STATS_UPSTREAM, STATS_IDLE, 4);
     stats_connection(b, STATS_CLIENT, STATS_IDLE, -2); /* seen before its other half */
-    stats_buffered(a, 5000000000);
-    stats_buffered(b, -4999999999);
+    stats_buffered(a, STATS_RESPONSE, 5000000000);
+    stats_buffered(b, STATS_RESPONSE, -4999999999);
+    stats_buffered(b, STATS_REQUEST, 7);
+    stats_upgrade_begins(a);
+    stats_upgrade_begins(b);
+    stats_upgrade_ends(b, 3000000);
+    stats_body_wait(a, 1000000);
+    stats_backpressure(a, 1250000);
     stats_orphan_begins(a);
     stats_orphan_begins(a);
     stats_orphan_ends(a, 2000000);
@@ -242,6 +248,11 @@ static void levels_go_up_and_down_across_shards(void **state)
     expect("weir_connections{side=\"upstream\",state=\"active\"}", "0");
     expect("weir_connections{side=\"upstream\",state=\"idle\"}", "4");
     expect("weir_buffered_bytes{what=\"response\"}", "1");
+    expect("weir_buffered_bytes{what=\"request\"}", "7");
+    expect("weir_upgrades_in_flight", "1");
+    expect("weir_upgrade_duration_seconds_sum", "3");
+    expect("weir_request_body_wait_seconds_count", "1");
+    expect("weir_client_backpressure_seconds_total", "1.25");
     expect("weir_orphans_in_flight", "1");
     expect("weir_orphaned_total", "2");
     expect("weir_orphan_hold_seconds_sum", "2");

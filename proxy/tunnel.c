@@ -1,0 +1,60 @@
+/* See tunnel.h. Stateless but for struct tunnel, which its owner embeds. */
+#include "proxy/tunnel.h"
+
+#include "proxy/conn.h"
+
+#define PUMP_FILLS 8 /* each way, and other connections have their turn */
+
+/* One way, as far as it goes. OPEN: until more comes, or `to` takes more. */
+static enum tunnel_status pass(struct tunnel *t, struct conn *from, struct conn *to, bool *ended,
+                               uint64_t *moved)
+{
+    for (int fills = 0; !*ended; fills++) {
+        size_t n = from->in.len;
+        if (n > 0 && !conn_send(to, from->in, (struct span){NULL, 0}))
+            return TUNNEL_LOST;
+        conn_consume(from, n);
+        *moved += n;
+        if (conn_backlog(to) >= budget_mark(t->budget, t->mark))
+            return TUNNEL_OPEN;
+        if (fills == PUMP_FILLS)
+            return TUNNEL_BUSY;
+        switch (conn_fill(from, budget_read(t->budget, LOOP_SCRATCH))) {
+        case CONN_GOT:
+        case CONN_FULL:
+            continue;
+        case CONN_WAIT:
+            return TUNNEL_OPEN;
+        case CONN_EOF:
+            *ended = true;
+            continue;
+        case CONN_LOST:
+            return TUNNEL_LOST;
+        }
+    }
+    return TUNNEL_OPEN;
+}
+
+static void tell_end(bool ended, struct conn *to, bool *told)
+{
+    if (!ended || *told || conn_backlog(to) > 0)
+        return;
+    *told = true;
+    conn_shutdown(to);
+}
+
+enum tunnel_status tunnel_pump(struct tunnel *t, uint64_t *moved)
+{
+    *moved = 0;
+    enum tunnel_status up = pass(t, t->client, t->app, &t->client_ended, moved);
+    if (up == TUNNEL_LOST)
+        return TUNNEL_LOST;
+    enum tunnel_status down = pass(t, t->app, t->client, &t->app_ended, moved);
+    if (down == TUNNEL_LOST)
+        return TUNNEL_LOST;
+    tell_end(t->client_ended, t->app, &t->app_told);
+    tell_end(t->app_ended, t->client, &t->client_told);
+    if (t->client_told && t->app_told)
+        return TUNNEL_ENDED;
+    return up == TUNNEL_BUSY || down == TUNNEL_BUSY ? TUNNEL_BUSY : TUNNEL_OPEN;
+}

@@ -1,0 +1,395 @@
+"""Upgraded connections: bytes both ways, one slot for life under a cap of their own."""
+
+import asyncio
+import importlib.util
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from support import origin as app
+from support import wire
+from support.client import Client
+from support.waiting import stays, until
+from support.weir import free_port
+from support.world import scaled
+
+MIB = 1 << 20
+ASK = ("Connection: Upgrade", "Upgrade: raw")
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\nX-App: 1\r\n\r\n"
+
+
+def echo():
+    """Sends back what comes, until the peer's FIN; then ends its side too."""
+
+    async def step(call):
+        conn = call.connection
+        while True:
+            if conn.buf:
+                data = bytes(conn.buf)
+                conn.buf.clear()
+                await conn.send(data)
+            elif not await conn.fill():
+                break
+        call.finish()
+        conn.close()
+
+    return step
+
+
+def tunnels(world, **options):
+    origin, weir = world.pair(**options)
+    origin.on("/t", app.send(SWITCH), echo())
+    return origin, weir
+
+
+def open_tunnel(world, weir, *fields, target="/t"):
+    client = world.connect(weir)
+    client.get(target, *ASK, *fields)
+    answer = client.head()
+    assert answer.status == 101, answer
+    return client
+
+
+def upgrades(weir):
+    return weir.metrics().one("weir_upgrades_in_flight")
+
+
+def wait_upgrades(weir, n):
+    until(lambda: upgrades(weir) == n, f"{n} upgraded connections")
+
+
+def test_bytes_go_both_ways_as_they_are(world):
+    origin, weir = tunnels(world)
+    client = world.connect(weir).get("/t", *ASK)
+    answer = client.head()
+    assert (answer.status, answer.get("Upgrade"), answer.get("Connection")) == (101, "raw", "Upgrade")
+    assert (answer.get("X-App"), answer.get("Via")) == ("1", "1.1 weir")
+    call = origin.seen("/t")[0]
+    assert (call.get("Upgrade"), call.get("Connection")) == ("raw", "Upgrade")
+    for data in (b"x", b"\x00\xff\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", wire.noise(100_000)):
+        client.send(data)
+        assert client.exactly(len(data)) == data
+    assert (upgrades(weir), weir.metrics().total("weir_requests_in_flight")) == (1, 1)
+    client.half_close()
+    assert client.rest() == b""
+    m = weir.wait_counted(1)
+    assert m.one("weir_requests_total", code="101", source="app") == 1
+    assert m.one("weir_upgrade_duration_seconds_count") == 1
+    assert m.one("weir_slot_hold_seconds_count") == 0
+    assert m.one("weir_request_duration_seconds_count") == 0
+
+
+def test_bytes_that_came_with_the_heads_are_the_tunnels(world):
+    origin, weir = world.pair()
+    origin.on("/t", app.send(SWITCH + b"first"), echo())
+    client = world.connect(weir)
+    client.send(wire.request("GET", "/t", *ASK) + b"early")
+    assert client.head().status == 101
+    assert client.exactly(10) == b"firstearly"
+
+
+def test_bytes_behind_an_upgrade_that_is_declined_are_the_next_request(world):
+    origin, weir = world.pair()
+    client = world.connect(weir)
+    client.send(wire.request("GET", "/plain", *ASK) + wire.request("GET", "/next"))
+    assert [client.response().status, client.response().status] == [200, 200]
+    assert origin.targets() == ["/plain", "/next"]
+    assert upgrades(weir) == 0
+
+
+def test_megabytes_go_both_ways_at_once(world):
+    _, weir = tunnels(world)
+    client = open_tunnel(world, weir)
+    data = wire.noise(scaled(8, least=2) * MIB)
+
+    async def both():
+        loop = asyncio.get_running_loop()
+        client.sock.setblocking(False)
+        sending = asyncio.create_task(loop.sock_sendall(client.sock, data))
+        got = bytearray()
+        while len(got) < len(data):
+            got += await loop.sock_recv(client.sock, 1 << 18)
+        await sending
+        return bytes(got)
+
+    assert asyncio.run(asyncio.wait_for(both(), 25)) == data
+
+
+def test_a_side_that_stops_reading_stops_the_other(world):
+    origin, weir = world.pair(buffers_response="64KiB")
+    sent = []
+
+    async def pour(call):
+        for _ in range(64):
+            await call.connection.send(bytes(MIB))
+            sent.append(MIB)
+
+    origin.on("/t", app.send(SWITCH), pour, app.close())
+    client = open_tunnel(world, weir)
+    until(lambda: weir.metrics().one("weir_buffered_bytes", what="response") >= 65536, "the buffer full")
+    before = weir.rss()
+    stays(lambda: weir.rss() < before + 4 * MIB, "weir's memory")
+    assert len(sent) < 64
+    assert len(client.rest()) == 64 * MIB
+
+
+@pytest.mark.parametrize("side", ["client", "app"])
+def test_a_half_closed_tunnel_still_carries_the_other_way(world, side):
+    origin, weir = world.pair()
+    if side == "client":
+        async def late(call):
+            while await call.connection.fill():
+                pass
+            await call.connection.send(b"all of: " + bytes(call.connection.buf))
+        origin.on("/t", app.send(SWITCH), late, app.close())
+        client = open_tunnel(world, weir).send(b"hello").half_close()
+        assert client.rest() == b"all of: hello"
+    else:
+        got = []
+
+        async def listen(call):
+            call.connection.sock.shutdown(socket.SHUT_WR)
+            while await call.connection.fill():
+                pass
+            got.append(bytes(call.connection.buf))
+        origin.on("/t", app.send(SWITCH + b"bye"), listen, app.close())
+        client = open_tunnel(world, weir)
+        assert client.rest() == b"bye"
+        client.send(b"still here").half_close()
+        until(lambda: got == [b"still here"], "the rest at the app")
+    wait_upgrades(weir, 0)
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_a_client_that_leaves_ends_the_tunnel_and_frees_its_slot(world, how):
+    origin, weir = tunnels(world, concurrency=2)
+    client = open_tunnel(world, weir)
+    getattr(client, how)()
+    wait_upgrades(weir, 0)
+    until(lambda: not origin.inside_now(), "the app to hear it")
+    assert weir.metrics().one("weir_orphaned_total") == 0
+
+
+def test_an_app_that_resets_resets_the_client(world):
+    origin, weir = world.pair()
+    gate = origin.gate()
+    origin.on("/t", app.send(SWITCH), app.wait(gate), app.reset())
+    client = open_tunnel(world, weir)
+    gate.open()
+    with pytest.raises(wire.Truncated):
+        client.rest()
+    wait_upgrades(weir, 0)
+
+
+def test_tunnels_have_a_cap_that_leaves_a_slot_for_requests(world):
+    origin, weir = tunnels(world, concurrency=3)
+    held = [open_tunnel(world, weir) for _ in range(2)]
+    third = world.connect(weir)
+    answer = third.ask("GET", "/t", *ASK)
+    assert (answer.status, answer.get("Weir-Reason")) == (503, "upgrades")
+    assert answer.get("Retry-After")
+    assert third.ask("GET", "/plain").status == 200, "the connection stays usable"
+    assert weir.metrics().one("weir_rejected_total", reason="upgrades") == 1
+    held[0].half_close().rest()
+    wait_upgrades(weir, 1)
+    open_tunnel(world, weir)
+
+
+def test_upgrades_max_0_refuses_them(world):
+    origin, weir = tunnels(world, upgrades_max=0)
+    assert world.connect(weir).ask("GET", "/t", *ASK).status == 503
+    assert origin.calls == []
+
+
+def test_an_upgrade_that_is_declined_gives_its_place_back(world):
+    origin, weir = tunnels(world, concurrency=2)
+    for _ in range(3):
+        assert world.connect(weir).ask("GET", "/plain", *ASK).status == 200
+    open_tunnel(world, weir)
+
+
+def test_a_silent_tunnel_ends_by_its_idle_timeout(world):
+    origin, weir = tunnels(world, upgrades_idle_timeout="200ms", upstream_idle_timeout="50ms")
+    client = open_tunnel(world, weir)
+    for _ in range(6):  # longer in all than the timeout, each pause shorter
+        client.send(b"x")
+        assert client.exactly(1) == b"x"
+        stays(lambda: True, during=0.06)
+    assert client.rest() == b""
+    wait_upgrades(weir, 0)
+
+
+def test_requests_wait_while_tunnels_hold_the_slots(world):
+    origin, weir = tunnels(world, concurrency=2, upgrades_max=2)
+    first, _ = open_tunnel(world, weir), open_tunnel(world, weir)
+    waiting = world.connect(weir).get("/plain")
+    weir.wait_depth(1)
+    first.half_close().rest()
+    assert waiting.response().status == 200
+    assert origin.most_inside == 2
+
+
+# ---- what is no tunnel -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fields", [
+    ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"),
+    ("Connection: Upgrade", "Upgrade: HTTP/2.0"),
+    ("Connection: Upgrade", "Upgrade: TLS/1.2"),
+    ("Upgrade: raw",),
+    ("Connection: Upgrade",),
+], ids=["h2c", "HTTP/2", "TLS", "not named", "no protocol"])
+def test_what_is_not_to_be_tunnelled_goes_on_as_a_plain_request(world, fields):
+    origin, weir = world.pair(concurrency=1)
+    assert world.connect(weir).ask("GET", "/x", *fields).status == 200
+    call = origin.calls[0]
+    assert (call.get("Upgrade"), call.get("HTTP2-Settings")) == (None, None)
+
+
+def test_a_request_with_a_body_is_not_upgraded(world):
+    origin, weir = world.pair()
+    assert world.connect(weir).ask("POST", "/x", *ASK, body=b"hello").status == 200
+    assert origin.calls[0].get("Upgrade") is None
+
+
+@pytest.mark.parametrize("switch", [
+    SWITCH.replace(b"Upgrade: raw", b"Upgrade: h2c"),
+    SWITCH.replace(b"Upgrade: raw", b"X: y"),
+    SWITCH.replace(b"Connection: Upgrade\r\n", b""),
+], ids=["another protocol", "no protocol", "no option"])
+def test_a_switch_that_was_not_offered_is_a_bad_answer(world, switch):
+    origin, weir = world.pair()
+    origin.on("/t", app.send(switch), app.hang())
+    answer = world.connect(weir).ask("GET", "/t", *ASK)
+    assert (answer.status, answer.get("Weir-Reason")) == (502, "upstream_broken")
+    until(lambda: not origin.open_now(), "the connection to be closed")
+
+
+def test_a_switch_nobody_asked_for_is_a_bad_answer(world):
+    origin, weir = world.pair()
+    origin.on("/x", app.send(SWITCH), app.hang())
+    assert world.connect(weir).ask("GET", "/x").status == 502
+
+
+def test_426_tells_the_client_what_to_upgrade_to(world):
+    origin, weir = world.pair()
+    origin.on("/x", app.answer(b"", 426, "Connection: Upgrade", "Upgrade: raw"))
+    client = world.connect(weir)
+    answer = client.ask("GET", "/x")
+    assert (answer.status, answer.get("Upgrade"), answer.get("Connection")) == (426, "raw", "Upgrade")
+    assert client.ask("GET", "/next").status == 200
+
+
+# ---- stopping --------------------------------------------------------------------------------------
+
+
+def test_a_drain_ends_tunnels_before_its_time_is_over(world):
+    origin, weir = tunnels(world, drain_timeout="1s")
+    client = open_tunnel(world, weir)
+    weir.signal(signal.SIGTERM)
+    client.send(b"still")
+    assert client.exactly(5) == b"still"
+    assert client.rest() == b""
+    weir.exited(0)
+
+
+def test_a_tunnel_asked_for_while_draining_is_refused(world):
+    origin, weir = tunnels(world)
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    busy = world.connect(weir).send(wire.request("GET", "/held") + wire.request("GET", "/t", *ASK))
+    origin.wait_inside(1)
+    weir.signal(signal.SIGTERM)
+    until(lambda: weir.admin_get("/readyz").status == 503, "the drain")
+    gate.open()
+    assert busy.response().status == 200
+    assert origin.seen("/t") == []
+    weir.exited(0)
+
+
+# ---- a real WebSocket server ---------------------------------------------------------------------
+
+MISSING = [n for n in ("fastapi", "uvicorn", "websockets") if not importlib.util.find_spec(n)]
+ECHO_APP = '''
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
+app = FastAPI()
+
+
+@app.websocket("/ws")
+async def ws(socket: WebSocket):
+    await socket.accept()
+    try:
+        while True:
+            message = await socket.receive()
+            if message.get("text") is not None:
+                await socket.send_text(message["text"])
+            elif message.get("bytes") is not None:
+                await socket.send_bytes(message["bytes"])
+            else:
+                break
+    except WebSocketDisconnect:
+        pass
+
+
+@app.get("/pronto")
+async def pronto():
+    return {}
+'''
+
+
+@pytest.fixture
+def echo_server(tmp_path):
+    """The port of Uvicorn with an application that echoes WebSocket messages."""
+    port = free_port()
+    (tmp_path / "eco.py").write_text(ECHO_APP, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "eco:app", "--host", "127.0.0.1", "--port", str(port),
+         "--log-level", "warning", "--ws-max-size", str(4 * MIB)],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+
+    def up():
+        try:
+            client = Client(("127.0.0.1", port), timeout=5)
+        except OSError:
+            return False
+        status = client.ask("GET", "/pronto", "Connection: close").status
+        client.fin()
+        return status == 200
+
+    try:
+        until(up, "Uvicorn", within=20, every=0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+def test_websockets_through_to_uvicorn(world, echo_server):
+    import websockets
+
+    weir = world.weir(f"127.0.0.1:{echo_server}", concurrency=4)
+    url = f"ws://127.0.0.1:{weir.port}/ws"
+
+    async def talk():
+        async with websockets.connect(url, max_size=4 * MIB) as ws:
+            for message in ("olá", b"\x00\xff", "", "é" * 70_000, wire.noise(MIB)):
+                await ws.send(message)
+                assert await ws.recv() == message
+            await ws.send(["frag", "men", "ted"])
+            assert await ws.recv() == "fragmented"
+            await (await ws.ping(b"are you there"))
+        async with websockets.connect(url) as one, websockets.connect(url) as two:
+            await one.send("1")
+            await two.send("2")
+            assert [await one.recv(), await two.recv()] == ["1", "2"]
+            assert upgrades(weir) == 2
+
+    asyncio.run(asyncio.wait_for(talk(), 25))
+    wait_upgrades(weir, 0)
+    assert weir.metrics().one("weir_upgrade_duration_seconds_count") == 3
