@@ -1,5 +1,6 @@
 """The demo backend behind weir: the article's bursts, and both programs' numbers side by side."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 
 from support import metrics
-from support.bursts import BODIES, BURSTS, check_time, run_burst
+from support.bursts import BODIES, BURSTS, run_burst, timed_burst
 from support.client import Client
 from support.waiting import until
 from support.weir import SANITIZER, clean_environment, free_port
@@ -67,29 +68,33 @@ def most_at_once(demo, handler):
     return demo.metrics().one("backend_concurrent_max", handler=handler)
 
 
-@pytest.mark.parametrize("path, n, limit, least, most", BURSTS)
-def test_a_burst_takes_as_long_as_the_article_says(demo, world, path, n, limit, least, most):
+@pytest.mark.seconds(90)
+@pytest.mark.parametrize("path, n, limit, least, most, alone", BURSTS)
+def test_a_burst_takes_as_long_as_the_article_says(demo, world, path, n, limit, least, most, alone):
     weir = world.weir(demo.upstream, concurrency=limit, queue_length=800)
-    outcomes, seconds = run_burst(weir, path, n)
-    for outcome in outcomes:
+    runs = timed_burst(weir, demo.port, path, n, least, most, alone)
+    for outcome in itertools.chain(*runs):
         body = json.loads(outcome.body.decode("utf-8"))
         assert {key: body[key] for key in BODIES[path]} == BODIES[path]
-    check_time(seconds, least, most)
     assert most_at_once(demo, path[1:]) == min(n, limit)
-    world.expect_requests(weir, n)
+    world.expect_requests(weir, n * len(runs))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("limit", [1, 5, 20])
 def test_the_demo_never_sees_more_than_the_limit(demo, world, limit, threads):
     weir = world.weir(demo.upstream, concurrency=limit, threads=threads, queue_length=500)
+    n, seconds = 0, 0
     for path in ("/usuarios", "/produtos"):
-        run_burst(weir, f"{path}?ms=20", 100)
+        for _ in range(3):  # on a busy machine a burst may come too slowly to fill the app
+            seconds += run_burst(weir, f"{path}?ms=20", 100)[1]
+            n += 100
+            if most_at_once(demo, path[1:]) >= limit:
+                break
         assert most_at_once(demo, path[1:]) == limit
-    m = weir.identities(200)
-    held = m.one("weir_slot_hold_seconds_sum")
-    assert 200 * 0.02 <= held <= 200 * 0.02 * 4
-    world.expect_requests(weir, 200)
+    m = weir.identities(n)
+    assert n * 0.02 <= m.one("weir_slot_hold_seconds_sum") <= limit * seconds
+    world.expect_requests(weir, n)
 
 
 def test_both_count_the_same_requests(demo, world):
@@ -103,7 +108,7 @@ def test_both_count_the_same_requests(demo, world):
 
 def test_clients_that_leave_do_not_let_more_into_the_demo(demo, world):
     weir = world.weir(demo.upstream, concurrency=2)
-    leavers = [world.connect(weir).get("/produtos?ms=300") for _ in range(8)]
+    leavers = [world.connect(weir).get("/produtos?ms=2500") for _ in range(8)]
     weir.wait_depth(6)
     patient = world.connect(weir).get("/produtos?ms=10")
     weir.wait_depth(7)

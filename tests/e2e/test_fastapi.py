@@ -1,13 +1,14 @@
 """The founding article's app, for real: FastAPI under Uvicorn behind weir."""
 
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
 
 import pytest
 
-from support.bursts import BODIES, BURSTS, check_time, run_burst
+from support.bursts import BODIES, BURSTS, timed_burst
 from support.client import Client
 from support.waiting import until
 from support.weir import free_port
@@ -74,14 +75,14 @@ def uvicorn(tmp_path_factory):
         process.wait(10)
 
 
-@pytest.mark.parametrize("path, n, limit, least, most", BURSTS)
-def test_a_burst_takes_as_long_as_the_app_needs(world, uvicorn, path, n, limit, least, most):
+@pytest.mark.seconds(90)
+@pytest.mark.parametrize("path, n, limit, least, most, alone", BURSTS)
+def test_a_burst_takes_as_long_as_the_app_needs(world, uvicorn, path, n, limit, least, most, alone):
     weir = world.weir(f"127.0.0.1:{uvicorn}", concurrency=limit, queue_length=800)
-    outcomes, seconds = run_burst(weir, path, n)
-    for outcome in outcomes:
+    runs = timed_burst(weir, uvicorn, path, n, least, most, alone)
+    for outcome in itertools.chain(*runs):
         assert json.loads(outcome.body.decode("utf-8")) == BODIES[path]
-    check_time(seconds, least, most)
-    world.expect_requests(weir, n)
+    world.expect_requests(weir, n * len(runs))
 
 
 def test_utf8_bodies_pass_intact_both_ways(world, uvicorn):
