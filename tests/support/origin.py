@@ -299,6 +299,7 @@ class Origin:
         self.scripts = {}
         self.default = (read_body(), answer())
         self.choose = None  # a function of the call that returns steps, for random tests
+        self.is_given_up = None  # tells whether weir may have ended a call that lasts too long
         self.calls = []
         self.connections = []
         self.inside = set()
@@ -331,8 +332,11 @@ class Origin:
 
     def inside_now(self):
         """Requests inside; one that only waits for a peer that has gone has nothing left to do."""
-        calls = list(self.inside)
-        return sum(1 for c in calls if not (c.waiting_for_peer and c.connection.peer_gone()))
+        return sum(1 for call in list(self.inside) if not self._has_ended(call))
+
+    def _has_ended(self, call):
+        may_have = call.waiting_for_peer or (self.is_given_up and self.is_given_up(call))
+        return may_have and call.connection.peer_gone()
 
     def targets(self):
         return [call.target for call in list(self.calls)]
