@@ -5,7 +5,7 @@ import time
 import pytest
 
 from support import origin as app
-from support.waiting import stays, until
+from support.waiting import SOON, one_in_time, stays, until
 
 LEAVE = {"fin": lambda client: client.fin(), "rst": lambda client: client.rst()}
 LEAVING = pytest.mark.parametrize("how", LEAVE)
@@ -13,21 +13,28 @@ LEAVING = pytest.mark.parametrize("how", LEAVE)
 
 @LEAVING
 def test_ten_clients_leave_and_the_eleventh_is_alone_in_the_app(world, how):
+    one_in_time(lambda: seconds_of_the_patient(world, how), 2.2)
+
+
+def seconds_of_the_patient(world, how):
+    """From the moment that the app begins its first second of work."""
     origin, weir = world.pair(concurrency=1)
-    origin.on("/slow", app.delay(1), app.answer(b"slow"))
+    gate = origin.gate()
+    origin.on("/slow", app.wait(gate), app.delay(1), app.answer(b"slow"))
     leavers = [world.connect(weir).get("/slow", "X-Who: leaver")]
     origin.wait_inside(1)
     leavers += [world.connect(weir).get("/slow", "X-Who: leaver") for _ in range(9)]
     weir.wait_depth(9)
-    began = time.monotonic()
     patient = world.connect(weir).get("/slow", "X-Who: patient")
     weir.wait_depth(10)
+    began = time.monotonic()
+    gate.open()
     time.sleep(max(0, began + 0.1 - time.monotonic()))  # their patience, not a wait of the test
     for client in leavers:
         LEAVE[how](client)
     answer = patient.response()
+    seconds = time.monotonic() - began
     assert answer.status == 200 and answer.body == b"slow"
-    assert time.monotonic() - began < 2.2
     assert origin.most_inside == 1
     assert [call.get("X-Who") for call in origin.calls] == ["leaver", "patient"]
     m = weir.wait_counted(11)
@@ -35,6 +42,7 @@ def test_ten_clients_leave_and_the_eleventh_is_alone_in_the_app(world, how):
     assert m.total("weir_requests_total", code="499", source="client_gone") == 10
     assert m.total("weir_queue_wait_seconds_count", outcome="client_gone") == 9
     world.expect_requests(weir, 11)
+    return seconds
 
 
 @LEAVING
@@ -67,17 +75,17 @@ def test_an_orphan_is_bounded_by_the_first_byte_timeout(world):
     client.rst()
     began = time.monotonic()
     assert world.connect(weir).ask("GET", "/next").status == 200
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SOON
     assert origin.most_inside == 1
 
 
 def test_an_orphan_is_bounded_by_the_idle_timeout_within_its_answer(world):
-    origin, weir = world.pair(concurrency=1, upstream_idle_timeout="500ms")
+    origin, weir = world.pair(concurrency=1, upstream_idle_timeout="2s")
     origin.on("/hang", app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"), app.hang())
     client = world.connect(weir).get("/hang")
     assert client.final_head().status == 200
     client.fin()
-    assert world.connect(weir, timeout=5).ask("GET", "/next").status == 200
+    assert world.connect(weir).ask("GET", "/next").status == 200
     assert origin.most_inside == 1
 
 
@@ -92,7 +100,7 @@ def test_on_client_abort_close_closes_the_connection_and_frees_the_slot(world, h
     LEAVE[how](client)
     began = time.monotonic()
     assert second.response().status == 200
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON
     assert origin.seen("/hang")[0].connection.peer_gone()
     m = weir.wait_counted(2)
     assert m.one("weir_orphaned_total") == 0
@@ -196,5 +204,5 @@ def test_a_client_that_reads_nothing_is_cut_after_the_send_timeout(world):
     assert client.final_head().status == 200
     began = time.monotonic()
     assert world.connect(weir).ask("GET", "/next").status == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert len(client.until_closed()) < size

@@ -14,7 +14,7 @@ import pytest
 from support import origin as app
 from support import wire
 from support.rude import RudeApp
-from support.waiting import stays, until
+from support.waiting import SOON, stays, until
 from support.world import scaled
 
 MIB = 1 << 20
@@ -163,7 +163,7 @@ def test_two_signals_at_once_cut_the_backlog_too(world, threads):
         weir.signal(signal.SIGINT)
     began = time.monotonic()
     weir.exited(3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < SOON
     for client in clients:
         client.until_closed()
 
@@ -174,8 +174,8 @@ def test_two_signals_at_once_cut_the_backlog_too(world, threads):
 def test_the_idle_timeout_comes_back_after_back_pressure(world, rude):
     """The app says all it ever will while the client is not reading; then the client reads."""
     played = rude()
-    weir = world.weir(played, concurrency=1, upstream_idle_timeout="1s")
-    client = world.connect(weir, timeout=8)
+    weir = world.weir(played, concurrency=1, upstream_idle_timeout="2s")
+    client = world.connect(weir)
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     client.get("/")
     inside, _ = played.take()
@@ -189,11 +189,11 @@ def test_the_idle_timeout_comes_back_after_back_pressure(world, rude):
         return weir.metrics().total("weir_buffered_bytes") >= 256 * 1024
 
     until(held_back, "weir to hold the answer back")
+    began = time.monotonic()
     assert client.final_head().status == 200
     assert len(client.exactly(sent)) == sent
-    began = time.monotonic()
     assert client.until_closed() == b""
-    assert 0.3 < time.monotonic() - began < 5
+    assert 1.5 < time.monotonic() - began < 10
     weir.wait_quiet()
 
 
@@ -232,13 +232,13 @@ def finish_upload(client, inside, n):
 def test_the_idle_timeout_ends_when_the_app_has_caught_up(world, rude):
     """Once the app has all there is, it is the client who is slow, not the app."""
     played = rude(receive_buffer=65536)
-    weir = world.weir(played, upstream_idle_timeout="1s", client_body_timeout="30s")
+    weir = world.weir(played, upstream_idle_timeout="2s", client_body_timeout="30s")
     client = world.connect(weir)
     total = 64 * MIB
     sent = upload_until_stuck(client, total)
     inside, _ = played.take()
     swallow(inside, sent)
-    stays(client.is_open, "the upload", during=1.6)
+    stays(client.is_open, "the upload", during=2.6)
     finish_upload(client, inside, total - sent)
 
 
@@ -246,13 +246,13 @@ def test_the_idle_timeout_ends_when_the_app_has_caught_up(world, rude):
 def test_an_app_that_reads_an_upload_slowly_and_steadily_is_left_alone(world, rude):
     """Slower than the kernel tells the sender of: room in a large send buffer comes in leaps."""
     played = rude(receive_buffer=65536)
-    weir = world.weir(played, upstream_idle_timeout="1s")
+    weir = world.weir(played, upstream_idle_timeout="2s")
     client = world.connect(weir)
     total = 64 * MIB
     sent = upload_until_stuck(client, total)
     inside, _ = played.take()
     slowly, began = 0, time.monotonic()
-    while time.monotonic() - began < 2.5:
+    while time.monotonic() - began < 4.5:
         got = len(inside.some(12288))
         assert got, f"cut after {time.monotonic() - began:.1f} s"
         slowly += got
@@ -274,9 +274,9 @@ def test_an_app_that_reads_nothing_of_an_upload_is_ended(world, rude):
 
 def test_an_app_that_has_shut_its_reading_side_is_still_ended(world, rude):
     played = rude(path=world.path("app.sock"))
-    short = {"upstream_first_byte_timeout": "1s", "upstream_idle_timeout": "1s"}
+    short = {"upstream_first_byte_timeout": "2s", "upstream_idle_timeout": "2s"}
     weir = world.weir(played, concurrency=1, **short)
-    client = world.connect(weir, timeout=8)
+    client = world.connect(weir)
     client.get("/")
     inside, _ = played.take()
     inside.send(OK)
@@ -287,9 +287,9 @@ def test_an_app_that_has_shut_its_reading_side_is_still_ended(world, rude):
 
 
 def test_a_client_that_waits_for_a_late_100_is_waited_for(world):
-    origin, weir = world.pair(client_body_timeout="1s")
+    origin, weir = world.pair(client_body_timeout="2s")
     go_on = app.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-    origin.on("/up", app.delay(1.6), go_on, app.read_body(), app.answer(b"got it"))
+    origin.on("/up", app.delay(2.6), go_on, app.read_body(), app.answer(b"got it"))
     client = world.connect(weir)
     client.send(wire.request("POST", "/up", "Expect: 100-continue", "Content-Length: 5"))
     assert client.head().status == 100
@@ -342,7 +342,7 @@ def test_an_app_that_speaks_before_it_is_asked_is_heard_at_once(world, rude, aft
     weir = world.weir(played, concurrency=n, threads=1, upstream_first_byte_timeout="20s")
     for _ in range(3):
         with weir.frozen():  # while weir is about one of them, the app speaks to those before
-            clients = [world.connect(weir, timeout=5).get("/") for _ in range(n)]
+            clients = [world.connect(weir).get("/") for _ in range(n)]
         assert {client.response().status for client in clients} <= {502, 503}
 
 
@@ -417,7 +417,7 @@ def test_a_fast_download_leaves_room_for_small_requests(world):
     began = time.monotonic()
     for _ in range(10):
         assert client.ask("GET", "/small").status == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     before = taken[0]
     until(lambda: taken[0] > before, "the download to go on")
     big.sock.shutdown(socket.SHUT_RDWR)
@@ -441,7 +441,7 @@ def test_an_answer_of_many_small_chunks_comes_quickly_and_in_few_pieces(world, v
     client = world.connect(weir)
     began = time.monotonic()
     answer = client.ask("GET", "/", version=version)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert answer.body == b"x" * CHUNKS
     assert segments_in(client.sock) < CHUNKS / 10
     if version == "HTTP/1.0":
@@ -453,5 +453,5 @@ def test_an_upload_of_many_small_chunks_arrives_quickly(world):
     client = world.connect(weir)
     began = time.monotonic()
     assert client.ask("POST", "/", body=[b"x"] * CHUNKS).status == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert origin.calls[0].body == b"x" * CHUNKS

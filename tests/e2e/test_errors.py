@@ -7,7 +7,7 @@ import pytest
 
 from support import origin as app
 from support import wire
-from support.waiting import until
+from support.waiting import SOON, until
 from support.weir import free_port
 
 
@@ -113,7 +113,7 @@ def test_504_when_the_app_does_not_take_the_connection(world, deaf_port):
     )
     began = time.monotonic()
     check_error(world.connect(weir).ask("GET", "/"), 504, "connect_timeout")
-    assert 0.25 < time.monotonic() - began < 2
+    assert 0.3 <= time.monotonic() - began < SOON
 
 
 def test_504_when_the_first_byte_is_late(world):
@@ -122,26 +122,27 @@ def test_504_when_the_first_byte_is_late(world):
     client = world.connect(weir)
     began = time.monotonic()
     check_error(client.ask("GET", "/"), 504, "first_byte_timeout")
-    assert 0.25 < time.monotonic() - began < 2
+    assert 0.3 <= time.monotonic() - began < SOON
+    origin.wait_seen(1)
     assert origin.calls[0].connection.peer_gone(), "the slot is free only if the connection ended"
     assert client.ask("GET", "/next").status == 200
     assert len(origin.seen("/")) == 1, "late is an answer: nothing is sent again"
 
 
 def test_the_first_byte_timeout_does_not_run_during_the_upload(world):
-    origin, weir = world.pair(upstream_first_byte_timeout="600ms")
+    origin, weir = world.pair(upstream_first_byte_timeout="2s")
     origin.on("/up", app.read_body(), app.answer())
     client = world.connect(weir)
     client.send(wire.request("POST", "/up")[:-2] + b"Transfer-Encoding: chunked\r\n\r\n")
     for _ in range(6):
         client.send(b"1\r\nx\r\n")
-        time.sleep(0.2)  # the pace of the upload
+        time.sleep(0.5)  # the pace of the upload
     client.send(b"0\r\n\r\n")
     assert client.response().status == 200
 
 
 def test_an_answer_that_pauses_too_long_is_cut(world):
-    origin, weir = world.pair(concurrency=1, upstream_idle_timeout="300ms")
+    origin, weir = world.pair(concurrency=1, upstream_idle_timeout="2s")
     origin.on("/", app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"), app.hang())
     client = world.connect(weir).get("/")
     with pytest.raises(wire.Truncated):
@@ -151,10 +152,10 @@ def test_an_answer_that_pauses_too_long_is_cut(world):
 
 def test_408_for_a_slow_head(world):
     origin, weir = world.pair(client_head_timeout="300ms")
-    client = world.connect(weir).send(b"GET / HTTP/1.1\r\nHost: a\r\n")
     began = time.monotonic()
+    client = world.connect(weir).send(b"GET / HTTP/1.1\r\nHost: a\r\n")
     check_error(client.response(), 408, "head_timeout")
-    assert 0.25 < time.monotonic() - began < 2
+    assert 0.3 <= time.monotonic() - began < SOON
     assert client.until_closed() == b""
     assert origin.calls == []
 
@@ -166,12 +167,12 @@ def test_a_head_that_trickles_is_bounded_as_a_whole(world):
     try:
         for byte in b"GET / HTTP/1.1\r\nHost: app.test\r\n" + b"X-A: b\r\n" * 20:
             client.send(bytes([byte]))
-            time.sleep(0.02)  # the pace of the attack
+            time.sleep(0.05)  # the pace of the attack: 10 s in all
             if not client.is_open():
                 break
     except ConnectionError:
         pass
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SOON
     assert client.until_closed()[:12] in (b"HTTP/1.1 408", b"")
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from support import origin as app
-from support.waiting import until
+from support.waiting import SOON, until
 from support.world import scaled
 
 
@@ -106,7 +106,7 @@ def test_a_full_queue_refuses_at_once_and_the_connection_stays_usable(world):
     for client in refused:
         began = time.monotonic()
         check_refusal(client.ask("GET", "/refused"), "queue_full")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < SOON
     m = weir.metrics()
     assert m.total("weir_rejected_total", reason="queue_full") == 5
     assert m.total("weir_requests_total", code="503", source="weir") == 5
@@ -123,15 +123,16 @@ def test_a_full_queue_refuses_at_once_and_the_connection_stays_usable(world):
 def test_who_waits_longer_than_the_queue_timeout_is_refused_then(world):
     origin, weir = world.pair(concurrency=1, queue_timeout="400ms")
     gate, held = hold_all_slots(world, origin, weir, 1)
-    clients = [world.connect(weir).get("/waits") for _ in range(7)]
     began = time.monotonic()
+    clients = [world.connect(weir).get("/waits") for _ in range(7)]
     for client in clients:
         check_refusal(client.response(), "queue_timeout")
-        assert 0.3 < time.monotonic() - began < 1.5
+        assert 0.4 <= time.monotonic() - began < SOON
+    seconds = time.monotonic() - began
     m = weir.metrics()
     assert m.total("weir_rejected_total", reason="queue_timeout") == 7
     assert m.total("weir_queue_wait_seconds_count", outcome="timeout") == 7
-    assert 7 * 0.39 < m.total("weir_queue_wait_seconds_sum", outcome="timeout") < 7 * 0.8
+    assert 7 * 0.4 <= m.total("weir_queue_wait_seconds_sum", outcome="timeout") < 7 * seconds
     assert m.one("weir_queue_timeout_seconds") == pytest.approx(0.4)
     gate.open()
     assert held[0].response().status == 200
@@ -142,7 +143,7 @@ def test_who_waits_longer_than_the_queue_timeout_is_refused_then(world):
 
 def test_overload_status_can_be_429(world):
     origin, weir = world.pair(
-        concurrency=1, queue_length=1, queue_timeout="300ms", overload_status=429
+        concurrency=1, queue_length=1, queue_timeout="2s", overload_status=429
     )
     hold_all_slots(world, origin, weir, 1)
     late = world.connect(weir).get("/late")

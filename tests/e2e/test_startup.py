@@ -5,7 +5,7 @@ import time
 import pytest
 
 from support import origin as app
-from support.waiting import stays, until
+from support.waiting import SOON, one_in_time, stays, until
 from support.weir import free_port
 
 
@@ -17,6 +17,10 @@ def sleeping_origin(world):
 
 
 def test_requests_wait_until_the_app_listens_and_then_go_at_once(world):
+    one_in_time(lambda: seconds_behind_the_app(world), 0.8)  # the probe's longest pause is 250 ms
+
+
+def seconds_behind_the_app(world):
     origin = sleeping_origin(world)
     weir = world.weir(origin, wait="/livez", concurrency=2)
     clients = [world.connect(weir).get(f"/{i}") for i in range(6)]
@@ -26,13 +30,14 @@ def test_requests_wait_until_the_app_listens_and_then_go_at_once(world):
     began = time.monotonic()
     for client in clients:
         assert client.response().status == 200
-    assert time.monotonic() - began < 0.8  # the probe's longest pause is 250 ms
+    seconds = time.monotonic() - began
     assert weir.admin_get("/readyz").status == 200
     assert weir.admin_get("/startupz").status == 200
     m = weir.metrics()
     assert m.one("weir_upstream_ready") == 1
     assert m.one("weir_upstream_startup_seconds") > 0.3
     world.expect_requests(weir, 6)
+    return seconds
 
 
 def test_the_queue_timeout_does_not_run_as_usual_while_the_app_starts(world):
@@ -53,7 +58,7 @@ def test_startup_timeout_refuses_with_not_ready(world):
         answer = client.response()
         assert answer.status == 503 and answer.get("Weir-Reason") == "not_ready"
         assert 1 <= int(answer.get("Retry-After")) <= 30
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON
     assert weir.metrics().total("weir_rejected_total", reason="not_ready") == 3
     assert weir.admin_get("/livez").status == 200
     assert weir.admin_get("/readyz").status == 503

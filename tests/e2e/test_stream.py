@@ -338,5 +338,5 @@ def test_a_small_answer_frees_the_slot_while_a_slow_client_still_reads(world):
     slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.get("/some")
     origin.wait_seen(1)
-    assert world.connect(weir, timeout=5).ask("GET", "/next").status == 200
+    assert world.connect(weir).ask("GET", "/next").status == 200
     assert slow.response().body == wire.noise(200_000)

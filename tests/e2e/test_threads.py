@@ -24,7 +24,7 @@ def test_all_threads_share_one_limit_and_use_it_whole(world, limit):
 
 def test_a_slot_freed_on_one_thread_wakes_the_waiter_on_another(world):
     origin, weir = world.pair(threads=THREADS, concurrency=1)
-    clients = [world.connect(weir, timeout=5) for _ in range(6)]  # dealt to both threads
+    clients = [world.connect(weir) for _ in range(6)]  # dealt to both threads
     for turn in range(30):
         for client in clients:
             client.get(f"/{turn}")
