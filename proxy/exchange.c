@@ -273,7 +273,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     ex->has_body = !http_body_complete(&body);
     bool waits = !whole && !too_large && must_wait_for_body(ex, &body);
     struct message_how how = {.began = ex->began, .drop_expect = waits && ex->expects};
-    if (!ex->has_body)
+    if (!ex->has_body && !ex->old_client)
         how.upgrade = offers_of(env, head);
     message_compose(&ex->message, env->c.loop, env->c.config, cl, &how, head, &body);
     if (!whole)

@@ -283,6 +283,13 @@ def test_426_tells_the_client_what_to_upgrade_to(world):
     assert client.ask("GET", "/next").status == 200
 
 
+def test_http_1_0_knows_no_upgrades(world):
+    origin, weir = world.pair()
+    client = world.connect(weir).send(wire.request("GET", "/t", *ASK).replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert client.response().status == 200
+    assert origin.calls[0].get("Upgrade") is None
+
+
 # ---- stopping --------------------------------------------------------------------------------------
 
 
