@@ -8,7 +8,7 @@ cd "${1:-.}"
 pure='(std[a-z]+|strings?|errno|math|time|limits|inttypes|ctype|assert|float)\.h|sys/(queue|types)\.h'
 pure="$pure|(emmintrin|immintrin|arm_neon)\.h"
 threads='(pthread|sched)\.h'
-libc="$pure|$threads|(unistd|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
+libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
 base='proxy/(loop|wheel|budget|news|config|stats|accesslog)\.h'
 ends='proxy/(conn|socket|listener|client|upstream|relay|tunnel|message|reply|probe|child)\.h'

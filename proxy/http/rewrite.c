@@ -36,14 +36,21 @@ static void put(struct writer *w, struct span s)
 
 #define PUT(w, literal) put(w, SPAN(literal))
 
+/* Two digits at a time. */
 static void put_number(struct writer *w, uint64_t n)
 {
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
     char digits[20];
     size_t i = sizeof digits;
-    do {
-        digits[--i] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
+    for (; n >= 10; n /= 100) {
+        i -= 2;
+        memcpy(digits + i, pairs + n % 100 * 2, 2);
+    }
+    if (n > 0 || i == sizeof digits)
+        digits[--i] = (char)('0' + n);
     put(w, (struct span){digits + i, sizeof digits - i});
 }
 

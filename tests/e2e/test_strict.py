@@ -4,6 +4,9 @@ Each row of REFUSED is followed on the wire by a whole request to /smuggled. The
 not one byte may reach it, the client gets one answer of weir's own, and then the connection's end.
 """
 
+import time
+import uuid
+
 import pytest
 
 from support import origin as app
@@ -365,6 +368,16 @@ def test_a_sound_request_id_is_kept_and_echoed_and_an_unsound_one_replaced(world
     answer = client.ask("GET", "/", "X-Request-Id: " + "x" * 300)
     assert answer.get("X-Request-Id") == origin.calls[1].get("X-Request-Id")
     assert len(answer.get("X-Request-Id")) == 36
+
+
+def test_a_request_id_of_weirs_own_is_a_uuid_of_the_present(world):
+    _, weir = world.pair()
+    client = world.connect(weir)
+    began, ids = time.time(), [uuid.UUID(client.ask("GET", "/").get("X-Request-Id")) for _ in range(50)]
+    assert {(i.version, i.variant) for i in ids} == {(7, uuid.RFC_4122)}
+    assert len(set(ids)) == 50
+    for i in ids:
+        assert began - 1 <= (i.int >> 80) / 1000 <= time.time() + 1
 
 
 def test_the_answer_loses_hop_by_hop_fields_and_gains_via(world):
