@@ -208,7 +208,14 @@ def test_an_upgrade_that_is_declined_gives_its_place_back(world):
     origin, weir = tunnels(world, concurrency=2)
     for _ in range(3):
         assert world.connect(weir).ask("GET", "/plain", *ASK).status == 200
-    open_tunnel(world, weir)
+    gate = origin.gate()
+    origin.on("/stream", app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"), app.wait(gate),
+              app.send(b"x"))
+    stream = world.connect(weir).get("/stream", *ASK)
+    assert stream.head().status == 200
+    open_tunnel(world, weir)  # though that answer goes on
+    gate.open()
+    assert stream.exactly(1) == b"x"
 
 
 def test_a_silent_tunnel_ends_by_its_idle_timeout(world):
