@@ -9,20 +9,27 @@ import time
 from . import wire
 
 
+def family_of(address):
+    """`address` is (host, port), or the path of a unix socket."""
+    if isinstance(address, str):
+        return socket.AF_UNIX
+    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+
+
 def dial(address, timeout):
-    """A connected stream socket; `address` is (host, port) or the path of a unix socket."""
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    """A connected stream socket."""
+    family = family_of(address)
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.settimeout(timeout)
     sock.connect(address)
-    if family == socket.AF_INET:
+    if family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
 def reset_socket(sock):
     """Closes with RST (on TCP): lingering for zero seconds throws the connection away."""
-    if sock.family == socket.AF_INET:
+    if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
@@ -154,8 +161,7 @@ class Outcome:
 
 async def _ask_once(address, payload, began):
     loop = asyncio.get_running_loop()
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
+    with socket.socket(family_of(address), socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
         await loop.sock_connect(sock, address)
         await loop.sock_sendall(sock, payload)

@@ -15,7 +15,7 @@ import threading
 import time
 
 from . import wire
-from .client import reset_socket
+from .client import family_of, reset_socket
 from .waiting import until
 
 KEEP_BYTES = 4 << 20  # of what one connection sent; the rest is counted and hashed only
@@ -292,8 +292,8 @@ async def _receive_chunks(call):
 class Origin:
     """`on(target, *steps)` scripts a target; others get 200 and `ok`."""
 
-    def __init__(self, path=None, one_connection_at_a_time=False):
-        self.path = path
+    def __init__(self, path=None, host="127.0.0.1", one_connection_at_a_time=False):
+        self.path, self.host = path, host
         self.port = None
         self.one_at_a_time = one_connection_at_a_time
         self.scripts = {}
@@ -319,7 +319,9 @@ class Origin:
     @property
     def upstream(self):
         """As weir's --upstream wants it."""
-        return f"unix:{self.path}" if self.path else f"127.0.0.1:{self.port}"
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def on(self, target, *steps):
         """Nothing is done unasked: a script that wants the request's body has read_body() first."""
@@ -358,7 +360,7 @@ class Origin:
         until(lambda: len(self.calls) >= n, f"{n} requests at the app", within)
 
     def listen(self):
-        family = socket.AF_UNIX if self.path else socket.AF_INET
+        family = family_of(self.path or (self.host, self.port))
         listener = socket.socket(family, socket.SOCK_STREAM)
         if self.path:
             if os.path.exists(self.path):
@@ -366,7 +368,7 @@ class Origin:
             listener.bind(self.path)
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", self.port or 0))
+            listener.bind((self.host, self.port or 0))
             self.port = listener.getsockname()[1]
         listener.listen(4096)
         listener.setblocking(False)
@@ -446,7 +448,7 @@ class Origin:
 
     def _new_connection(self, sock):
         sock.setblocking(False)
-        if sock.family == socket.AF_INET:
+        if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         conn = Connection(self, sock)
         self.connections.append(conn)

@@ -46,7 +46,9 @@ class Weir:
 
     def __init__(self, upstream, wait="/readyz", listen=None, env=None, nofile=None, **options):
         self.port, self.admin_port = free_port(), free_port()
-        self.listen = listen or f"127.0.0.1:{self.port}"
+        self.listen = listen or f"127.0.0.1:{self.port}"  # a host alone gets the port
+        if self.listen.endswith("]"):
+            self.listen += f":{self.port}"
         self.admin = ("127.0.0.1", self.admin_port)
         options = {"concurrency": 10, "drain_timeout": "5s", **options}
         self.argv = [BINARY, "serve", "--upstream", upstream, "--listen", self.listen]
@@ -81,7 +83,9 @@ class Weir:
 
     @property
     def address(self):
-        return self.listen[5:] if self.listen.startswith("unix:") else ("127.0.0.1", self.port)
+        if self.listen.startswith("unix:"):
+            return self.listen[5:]
+        return ("::1" if self.listen.startswith("[::1]") else "127.0.0.1", self.port)
 
     # ---- asking ----------------------------------------------------------------------------
 
