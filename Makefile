@@ -11,7 +11,7 @@ COMMON  := common/clock.c common/strbuf.c common/log.c common/pool.c common/mail
            common/metrics.c common/prometheus.c
 LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
-           proxy/http/rewrite.c
+           proxy/http/rewrite.c proxy/http/date.c
 CONFIG  := proxy/options.c proxy/config.c proxy/jsonpos.c proxy/manual.c proxy/cli.c
 BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/stats.c
 ENDS    := proxy/conn.c proxy/socket.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "proxy/conn.h"
 #include "proxy/http/body.h"
+#include "proxy/http/date.h"
 #include "proxy/http/rewrite.h"
 #include "proxy/message.h"
 #include "proxy/news.h"
@@ -75,6 +76,7 @@ struct exchange_env {
     size_t count[EXCHANGE_STATES];
     struct http_limits limits; /* of the app's heads */
     struct news news;
+    struct http_date date;
     struct http_head head; /* of the response being read */
 };
 
@@ -145,6 +147,11 @@ static mono_us not_before(mono_us t, mono_us earliest)
 static void arm(struct exchange *ex, mono_us due)
 {
     loop_timer_arm(ex->env->c.loop, &ex->timer, due);
+}
+
+static struct span date_of(struct exchange_env *env)
+{
+    return http_date(&env->date, loop_wall(env->c.loop));
 }
 
 /* Something is wrong with the app. */
@@ -314,6 +321,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         .status = problem->status,
         .detail = problem->status == 408 ? NULL : problem->reason,
         .close = true,
+        .date = date_of(env),
     };
 
     if (news_may_log(&env->news, loop_now(env->c.loop), problem->reason, more))
@@ -958,6 +966,7 @@ static void describe_response(struct exchange *ex, struct http_response_rewrite 
         .upgrade = ex->env->head.status == 426 && ex->env->head.has_upgrade,
         .request_id_name = span_of(ex->env->c.config->headers.request_id),
         .request_id = ex->message.request_id,
+        .date = date_of(ex->env),
     };
 }
 
@@ -1393,6 +1402,7 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
         .head_only = ex->method == HTTP_HEAD,
         .request_id_name = span_of(ex->env->c.config->headers.request_id),
         .request_id = ex->message.request_id,
+        .date = date_of(ex->env),
     };
     count_refusal(ex, kind);
     ex->by_weir = true;

@@ -108,7 +108,8 @@ static void write_body(const struct reply *r, struct writer *w)
 
 static void write_fields(const struct reply *r, struct writer *w)
 {
-    add(w, "Weir-Reason: %s\r\nCache-Control: no-store\r\n", kinds[r->kind].reason);
+    add(w, "Date: %.*s\r\nWeir-Reason: %s\r\nCache-Control: no-store\r\n", SPAN_PRINTF(r->date),
+        kinds[r->kind].reason);
     if (r->retry_after > 0)
         add(w, "Retry-After: %u\r\n", r->retry_after);
     if (reply_status(r) == 405)

@@ -42,6 +42,7 @@ struct reply {
     bool json;
     bool head_only;                          /* the answer to HEAD */
     struct span request_id_name, request_id; /* echoed unless empty */
+    struct span date;                        /* RFC 9110 section 6.6.1 */
 };
 
 #define REPLY_MAX 2048 /* bytes of a whole answer at most */

@@ -13,7 +13,7 @@ static const struct known_name {
 } names[NAMES_LONGEST + 1][2] = {
     [2] = {{"te", HTTP_FIELD_TE}},
     [3] = {{"via", HTTP_FIELD_VIA}},
-    [4] = {{"host", HTTP_FIELD_HOST}},
+    [4] = {{"host", HTTP_FIELD_HOST}, {"date", HTTP_FIELD_DATE}},
     /* Proxy is nobody's field, but CGI makes it HTTP_PROXY (CVE-2016-5385). */
     [5] = {{"proxy", HTTP_FIELD_PROXY_OTHER}},
     [6] = {{"accept", HTTP_FIELD_ACCEPT}, {"expect", HTTP_FIELD_EXPECT}},

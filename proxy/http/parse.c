@@ -110,7 +110,8 @@ static bool note_expect(struct reader *r, struct span value)
 
 static bool note_field(struct reader *r, const struct http_field *f)
 {
-    const uint32_t plain = HTTP_FIELD_BIT(HTTP_FIELD_OTHER) | HTTP_FIELD_BIT(HTTP_FIELD_ACCEPT);
+    const uint32_t plain = HTTP_FIELD_BIT(HTTP_FIELD_OTHER) | HTTP_FIELD_BIT(HTTP_FIELD_ACCEPT) |
+                           HTTP_FIELD_BIT(HTTP_FIELD_DATE);
     if (HTTP_FIELD_BIT(f->id) & plain)
         return true;
     if (f->id == HTTP_FIELD_CONTENT_LENGTH)

@@ -384,7 +384,7 @@ size_t http_rewrite_response_bound(const struct http_head *head,
                                    const struct http_response_rewrite *how)
 {
     return head->whole.len + how->request_id_name.len + how->request_id.len +
-           how->server_timing.len + FIXED_ROOM;
+           how->server_timing.len + how->date.len + FIXED_ROOM;
 }
 
 size_t http_rewrite_response(const struct http_head *head, const struct http_response_rewrite *how,
@@ -395,6 +395,8 @@ size_t http_rewrite_response(const struct http_head *head, const struct http_res
     put_fields(&w, head, dropped_of_response(head, how));
     put_connection(&w, how);
     put_via(&w, head);
+    if (how->date.len > 0 && head->status >= 200 && !(head->present & BIT(DATE)))
+        put_field(&w, SPAN("Date"), how->date);
     if (how->request_id_name.len > 0 && how->request_id.len > 0 &&
         !has_field(head, how->request_id_name))
         put_field(&w, how->request_id_name, how->request_id);

@@ -57,12 +57,13 @@ struct http_response_rewrite {
     struct span request_id_name; /* echoed unless the app sent one; empty: no */
     struct span request_id;
     struct span server_timing; /* a whole value to add, or empty */
+    struct span date; /* of a final answer that has none (RFC 9110 section 6.6.1); empty: no */
 };
 
 size_t http_rewrite_response_bound(const struct http_head *head,
                                    const struct http_response_rewrite *how);
 
-/* Writes HTTP/1.1, the app's status and reason, its end-to-end fields, Via. Also for 1xx. */
+/* Writes HTTP/1.1, the app's status and reason, its end-to-end fields, Via, Date. Also for 1xx. */
 size_t http_rewrite_response(const struct http_head *head, const struct http_response_rewrite *how,
                              char *out);
 

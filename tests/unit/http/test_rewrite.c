@@ -467,6 +467,20 @@ static void the_request_id_is_echoed_unless_the_app_sent_one(void **state)
              "Server-Timing: queue;dur=1\r\n\r\n");
 }
 
+static void a_final_answer_without_date_gets_one(void **state)
+{
+    const struct http_response_rewrite how = {.date = SPAN("now")};
+    (void)state;
+    response("HTTP/1.1 200 OK\r\nDates: x\r\n\r\n", &how,
+             "HTTP/1.1 200 OK\r\nDates: x\r\n" VIA "Date: now\r\n\r\n");
+    response("HTTP/1.1 500 x\r\n\r\n", &how, "HTTP/1.1 500 x\r\n" VIA "Date: now\r\n\r\n");
+    response("HTTP/1.1 200 OK\r\ndate:never\r\nA: b\r\n\r\n", &how,
+             "HTTP/1.1 200 OK\r\ndate:never\r\nA: b\r\n" VIA "\r\n");
+    response("HTTP/1.1 200 OK\r\nConnection: date\r\nDate: x\r\n\r\n", &how,
+             "HTTP/1.1 200 OK\r\nDate: x\r\n" VIA "\r\n");
+    response("HTTP/1.1 103 x\r\n\r\n", &how, "HTTP/1.1 103 x\r\n" VIA "\r\n");
+}
+
 static void a_sound_request_id_is_short_and_visible(void **state)
 {
     char longest[130];
@@ -578,6 +592,7 @@ int main(void)
         cmocka_unit_test(only_weir_says_weir_reason),
         cmocka_unit_test(responses_are_framed_the_usual_way_too),
         cmocka_unit_test(the_request_id_is_echoed_unless_the_app_sent_one),
+        cmocka_unit_test(a_final_answer_without_date_gets_one),
         cmocka_unit_test(a_sound_request_id_is_short_and_visible),
         cmocka_unit_test(the_bound_holds_when_all_is_added),
         cmocka_unit_test(what_goes_out_reads_as_what_came_in),
