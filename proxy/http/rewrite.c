@@ -186,7 +186,7 @@ static void put_fields(struct writer *w, const struct http_head *head, uint32_t 
 {
     uint32_t look = drop | FRAMING | BIT(MAX_FORWARDS);
     if (head->names_fields)
-        look |= BIT(OTHER) | BIT(ACCEPT);
+        look |= BIT(OTHER) | BIT(ACCEPT) | BIT(TRAILER);
     w->run = head->n_fields > 0 ? head->fields[0].line.at : NULL;
     if (w->run == NULL)
         return;

@@ -98,6 +98,8 @@ static void what_connection_names_stays_here(void **state)
         "X-Secret: 1\r\nConnection: close, x-secret , Y\r\nA: b\r\ny: 2\r\nConnection: Accept\r\n"
         "Accept: c\r\n",
         "A: b\r\n");
+    fields("Connection: trailer\r\nTrailer: X-A\r\nA: b\r\n", "A: b\r\n");
+    fields("Connection: trailers\r\nTrailer: X-A\r\n", "Trailer: X-A\r\n");
 }
 
 static void connection_takes_no_field_that_routes_frames_or_authenticates(void **state)
