@@ -45,12 +45,65 @@ static void body_init(struct http_body *body, enum http_framing framing, uint64_
     body->left = left;
     body->data = 0;
     body->overhead = 0;
+    body->n_named = 0;
 }
+
+/* ---- names that Connection takes away from trailers, too ---- */
+
+/* FNV-1a. `name` is folded already, and at most as long as what is kept of a trailer's name. */
+static uint32_t hash_name(const char *name, size_t len)
+{
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)name[i]) * 16777619u;
+    return hash;
+}
+
+static void note_named(struct http_body *body, struct span option)
+{
+    size_t len = option.len < sizeof body->name ? option.len : sizeof body->name;
+    for (size_t i = 0; i < len; i++)
+        body->name[i] = http_fold(option.at[i]);
+    if (body->n_named < HTTP_BODY_NAMED_MAX)
+        body->named[body->n_named] = hash_name(body->name, len);
+    if (body->n_named <= HTTP_BODY_NAMED_MAX)
+        body->n_named++;
+}
+
+static void chunked_init(struct http_body *body, const struct http_head *head)
+{
+    body_init(body, HTTP_BODY_CHUNKED, 0);
+    if (!head->names_fields)
+        return;
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        struct span list = head->fields[i].value, option;
+        if (head->fields[i].id != HTTP_FIELD_CONNECTION)
+            continue;
+        while (http_list_next(&list, &option))
+            note_named(body, option);
+    }
+}
+
+static bool is_named_away(const struct http_body *body, struct span name)
+{
+    if (body->n_named == 0)
+        return false;
+    if (body->n_named > HTTP_BODY_NAMED_MAX)
+        return true;
+    uint32_t hash = hash_name(name.at, name.len);
+    for (unsigned i = 0; i < body->n_named; i++) {
+        if (body->named[i] == hash)
+            return true;
+    }
+    return false;
+}
+
+/* ---- framing ---- */
 
 void http_body_of_request(struct http_body *body, const struct http_head *head)
 {
     if (head->chunked)
-        body_init(body, HTTP_BODY_CHUNKED, 0);
+        chunked_init(body, head);
     else if (head->has_content_length)
         body_init(body, HTTP_BODY_LENGTH, head->content_length);
     else
@@ -63,7 +116,7 @@ void http_body_of_response(struct http_body *body, const struct http_head *head,
     if (asked == HTTP_HEAD || head->status < 200 || head->status == 204 || head->status == 304)
         body_init(body, HTTP_BODY_NONE, 0);
     else if (head->chunked)
-        body_init(body, HTTP_BODY_CHUNKED, 0);
+        chunked_init(body, head);
     else if (head->has_content_length)
         body_init(body, HTTP_BODY_LENGTH, head->content_length);
     else
@@ -311,6 +364,8 @@ static const char *take_name(struct http_body *body, char c)
     size_t kept = body->line < sizeof body->name ? body->line : sizeof body->name;
     if (is_forbidden_trailer((struct span){body->name, kept}))
         return "a field that may not stand in a trailer";
+    if (is_named_away(body, (struct span){body->name, kept}))
+        return "a trailer that Connection names";
     body->state = CHUNK_VALUE;
     return count_trailer(body);
 }

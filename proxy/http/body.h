@@ -32,18 +32,21 @@ enum http_body_status {
 #define HTTP_CHUNK_EXT_MAX      256   /* bytes of extensions per chunk (CVE-2023-39326) */
 #define HTTP_CHUNK_OVERHEAD_MAX 16384 /* extension bytes in one message, above all its data */
 #define HTTP_TRAILERS_MAX       8192  /* bytes of trailer section */
+#define HTTP_BODY_NAMED_MAX     6     /* Connection options that are told apart in trailers */
 
 /* Private but for `framing`; embedded, no allocation. http_body_of_*() makes it. */
 struct http_body {
     enum http_framing framing;
     unsigned char state;
     unsigned char size_digits;
-    uint16_t line;     /* bytes of the current chunk line or of the start of a trailer line */
-    uint32_t trailers; /* bytes of trailers so far */
-    uint64_t left;     /* bytes to come: of the body (LENGTH) or of the chunk (CHUNKED) */
-    uint64_t data;     /* bytes of content so far */
-    uint64_t overhead; /* extension bytes so far */
-    char name[32];     /* start of a trailer's name, lower case: may it stand in a trailer? */
+    unsigned char n_named; /* above HTTP_BODY_NAMED_MAX: no trailer is let through */
+    uint16_t line;         /* bytes of the current chunk line or of the start of a trailer line */
+    uint32_t trailers;     /* bytes of trailers so far */
+    uint64_t left;         /* bytes to come: of the body (LENGTH) or of the chunk (CHUNKED) */
+    uint64_t data;         /* bytes of content so far */
+    uint64_t overhead;     /* extension bytes so far */
+    char name[32];         /* start of a trailer's name, lower case: may it stand in a trailer? */
+    uint32_t named[HTTP_BODY_NAMED_MAX]; /* hashes of the options in Connection */
 };
 
 /* From a valid head. A request without length has no body. */
@@ -66,7 +69,9 @@ bool http_body_complete(const struct http_body *body);
  * DONE: the body ended within or at the end of `used`; what follows is not part of it.
  * MORE: with `data` NULL, used == len. BAD: `used` bytes before the offending one are sound;
  * `problem` says why (status 400 for a request; a response's caller makes it 502).
- * Trailer fields that would frame, route or authenticate are BAD (RFC 9110 section 6.5.1).
+ * Trailer fields that would frame, route or authenticate are BAD (RFC 9110 section 6.5.1), and so
+ * are those that the head's Connection names (section 7.6.1): bytes that were handed on cannot be
+ * taken back.
  */
 MUST_USE enum http_body_status http_body_take(struct http_body *body, const char *at, size_t len,
                                               size_t *used, struct span *data,

@@ -379,6 +379,60 @@ static void names_that_only_begin_like_a_forbidden_one_may(void **state)
     }
 }
 
+/* A chunked body under these fields, with this trailer. */
+static enum http_body_status trailer_under(const char *fields, const char *trailer)
+{
+    static struct http_head head;
+    static struct taken t;
+    struct http_parser p = {0};
+    struct http_problem problem;
+    struct http_body body;
+    char text[1024];
+
+    (void)snprintf(text, sizeof text,
+                   "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n%s\r\n", fields);
+    assert_int_equal(
+        http_parse_request(&p, text, strlen(text), &feed_limits, SPAN(""), &head, &problem),
+        HTTP_PARSE_DONE);
+    http_body_of_request(&body, &head);
+    int len = snprintf(text, sizeof text, "0\r\nX-Sum: 1\r\n%s: x\r\n\r\n", trailer);
+    take_every_way(body, text, (size_t)len, &t);
+    return t.status;
+}
+
+static void what_connection_names_may_not_be_a_trailer(void **state)
+{
+    const char *const longest = "a-name-that-is-longer-than-what-is-kept-of-a-trailer";
+    char fields[256];
+
+    (void)state;
+    assert_int_equal(trailer_under("Connection: X-A\r\n", "X-A"), HTTP_BODY_BAD);
+    assert_int_equal(trailer_under("Connection: X-A\r\n", "x-a"), HTTP_BODY_BAD);
+    assert_int_equal(trailer_under("Connection: X-A\r\n", "X_A"), HTTP_BODY_BAD);
+    assert_int_equal(trailer_under("Connection: b,, c\r\nA: b\r\nConnection: X-A, d\r\n", "X-A"),
+                     HTTP_BODY_BAD);
+    assert_int_equal(trailer_under("Connection: 1, 2, 3, 4, 5, X-A\r\n", "X-A"), HTTP_BODY_BAD);
+    (void)snprintf(fields, sizeof fields, "Connection: %s\r\n", longest);
+    assert_int_equal(trailer_under(fields, longest), HTTP_BODY_BAD);
+}
+
+static void other_trailers_may_stand_beside_what_connection_names(void **state)
+{
+    (void)state;
+    assert_int_equal(trailer_under("A: b\r\n", "X-A"), HTTP_BODY_DONE);
+    assert_int_equal(trailer_under("Connection: X-A\r\n", "X-AB"), HTTP_BODY_DONE);
+    assert_int_equal(trailer_under("Connection: X-AB, X\r\n", "X-A"), HTTP_BODY_DONE);
+    assert_int_equal(trailer_under("Connection: 1, 2, 3, 4, 5, 6\r\n", "X-A"), HTTP_BODY_DONE);
+}
+
+static void under_more_names_than_are_kept_no_trailer_may_stand(void **state)
+{
+    (void)state;
+    assert_int_equal(trailer_under("Connection: 1, 2, 3, 4, 5, 6, 7\r\n", "X-A"), HTTP_BODY_BAD);
+    assert_int_equal(trailer_under("Connection: 1, 2, 3, 4, 5, 6, 7, X-A\r\n", "X-A"),
+                     HTTP_BODY_BAD);
+}
+
 /* ---- bounds ---- */
 
 static void take_times(struct http_body *body, const char *bytes, size_t times, struct taken *t)
@@ -494,6 +548,9 @@ int main(void)
         cmocka_unit_test(every_row_has_one_answer_however_it_is_cut),
         cmocka_unit_test(fields_that_frame_route_or_authenticate_may_not_be_trailers),
         cmocka_unit_test(names_that_only_begin_like_a_forbidden_one_may),
+        cmocka_unit_test(what_connection_names_may_not_be_a_trailer),
+        cmocka_unit_test(other_trailers_may_stand_beside_what_connection_names),
+        cmocka_unit_test(under_more_names_than_are_kept_no_trailer_may_stand),
         cmocka_unit_test(a_chunk_has_at_most_256_bytes_of_extensions),
         cmocka_unit_test(extensions_may_not_outweigh_the_content),
         cmocka_unit_test(trailers_are_bounded_all_together),
