@@ -962,7 +962,7 @@ static void describe_response(struct exchange *ex, struct http_response_rewrite 
     *how = (struct http_response_rewrite){
         .close = ex->close,
         .say_keep_alive = ex->old_client && !ex->close,
-        .drop_transfer_encoding = decode,
+        .drop_transfer_encoding = ex->old_client, /* also in answers without a body */
         .upgrade = ex->env->head.status == 426 && ex->env->head.has_upgrade,
         .request_id_name = span_of(ex->env->c.config->headers.request_id),
         .request_id = ex->message.request_id,
