@@ -11,6 +11,7 @@ from support.world import World
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "seconds(n): the test may take so long, not 30")
+    config.addinivalue_line("markers", "rfc(section): whose rule the test proves")
 
 
 def pytest_collection_modifyitems(items):
