@@ -82,14 +82,6 @@ def test_a_cut_body_never_looks_complete(world, framing, end):
     world.expect_requests(weir, 2)
 
 
-def test_a_reset_until_close_body_never_looks_complete(world):
-    origin, weir = world.pair()
-    origin.on("/", app.send(b"HTTP/1.1 200 OK\r\n\r\npart"), app.delay(0.05), app.reset())
-    client = world.connect(weir).get("/")
-    with pytest.raises(wire.Truncated):
-        client.response()
-
-
 @pytest.fixture
 def deaf_port():
     """A port whose accept queue is full: a connect to it gets no answer."""

@@ -180,17 +180,6 @@ def test_a_busy_client_is_not_idle(world):
     assert [client.response().status for _ in range(2)] == [200, 200]
 
 
-def test_a_client_that_says_close_is_answered_so_and_closed(world):
-    origin, weir = world.pair()
-    client = world.connect(weir).get("/", "Connection: close")
-    answer = client.response()
-    assert answer.status == 200 and answer.has("Connection", "close")
-    assert client.rest() == b""
-    assert origin.calls[0].all("Connection") == []
-    assert world.connect(weir).ask("GET", "/").status == 200
-    assert len(origin.used()) == 1, "the app's connection outlives the client's"
-
-
 def test_an_app_that_says_close_does_not_close_the_client(world):
     origin, weir = world.pair()
     origin.on("/c", app.answer(b"ok", 200, "Connection: close"), app.close())
@@ -200,15 +189,6 @@ def test_an_app_that_says_close_does_not_close_the_client(world):
         assert answer.status == 200 and not answer.has("Connection", "close")
     assert len(origin.used()) == 3
     world.expect_requests(weir, 3)
-
-
-def test_an_app_that_says_close_is_not_asked_again_on_that_connection(world):
-    origin, weir = world.pair()
-    origin.on("/c", app.answer(b"ok", 200, "Connection: close"))  # and stays open all the same
-    client = world.connect(weir)
-    assert client.ask("GET", "/c").status == 200
-    assert client.ask("GET", "/next").status == 200
-    assert [len(conn.calls) for conn in origin.used()] == [1, 1]
 
 
 def test_bytes_after_an_answer_spoil_the_connection_for_others(world):
@@ -230,57 +210,6 @@ def test_an_app_that_speaks_first_on_an_idle_connection_is_dropped(world):
     assert client.ask("GET", "/").body == b"ok"
     until(lambda: origin.used()[0].closed, "weir to drop the connection")
     assert client.ask("GET", "/next").body == b"ok"
-
-
-def test_an_http_10_client_gets_a_whole_answer_and_a_close(world):
-    origin, weir = world.pair()
-    origin.on("/chunked", app.answer([b"hel", b"lo"]))
-    client = world.connect(weir).get("/chunked", version="HTTP/1.0")
-    answer = client.response()
-    assert answer.all("Transfer-Encoding") == []
-    assert answer.body == b"hello"
-    assert client.until_closed() == b""
-    assert origin.calls[0].version == "HTTP/1.1"
-
-
-def test_an_http_10_client_that_asks_for_it_is_kept(world):
-    _, weir = world.pair()
-    client = world.connect(weir)
-    for _ in range(3):
-        answer = client.ask("GET", "/", "Connection: keep-alive", version="HTTP/1.0")
-        assert answer.status == 200 and answer.has("Connection", "keep-alive")
-    assert client.is_open()
-
-
-def test_an_http_10_client_without_keep_alive_is_closed(world):
-    _, weir = world.pair()
-    client = world.connect(weir).get("/", version="HTTP/1.0")
-    assert client.response().body == b"ok"
-    assert client.rest() == b""
-
-
-@pytest.mark.parametrize("framing", ["length", "until close"])
-def test_an_http_10_app_is_understood_and_its_connection_not_reused(world, framing):
-    origin, weir = world.pair()
-    if framing == "length":
-        origin.on("/", app.answer(b"old", version="HTTP/1.0"))
-    else:
-        origin.on("/", app.send(b"HTTP/1.0 200 OK\r\n\r\nold"), app.close())
-    for _ in range(2):
-        client = world.connect(weir)
-        answer = client.ask("GET", "/")
-        assert (answer.version, answer.status, answer.body) == ("HTTP/1.1", 200, b"old")
-    assert [len(conn.calls) for conn in origin.used()] == [1, 1]
-
-
-def test_an_http_10_app_that_keeps_alive_is_reused(world):
-    origin, weir = world.pair()
-    origin.on("/", app.answer(b"old", 200, "Connection: keep-alive", version="HTTP/1.0"))
-    client = world.connect(weir)
-    for _ in range(2):
-        answer = client.ask("GET", "/")
-        assert answer.body == b"old" and answer.version == "HTTP/1.1"
-    assert sum(len(conn.calls) for conn in origin.used()) == 2
 
 
 def test_more_clients_than_allowed_are_not_served_before_others_leave(world):

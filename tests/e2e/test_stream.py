@@ -127,35 +127,6 @@ def test_server_sent_events_come_one_by_one(world):
     assert body == b"".join(b"data: %d\n\n" % i for i in range(5))
 
 
-def test_interim_responses_are_forwarded(world):
-    origin, weir = world.pair()
-    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
-    origin.on("/", app.send(hints + hints), app.delay(0.02), app.answer(b"page"))
-    client = world.connect(weir)
-    answer = client.ask("GET", "/")
-    assert [i.status for i in answer.interim] == [103, 103]
-    assert answer.interim[0].get("Link") == "</a.css>; rel=preload"
-    assert answer.body == b"page"
-    assert client.ask("GET", "/").body == b"page"
-
-
-def test_an_interim_response_is_not_kept_back(world):
-    origin, weir = world.pair()
-    gate = origin.gate()
-    origin.on("/", app.send(b"HTTP/1.1 103 Early Hints\r\n\r\n"), app.wait(gate), app.answer())
-    client = world.connect(weir).get("/")
-    assert client.head().status == 103
-    gate.open()
-    assert client.response().status == 200
-
-
-def test_an_http_10_client_gets_no_interim_response(world):
-    origin, weir = world.pair()
-    origin.on("/", app.send(b"HTTP/1.1 103 Early Hints\r\n\r\n"), app.answer(b"page"))
-    answer = world.connect(weir).ask("GET", "/", version="HTTP/1.0")
-    assert answer.interim == [] and answer.body == b"page"
-
-
 def test_100_continue_goes_end_to_end(world):
     origin, weir = world.pair()
     gate = origin.gate()
@@ -180,44 +151,6 @@ def test_an_expectation_that_the_app_refuses_sends_no_body(world):
     client.send(wire.request("POST", "/up", "Expect: 100-continue", "Content-Length: 5"))
     assert client.response().status == 417
     assert world.connect(weir).ask("GET", "/next").status == 200
-
-
-@pytest.mark.parametrize(
-    "method, raw, status",
-    [
-        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n", 200),
-        ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200),
-        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", 204),
-        ("GET", b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nContent-Length: 77\r\n\r\n', 304),
-        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200),
-        ("OPTIONS", b"HTTP/1.1 204 No Content\r\nAllow: GET\r\n\r\n", 204),
-    ],
-)
-def test_answers_without_a_body_end_with_their_head(world, method, raw, status):
-    origin, weir = world.pair()
-    origin.on("/", app.send(raw))
-    client = world.connect(weir)
-    for _ in range(3):
-        answer = client.ask(method, "/")
-        assert (answer.status, answer.body) == (status, b"")
-    if b"1234" in raw:
-        assert answer.get("Content-Length") == "1234"
-    assert client.is_open()
-    assert len(origin.used()) == 1
-
-
-def test_trailers_pass_both_ways(world):
-    origin, weir = world.pair()
-    down = wire.chunked([b"body"], ["X-Sum: 42", "X-Two: 2"])
-    head = b"HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n"
-    origin.on("/", app.read_body(), app.send(head + down))
-    client = world.connect(weir)
-    up = wire.request("POST", "/", "TE: trailers")[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
-    client.send(up + wire.chunked([b"hello"], ["X-Up: yes"]))
-    answer = client.response()
-    assert answer.body == b"body"
-    assert answer.trailers == [("X-Sum", "42"), ("X-Two", "2")]
-    assert origin.calls[0].trailers == [("X-Up", "yes")]
 
 
 def test_an_answer_before_the_upload_is_complete_reaches_the_client(world):
