@@ -53,6 +53,10 @@ ci|command|codespell|codespell|codespell|codespell|codespell
 ci|command|haproxy|haproxy|haproxy|haproxy|haproxy
 ci|command|nginx|nginx-light|nginx|nginx|nginx
 ci|command|wrk|wrk|wrk|wrk|wrk
+ci|command|h2load|nghttp2-client|nghttp2|nghttp2|nghttp2
+ci|command|hey|hey|hey|hey|hey (AUR)
+ci|command|curl|curl|curl|curl|curl
+ci|module|requests|python3-requests|python3-requests|py3-requests|python-requests
 ci|command|rsvg-convert|librsvg2-bin|librsvg2-tools|rsvg-convert|librsvg
 TABLE
 }
