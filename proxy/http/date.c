@@ -1,29 +1,7 @@
 /* See date.h. */
 #include "proxy/http/date.h"
 
-#define SECONDS_A_DAY 86400
-
-/* Years begin on 1 March here, so that the odd day is a year's last. */
-#define DAYS_BEFORE_1970 719468 /* since 1 March of the year 0 */
-#define DAYS_OF_400      146097
-
-struct day {
-    unsigned year, month, day; /* month and day from 1 */
-};
-
-static struct day day_of(unsigned days)
-{
-    unsigned era = (days + DAYS_BEFORE_1970) / DAYS_OF_400;
-    unsigned of_era = (days + DAYS_BEFORE_1970) % DAYS_OF_400;
-    unsigned years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    unsigned of_year = of_era - (365 * years + years / 4 - years / 100);
-    unsigned month = (5 * of_year + 2) / 153; /* from March on, 153 days are five months */
-    struct day d = {.year = era * 400 + years, .day = of_year - (153 * month + 2) / 5 + 1};
-
-    d.month = month < 10 ? month + 3 : month - 9;
-    d.year += d.month <= 2;
-    return d;
-}
+#include <time.h>
 
 static char *put_text(char *at, const char *text, size_t len)
 {
@@ -31,9 +9,9 @@ static char *put_text(char *at, const char *text, size_t len)
     return at + len;
 }
 
-static char *put_digits(char *at, unsigned n, unsigned digits, char behind)
+static char *put_digits(char *at, int n, int digits, char behind)
 {
-    for (unsigned i = digits; i-- > 0; n /= 10)
+    for (int i = digits; i-- > 0; n /= 10)
         at[i] = (char)('0' + n % 10);
     at[digits] = behind;
     return at + digits + 1;
@@ -41,18 +19,19 @@ static char *put_digits(char *at, unsigned n, unsigned digits, char behind)
 
 static void write_date(char *at, int64_t second)
 {
-    static const char weekdays[] = "Thu, Fri, Sat, Sun, Mon, Tue, Wed, ";
+    static const char weekdays[] = "Sun, Mon, Tue, Wed, Thu, Fri, Sat, ";
     static const char months[] = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec ";
-    unsigned days = (unsigned)(second / SECONDS_A_DAY), rest = (unsigned)(second % SECONDS_A_DAY);
-    struct day d = day_of(days);
+    time_t t = second;
+    struct tm d;
 
-    at = put_text(at, weekdays + 5 * (days % 7), 5);
-    at = put_digits(at, d.day, 2, ' ');
-    at = put_text(at, months + (size_t)4 * (d.month - 1), 4);
-    at = put_digits(at, d.year, 4, ' ');
-    at = put_digits(at, rest / 3600, 2, ':');
-    at = put_digits(at, rest / 60 % 60, 2, ':');
-    at = put_digits(at, rest % 60, 2, ' ');
+    gmtime_r(&t, &d);
+    at = put_text(at, weekdays + 5 * d.tm_wday, 5);
+    at = put_digits(at, d.tm_mday, 2, ' ');
+    at = put_text(at, months + 4 * d.tm_mon, 4);
+    at = put_digits(at, d.tm_year + 1900, 4, ' ');
+    at = put_digits(at, d.tm_hour, 2, ':');
+    at = put_digits(at, d.tm_min, 2, ':');
+    at = put_digits(at, d.tm_sec, 2, ' ');
     put_text(at, "GMT", 3);
 }
 
