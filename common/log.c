@@ -1,6 +1,9 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -75,13 +78,32 @@ static void add_json(struct strbuf *line, enum log_level level, struct span mess
     strbuf_adds(line, "}\n");
 }
 
-/* One attempt: who cannot take a line now (a full pipe) must not stop a loop. */
+/* Whether a write of PIPE_BUF bytes would not block, as POSIX promises of a pipe that is ready. */
+static bool has_room(void)
+{
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) != 0;
+}
+
+/*
+ * Who takes no line now (a full pipe, a stopped terminal) must not stop a loop: the line is lost,
+ * or what remains of a long one. One thread at a time, or two would share the room that one of them
+ * saw. The descriptor stays in blocking mode, since that is shared with whoever gave it to us.
+ */
 static void write_line(const struct strbuf *line)
 {
-    ssize_t n;
-    do {
-        n = write(STDERR_FILENO, line->at, line->len);
-    } while (n < 0 && errno == EINTR);
+    static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+    size_t done = 0;
+
+    pthread_mutex_lock(&one);
+    while (done < line->len && has_room()) {
+        size_t piece = line->len - done < PIPE_BUF ? line->len - done : PIPE_BUF;
+        ssize_t n = write(STDERR_FILENO, line->at + done, piece);
+        if (n < 0 && errno != EINTR)
+            break;
+        done += n < 0 ? 0 : (size_t)n;
+    }
+    pthread_mutex_unlock(&one);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

@@ -1,6 +1,7 @@
 /*
- * Levelled lines for the operator on stderr: text for a person, JSON for a machine. Any thread; a
- * line is one write(2), so lines never mix. A healthy request logs nothing.
+ * Levelled lines for the operator on stderr: text for a person, JSON for a machine. Any thread;
+ * lines never mix. Where nobody takes them they are lost: it never blocks. A healthy request logs
+ * nothing.
  */
 #pragma once
 

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,6 +127,22 @@ static void errno_is_left_alone(void **state)
     capture_ends();
 }
 
+static void a_pipe_that_nobody_reads_costs_lines_and_never_blocks(void **state)
+{
+    (void)state;
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    capture_begins();
+    assert_true(fcntl(pipe_fd[1], F_SETPIPE_SZ, 4096) > 0);
+    alarm(10); /* ends the test if it blocks */
+    for (int i = 0; i < 5000; i++)
+        log_info("%d", i);
+    alarm(0);
+    size_t n = capture_ends();
+    assert_in_range(n, 1, 8192);
+    assert_non_null(strstr(got, "info: 0\n"));
+    assert_int_equal(got[n - 1], '\n');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +153,7 @@ int main(void)
         cmocka_unit_test(a_peers_bytes_can_neither_end_a_line_nor_steer_the_terminal),
         cmocka_unit_test(a_long_message_is_cut_and_still_one_line),
         cmocka_unit_test(errno_is_left_alone),
+        cmocka_unit_test(a_pipe_that_nobody_reads_costs_lines_and_never_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
