@@ -467,11 +467,11 @@ static void close_port(struct admin *a)
 {
     if (a->fd < 0)
         return;
+    socket_unlink(&a->at);
     if (a->htp->server != NULL)
         evhtp_unbind_socket(a->htp);
     else
         close(a->fd);
-    socket_unlink(&a->at);
 }
 
 void admin_free(struct admin *a)

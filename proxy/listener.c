@@ -25,6 +25,7 @@ struct listener {
     const struct listener_handler *handler;
     void *arg;
     bool watching, stopping, stopped; /* loop */
+    bool left;                        /* its path is no longer ours */
     struct loop_timer pause;
     mono_us logged;
     _Atomic uint32_t count;
@@ -142,17 +143,24 @@ void listener_ended(struct listener *l)
 
 /* ---- opening ---- */
 
+static void leave_path(struct listener *l)
+{
+    if (!l->left)
+        socket_unlink(&l->at);
+    l->left = true;
+}
+
 static void close_socket(struct listener *l)
 {
     if (l->fd < 0)
         return;
     watch(l, false);
+    leave_path(l);
     if (l->event != NULL)
         event_free(l->event);
     l->event = NULL;
     close(l->fd);
     l->fd = -1;
-    socket_unlink(&l->at);
 }
 
 static void on_stop(struct mail *m)
@@ -162,6 +170,7 @@ static void on_stop(struct mail *m)
     /* Their handshake is done: for them weir has accepted, and an RST would be our doing. So they
      * come in even above the bound; how many there can be is the backlog's. */
     l->stopping = true;
+    leave_path(l);
     while (accept_one(l))
         continue;
     l->stopped = true;

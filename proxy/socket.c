@@ -7,14 +7,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+/* A path that was mistyped may be somebody's file. */
 void socket_unlink(const struct config_address *at)
 {
     const struct sockaddr_un *un = (const void *)&at->sa;
+    struct stat st;
 
-    if (at->sa.ss_family == AF_UNIX)
+    if (at->sa.ss_family == AF_UNIX && lstat(un->sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
         unlink(un->sun_path);
 }
 

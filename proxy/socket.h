@@ -18,5 +18,6 @@ MUST_USE int socket_bind(const struct config_address *at);
 /* Where it is bound in words, with the port that the kernel chose where 0 was asked for. */
 void socket_text(int fd, const struct config_address *at, char out[SOCKET_TEXT]);
 
-/* Removes a Unix socket's file; nothing to do for TCP. */
+/* Removes a Unix socket's file and no other; nothing to do for TCP. Before the socket is closed:
+ * after that a successor may have taken the path. */
 void socket_unlink(const struct config_address *at);

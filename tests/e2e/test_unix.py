@@ -1,10 +1,13 @@
 """Unix sockets on either side."""
 
 import os
+import subprocess
 
 from support import origin as app
 from support import wire
 from support.client import burst
+from support.waiting import until
+from support.weir import BINARY, clean_environment
 
 
 def test_a_unix_upstream_is_used_like_any_other(world):
@@ -61,4 +64,36 @@ def test_a_socket_left_over_by_a_dead_weir_is_replaced(world):
     first.kill()
     assert os.path.exists(path)
     second = world.weir(origin, listen="unix:" + path)
+    assert world.connect(second).ask("GET", "/").status == 200
+
+
+def test_a_file_that_is_no_socket_is_left_alone(world):
+    origin, path = world.origin(), world.path("notes.txt")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("precious")
+    for side in ("listen", "admin-listen"):
+        command = [BINARY, "--upstream", origin.upstream, "--listen", "127.0.0.1:0"]
+        run = subprocess.run(
+            command + ["--admin-listen", "off", f"--{side}", f"unix:{path}"],
+            stderr=subprocess.PIPE, env=clean_environment(), timeout=20,
+        )
+        assert run.returncode == 1 and b"in use" in run.stderr
+    with open(path, encoding="ascii") as file:
+        assert file.read() == "precious"
+
+
+def test_the_path_is_free_for_a_successor_before_the_listener_is_closed(world):
+    """The other way round, a successor's socket would be removed."""
+    origin, path = world.origin(), world.path("weir.sock")
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer(b"held"))
+    first = world.weir(origin, listen="unix:" + path)
+    held = world.connect(first).get("/held")
+    origin.wait_inside(1)
+    first.signal()
+    until(lambda: not os.path.exists(path), "the path to be free")
+    second = world.weir(origin, listen="unix:" + path)
+    gate.open()
+    assert held.response().body == b"held"
+    first.exited(0)
     assert world.connect(second).ask("GET", "/").status == 200
