@@ -136,14 +136,11 @@ def test_sigterm_serves_what_the_kernel_had_accepted(world, threads):
     kept = [world.connect(weir) for _ in range(10)]
     for client in kept:
         assert client.ask("GET", "/first").status == 200
-    weir.signal(signal.SIGSTOP)
-    try:
+    with weir.frozen():
         fresh = [world.connect(weir).get("/") for _ in range(scaled(200, least=50))]
         for client in kept:
             client.get("/again")
         weir.signal(signal.SIGTERM)
-    finally:
-        weir.signal(signal.SIGCONT)
     for client in kept + fresh:
         assert client.response().status == 200
     weir.exited(0)
@@ -254,14 +251,11 @@ def test_dead_clients_behind_the_apps_answer_are_not_dispatched(world):
     n = scaled(200, least=60)
     waiting = [world.connect(weir).get(f"/{i}") for i in range(n)]
     weir.wait_depth(n)
-    weir.signal(signal.SIGSTOP)
-    try:
+    with weir.frozen():
         gate.open()
         until(lambda: origin.inside_now() == 0, "the app's answer")
         for client in waiting:
             client.rst()
-    finally:
-        weir.signal(signal.SIGCONT)
     assert held.response().status == 200
     weir.wait_quiet()
     assert origin.targets() == ["/held"]
