@@ -126,26 +126,39 @@ def test_a_client_that_leaves_its_body_unfinished_is_never_heard_of_by_the_app(w
     world.expect_requests(weir, 2)
 
 
+def send_chunks(world, weir, first, second):
+    """A client whose chunks both came while they were waited for, a quarter of a second, and its
+    target. On a busy machine that may take several."""
+    for i in range(10):
+        target = f"/{i}"
+        began = time.monotonic()
+        client = world.connect(weir)
+        client.send(wire.request("POST", target, "Transfer-Encoding: chunked") + first)
+        while time.monotonic() - began < 0.1 and buffered(weir) != len(first):
+            pass
+        client.send(second)
+        if time.monotonic() - began < 0.25:
+            return client, target
+        client.fin()
+        weir.wait_quiet()
+    pytest.skip("the machine is too busy to send two chunks in time")
+
+
 def test_a_buffered_body_with_bad_chunks_is_refused_unseen(world):
     origin, weir = world.pair(concurrency=1)
-    client = world.connect(weir).send(wire.request("POST", "/x", "Transfer-Encoding: chunked"))
-    client.send(b"5\r\nhello\r\n")
-    wait_buffered(weir, 10)
-    client.send(b"-1\r\n")
+    client, target = send_chunks(world, weir, b"5\r\nhello\r\n", b"-1\r\n")
     answer = client.response()
     assert (answer.status, answer.get("Weir-Reason")) == (400, "bad_request")
     client.until_closed()
-    assert origin.calls == []
+    assert origin.seen(target) == []
 
 
 def test_a_buffered_body_beyond_max_body_is_refused_unseen(world):
     origin, weir = world.pair(concurrency=1, client_max_body="1KiB")
-    client = world.connect(weir).send(wire.request("POST", "/x", "Transfer-Encoding: chunked"))
-    client.send(b"400\r\n" + bytes(1024) + b"\r\n")
-    wait_buffered(weir, 1031)
-    client.send(b"1\r\nx\r\n")
+    first = b"400\r\n" + bytes(1024) + b"\r\n"
+    client, target = send_chunks(world, weir, first, b"1\r\nx\r\n")
     assert client.response().status == 413
-    assert origin.calls == []
+    assert origin.seen(target) == []
 
 
 def test_a_full_queue_refuses_before_the_body_is_read(world):
@@ -187,11 +200,11 @@ def test_a_body_that_trickles_for_too_long_is_told_408(world, concurrency):
 
 
 def test_a_stream_of_chunks_may_trickle_while_slots_are_plentiful(world):
-    origin, weir = world.pair(concurrency=80, client_body_timeout="200ms")
+    origin, weir = world.pair(concurrency=80, client_body_timeout="1500ms")
     client = world.connect(weir).send(wire.request("POST", "/x", "Transfer-Encoding: chunked"))
     for _ in range(20):
         client.send(b"1\r\nx\r\n")
-        stays(lambda: True, during=0.04)
+        stays(lambda: True, during=0.1)
     assert client.send(b"0\r\n\r\n").response().status == 200
     assert origin.calls[0].size == 20
 
@@ -200,8 +213,9 @@ def test_a_steady_upload_may_take_longer_than_body_timeout(world):
     """Each 500 bytes are worth a second."""
     origin, weir = world.pair(concurrency=1, client_body_timeout="200ms")
     data = wire.noise(20_000)
-    client = world.connect(weir).send(wire.request("POST", "/x", f"Content-Length: {len(data)}"))
-    for at in range(0, len(data), 1000):
+    head = wire.request("POST", "/x", f"Content-Length: {len(data)}")
+    client = world.connect(weir).send(head + data[:1000])
+    for at in range(1000, len(data), 1000):
         client.send(data[at : at + 1000])
         stays(lambda: True, during=0.03)
     assert client.response().status == 200

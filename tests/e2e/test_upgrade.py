@@ -219,12 +219,12 @@ def test_an_upgrade_that_is_declined_gives_its_place_back(world):
 
 
 def test_a_silent_tunnel_ends_by_its_idle_timeout(world):
-    origin, weir = tunnels(world, upgrades_idle_timeout="200ms", upstream_idle_timeout="50ms")
+    origin, weir = tunnels(world, upgrades_idle_timeout="1500ms", upstream_idle_timeout="50ms")
     client = open_tunnel(world, weir)
     for _ in range(6):  # longer in all than the timeout, each pause shorter
         client.send(b"x")
         assert client.exactly(1) == b"x"
-        stays(lambda: True, during=0.06)
+        stays(lambda: True, during=0.3)
     assert client.rest() == b""
     wait_upgrades(weir, 0)
 
@@ -301,7 +301,7 @@ def test_http_1_0_knows_no_upgrades(world):
 
 
 def test_a_drain_ends_tunnels_before_its_time_is_over(world):
-    origin, weir = tunnels(world, drain_timeout="1s")
+    origin, weir = tunnels(world, drain_timeout="3s")
     client = open_tunnel(world, weir)
     weir.signal(signal.SIGTERM)
     client.send(b"still")
