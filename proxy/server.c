@@ -23,9 +23,8 @@
 #include "proxy/listener.h"
 #include "proxy/probe.h"
 
-#define OWN_DESCRIPTORS                                                                            \
-    96 /* the admin port's 64 connections, loops, mailboxes, standard streams                      \
-        */
+#define OWN_DESCRIPTORS  92 /* 64 connections of the admin port, control loop, standard streams */
+#define LOOP_DESCRIPTORS 4  /* of each worker: epoll, a pipe that libevent makes, the mailbox */
 
 struct worker {
     struct server *server;
@@ -432,14 +431,15 @@ static uint32_t fit_descriptors(const struct config *cf)
     struct rlimit rl;
     uint32_t clients = cf->client.max_connections;
     rlim_t app = cf->concurrency < clients ? cf->concurrency : clients;
-    rlim_t want = clients + app + OWN_DESCRIPTORS;
+    rlim_t own = OWN_DESCRIPTORS + (rlim_t)LOOP_DESCRIPTORS * cf->threads;
+    rlim_t want = clients + app + own;
 
     if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
         return clients;
     rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur >= want)
         return clients;
-    rlim_t left = rl.rlim_cur > OWN_DESCRIPTORS + 1 ? rl.rlim_cur - OWN_DESCRIPTORS : 2;
+    rlim_t left = rl.rlim_cur > own + 1 ? rl.rlim_cur - own : 2;
     uint32_t fit = (uint32_t)(left > 2 * app ? left - app : left / 2);
     log_warning("descriptors are limited to %llu, where client.max_connections and concurrency may "
                 "need %llu: only %u clients are let in at once (see ulimit -n)",

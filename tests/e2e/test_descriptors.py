@@ -62,6 +62,13 @@ def test_fewer_clients_are_let_in_where_descriptors_are_few(world):
     assert late.response().status == 200
 
 
+def test_each_further_thread_keeps_four_for_itself(world):
+    weir = world.weir(world.origin(), concurrency=10, threads=7, nofile=FEW)
+    crowd = [world.connect(weir) for _ in range(FEW)]
+    until(lambda: weir.metrics().total("weir_connections", side="client") == 10, "10 clients let in")
+    assert len(crowd) > 10
+
+
 def test_without_a_free_descriptor_new_clients_wait_and_nothing_spins(world):
     origin, weir = world.pair()
     client = world.connect(weir)
