@@ -46,7 +46,7 @@ static const struct number_variable {
     {"BACKEND_POOL_THREADS", offsetof(struct settings, pool_threads), 40, 1, 1000,
      "threads for handlers that may block"},
     {"BACKEND_USUARIOS_MS", offsetof(struct settings, usuarios_ms), 1000, 0, MS_MAX,
-     "how long /usuarios waits, in milliseconds"},
+     "how long /usuarios waits, in ms"},
     {"BACKEND_PRODUTOS_MS", offsetof(struct settings, produtos_ms), 1000, 0, MS_MAX,
      "how long /produtos sleeps"},
     {"BACKEND_BLOQUEANTE_MS", offsetof(struct settings, bloqueante_ms), 1000, 0, MS_MAX,
@@ -253,8 +253,7 @@ static void help_of_parameters(struct strbuf *out)
 void settings_help(struct strbuf *out)
 {
     strbuf_adds(out, "Environment:\n"
-                     "  BACKEND_LISTEN          \":8000\", \"127.0.0.1:0\", \"[::1]:8000\" or "
-                     "\"unix:/path\" [:8000]\n"
+                     "  BACKEND_LISTEN          host:port, :port, [v6]:port or unix:/path [:8000]\n"
                      "  BACKEND_POOL_ORDER      whom a free thread takes: fifo or lifo [fifo]\n");
     for (size_t i = 0; i < NUMBERS; i++)
         strbuf_addf(out, "  %-23s %s, %u to %u [%u]\n", numbers[i].name, numbers[i].help,

@@ -274,6 +274,19 @@ static void help_tells_every_variable_and_parameter(void **state)
     strbuf_fini(&help);
 }
 
+static void help_fits_eighty_columns(void **state)
+{
+    struct strbuf help = {0};
+    (void)state;
+
+    settings_help(&help);
+    for (const char *line = strbuf_cstr(&help); *line != '\0'; line += strspn(line, "\n")) {
+        assert_in_range(strcspn(line, "\n"), 1, 80);
+        line += strcspn(line, "\n");
+    }
+    strbuf_fini(&help);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +305,7 @@ int main(void)
         cmocka_unit_test(the_query_of_an_echo_is_nobodys_business),
         cmocka_unit_test(defaults_come_from_the_settings),
         cmocka_unit_test(help_tells_every_variable_and_parameter),
+        cmocka_unit_test(help_fits_eighty_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
