@@ -486,7 +486,7 @@ static void greet(const struct server *s)
         snprintf(limit, sizeof(limit), "%u", cf->concurrency);
     log_info("weir %s listens on %s for the app at %s: concurrency %s, queue %u, admin %s",
              WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
-             cf->queue.length, cf->admin.enabled ? cf->admin.listen.text : "off");
+             cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off");
 }
 
 static bool run(struct server *s)

@@ -1,6 +1,7 @@
 """The admin port: probes, status, and answers when everything else is busy or hostile."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -138,3 +139,23 @@ def test_admin_can_be_switched_off(world):
     finally:
         process.kill()
         process.wait(10)
+
+
+def test_the_log_says_which_ports_the_kernel_chose(world):
+    command = [BINARY, "--upstream", world.origin().upstream]
+    command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=clean_environment())
+    try:
+        said = json.loads(process.stderr.readline())["message"]
+        ports = re.findall(r"(?:listens on|admin) 127\.0\.0\.1:([0-9]+)", said)
+        for port, path in zip(ports, ("/", "/livez")):
+            client = Client(("127.0.0.1", int(port)), timeout=5)
+            world.clients.append(client)
+            assert client.ask("GET", path).status == 200
+        assert len(ports) == 2
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stderr.close()
