@@ -184,11 +184,11 @@ def test_the_idle_timeout_comes_back_after_back_pressure(world, rude):
 
     def held_back():
         nonlocal sent
-        inside.send(bytes(16384))
-        sent += 16384
+        inside.send(bytes(65536))
+        sent += 65536
         return weir.metrics().total("weir_buffered_bytes") >= 256 * 1024
 
-    until(held_back, "weir to hold the answer back")
+    until(held_back, "weir to hold the answer back", within=20)
     began = time.monotonic()
     assert client.final_head().status == 200
     assert len(client.exactly(sent)) == sent
