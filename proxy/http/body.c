@@ -321,6 +321,8 @@ static bool is_forbidden_trailer(struct span name)
         "www-authenticate",
     };
     static const char *const begins[] = {"content-", "if-", "proxy-", "x-forwarded-", "x-real-"};
+    if (span_equal(name, SPAN("content-digest")))
+        return false; /* is known only when all has been sent (RFC 9530 section 2) */
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         if (span_equal(name, span_of(whole[i])))
             return true;
