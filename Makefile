@@ -219,6 +219,13 @@ fuzz: $(FUZZERS) ## fuzz each parser for SECONDS=60
 	    $$f -max_total_time=$(SECONDS) -max_len=1500 -print_final_stats=1 -verbosity=0 \
 	        -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
 
+MESSAGES ?= 100000
+
+.PHONY: differential
+differential: build ## MESSAGES=100000 requests, half of them spoilt, against a strict reader
+	@env WEIR_MESSAGES=$(MESSAGES) $(PYTEST) tests/e2e/test_differential.py \
+	    tests/e2e/test_differential_answers.py
+
 .PHONY: ci
 ci: ## everything that the pipeline judges (25 minutes)
 	@.ci/run

@@ -1,0 +1,288 @@
+"""What weir must make of a message on its way, and which sound ones it may refuse.
+
+Both sides of a comparison come from here: `request_after()` says what the app must be told when the
+strict reader has read this at the client, `request_seen()` what it was told; and so for answers.
+"""
+
+import re
+
+from .reader import NOT_IN_TRAILERS
+
+# Of one connection only (RFC 9110 section 7.6.1), with all that begins with Proxy-.
+HOP_BY_HOP = frozenset(b"connection keep-alive te upgrade proxy".split())
+# The client's are not believed; weir writes its own, which other tests judge.
+FORWARDING = frozenset(b"x-forwarded-for x-forwarded-host x-forwarded-proto forwarded".split())
+# Compared by what they say and not as lines, or weir's own to keep or to write.
+APART = frozenset(
+    b"host content-length transfer-encoding expect x-request-id x-request-start".split()
+)
+# Names that weir knows; with _ for -, an app behind CGI takes them for these, so they stay behind.
+KNOWN = (
+    HOP_BY_HOP
+    | FORWARDING
+    | frozenset(b"content-length transfer-encoding max-forwards weir-reason".split())
+    | frozenset(b"x-request-id x-request-start".split())
+)
+# What Connection cannot take away, though it names it: framing, routing, forwarding, and what an
+# app believes about who asks. The rest of the list is weir's own caution.
+PROTECTED = (
+    FORWARDING
+    | APART
+    | frozenset(
+        b"authorization cookie set-cookie www-authenticate cache-control date etag location origin "
+        b"range referer vary x-real-ip x-csrf-token traceparent tracestate user-agent via "
+        b"max-forwards".split()
+    )
+)
+KNOWN_IN_ANSWERS = KNOWN - {b"x-request-id"}  # no app reads them
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+PLAIN_LENGTH = re.compile(rb"(?:0|[1-9][0-9]*)\Z")
+
+
+def folded(name):
+    return name.lower().replace(b"_", b"-")
+
+
+def is_alias(name, known=KNOWN):
+    return b"_" in name and (folded(name) in known or folded(name).startswith(b"proxy-"))
+
+
+def is_hop_by_hop(name):
+    return name.lower() in HOP_BY_HOP or name.lower().startswith(b"proxy-")
+
+
+def is_named_away(name, options):
+    low = name.lower()
+    if low not in options or low in PROTECTED:
+        return False
+    return not low.startswith((b"content-", b"x-forwarded-"))
+
+
+def end_to_end(message, left_out, known=KNOWN):
+    """The fields that go on as they are."""
+    options = frozenset(message.options())
+    return tuple(
+        field
+        for field in message.fields
+        if not is_hop_by_hop(field[0])
+        and not is_alias(field[0], known)
+        and field[0].lower() not in left_out
+        and not (options and is_named_away(field[0], options))
+    )
+
+
+def via(message):
+    """The line that weir adds (RFC 9110 section 7.6.3)."""
+    return (b"Via", b"1.%d weir" % min(message.minor, 1))
+
+
+def spelt_plainly(message):
+    """The framing fields as no parser can misread them, and no more than one."""
+    lengths, codings = message.all(b"content-length"), message.all(b"transfer-encoding")
+    assert len(lengths) + len(codings) <= 1, "two framings"
+    assert not lengths or PLAIN_LENGTH.match(lengths[0]), lengths
+    assert not codings or codings == [b"chunked"], codings
+
+
+# ---- requests ------------------------------------------------------------------------------------
+
+
+def counted_down(request):
+    """RFC 9110 section 7.6.2: one hop less."""
+    out = []
+    for name, value in end_to_end(request, FORWARDING | APART):
+        if name.lower() == b"max-forwards" and value.isdigit():
+            value = b"%d" % min(max(int(value) - 1, 0), 255)
+        out.append((name, value))
+    return tuple(out)
+
+
+def request_after(request):
+    """What an app must be told of it: method, path, host, fields, content and trailers."""
+    if request.method in (b"OPTIONS", b"TRACE"):
+        fields = counted_down(request)
+    else:
+        fields = end_to_end(request, FORWARDING | APART)
+    host = request.host if request.host is not None else b"localhost"
+    start = (request.method, request.path, host, fields + (via(request),))
+    return start + (bytes(request.body), tuple(request.trailers))
+
+
+def request_seen(request):
+    """The same of a request that weir sent; asserts what weir must not send at all."""
+    spelt_plainly(request)
+    assert request.minor == 1 and not request.blank_lines and request.target == request.path
+    for name, value in request.fields:
+        assert not is_alias(name), name
+        if is_hop_by_hop(name):
+            assert (name, value) in ((b"TE", b"trailers"), (b"Connection", b"TE")), (name, value)
+    assert request.all(b"x-forwarded-for") == [b"127.0.0.1"]
+    assert request.all(b"x-forwarded-proto") == [b"http"]
+    assert request.all(b"forwarded") == []
+    assert len(request.all(b"x-request-id")) == 1 and request.all(b"x-request-start")
+    fields = tuple(f for f in request.fields if f[0].lower() not in NOT_COMPARED)
+    start = (request.method, request.path, request.host, fields)
+    return start + (bytes(request.body), tuple(request.trailers))
+
+
+NOT_COMPARED = FORWARDING | APART | HOP_BY_HOP
+
+
+def is_last_hop(request):
+    """weir answers it itself (RFC 9110 section 7.6.2)."""
+    value = (request.all(b"max-forwards") or [b""])[0]
+    return request.method in (b"OPTIONS", b"TRACE") and value != b"" and not value.strip(b"0")
+
+
+# ---- what weir may refuse although it has one reading --------------------------------------------
+
+
+def has_framing_alias(message):
+    names = (folded(name) for name, _ in message.fields if b"_" in name)
+    return any(name in (b"content-length", b"transfer-encoding") for name in names)
+
+
+def has_odd_option(message):
+    return any(not TOKEN.match(option) for option in message.options())
+
+
+def has_long_length(message):
+    return any(len(value) > 19 for value in message.all(b"content-length"))
+
+
+def has_long_chunk_size(message):
+    return any(len(size_of(line)) > 15 for line in message.chunk_lines)
+
+
+def has_long_extensions(message):
+    """More than 256 bytes for one chunk, or more than 16 KiB in all above the content."""
+    extra = [len(line) - len(size_of(line)) for line in message.chunk_lines]
+    return max(extra, default=0) > 256 or sum(extra) > 16_384
+
+
+def has_spaced_extensions(message):
+    return any(b" " in line or b"\t" in line for line in message.chunk_lines)
+
+
+def has_cautious_trailer(message):
+    names = [folded(name) for name, _ in message.trailers]
+    return any(name in CAUTIOUS_TRAILERS or name.startswith(CAUTIOUS_STARTS) for name in names)
+
+
+def has_long_trailers(message):
+    return sum(len(name) + len(value) + 3 for name, value in message.trailers) > 8000
+
+
+def expects_something_else(message):
+    return any(value.lower() != b"100-continue" for value in message.all(b"expect"))
+
+
+def names_a_future_address(message):
+    hosts = [message.host or b"", *message.all(b"host")]
+    return any(host[:2].lower() == b"[v" for host in hosts)
+
+
+def has_coding_without_body(message):
+    return message.all(b"transfer-encoding") and (message.status < 200 or message.status == 204)
+
+
+def size_of(chunk_line):
+    return re.match(rb"[0-9A-Fa-f]*", chunk_line)[0]
+
+
+CAUTIOUS_STARTS = (b"content-", b"if-", b"proxy-", b"x-forwarded-", b"x-real-")
+# With what the reader itself refuses, for it may be spelt with _.
+CAUTIOUS_TRAILERS = NOT_IN_TRAILERS | frozenset(
+    b"age cache-control date expect expires forwarded keep-alive location max-forwards pragma "
+    b"proxy range retry-after vary via".split()
+)
+
+# (why, which messages, with which status)
+IN_BOTH = (
+    ("a head of more than 32 KiB", lambda m: m.size > 32_768, {431, 414}),
+    ("a framing field's name with _, which CGI reads as one", has_framing_alias, {400}),
+    ("Connection with what is no token", has_odd_option, {400}),
+    ("more than 32 Connection options", lambda m: len(m.options()) > 32, {400}),
+    ("a length of more than 19 digits", has_long_length, {400}),
+    ("a later HTTP/1 than 1.1, which does not exist", lambda m: m.minor > 1, {505}),
+    ("a chunk size of more than 15 digits", has_long_chunk_size, {400}),
+    ("more extensions than anybody needs (CVE-2023-39326)", has_long_extensions, {400}),
+    ("white space in or before an extension, which few read", has_spaced_extensions, {400}),
+    ("trailers that change how a message is handled", has_cautious_trailer, {400}),
+    ("more than 8 KiB of trailers", has_long_trailers, {400}),
+)
+OF_REQUESTS = IN_BOTH + (
+    ("more than 100 fields", lambda m: len(m.fields) > 100, {431}),
+    ("more than one blank line before it", lambda m: m.blank_lines > 1, {400}),
+    ("an expectation that nobody knows", expects_something_else, {417}),
+    ("an address of a kind that does not exist yet", names_a_future_address, {400}),
+)
+OF_ANSWERS = IN_BOTH + (
+    ("more than 256 fields", lambda m: len(m.fields) > 256, {502}),
+    ("Transfer-Encoding where no body can be (RFC 9112 6.1)", has_coding_without_body, {502}),
+)
+
+
+def may_refuse(message, status=None):
+    """Which of the classes it is in, that are refused with this status."""
+    return [
+        why
+        for why, applies, statuses in OF_REQUESTS
+        if (status is None or status in statuses) and applies(message)
+    ]
+
+
+def may_refuse_answer(answer):
+    messages = (answer, *answer.interim)
+    return [why for why, applies, _ in OF_ANSWERS if any(applies(m) for m in messages)]
+
+
+# ---- answers -------------------------------------------------------------------------------------
+
+ANSWER_APART = frozenset(b"content-length transfer-encoding weir-reason x-request-id".split())
+
+
+def answer_fields(answer, decoded=False):
+    left_out = ANSWER_APART | {b"trailer"} if decoded else ANSWER_APART
+    return end_to_end(answer, left_out, KNOWN_IN_ANSWERS)
+
+
+def answer_after(answer, old_client):
+    """What a client must be told of it: status, reason, fields, content, trailers, interim ones."""
+    decoded = old_client and answer.framing == "chunked"
+    interim = [] if old_client else answer.interim
+    return (
+        answer.status,
+        answer.reason,
+        answer_fields(answer, decoded) + (via(answer),),
+        bytes(answer.body),
+        () if decoded else tuple(answer.trailers),
+        tuple((m.status, m.reason, answer_fields(m) + (via(m),)) for m in interim),
+    )
+
+
+def answer_seen(answer):
+    """The same of an answer that weir sent; asserts what it must not send at all."""
+    spelt_plainly(answer)
+    assert answer.minor == 1
+    for message in (answer, *answer.interim):
+        if message.status < 200 or message.status == 204:
+            framing = message.all(b"content-length") + message.all(b"transfer-encoding")
+            assert not framing, "framing where no content can be"
+        assert set(message.options()) <= {b"close", b"keep-alive"}, message.options()
+        for name, _ in message.fields:
+            assert not is_alias(name, KNOWN_IN_ANSWERS), name
+            assert name.lower() == b"connection" or not is_hop_by_hop(name), name
+
+    def fields(message):
+        skipped = ANSWER_APART | HOP_BY_HOP
+        return tuple(f for f in message.fields if f[0].lower() not in skipped)
+
+    return (
+        answer.status,
+        answer.reason,
+        fields(answer),
+        bytes(answer.body),
+        tuple(answer.trailers),
+        tuple((m.status, m.reason, fields(m)) for m in answer.interim),
+    )
