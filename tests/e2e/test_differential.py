@@ -34,8 +34,8 @@ class Plan:
         self.pieces = traffic.cuts(rng, self.raw)
         self.read = Requests().feed(self.raw)
         self.keys = [passage.request_after(m) for m in self.read.done]
-        # What is incomplete ends when the client says so; the rest by itself as well.
-        ends = self.read.is_clean() or self.read.problem
+        # What is incomplete, or nothing, ends when the client says so; the rest by itself as well.
+        ends = (self.read.done and self.read.is_clean()) or self.read.problem
         self.half_close = not ends or rng.random() < 0.5
         self.arrived = {}  # which of the messages -> how the origin numbered it
         self.client = None

@@ -37,7 +37,7 @@ class Findings:
         self.failures, self.tally, self.refused = [], Counter(), Counter()
 
     def add(self, what, *bytes_):
-        self.failures.append("\n    ".join([what, *(repr(bytes(b)) for b in bytes_)]))
+        self.failures.append("\n    ".join([what, *(repr(bytes(b[-3000:])) for b in bytes_)]))
 
     def may_refuse(self, classes):
         """Notes the first of the classes, if there is one."""

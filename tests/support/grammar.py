@@ -42,7 +42,8 @@ FIELDS = tuple(
         "Connection: Transfer-Encoding", "Connection:", "Connection: , ,x-a,",
         "Connection: Trailer", "Keep-Alive: timeout=5", "Proxy-Connection: keep-alive",
         "Proxy-Authorization: x", "TE: trailers", "TE: gzip", "TE: trailers, deflate;q=0.5",
-        "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABk",
+        "Upgrade: h2c", "Upgrade: websocket, h2c", "Connection: Upgrade",
+        "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABk",
         "Expect: 100-continue", "Trailer: T-A", "Max-Forwards: 9", "Max-Forwards: 0",
         "X-Real-Ip: 6.6.6.6", "Range: bytes=0-1", "!#$%&'*+-.^_`|~: odd", "A: b",
         "X_Forwarded_For: 6.6.6.6", "X_A: 1", "Proxy: x", "Content-MD5: x", "Weir-Reason: none",
@@ -173,14 +174,12 @@ ANSWER_FIELDS = tuple(
         "X-Text: caf\xe9", "Content-Type: text/html", "Keep-Alive: timeout=5", "Connection: X-A",
         "Connection: keep-alive", "Trailer: T-A", "Proxy-Authenticate: x", "Via: 1.1 cdn",
         'ETag: "x"', "Cache-Control: no-store", "Weir-Reason: lies",
-        "Connection: Set-Cookie, Content-Length", "Upgrade: h2c",
+        "Connection: Set-Cookie, Content-Length", "Upgrade: h2c", "Connection: Upgrade",
         "Date: Tue, 15 Nov 1994 08:12:31 GMT", "TE: x", "X-Long: " + "l" * 700,
         "Content-Encoding: gzip", "Vary: *", "Retry-After: 1", "Location: /x", "X-Request-Id: r",
     )
 )  # fmt: skip
-STATUSES = (b"200",) * 12 + (
-    b"201", b"204", b"304", b"404", b"500", b"503", b"206", b"299", b"599", b"302",
-)  # fmt: skip
+STATUSES = b"200 200 200 200 200 200 200 200 201 204 206 299 302 304 404 426 500 503 599".split()
 INTERIM = (
     b"HTTP/1.1 100 Continue\r\n\r\n",
     b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n",

@@ -88,11 +88,11 @@ def spelt_plainly(message):
 
 
 def counted_down(request):
-    """RFC 9110 section 7.6.2: one hop less."""
+    """RFC 9110 section 7.6.2: one hop less, in a line that weir writes anew."""
     out = []
     for name, value in end_to_end(request, FORWARDING | APART):
         if name.lower() == b"max-forwards" and value.isdigit():
-            value = b"%d" % min(max(int(value) - 1, 0), 255)
+            name, value = b"Max-Forwards", b"%d" % min(max(int(value) - 1, 0), 255)
         out.append((name, value))
     return tuple(out)
 
@@ -115,7 +115,7 @@ def request_seen(request):
     for name, value in request.fields:
         assert not is_alias(name), name
         if is_hop_by_hop(name):
-            assert (name, value) in ((b"TE", b"trailers"), (b"Connection", b"TE")), (name, value)
+            assert may_be_sent_on(name, value), (name, value)
     assert request.all(b"x-forwarded-for") == [b"127.0.0.1"]
     assert request.all(b"x-forwarded-proto") == [b"http"]
     assert request.all(b"forwarded") == []
@@ -123,6 +123,19 @@ def request_seen(request):
     fields = tuple(f for f in request.fields if f[0].lower() not in NOT_COMPARED)
     start = (request.method, request.path, request.host, fields)
     return start + (bytes(request.body), tuple(request.trailers))
+
+
+def may_be_sent_on(name, value):
+    """A hop-by-hop field of weir's own: an upgrade may be offered, but to no HTTP and to no TLS."""
+    if name == b"Upgrade":
+        protocols = [p.partition(b"/")[0].strip().lower() for p in value.split(b",")]
+        return not {b"h2c", b"h2", b"http", b"tls"}.intersection(protocols)
+    return (name, value) in (
+        (b"TE", b"trailers"),
+        (b"Connection", b"TE"),
+        (b"Connection", b"Upgrade"),
+        (b"Connection", b"TE, Upgrade"),
+    )
 
 
 NOT_COMPARED = FORWARDING | APART | HOP_BY_HOP
@@ -269,10 +282,11 @@ def answer_seen(answer):
         if message.status < 200 or message.status == 204:
             framing = message.all(b"content-length") + message.all(b"transfer-encoding")
             assert not framing, "framing where no content can be"
-        assert set(message.options()) <= {b"close", b"keep-alive"}, message.options()
+        upgrade = {b"upgrade"} if message.status == 426 else set()  # RFC 9110 section 15.5.22
+        assert set(message.options()) <= {b"close", b"keep-alive"} | upgrade, message.options()
         for name, _ in message.fields:
             assert not is_alias(name, KNOWN_IN_ANSWERS), name
-            assert name.lower() == b"connection" or not is_hop_by_hop(name), name
+            assert name.lower() in {b"connection"} | upgrade or not is_hop_by_hop(name), name
 
     def fields(message):
         skipped = ANSWER_APART | HOP_BY_HOP
