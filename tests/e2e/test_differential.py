@@ -110,7 +110,7 @@ class Round:
 
     async def run(self):
         await many(len(self.plans), self.one)
-        await settle(self.weir)
+        await settle(self.weir, self.findings)
         await self.see_broken_ones_end()
         may_break_off = self.may_break_off()
         for origin in self.origins:
@@ -181,11 +181,16 @@ class Round:
             self.findings.add(wrong, plan.raw, plan.client.raw)
 
     def walk(self, plan, answers):
-        """Each message in turn: it arrived and was answered, or weir had a reason to say no."""
+        """Each message in turn: it arrived and was answered, or weir had a reason to say no.
+
+        Where our own process stood still for longer than weir lingers on a connection that it has
+        refused, the next write breaks the connection, and the answers are lost with it.
+        """
+        lost = plan.client.lost is not None
         for n, message in enumerate(plan.read.done):
             answer, number = next(answers, None), plan.arrived.get(n)
             if answer is None:
-                return f"no answer to message {n}"
+                return None if lost else f"no answer to message {n}"
             if number is None:
                 if not self.may_say(answer, message):
                     return f"message {n} has one reading, and weir said {says(answer)}"
@@ -195,7 +200,8 @@ class Round:
                 return f"weir closes, or does not, behind message {n}"
             if not answer.persists():
                 return f"more arrived behind {n}" if max(plan.arrived, default=0) > n else None
-        return self.end(plan.read, next(answers, None))
+        answer = next(answers, None)
+        return None if lost and answer is None else self.end(plan.read, answer)
 
     def may_say(self, answer, message):
         """Whether weir had a reason to answer this itself."""

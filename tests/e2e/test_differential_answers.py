@@ -109,7 +109,7 @@ class Round:
 
     async def run(self):
         await many(len(self.talks), self.one)
-        await settle(self.weir)
+        await settle(self.weir, self.findings)
         for talk in self.talks:
             wrong = self.judge(talk)
             if wrong:

@@ -96,7 +96,8 @@ class Client(Peer):
         self.enough = enough
 
     def on_read(self):
-        if self.enough and len(self.stream.done) >= self.enough:
+        has_enough = self.enough and len(self.stream.done) >= self.enough
+        if has_enough or self.stream.problem:
             self.transport.close()
 
     async def run(self, pieces, half_close):
@@ -129,9 +130,12 @@ async def many(count, one):
     await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
 
 
-async def settle(weir):
+async def settle(weir, findings):
     """Until weir is quiet, and what it has sent is read."""
-    await asyncio.to_thread(weir.wait_quiet)
+    try:
+        await asyncio.to_thread(weir.wait_quiet)
+    except AssertionError as error:
+        findings.add(f"weir does not come to rest: {error}")
     for _ in range(20):
         await asyncio.sleep(0)
 
