@@ -236,16 +236,22 @@ void loop_free(struct loop *lp)
     free(lp);
 }
 
+/* What comes after the events of a turn. */
+static void end_turn(struct loop *lp)
+{
+    loop_tick(lp);
+    lp->events--; /* that was none */
+    learn_batch(lp);
+    deliver_mail(lp);
+    bury_the_dead(lp);
+    lp->events = 0;
+}
+
 void loop_run(struct loop *lp)
 {
     loop_of_this_thread = lp;
     for (;;) {
-        loop_tick(lp);
-        lp->events--; /* that was none */
-        learn_batch(lp);
-        deliver_mail(lp);
-        bury_the_dead(lp);
-        lp->events = 0;
+        end_turn(lp);
         if (atomic_load_explicit(&lp->stop, memory_order_relaxed))
             break;
         /* Without EVLOOP_ONCE, EVLOOP_NONBLOCK goes on until nothing is ready any more. */
@@ -256,6 +262,24 @@ void loop_run(struct loop *lp)
         }
     }
     loop_of_this_thread = NULL;
+}
+
+bool loop_turn(struct loop *lp)
+{
+    struct loop *before = loop_of_this_thread;
+    bool busy = lp->own_first != NULL;
+
+    loop_of_this_thread = lp;
+    lp->events = 0;
+    CHECK(event_base_loop(lp->base, EVLOOP_ONCE | EVLOOP_NONBLOCK) >= 0);
+    busy = busy || lp->events > 0;
+    if (lp->wheel_wakes <= clock_mono()) {
+        busy = true;
+        on_wheel(-1, EV_TIMEOUT, lp);
+    }
+    end_turn(lp);
+    loop_of_this_thread = before;
+    return busy || lp->own_first != NULL;
 }
 
 static void on_stop(struct mail *m)

@@ -30,6 +30,13 @@ void loop_free(struct loop *lp); /* not running, nobody posts any more */
 void loop_run(struct loop *lp);
 void loop_stop(struct loop *lp); /* any thread; the present turn is finished */
 
+/*
+ * One turn, without waiting for anything, on the calling thread; timers go by loop_tick()'s clock
+ * alone. For tests and fuzzers, which make the world go on between two turns. True: something was
+ * done, or is left to be done in the next.
+ */
+bool loop_turn(struct loop *lp);
+
 unsigned loop_index(const struct loop *lp);
 struct event_base *loop_base(const struct loop *lp);
 struct pool *loop_pool(const struct loop *lp);
