@@ -468,7 +468,7 @@ void jsonpos_excerpt(struct span text, size_t at, size_t len, const char *note, 
         end = at + len + EXCERPT_AFTER;
         cut_after = "...";
     }
-    while (end < text.len && !begins_character(text.at[end]))
+    while (end > at + len && end < text.len && !begins_character(text.at[end]))
         end--;
     strbuf_addf(out, "%5zu | %s", jsonpos_place(text, at).line, cut_before);
     for (size_t i = start; i < end; i++)

@@ -179,6 +179,22 @@ static void a_long_line_is_cut_on_both_sides(void **state)
     strbuf_fini(&out);
 }
 
+/* A file that is not UTF-8 may hold no byte that begins a character, and is shown all the same. */
+static void a_long_line_is_cut_also_where_no_character_begins(void **state)
+{
+    char text[400];
+    struct strbuf out = {0};
+    (void)state;
+
+    memset(text, 0x8d, sizeof(text));
+    jsonpos_excerpt((struct span){text, sizeof(text)}, 0, 1, "", &out);
+    assert_non_null(strstr(strbuf_cstr(&out), "    1 | \x8d...\n      | ^\n"));
+    strbuf_clear(&out);
+    jsonpos_excerpt((struct span){text, sizeof(text)}, 200, 1, "", &out);
+    assert_non_null(strstr(strbuf_cstr(&out), "    1 | ...\x8d...\n"));
+    strbuf_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +206,7 @@ int main(void)
         cmocka_unit_test(columns_count_characters_and_lines_begin_after_newlines),
         cmocka_unit_test(an_excerpt_underlines_what_is_meant),
         cmocka_unit_test(a_long_line_is_cut_on_both_sides),
+        cmocka_unit_test(a_long_line_is_cut_also_where_no_character_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
