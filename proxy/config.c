@@ -58,6 +58,16 @@ static bool problem_begins(struct loader *ld)
     return ++ld->errors <= PROBLEMS_MAX;
 }
 
+/* Files, arguments and names of variables hold any byte; one that moves the cursor is not shown. */
+static void add_message(struct loader *ld, struct span message)
+{
+    for (size_t i = 0; i < message.len; i++) {
+        unsigned char c = (unsigned char)message.at[i];
+        strbuf_add(ld->problems, c < ' ' || c == 0x7f ? "?" : &message.at[i], 1);
+    }
+    strbuf_adds(ld->problems, "\n");
+}
+
 /* About `len` bytes of the file at `at`. The note stands beside the underline. */
 static void problem_in_file(struct loader *ld, size_t at, size_t len, struct span message,
                             const char *note)
@@ -67,15 +77,17 @@ static void problem_in_file(struct loader *ld, size_t at, size_t len, struct spa
 
     if (!problem_begins(ld))
         return;
-    strbuf_addf(ld->problems, "%s:%zu:%zu: error: %.*s\n", ld->src->path, place.line, place.column,
-                SPAN_PRINTF(message));
+    strbuf_addf(ld->problems, "%s:%zu:%zu: error: ", ld->src->path, place.line, place.column);
+    add_message(ld, message);
     jsonpos_excerpt(text, at, len, note, ld->problems);
 }
 
 static void problem_elsewhere(struct loader *ld, const char *where, struct span message)
 {
-    if (problem_begins(ld))
-        strbuf_addf(ld->problems, "%s: error: %.*s\n", where, SPAN_PRINTF(message));
+    if (!problem_begins(ld))
+        return;
+    strbuf_addf(ld->problems, "%s: error: ", where);
+    add_message(ld, message);
 }
 
 PRINTF_LIKE(4, 5)
@@ -889,20 +901,32 @@ static void check_addresses(struct loader *ld)
                      "is the same as \"listen\"; choose another port, or \"off\"");
 }
 
-/* A client's connection carries one request at a time. */
+static bool is_preset(const struct loader *ld, const struct option *o)
+{
+    struct strbuf text = {0};
+
+    option_write_text(o, ld->c, &text);
+    bool same = span_equal((struct span){text.at, text.len}, span_of(o->preset));
+    strbuf_fini(&text);
+    return same;
+}
+
+/* A client's connection carries one request at a time. Who says the default has not said much; and
+ * what config_write_json() writes says it always. */
 static void check_concurrency(struct loader *ld)
 {
     const struct config *c = ld->c;
+    const struct option *o = option_find(SPAN("concurrency"));
     char text[160];
 
     if (c->concurrency == UINT32_MAX || c->concurrency <= c->client.max_connections)
         return;
-    if (origin_of(ld, "concurrency") == ORIGIN_DEFAULT)
+    if (is_preset(ld, o))
         return;
     snprintf(text, sizeof(text),
              "%u can never be reached with \"client.max_connections\" %u; raise that one too",
              c->concurrency, c->client.max_connections);
-    problem_with(ld, option_find(SPAN("concurrency")), text);
+    problem_with(ld, o, text);
 }
 
 /* What counts within concurrency and says more than that would never be reached. */

@@ -169,6 +169,21 @@ static void higher_sources_win(void **state)
     config_put(c);
 }
 
+static void what_is_told_of_a_value_moves_no_cursor(void **state)
+{
+    struct fixture *f = *state;
+    char a[] = "PORT=x\r", b[] = "WEIR_THREDS\t\n=2", *environment[] = {a, b, NULL};
+
+    assert_problem(f, "{\"upstream\": \":8\x7f\"}", "wants an address, got \":8?\"");
+    assert_null(load_flags(f, environment, "two\nlines", "--thread\x1b[2J"));
+    const char *text = strbuf_cstr(&f->problems);
+    assert_non_null(strstr(text, "weir: error: \"two?lines\" is not a flag\n"));
+    assert_non_null(strstr(text, "unknown flag --thread?[2J"));
+    assert_non_null(strstr(text, "got \"x?\"\n"));
+    for (; *text != '\0'; text++)
+        assert_true(*text == '\n' || (unsigned char)*text >= ' ');
+}
+
 static void problems_of_flags_and_variables_carry_their_names(void **state)
 {
     struct fixture *f = *state;
@@ -372,6 +387,22 @@ static void what_is_written_reads_back_the_same(void **state)
     strbuf_fini(&origins);
 }
 
+static void what_is_written_reads_back_also_where_connections_are_few(void **state)
+{
+    struct strbuf json = {0};
+    struct config *c =
+        load(*state, "{\"upstream\": \":1\", \"client\": {\"max_connections\": 10}}");
+
+    assert_non_null(c);
+    config_write_json(c, &json);
+    config_put(c);
+    c = load(*state, strbuf_cstr(&json));
+    assert_non_null(c);
+    assert_int_equal(c->concurrency, 80);
+    config_put(c);
+    strbuf_fini(&json);
+}
+
 static void a_configuration_lives_until_the_last_put(void **state)
 {
     struct config *c = load(*state, "{\"upstream\": \":1\"}");
@@ -445,6 +476,7 @@ int main(void)
         IN_DIR(nothing_at_all_is_no_error_but_says_so),
         IN_DIR(higher_sources_win),
         IN_DIR(problems_of_flags_and_variables_carry_their_names),
+        IN_DIR(what_is_told_of_a_value_moves_no_cursor),
         IN_DIR(the_example_of_the_manual_reads_as_it_is_printed_there),
         IN_DIR(files_of_every_wrong_kind_are_told),
         IN_DIR(characters_that_are_not_utf8_are_refused),
@@ -454,6 +486,7 @@ int main(void)
         IN_DIR(addresses_that_contradict_each_other_are_told_at_their_place),
         IN_DIR(a_limit_that_connections_cannot_reach_is_told),
         IN_DIR(what_is_written_reads_back_the_same),
+        IN_DIR(what_is_written_reads_back_also_where_connections_are_few),
         IN_DIR(a_configuration_lives_until_the_last_put),
         IN_DIR(trust_follows_the_blocks),
         cmocka_unit_test(ranges_as_regular_expressions_are_exact),
