@@ -201,23 +201,45 @@ docs: build units ## write what is generated: docs/configuration.md, the schema,
 helm-check: build ## lint and render the chart
 	@WEIR=$(OUT)/weir .ci/helm-check.sh
 
-# Fuzzing wants clang's libFuzzer; its programs are built apart, with the address sanitizer.
-FUZZ_CC  := $(firstword $(shell command -v clang-14 clang 2>/dev/null) clang)
-FUZZERS  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-SECONDS  ?= 60
+# Fuzzing wants clang's libFuzzer; its objects are built apart, with the address sanitizer. Each
+# fuzzer says what it links, and which functions of the C library it stands in for.
+FUZZ_CC     := $(firstword $(shell command -v clang-14 clang 2>/dev/null) clang)
+FUZZ_CFLAGS := -std=c11 -g -O1 $(WARNINGS) $(WERROR) -DWEIR_SANITIZED -fno-omit-frame-pointer -pthread \
+               -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZERS     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+SECONDS     ?= 60
 
-build/fuzz/%: tests/fuzz/%.c $(HTTP)
+wrap = $(1:%=-Wl,--wrap=%)
+fuzz_src_request  := $(HTTP)
+fuzz_src_response := $(HTTP)
+fuzz_src_body     := $(HTTP)
+fuzz_src_config   := $(filter-out proxy/manual.c proxy/cli.c,$(CONFIG)) common/strbuf.c
+fuzz_ld_config    := $(call wrap,open getaddrinfo) $(JSON_LIBS)
+fuzz_len_config   := 3000
+
+build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	@echo "  FUZZ  $@"
-	$(Q)$(FUZZ_CC) $(CPPFLAGS) -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=all -o $@ $^
+	@echo "  CC    $@"
+	$(Q)$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+
+define fuzz_rule
+build/fuzz/fuzz_$(1): $(patsubst %.c,build/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $(fuzz_src_$(1)))
+	@echo "  FUZZ  $$@"
+	$$(Q)$$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -pthread -o $$@ $$^ $$(fuzz_ld_$(1))
+
+.PHONY: fuzz-$(1)
+fuzz-$(1): build/fuzz/fuzz_$(1)
+	@mkdir -p build/fuzz/corpus/$(1)
+	@$$< -max_total_time=$$(SECONDS) -max_len=$$(or $$(fuzz_len_$(1)),1500) -print_final_stats=1 \
+	    -verbosity=0 -artifact_prefix=build/fuzz/ $(addprefix -dict=,$(wildcard tests/fuzz/$(1).dict)) \
+	    build/fuzz/corpus/$(1) tests/fuzz/corpus/$(1)
+endef
+$(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f:build/fuzz/fuzz_%=%))))
 
 .PHONY: fuzz
-fuzz: $(FUZZERS) ## fuzz each parser for SECONDS=60
-	@set -e; for f in $(FUZZERS); do name=$${f##*/fuzz_}; \
-	    mkdir -p build/fuzz/corpus/$$name; \
-	    $$f -max_total_time=$(SECONDS) -max_len=1500 -print_final_stats=1 -verbosity=0 \
-	        -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
+fuzz: $(FUZZERS) ## fuzz each target for SECONDS=60; fuzz-NAME: that one alone
+	@for f in $(FUZZERS:build/fuzz/fuzz_%=%); do \
+	    $(MAKE) --no-print-directory fuzz-$$f SECONDS=$(SECONDS) || exit 1; done
 
 MESSAGES ?= 100000
 
@@ -242,4 +264,4 @@ $(OUT)/revision: FORCE
 $(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -l WEIR_REVISION $(WEIR_SRC) $(DEMO_SRC) $(UNITS))): $(OUT)/revision
 
 .PRECIOUS: $(OUT)/obj/%.o
--include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(OUT)/obj build/fuzz/obj -name '*.d' 2>/dev/null)
