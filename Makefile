@@ -210,9 +210,10 @@ FUZZERS     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz
 SECONDS     ?= 60
 
 wrap = $(1:%=-Wl,--wrap=%)
-fuzz_src_request  := $(HTTP)
-fuzz_src_response := $(HTTP)
-fuzz_src_body     := $(HTTP)
+fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c
+fuzz_src_request  := $(HTTP) $(fuzz_reader)
+fuzz_src_response := $(HTTP) $(fuzz_reader)
+fuzz_src_body     := $(HTTP) $(fuzz_reader)
 fuzz_src_config   := $(filter-out proxy/manual.c proxy/cli.c,$(CONFIG)) common/strbuf.c
 fuzz_ld_config    := $(call wrap,open getaddrinfo) $(JSON_LIBS)
 fuzz_len_config   := 3000

@@ -1,9 +1,10 @@
 /*
  * Chunked bodies: the same border, the same content and the same complaint, whole or cut in two,
- * with the content asked for or not.
+ * with the content asked for or not; and what is taken is so by a second reader.
  */
 #include "proxy/http/body.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/strict_reader.h"
 
 struct result {
     enum http_body_status status;
@@ -50,6 +51,17 @@ static void check_same(struct result a, struct result b)
     CHECK(a.status == b.status && a.used == b.used && a.data == b.data && a.reason == b.reason);
 }
 
+static void check_second_reader(struct result r, const char *bytes, size_t len)
+{
+    struct strict_message m = {0};
+    enum strict_status st = strict_read_chunked((struct span){bytes, len}, &m);
+
+    CHECK(r.status != HTTP_BODY_DONE || (st == STRICT_WHOLE && m.used == r.used));
+    CHECK(r.status != HTTP_BODY_MORE || st == STRICT_PART);
+    CHECK(r.status == HTTP_BODY_BAD || m.content.len == r.data);
+    strict_fini(&m);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < FUZZ_CUT_BYTES)
@@ -58,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *bytes = fuzz_block(data + FUZZ_CUT_BYTES, len);
     struct result whole = take_cut(bytes, len, len, false);
     check_same(whole, take_cut(bytes, len, fuzz_cut(data, len), false));
+    check_second_reader(whole, bytes, len);
     check_same(whole, take_cut(bytes, len, len, true));
     check_same(whole, take_cut(bytes, len, fuzz_cut(data, len), true));
     free(bytes);

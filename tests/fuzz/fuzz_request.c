@@ -1,14 +1,27 @@
 /*
- * Request heads: one answer however they are cut; and what is rewritten is accepted, with the same
- * method, length and host.
+ * Request heads: one answer however they are cut; what is rewritten is accepted, with the same
+ * method, length and host; and what is accepted is so by a second reader, as the same.
  */
 #include "proxy/http/rewrite.h"
 #include "tests/fuzz/fuzz_head.h"
+#include "tests/fuzz/strict_reader.h"
 
 static enum http_parse_status parse(struct http_parser *p, const char *at, size_t len,
                                     struct http_head *head, struct http_problem *problem)
 {
     return http_parse_request(p, at, len, &fuzz_limits, SPAN("X-Request-Id"), head, problem);
+}
+
+static void check_second_reader(const struct http_head *head, const char *at, size_t len)
+{
+    struct strict_message m = {0};
+
+    CHECK(strict_read_request((struct span){at, len}, &m) != STRICT_BAD || m.head_whole);
+    CHECK(m.head_whole && m.n_fields == head->n_fields && m.minor == head->minor);
+    CHECK(span_equal(m.method, head->method_text) && span_equal(m.target, head->target));
+    CHECK(m.chunked == head->chunked && m.has_length == head->has_content_length);
+    CHECK(m.length == head->content_length && strict_persists(&m) == http_head_persistent(head));
+    strict_fini(&m);
 }
 
 static void check_rewritten(const struct http_head *head, uint8_t choice)
@@ -35,6 +48,7 @@ static void check_rewritten(const struct http_head *head, uint8_t choice)
     CHECK(again.whole.len == len && again.minor == 1 && again.authority.len == 0);
     CHECK(head->host.len == 0 || span_equal(again.host, head->host));
     fuzz_check_same_message(head, &again);
+    check_second_reader(&again, out, len);
     free(out);
 }
 
@@ -56,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(got != HTTP_PARSE_BAD || problem.reason == whole_problem.reason);
     if (got == HTTP_PARSE_DONE) {
         fuzz_check_same_head(&whole_head, &head);
+        check_second_reader(&head, all, len);
         check_rewritten(&head, data[0]);
     }
     free(some);

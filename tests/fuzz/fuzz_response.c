@@ -1,9 +1,25 @@
 /*
- * Response heads: one answer however they are cut; and what is rewritten is accepted, with the same
- * status and length.
+ * Response heads: one answer however they are cut; what is rewritten is accepted, with the same
+ * status and length; and what is accepted is so by a second reader, as the same.
  */
 #include "proxy/http/rewrite.h"
 #include "tests/fuzz/fuzz_head.h"
+#include "tests/fuzz/strict_reader.h"
+
+static void check_second_reader(const struct http_head *head, const char *at, size_t len)
+{
+    struct strict_message m = {0};
+    bool body = head->status >= 200 && head->status != 204 && head->status != 304;
+
+    CHECK(strict_read_response((struct span){at, len}, SPAN("GET"), false, &m) != STRICT_BAD ||
+          m.head_whole);
+    CHECK(m.head_whole && m.n_fields == head->n_fields && m.minor == head->minor);
+    CHECK(m.status == head->status && m.has_length == head->has_content_length);
+    CHECK(m.chunked == (body && head->chunked));
+    CHECK(m.length == (body ? head->content_length : 0));
+    CHECK(strict_persists(&m) == http_head_persistent(head));
+    strict_fini(&m);
+}
 
 static void check_rewritten(struct http_head *head, uint8_t choice)
 {
@@ -33,6 +49,7 @@ static void check_rewritten(struct http_head *head, uint8_t choice)
         head->content_length = 0;
     }
     fuzz_check_same_message(head, &again);
+    check_second_reader(&again, out, len);
     free(out);
 }
 
@@ -56,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(got != HTTP_PARSE_BAD || problem.status == 502);
     if (got == HTTP_PARSE_DONE) {
         fuzz_check_same_head(&whole_head, &head);
+        check_second_reader(&head, all, len);
         check_rewritten(&head, data[0]);
     }
     free(some);
