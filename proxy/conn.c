@@ -300,6 +300,8 @@ static struct iovec piece(struct span s)
 
 static struct span after(struct span s, size_t n)
 {
+    if (n == 0)
+        return s; /* may be nothing at all, and adding to that is undefined */
     return (struct span){s.at + n, s.len - n};
 }
 
