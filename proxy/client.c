@@ -471,10 +471,17 @@ void client_tunnel(struct client *cl)
     cl->tunnel = true;
 }
 
+/* Draining, though the answer did not say that it was the last: what has come behind it is still
+ * served, and then told. */
+static bool is_last(struct client *cl)
+{
+    return cl->clients->draining && cl->conn.in.len == 0 && !conn_look(&cl->conn);
+}
+
 void client_next(struct client *cl)
 {
     CHECK(cl->state == CLIENT_SERVED && cl->conn.backlog == 0);
-    if (cl->clients->draining || client_left(cl)) {
+    if (is_last(cl) || client_left(cl)) {
         client_close(cl);
         return;
     }

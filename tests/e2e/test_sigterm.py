@@ -88,6 +88,25 @@ def test_a_streaming_answer_is_finished(world):
     weir.exited(0)
 
 
+def test_what_came_behind_an_answer_that_did_not_say_close_is_served(world):
+    origin, weir = world.pair()
+    gate = origin.gate()
+    origin.on("/s", app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst"),
+              app.wait(gate), app.send(b"later"))
+    client = world.connect(weir).get("/s")
+    head = client.final_head()
+    assert client.exactly(5) == b"first" and not head.has("Connection", "close")
+    client.get("/next")
+    weir.signal()
+    until(lambda: is_refused(weir.address), "the listener to close")
+    gate.open()
+    assert client.exactly(5) == b"later"
+    answer = client.response()
+    assert answer.status == 200 and answer.has("Connection", "close")
+    assert client.rest() == b""
+    weir.exited(0)
+
+
 def test_a_request_that_is_arriving_is_served(world):
     origin, weir, gate, clients = busy(world, waiting=0)
     late = world.connect(weir)
