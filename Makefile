@@ -217,6 +217,16 @@ fuzz_src_body     := $(HTTP) $(fuzz_reader)
 fuzz_src_config   := $(filter-out proxy/manual.c proxy/cli.c,$(CONFIG)) common/strbuf.c
 fuzz_ld_config    := $(call wrap,open getaddrinfo) $(JSON_LIBS)
 fuzz_len_config   := 3000
+# The whole of it but the clock, the threads and the ports: those are the fuzzer's.
+fuzz_src_proxy    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
+                     $(filter-out proxy/manual.c proxy/cli.c,$(CONFIG)) \
+                     $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) proxy/exchange.c \
+                     tests/fuzz/peers.c tests/fuzz/judge.c tests/fuzz/strict_reader.c
+fuzz_ld_proxy     := $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
+                     stats_connection stats_buffered stats_orphan_begins stats_orphan_ends \
+                     stats_upgrade_begins stats_upgrade_ends) \
+                     -levent $(JSON_LIBS)
+fuzz_len_proxy    := 4000
 
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)

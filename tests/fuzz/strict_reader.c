@@ -7,6 +7,12 @@ static enum strict_status bad(struct strict_message *m, const char *why)
     return STRICT_BAD;
 }
 
+/* The fields are many, and n_fields says how many of them are set. */
+void strict_begin(struct strict_message *m)
+{
+    memset(m, 0, offsetof(struct strict_message, fields));
+}
+
 void strict_fini(struct strict_message *m)
 {
     strbuf_fini(&m->content);

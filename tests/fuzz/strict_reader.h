@@ -24,22 +24,23 @@ struct strict_field {
 
 #define STRICT_FIELDS 256
 
-/* Zero-initialise, read, look, strict_fini. Spans are into what was read. */
+/* strict_begin, read once, look, strict_fini. Spans are into what was read. */
 struct strict_message {
     const char *why;
     bool head_whole; /* all below but the content is known */
     struct span method, target;
     unsigned status;
     unsigned minor;
-    size_t n_fields;
-    struct strict_field fields[STRICT_FIELDS];
     bool chunked, has_length, until_end;
     uint64_t length;
     struct strbuf content; /* without the chunks' framing, as far as it has come */
     struct span trailers;  /* as they came */
     size_t used;           /* WHOLE: bytes of the message */
+    size_t n_fields;
+    struct strict_field fields[STRICT_FIELDS];
 };
 
+void strict_begin(struct strict_message *m);
 void strict_fini(struct strict_message *m);
 
 enum strict_status strict_read_request(struct span in, struct strict_message *m);
