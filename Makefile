@@ -188,7 +188,7 @@ coverage: ## lines covered by the tests, with the bounds that CI holds
 	@.ci/coverage.sh
 
 .PHONY: bench
-bench: build ## CPU beside HAProxy, nginx and a byte relay (5 minutes; BENCH=--quick)
+bench: build ## CPU beside HAProxy, nginx and a byte relay (6 minutes; BENCH=--quick)
 	@$(PYTHON) bench/run.py $(BENCH)
 
 .PHONY: docs

@@ -5,6 +5,8 @@
  *   client ADDRESS CONNECTIONS HEAD_FILE      connects them all and prints "connected"
  *   stdin "run N"                             prints "sent" when the last of N requests has been
  *                                             written, and "done ..." when all are answered
+ *   stdin "visit N"                           the same, with one request on each connection, N of
+ *                                             them at a time
  *   stdin closed                              ends
  *
  * So the caller can read the clocks of a proxy between a warm-up and the measured requests with
@@ -47,6 +49,7 @@ struct client {
     /* of the run under way: */
     uint32_t to_send;
     uint32_t to_answer;
+    bool visiting; /* each connection once: `to_send` are those that have not had their turn */
     uint32_t errors;
     uint32_t answered;
     uint32_t *latency_ns;
@@ -109,7 +112,7 @@ static void on_answered(struct client *cl, struct connection *c)
     cl->latency_ns[cl->answered++] = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
     cl->to_answer--;
     if (cl->to_send > 0)
-        send_one(cl, c);
+        send_one(cl, cl->visiting ? &cl->connections[cl->connection_count - cl->to_send] : c);
 }
 
 static void on_readable(struct client *cl, struct connection *c)
@@ -169,7 +172,7 @@ static void turn(struct client *cl)
         on_readable(cl, events[i].data.ptr);
 }
 
-static void run(struct client *cl, uint32_t requests)
+static void run(struct client *cl, uint32_t requests, uint32_t at_once)
 {
     uint64_t start = now_ns();
 
@@ -178,7 +181,7 @@ static void run(struct client *cl, uint32_t requests)
     cl->latency_ns = calloc(requests, sizeof(*cl->latency_ns));
     if (cl->latency_ns == NULL)
         die("calloc");
-    for (uint32_t i = 0; i < cl->connection_count && cl->to_send > 0; i++) {
+    for (uint32_t i = 0; i < at_once && cl->to_send > 0; i++) {
         if (cl->connections[i].fd >= 0)
             send_one(cl, &cl->connections[i]);
     }
@@ -235,9 +238,13 @@ int main(int argc, char **argv)
     printf("connected\n");
     while (fgets(line, sizeof(line), stdin) != NULL) {
         errno = 0;
-        if (strncmp(line, "run ", 4) != 0)
-            die("the only command is: run N");
-        run(&cl, parse_count(line + 4, REQUESTS_MAX));
+        cl.visiting = strncmp(line, "visit ", 6) == 0;
+        if (cl.visiting)
+            run(&cl, cl.connection_count, parse_count(line + 6, cl.connection_count));
+        else if (strncmp(line, "run ", 4) == 0)
+            run(&cl, parse_count(line + 4, REQUESTS_MAX), cl.connection_count);
+        else
+            die("a command is: run N, or visit N");
     }
     return 0;
 }

@@ -132,10 +132,17 @@ class Process:
         )
 
     def rss_bytes(self) -> int:
+        return self._status_bytes("VmRSS")
+
+    def peak_rss_bytes(self) -> int:
+        """The most that has been resident since the start."""
+        return self._status_bytes("VmHWM")
+
+    def _status_bytes(self, field: str) -> int:
         total = 0
         for pid in self.pids():
             status = pathlib.Path(f"/proc/{pid}/status").read_text()
-            total += int(status.split("VmRSS:")[1].split()[0]) * 1024
+            total += int(status.split(f"{field}:")[1].split()[0]) * 1024
         return total
 
     def wait_until_idle(self, timeout: float = 20) -> None:

@@ -16,6 +16,9 @@ ALLOCATIONS_PER_REQUEST = 0.001  # none per request: a timer's now and then is n
 QUEUED_BYTES = 2048
 DRAINED_TO_UNQUEUED = 1.5
 IDLE_BYTES = 6 * 1024 * 1024
+IDLE_CONNECTION_BYTES = 614  # 0.6 KiB
+BULK_TO_HAPROXY = 1.00
+BULK_PEAK_BYTES = 10 * 1024 * 1024
 
 NAMES = {"weir": "weir", "haproxy": "HAProxy", "nginx": "nginx", "relay": "relay"}
 
@@ -72,7 +75,9 @@ def verdicts(results: dict) -> list[Verdict]:
     found += queue_verdicts(results)
     idle = [value / 1048576 for value in results["idle_rss_bytes"]["weir"]]
     found.append(judge("resident memory, idle", idle, IDLE_BYTES / 1048576, "MiB"))
-    return found
+    each = results["idle_connections"]["bytes"]["weir"]
+    found.append(judge("memory of an idle connection", each, IDLE_CONNECTION_BYTES, "bytes"))
+    return found + bulk_verdicts(results["bulks"])
 
 
 def cpu_verdicts(load: dict) -> list[Verdict]:
@@ -103,11 +108,27 @@ def queue_verdicts(results: dict) -> list[Verdict]:
     return found
 
 
+def bulk_verdicts(bulks: dict) -> list[Verdict]:
+    found = []
+    for load in bulks["loads"]:
+        if load["large"]:
+            what = f"{load['title']}: CPU a MiB, weir / HAProxy"
+            found.append(judge(what, ratios(load, "weir", "haproxy"), BULK_TO_HAPROXY))
+    what = f"resident memory at most, {size_of(bulks['first_bytes'])} down and up"
+    peak = [bulks["peak_rss_bytes"]["weir"] / 1048576]
+    return found + [judge(what, peak, BULK_PEAK_BYTES / 1048576, "MiB")]
+
+
 # ---- Markdown ----------------------------------------------------------------------------------
 
 
 def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def size_of(length: int) -> str:
+    mib = length // 1048576
+    return f"{mib // 1024} GiB" if mib % 1024 == 0 else f"{mib} MiB"
 
 
 def spread(values: list[float]) -> str:
@@ -121,17 +142,16 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in [header, rule, *rows]] + [""]
 
 
-def load_table(results: dict, kinds: set[str]) -> list[str]:
+def load_table(loads: list[dict]) -> list[str]:
     rows = []
-    for load in results["loads"]:
-        if load["kind"] not in kinds:
-            continue
+    for load in loads:
         cells = [load["title"]]
         for name in NAMES:
             cpu = load["programs"].get(name)
             cells.append(spread(cpu["cpu_us"]) if cpu else "-")
         for one, other in PAIRS:
-            cells.append(spread(ratios(load, one, other)) if one in load["programs"] else "-")
+            both = {one, other} <= load["programs"].keys()
+            cells.append(spread(ratios(load, one, other)) if both else "-")
         rows.append(cells)
     pairs = [f"{NAMES[one]} / {NAMES[other]}" for one, other in PAIRS]
     return table(["load", *NAMES.values(), *pairs], rows)
@@ -146,6 +166,16 @@ def syscall_table(results: dict) -> list[str]:
         allocations = f"{load['allocations']:.6f}" if "allocations" in load else "-"
         rows.append([load["title"], *cells, allocations])
     return table(["load", *NAMES.values(), "weir's allocations"], rows)
+
+
+def rate_table(bulks: dict) -> list[str]:
+    rows = []
+    for load in bulks["loads"]:
+        rates = {n: f"{statistics.median(p['rate']):,.0f}" for n, p in load["programs"].items()}
+        rows.append([load["title"], *(rates.get(n, "-") for n in NAMES)])
+    peaks = {n: f"{value / 1048576:.1f} MiB" for n, value in bulks["peak_rss_bytes"].items()}
+    rows.append(["resident memory at most", *(peaks.get(n, "-") for n in NAMES)])
+    return table(["MiB a second", *NAMES.values()], rows)
 
 
 def latency_table(results: dict) -> list[str]:
@@ -202,23 +232,37 @@ def verdict_table(results: dict) -> list[str]:
 def idle_table(results: dict) -> list[str]:
     idle = results["idle_rss_bytes"]
     cells = [f"{statistics.median(idle[n]) / 1048576:.1f}" if n in idle else "-" for n in NAMES]
-    return table(["", *NAMES.values()], [["resident MiB, idle", *cells]])
+    each = results["idle_connections"]["bytes"]
+    bytes_each = [f"{statistics.median(each[n]):,.0f}" if n in each else "-" for n in NAMES]
+    rows = [["resident MiB, idle", *cells], ["bytes, idle connection", *bytes_each]]
+    return table(["", *NAMES.values()], rows)
 
 
 def disturbance(results: dict) -> str:
     """How much other work there was where a program should have had a core to itself."""
     waited = [
         value * 100
-        for load in results["loads"]
-        if load["kind"] != "shared"
+        for load in results["loads"] + results["bulks"]["loads"]
+        if load.get("kind") != "shared"
         for program in load["programs"].values()
         for value in program["waited"]
     ]
     return f"{statistics.median(waited):.1f} % (at worst {max(waited):.1f} %)"
 
 
+def bulk_words(bulks: dict) -> list[str]:
+    return [
+        f"Own core; {size_of(bulks['bytes'])} a load in each of {bulks['rounds']} rounds, but"
+        f" {size_of(bulks['first_bytes'])} in the first round of the transfers",
+        "in one message, for the most memory that was resident. App and client read and write",
+        "64 KiB at a time. HAProxy has its default buffers of 16 KiB, and does not splice; nginx",
+        "streams uploads (`proxy_request_buffering off`) and buffers responses in memory (by",
+        "default 8 pages), never on disk.",
+    ]
+
+
 def markdown(results: dict, judged: bool) -> str:
-    m = results["machine"]
+    m, bulks = results["machine"], results["bulks"]
     versions = ", ".join(f"{NAMES.get(k, k)} {v}" for k, v in m["versions"].items())
     lines = [
         "# Performance",
@@ -246,7 +290,7 @@ def markdown(results: dict, judged: bool) -> str:
         *(["## Verdicts", "", *verdict_table(results)] if judged else []),
         "## CPU µs a request",
         "",
-        *load_table(results, {"own", "shared", "unix"}),
+        *load_table(results["loads"]),
         "\"Own core\": the program has a core to itself. \"Shared core\": program, app and client",
         "share one, as in a small pod. \"Unix socket\": own core, the app behind a Unix socket.",
         "The small head has 2 lines; the browser's has 18 fields in 900 bytes. The relay parses",
@@ -274,6 +318,17 @@ def markdown(results: dict, judged: bool) -> str:
         *queue_table(results),
         "## Idle",
         "",
+        "A connection counts once it has been served a request;"
+        f" {results['idle_connections']['count']:,} of them, few at a time.",
+        "",
         *idle_table(results),
+        "## CPU µs a MiB",
+        "",
+        *bulk_words(bulks),
+        "",
+        *load_table(bulks["loads"]),
+        "For orientation, since app and client share the other core:",
+        "",
+        *rate_table(bulks),
     ]
     return "\n".join(lines).rstrip() + "\n"

@@ -26,13 +26,14 @@ import time
 
 sys.dont_write_bytecode = True  # before our own modules: nothing is left in the tree
 
+import bulk
 import report
 from processes import BenchError, Process, SyscallCounter
 from programs import LIMIT, Tools, running, version_of
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HELPERS = ROOT / "build" / "bench"
-TIME_LIMIT_S = 360
+TIME_LIMIT_S = 480
 LEAST_ROUNDS, ROUNDS_UNTIL_S = 3, 230  # a slow machine gets fewer rounds, never fewer than these
 
 CFLAGS = (
@@ -73,10 +74,37 @@ class Size:
     requests_shared: int
     queue_rounds: int
     queued: int
+    idle: int  # connections
+    bulk_rounds: int
+    bulk_first: int
+    bulk_bytes: int
 
 
-FULL = Size(5, 8_000, 60_000, 30_000, queue_rounds=3, queued=10_000)
-QUICK = Size(3, 4_000, 20_000, 10_000, queue_rounds=1, queued=10_000)
+FULL = Size(
+    rounds=5,
+    warm=8_000,
+    requests=60_000,
+    requests_shared=30_000,
+    queue_rounds=3,
+    queued=10_000,
+    idle=10_000,
+    bulk_rounds=3,
+    bulk_first=bulk.GIB,
+    bulk_bytes=bulk.GIB // 4,
+)
+QUICK = Size(
+    rounds=3,
+    warm=4_000,
+    requests=20_000,
+    requests_shared=10_000,
+    queue_rounds=1,
+    queued=10_000,
+    idle=10_000,
+    bulk_rounds=1,
+    bulk_first=bulk.GIB // 4,
+    bulk_bytes=bulk.GIB // 16,
+)
+IDLE_AT_ONCE = 64  # few, so that no queue or crowd leaves its memory behind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,11 +340,43 @@ class Bench:
             )
         return results
 
+    # ---- idle connections ----------------------------------------------------------------------
+
+    def idle_connections(self, name: str) -> float:
+        """Bytes of each of many connections on which one request has been served."""
+        self.check_time()
+        with (
+            self.origin() as (_, tcp, _),
+            running(self.tools, name, tcp, self.proxy_core) as (process, address),
+        ):
+            process.wait_until_idle()
+            before = process.rss_bytes()
+            with self.client(address, self.size.idle, "small", self.other_core) as client:
+                client.hear("connected", 60)
+                client.say(f"visit {IDLE_AT_ONCE}")
+                client.hear("sent", 60)
+                done = client.hear("done", 60)
+                if f"answered={self.size.idle} errors=0 " not in done:
+                    raise BenchError(f"{name} did not serve every connection: {done}")
+                process.wait_until_idle()
+                return (process.rss_bytes() - before) / self.size.idle
+
+    def idles(self) -> dict[str, list[float]]:
+        say(f"{self.size.idle} idle connections")
+        names = [name for name in self.programs if name != "relay"]
+        return {
+            name: [self.idle_connections(name) for _ in range(self.size.queue_rounds)]
+            for name in names
+        }
+
     def everything(self) -> dict:
         start_load = os.getloadavg()[0]
         loads = self.rounds()
         self.counts(loads)
         queues = self.queues()
+        idles = self.idles()
+        say("bulk transfers")
+        bulks = bulk.bulks(self)
         return {
             "machine": machine(self.tools, self.programs, start_load),
             "rounds": len(loads[0]["programs"][self.programs[0]]["cpu_us"]),
@@ -326,6 +386,8 @@ class Bench:
             "syscall_tool": self.counter.tool,
             "loads": loads,
             "queues": queues,
+            "idle_connections": {"count": self.size.idle, "bytes": idles},
+            "bulks": bulks,
             "idle_rss_bytes": self.idle_rss,
         }
 
@@ -361,6 +423,8 @@ def build_helpers() -> None:
     for name in ("origin", "relay", "client"):
         sources = [f"bench/{name}.c", "bench/net.c"]
         subprocess.run([*cc, *CFLAGS, "-o", HELPERS / name, *sources], cwd=ROOT, check=True)
+    argv = [*cc, *CFLAGS, "-pthread", "-o", HELPERS / "bulk", "bench/bulk.c", "bench/net.c"]
+    subprocess.run(argv, cwd=ROOT, check=True)
     shared = ["-shared", "-fPIC", "-o", HELPERS / "malloc_count.so", "bench/malloc_count.c"]
     subprocess.run([*cc, *CFLAGS, *shared], cwd=ROOT, check=True)
 
