@@ -175,6 +175,10 @@ config-check: build
 e2e: build ## both peers scripted, over real sockets; WEIR_SCALE=0.1 for a short run
 	@$(PYTEST) tests/e2e
 
+.PHONY: attack
+attack: build ## 2,000 slow clients at once beside a good one, with figures (2 minutes; slowhttptest)
+	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py
+
 .PHONY: lint
 lint: ## format, clang-tidy, cppcheck, floors, shellcheck, spelling
 	@.ci/lint.sh

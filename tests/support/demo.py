@@ -39,6 +39,9 @@ class Demo:
     def metrics(self):
         return metrics.Metrics(self.get("/metrics").body.decode())
 
+    def most_at_once(self, handler):
+        return self.metrics().one("backend_concurrent_max", handler=handler)
+
     def stop(self):
         self.process.terminate()
         try:

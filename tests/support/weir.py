@@ -110,6 +110,11 @@ class Weir:
         with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def peak_rss(self):
+        """The most that has been resident since its start."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            return int(file.read().partition("VmHWM:")[2].split()[0]) * 1024
+
     def log(self):
         """Its stderr so far. Read in place: a seek would move the offset it writes at."""
         return os.pread(self.stderr.fileno(), 1 << 24, 0).decode(errors="replace")
