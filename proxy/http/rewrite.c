@@ -436,7 +436,7 @@ size_t http_upgrade_offers(const struct http_head *head, char *out)
             if (!may_be_tunnelled(protocol))
                 continue;
             if (w.at > out)
-                PUT(&w, ", ");
+                PUT(&w, ","); /* no space: `a,b,c` may not grow beyond the room of the head */
             put(&w, protocol);
         }
     }

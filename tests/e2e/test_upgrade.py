@@ -256,6 +256,13 @@ def test_what_is_not_to_be_tunnelled_goes_on_as_a_plain_request(world, fields):
     assert (call.get("Upgrade"), call.get("HTTP2-Settings")) == (None, None)
 
 
+def test_the_longest_list_of_protocols_is_offered(world):
+    origin, weir = world.pair(client_max_head="48KiB")
+    protocols = ",".join(["a"] * 24_000)
+    assert world.connect(weir).ask("GET", "/x", ASK[0], f"Upgrade: {protocols}").status == 200
+    assert origin.calls[0].get("Upgrade") == protocols
+
+
 def test_a_request_with_a_body_is_not_upgraded(world):
     origin, weir = world.pair()
     assert world.connect(weir).ask("POST", "/x", *ASK, body=b"hello").status == 200

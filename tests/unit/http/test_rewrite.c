@@ -146,6 +146,7 @@ static void offers(const char *in, const char *want)
         http_parse_request(&p, from, strlen(from), &feed_limits, SPAN(""), &head, &problem),
         HTTP_PARSE_DONE);
     size_t n = http_upgrade_offers(&head, out);
+    assert_true(n <= head.whole.len);
     if (n != strlen(want) || memcmp(out, want, n) != 0)
         fail_msg("wanted %s, got %.*s", want, (int)n, out);
 }
@@ -155,12 +156,24 @@ static void only_what_may_be_tunnelled_is_offered(void **state)
     (void)state;
     offers("Connection: Upgrade\r\nUpgrade: websocket\r\n", "websocket");
     offers("Connection: keep-alive, upgrade\r\nUpgrade: WebSocket, foo/2\r\nUpgrade: bar\r\n",
-           "WebSocket, foo/2, bar");
+           "WebSocket,foo/2,bar");
     offers("Upgrade: websocket\r\n", "");  /* not named by Connection */
     offers("Connection: upgrade\r\n", ""); /* nothing named by Upgrade */
     offers("Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\nUpgrade: h2c\r\n", "");
     offers("Connection: upgrade\r\nUpgrade: H2C, websocket, HTTP/2.0, TLS/1.0\r\n", "websocket");
     offers("Connection: upgrade\r\nUpgrade: a b, c/, /d, \"e\", f/g/h\r\n", "");
+}
+
+static void offers_need_no_more_room_than_the_head(void **state)
+{
+    char want[1201], in[1280];
+    (void)state;
+    for (size_t i = 0; i < sizeof want; i++)
+        want[i] = i % 2 == 0 ? 'a' : ',';
+    want[sizeof want - 1] = '\0'; /* a,a,a,...,a, */
+    (void)snprintf(in, sizeof in, "Connection: upgrade\r\nUpgrade: %s\r\n", want);
+    want[sizeof want - 2] = '\0';
+    offers(in, want);
 }
 
 static void an_offered_upgrade_goes_on_with_its_connection_option(void **state)
@@ -569,6 +582,7 @@ int main(void)
         cmocka_unit_test(te_trailers_goes_on_with_its_connection_option),
         cmocka_unit_test(an_upgrade_is_not_passed_on_unasked),
         cmocka_unit_test(only_what_may_be_tunnelled_is_offered),
+        cmocka_unit_test(offers_need_no_more_room_than_the_head),
         cmocka_unit_test(an_offered_upgrade_goes_on_with_its_connection_option),
         cmocka_unit_test(an_expectation_that_was_answered_does_not_go_on),
         cmocka_unit_test(a_switch_is_sound_when_it_was_offered),
