@@ -92,6 +92,7 @@ static void exchange_tunnel(struct exchange *ex);
 static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status,
                            const char *detail);
 static void exchange_client_gone(struct exchange *ex);
+static void lose_client(struct exchange *ex);
 static void exchange_done(struct exchange *ex);
 static void post_again(struct exchange *ex);
 static void arm_upload(struct exchange *ex, enum relay_status st);
@@ -412,14 +413,6 @@ static bool take_what_came(struct exchange *ex)
     return true;
 }
 
-static void body_cut(struct exchange *ex)
-{
-    struct client *cl = ex->client;
-
-    exchange_client_gone(ex);
-    client_abort(cl, true);
-}
-
 static void arm_buffering(struct exchange *ex)
 {
     mono_us now = now_of(ex), due = now + ex->env->c.config->client.body_timeout;
@@ -445,7 +438,7 @@ static void exchange_buffer(struct exchange *ex)
             break;
         case CONN_EOF:
         case CONN_LOST:
-            body_cut(ex);
+            lose_client(ex);
             return;
         }
         break;
@@ -464,7 +457,7 @@ static void exchange_wait_for_body(struct exchange *ex)
         ex->continued = true;
         if (!client_send(ex->client, SPAN("HTTP/1.1 100 Continue\r\n\r\n"),
                          (struct span){NULL, 0})) {
-            body_cut(ex);
+            lose_client(ex);
             return;
         }
     }
@@ -716,8 +709,6 @@ static void exchange_dispatch(struct exchange *ex)
 
 static void exchange_upload_ended(struct exchange *ex, enum relay_status why)
 {
-    struct client *cl = ex->client;
-
     switch (why) {
     case RELAY_TOO_LARGE:
     case RELAY_BAD_FRAMING:
@@ -733,8 +724,7 @@ static void exchange_upload_ended(struct exchange *ex, enum relay_status why)
         return;
     }
     if (why == RELAY_TRUNCATED || ex->state != EXCHANGE_AWAITING) {
-        exchange_client_gone(ex);
-        client_abort(cl, true);
+        lose_client(ex);
     } else if (why == RELAY_TOO_LARGE) {
         exchange_fail(ex, REPLY_BODY_TOO_LARGE, NULL);
     } else {
@@ -920,8 +910,7 @@ static void switch_protocols(struct exchange *ex)
         exchange_tunnel(ex);
         return;
     }
-    exchange_client_gone(ex);
-    client_abort(cl, true);
+    lose_client(ex);
 }
 
 /* 1xx: passed on at once; the final answer is still to come. False: the exchange has ended. */
@@ -947,8 +936,7 @@ static bool interim(struct exchange *ex)
         return true;
     if (client_send(cl, front_of(ex, &how).head, (struct span){NULL, 0}))
         return true;
-    exchange_client_gone(ex);
-    client_abort(cl, true);
+    lose_client(ex);
     return false;
 }
 
@@ -1109,15 +1097,12 @@ static void exchange_cut(struct exchange *ex, const char *why)
 
 static void exchange_download_ended(struct exchange *ex, enum relay_status why)
 {
-    struct client *cl = ex->client;
-
     switch (why) {
     case RELAY_END:
         exchange_answered(ex);
         return;
     case RELAY_RECEIVER_LOST:
-        exchange_client_gone(ex);
-        client_abort(cl, true);
+        lose_client(ex);
         return;
     case RELAY_BAD_FRAMING:
         exchange_cut(ex, ex->down->problem.reason);
@@ -1410,8 +1395,7 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
     loop_timer_stop(&ex->timer);
     exchange_enter(ex, EXCHANGE_REPLYING);
     if (!client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0})) {
-        exchange_client_gone(ex);
-        client_abort(cl, true);
+        lose_client(ex);
         return;
     }
     if (client_backlog(cl) == 0)
@@ -1535,6 +1519,15 @@ static void exchange_client_gone(struct exchange *ex)
     case EXCHANGE_STATES:
         return;
     }
+}
+
+/* The client is lost, and is told so by an RST. */
+static void lose_client(struct exchange *ex)
+{
+    struct client *cl = ex->client;
+
+    exchange_client_gone(ex);
+    client_abort(cl, true);
 }
 
 static void on_gone(struct client *cl, void *served)
@@ -1690,14 +1683,11 @@ size_t exchange_turn_away(struct exchange_env *env)
 
 static size_t cut_one(struct exchange *ex)
 {
-    struct client *cl = ex->client;
-
-    if (cl == NULL) {
+    if (ex->client == NULL) {
         exchange_done(ex);
         return 0;
     }
-    exchange_client_gone(ex);
-    client_abort(cl, true);
+    lose_client(ex);
     return 1;
 }
 
