@@ -486,6 +486,10 @@ static void exchange_ask(struct exchange *ex)
 {
     mono_us now = now_of(ex), deadline = deadline_of(ex, now);
 
+    if (client_left(ex->client)) { /* the end of its body and its FIN were one edge */
+        lose_client(ex);
+        return;
+    }
     if (ex->has_body)
         stats_body_wait(ex->env->c.stats, now - ex->arrived);
     loop_timer_stop(&ex->timer);

@@ -126,6 +126,17 @@ def test_a_client_that_leaves_its_body_unfinished_is_never_heard_of_by_the_app(w
     world.expect_requests(weir, 2)
 
 
+def test_a_client_that_leaves_with_the_end_of_its_body_is_never_heard_of_by_the_app(world):
+    origin, weir = world.pair(concurrency=1)
+    assert world.connect(weir).ask("GET", "/first").status == 200  # leaves a connection to the app
+    slow = half_sent(world, weir)
+    wait_buffered(weir, 5)
+    with weir.frozen():
+        slow.send(BODY[5:]).fin()
+    assert weir.wait_counted(2).one("weir_requests_total", code="499", source="client_gone") == 1
+    assert origin.targets() == ["/first"]
+
+
 def send_chunks(world, weir, first, second):
     """A client whose chunks both came while they were waited for, a quarter of a second, and its
     target. On a busy machine that may take several."""
