@@ -364,10 +364,14 @@ static uint32_t most_connections(const struct config *cf)
     return most < cf->concurrency ? most : cf->concurrency;
 }
 
-/* One slot is left for requests, whatever tunnels there are. */
-static uint32_t most_upgrades(uint32_t concurrency)
+/* One slot with a connection is left for requests, whatever tunnels there are. */
+static uint32_t most_upgrades(const struct config *cf)
 {
-    return concurrency == UINT32_MAX ? UINT32_MAX : concurrency - 1;
+    uint32_t most = most_connections(cf);
+
+    if (cf->upgrades.max != UINT32_MAX)
+        return cf->upgrades.max;
+    return most == UINT32_MAX ? UINT32_MAX : most - 1;
 }
 
 static bool build(struct server *s)
@@ -390,8 +394,7 @@ static bool build(struct server *s)
     limiter_pause(s->house.limiter, s->started);
     atomic_store(&s->house.startup_deadline, s->started + cf->startup.timeout);
     budget_init(&s->house.budget, cf->buffers.budget);
-    s->house.upgrades_max =
-        cf->upgrades.max != UINT32_MAX ? cf->upgrades.max : most_upgrades(cf->concurrency);
+    s->house.upgrades_max = most_upgrades(cf);
     s->upstreams = upstream_shared_new(most_connections(cf), s->n);
     for (unsigned i = 0; i < s->n; i++) {
         if (!worker_build(s, i))

@@ -198,6 +198,14 @@ def test_tunnels_have_a_cap_that_leaves_a_slot_for_requests(world):
     open_tunnel(world, weir)
 
 
+def test_tunnels_leave_a_connection_for_requests_too(world):
+    """Where connections are fewer than slots, a tunnel on each would make all requests wait for ever."""
+    origin, weir = tunnels(world, concurrency=10, upstream_max_connections=2)
+    open_tunnel(world, weir)
+    assert world.connect(weir).ask("GET", "/t", *ASK).get("Weir-Reason") == "upgrades"
+    assert world.connect(weir).ask("GET", "/plain").status == 200
+
+
 def test_upgrades_max_0_refuses_them(world):
     origin, weir = tunnels(world, upgrades_max=0)
     assert world.connect(weir).ask("GET", "/t", *ASK).status == 503
