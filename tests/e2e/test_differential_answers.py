@@ -145,10 +145,16 @@ class Round:
             return self.judge_end(talk, exchange)
         return self.judge_answer(talk, exchange, answer)
 
+    @staticmethod
+    def seen(talk, exchange, answer):
+        said = exchange.broken_off or exchange.answer
+        dates = said.all(b"date") if said and not answer.all(b"weir-reason") else ()
+        return passage.answer_seen(answer, talk.old, dates)
+
     def judge_answer(self, talk, exchange, answer):
         """It is the app's answer, or a 502 with a reason."""
         wanted = talk.after(exchange.answer) if exchange.answer else None
-        seen = passage.answer_seen(answer)
+        seen = self.seen(talk, exchange, answer)
         if seen == wanted:
             self.findings.tally["passed"] += 1
             return None
@@ -170,7 +176,7 @@ class Round:
         if said is None or (partial is None and talk.client.lost is None):
             return "neither an answer nor a 502"
         if partial is not None:
-            seen, after = passage.answer_seen(partial), talk.after(said)
+            seen, after = self.seen(talk, exchange, partial), talk.after(said)
             if seen[:3] != after[:3] or not after[3].startswith(seen[3]):
                 return f"the client was told {seen}, and the app said {after}"
         return self.judge_refusal(exchange)

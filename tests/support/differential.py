@@ -21,7 +21,7 @@ SECONDS = 60 + (REQUESTS + ANSWERS) // 100  # of a machine that is busy with oth
 AT_ONCE = 120  # connections
 ROUND = 2000  # connections that are judged together
 PATIENCE = 30  # seconds, for a connection to come to its end
-SHOWN, ENOUGH = 12, 100  # failures
+SHOWN, ENOUGH = 6, 100  # failures
 
 # weir waits for as long as a busy test may need; what hangs runs out of our patience first.
 PATIENT = {
@@ -37,7 +37,7 @@ class Findings:
         self.failures, self.tally, self.refused = [], Counter(), Counter()
 
     def add(self, what, *bytes_):
-        self.failures.append("\n    ".join([what, *(repr(bytes(b[-3000:])) for b in bytes_)]))
+        self.failures.append("\n    ".join([what, *(repr(bytes(b[-1500:])) for b in bytes_)]))
 
     def may_refuse(self, classes):
         """Notes the first of the classes, if there is one."""

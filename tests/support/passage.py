@@ -71,6 +71,12 @@ def end_to_end(message, left_out, known=KNOWN):
     )
 
 
+def trailers_after(message):
+    """What Connection names does not go on, and from a trailer section neither."""
+    options = message.options()
+    return tuple(field for field in message.trailers if field[0].lower() not in options)
+
+
 def via(message):
     """The line that weir adds (RFC 9110 section 7.6.3)."""
     return (b"Via", b"1.%d weir" % min(message.minor, 1))
@@ -105,7 +111,7 @@ def request_after(request):
         fields = end_to_end(request, FORWARDING | APART)
     host = request.host if request.host is not None else b"localhost"
     start = (request.method, request.path, host, fields + (via(request),))
-    return start + (bytes(request.body), tuple(request.trailers))
+    return start + (bytes(request.body), trailers_after(request))
 
 
 def request_seen(request):
@@ -182,6 +188,13 @@ def has_cautious_trailer(message):
     return any(name in CAUTIOUS_TRAILERS or name.startswith(CAUTIOUS_STARTS) for name in names)
 
 
+def has_named_trailer(message):
+    """One that Connection names; of more than six options, any."""
+    options = [folded(option) for option in message.options()]
+    names = [folded(name) for name, _ in message.trailers]
+    return any(name in options for name in names) or (names and len(options) > 6)
+
+
 def has_long_trailers(message):
     return sum(len(name) + len(value) + 3 for name, value in message.trailers) > 8000
 
@@ -222,6 +235,7 @@ IN_BOTH = (
     ("more extensions than anybody needs (CVE-2023-39326)", has_long_extensions, {400}),
     ("white space in or before an extension, which few read", has_spaced_extensions, {400}),
     ("trailers that change how a message is handled", has_cautious_trailer, {400}),
+    ("a trailer that Connection names, which cannot be taken out", has_named_trailer, {400}),
     ("more than 8 KiB of trailers", has_long_trailers, {400}),
 )
 OF_REQUESTS = IN_BOTH + (
@@ -252,32 +266,37 @@ def may_refuse_answer(answer):
 
 # ---- answers -------------------------------------------------------------------------------------
 
-ANSWER_APART = frozenset(b"content-length transfer-encoding weir-reason x-request-id".split())
+ANSWER_APART = frozenset(b"content-length transfer-encoding weir-reason x-request-id date".split())
 
 
-def answer_fields(answer, decoded=False):
-    left_out = ANSWER_APART | {b"trailer"} if decoded else ANSWER_APART
+def answer_fields(answer, old_client=False):
+    """HTTP/1.0 knows no trailers, so it is promised none."""
+    left_out = ANSWER_APART | {b"trailer"} if old_client else ANSWER_APART
     return end_to_end(answer, left_out, KNOWN_IN_ANSWERS)
 
 
 def answer_after(answer, old_client):
     """What a client must be told of it: status, reason, fields, content, trailers, interim ones."""
-    decoded = old_client and answer.framing == "chunked"
     interim = [] if old_client else answer.interim
     return (
         answer.status,
         answer.reason,
-        answer_fields(answer, decoded) + (via(answer),),
+        answer_fields(answer, old_client) + (via(answer),),
         bytes(answer.body),
-        () if decoded else tuple(answer.trailers),
+        () if old_client else trailers_after(answer),
         tuple((m.status, m.reason, answer_fields(m) + (via(m),)) for m in interim),
     )
 
 
-def answer_seen(answer):
-    """The same of an answer that weir sent; asserts what it must not send at all."""
+def answer_seen(answer, old_client, dates=()):
+    """The same of an answer that weir sent; asserts what it must not send at all.
+
+    `dates` of the app are untouched; else there may be one of weir's.
+    """
     spelt_plainly(answer)
     assert answer.minor == 1
+    assert not (old_client and answer.all(b"transfer-encoding")), "a coding to an HTTP/1.0 client"
+    assert answer.all(b"date") == list(dates) or len(answer.all(b"date")) == 1 and not dates, dates
     for message in (answer, *answer.interim):
         if message.status < 200 or message.status == 204:
             framing = message.all(b"content-length") + message.all(b"transfer-encoding")
