@@ -56,6 +56,7 @@ static struct house {
     struct stats *stats;
     struct exchange_house shared;
     struct upstream_shared *room;
+    uint32_t connections_max;
     struct upstream *upstream;
     struct exchange_env *exchanges;
     struct clients *clients;
@@ -230,7 +231,8 @@ static void house_build(uint8_t a, uint8_t b)
     atomic_store(&house.shared.startup_deadline, peers.now + cf->startup.timeout);
     budget_init(&house.shared.budget, cf->buffers.budget);
     house.shared.upgrades_max = a & 64 ? cf->concurrency : 1;
-    house.room = upstream_shared_new(cf->concurrency, 1);
+    house.connections_max = b & 128 ? 1 : cf->concurrency;
+    house.room = upstream_shared_new(house.connections_max, 1);
     struct stats_shard *shard = stats_shard_of(house.stats, 0);
     house.upstream = upstream_new(house.room, house.loop, shard, cf, &house.shared.budget);
     const struct exchange_env_config env = {.house = &house.shared,
@@ -267,6 +269,15 @@ static void check_slots(void)
     CHECK(now.accounting_errors == 0);
     CHECK(now.in_flight <= house.config.concurrency);
     CHECK(judge_inside() <= now.in_flight);
+    CHECK(sums.connections[STATS_UPSTREAM][STATS_ACTIVE] +
+              sums.connections[STATS_UPSTREAM][STATS_IDLE] <=
+          (int)house.connections_max);
+}
+
+static bool turn(void)
+{
+    peers_before_turn();
+    return loop_turn(house.loop);
 }
 
 static void rest(void)
@@ -275,7 +286,7 @@ static void rest(void)
 
     peers.now += 1000;
     for (;;) {
-        bool busy = loop_turn(house.loop);
+        bool busy = turn();
         bool moved = peers_move();
         if (!busy && !moved)
             break;
@@ -527,7 +538,7 @@ static void operation(struct span op)
         judge_rules.cut = true;
         tell(&cut, on_cut, &house.cut);
     } else if (who == '.') {
-        loop_turn(house.loop);
+        turn();
     }
 }
 

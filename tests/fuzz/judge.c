@@ -98,7 +98,8 @@ static bool read_answer(struct app *a, struct span asked, size_t *at)
         enum strict_status st = strict_read_response(rest, asked, has_ended(&a->peer), &m);
         strict_fini(&m);
         a->bad = a->bad || st == STRICT_BAD;
-        a->in_chunks = m.head_whole && m.chunked;
+        a->in_body = m.head_whole && m.status >= 200;
+        a->in_chunks = a->in_body && m.chunked;
         a->opaque = a->opaque || (m.head_whole && m.status == 101);
         if (st != STRICT_WHOLE || a->opaque)
             return false;
@@ -112,7 +113,9 @@ static bool read_answer(struct app *a, struct span asked, size_t *at)
 static void walk(struct app *a)
 {
     size_t got = 0, sent = 0;
+    const size_t complete = a->complete; /* as of the last time */
 
+    a->in_body = a->in_chunks = false;
     a->started = a->complete = a->answered = a->interims = a->unread = 0;
     while (got < a->peer.got.len && !a->opaque) {
         struct span rest = span_from(&a->peer.got, got);
@@ -129,6 +132,8 @@ static void walk(struct app *a)
         bool answered = read_answer(a, m.method, &sent);
         a->answered += answered;
         a->complete += st == STRICT_WHOLE;
+        if (a->complete > complete)
+            a->asked = peers.now;
         got += m.used;
         strict_fini(&m);
         if (st != STRICT_WHOLE)
@@ -167,7 +172,8 @@ static void judge_end(struct app *a)
         return;
     if (judge_rules.abort_closes && client->left != 0)
         return;
-    if (peers.now - a->peer.moved >= judge_rules.patience)
+    /* Until its head is whole, an answer has not begun. */
+    if (peers.now - (a->in_body ? a->peer.moved : a->asked) >= judge_rules.patience)
         return;
     if (client->left != 0 && peers.now - client->left >= judge_rules.patience)
         return;
@@ -330,7 +336,7 @@ static bool same_target(const struct strict_message *in, const struct strict_mes
 struct read_message {
     struct strict_message m;
     enum strict_status status;
-    size_t end; /* in what it was read from */
+    size_t begin, end; /* in what it was read from */
 };
 
 static bool same_request(const struct read_message *in, const struct read_message *out)
@@ -389,6 +395,7 @@ static void read_sent(struct client *cl)
     while (at < cl->peer->sent.len && cl->n < MESSAGES_MAX) {
         struct read_message *r = message_new();
         r->status = strict_read_request(span_from(&cl->peer->sent, at), &r->m);
+        r->begin = at;
         cl->messages[cl->n++] = r;
         if (r->status != STRICT_WHOLE)
             return;
@@ -468,6 +475,10 @@ static void judge_requests(const struct client *cl)
             broken("the app received a request that its client had not sent so",
                    span_from(&peers.apps[cl->exchanges[i]->app].peer.got,
                              cl->exchanges[i]->request_at));
+        if (!judge_rules.half_close &&
+            cl->messages[at]->begin + cl->messages[at]->m.head_len > cl->peer->alive)
+            broken("a request was dispatched that came with its client's end",
+                   span_from(&cl->peer->sent, cl->messages[at]->begin));
         next = order_is_known() ? at + 1 : 0;
         message_free(out);
     }
@@ -592,7 +603,8 @@ static void judge_nothing_lost(const struct client *cl, const struct answers *an
 
     if (p->fd < 0 || p->half_closed || p->ever_paused || judge_rules.cut || answers->opaque)
         return;
-    while (whole > 0 && cl->messages[whole - 1]->status != STRICT_WHOLE)
+    while (whole > 0 && (cl->messages[whole - 1]->status != STRICT_WHOLE ||
+                         cl->messages[whole - 1]->end > p->in_time))
         whole--;
     if (answers->n < whole && !answers->closing && !p->was_reset)
         broken("a request was never answered", span_from(&p->sent, 0));

@@ -52,7 +52,8 @@ static void make_pair(int pair[2])
 
 static void peer_init(struct peer *p, int fd, int weir_fd)
 {
-    *p = (struct peer){.fd = fd, .weir_fd = weir_fd, .reads = true, .moved = peers.now};
+    *p = (struct peer){
+        .fd = fd, .weir_fd = weir_fd, .reads = true, .alive = SIZE_MAX, .moved = peers.now};
 }
 
 /* ---- clients ---- */
@@ -182,6 +183,8 @@ void peers_close(struct peer *p)
         return;
     if (!p->reads)
         look_at_unread(p);
+    if (!p->half_closed)
+        p->alive = p->told;
     close(p->fd);
     p->fd = -1;
     if (p->left == 0)
@@ -194,6 +197,7 @@ void peers_half_close(struct peer *p)
         return;
     shutdown(p->fd, SHUT_WR);
     p->half_closed = true;
+    p->alive = p->told;
     if (p->left == 0)
         p->left = peers.now;
 }
@@ -203,6 +207,7 @@ static void has_ended(struct peer *p, ssize_t n)
     if (p->ended)
         return;
     p->ended = true;
+    p->in_time = p->sent.len;
     if (n < 0)
         p->was_reset = true;
     if (p->left == 0)
@@ -235,6 +240,12 @@ size_t peers_receive(struct peer *p, size_t most)
         p->moved = peers.now;
     }
     return all;
+}
+
+void peers_before_turn(void)
+{
+    for (size_t i = 0; i < peers.n_clients; i++)
+        peers.clients[i].told = peers.clients[i].sent.len;
 }
 
 bool peers_move(void)

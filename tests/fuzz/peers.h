@@ -23,7 +23,10 @@ struct peer {
     bool ever_paused;
     bool half_closed; /* by us */
     bool ended;       /* weir has ended it */
+    size_t in_time;   /* of what was sent: before that */
     bool was_reset;   /* and in a way that shows that something was cut */
+    size_t told;      /* of what was sent: before weir's last turn */
+    size_t alive;     /* and before we left without a turn between; else SIZE_MAX */
     bool settled;     /* we have closed or half-closed it, and weir has had time to see that */
     mono_us moved;    /* when a byte was last sent or received */
     mono_us left;     /* when we closed it, or it was seen to have ended; 0: neither */
@@ -46,10 +49,12 @@ struct app {
     size_t begun, started, complete, answered; /* requests: head known, a byte, all; answers */
     size_t client;                             /* of the last request */
     unsigned interims;
-    size_t unread;  /* bytes of an answer that is not whole */
-    bool in_chunks; /* and its head is */
-    bool bad;       /* the app has sent what is no answer */
-    bool opaque;    /* it has sent 101: no messages any more */
+    size_t unread; /* bytes of an answer that is not whole */
+    bool in_body;  /* but its head is */
+    bool in_chunks;
+    mono_us asked; /* when the last request was complete */
+    bool bad;      /* the app has sent what is no answer */
+    bool opaque;   /* it has sent 101: no messages any more */
     bool end_judged;
 };
 
@@ -80,6 +85,9 @@ bool peers_is_over(const struct peer *p);
 
 /* A connection in progress is there. */
 void peers_accept(struct app *a);
+
+/* Before each turn of weir's. */
+void peers_before_turn(void);
 
 /* Receives all that those who read have got; true: there was something. */
 bool peers_move(void);

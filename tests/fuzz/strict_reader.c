@@ -346,6 +346,7 @@ static enum strict_status finish(struct span all, struct span in, bool ended,
                                  struct strict_message *m)
 {
     m->head_whole = true;
+    m->head_len = all.len - in.len;
     enum strict_status st = take_body(&in, ended, m);
     m->used = all.len - in.len;
     return st;

@@ -35,6 +35,7 @@ struct strict_message {
     uint64_t length;
     struct strbuf content; /* without the chunks' framing, as far as it has come */
     struct span trailers;  /* as they came */
+    size_t head_len;       /* the head's bytes, once it is whole */
     size_t used;           /* WHOLE: bytes of the message */
     size_t n_fields;
     struct strict_field fields[STRICT_FIELDS];
