@@ -1393,6 +1393,7 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
         .request_id = ex->message.request_id,
         .date = date_of(ex->env),
     };
+    give_upgrade_back(ex);
     count_refusal(ex, kind);
     ex->by_weir = true;
     ex->status = reply_status(&r);

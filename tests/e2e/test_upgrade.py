@@ -1,6 +1,7 @@
 """Upgraded connections: bytes both ways, one slot for life under a cap of their own."""
 
 import asyncio
+import contextlib
 import importlib.util
 import signal
 import socket
@@ -224,6 +225,28 @@ def test_an_upgrade_that_is_declined_gives_its_place_back(world):
     open_tunnel(world, weir)  # though that answer goes on
     gate.open()
     assert stream.exactly(1) == b"x"
+
+
+def test_a_refused_upgrade_holds_no_place_while_its_answer_is_not_read(world):
+    origin, weir = tunnels(world, concurrency=2, queue_length=0)
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    held = [world.connect(weir).get("/held") for _ in range(2)]
+    origin.wait_inside(2)
+    deaf = world.connect(weir)
+    deaf.sock.setblocking(False)
+    asks = bytearray(wire.request("GET", "/t", *ASK) * 50_000)
+
+    def in_the_way():
+        with contextlib.suppress(BlockingIOError):
+            del asks[: deaf.sock.send(asks)]
+        return weir.metrics().one("weir_buffered_bytes", what="response")
+
+    until(in_the_way, "an answer that is kept")
+    gate.open()
+    assert [client.response().status for client in held] == [200, 200]
+    open_tunnel(world, weir)
+    deaf.rst()
 
 
 def test_a_silent_tunnel_ends_by_its_idle_timeout(world):
