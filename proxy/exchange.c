@@ -1416,12 +1416,18 @@ static bool app_takes(const struct exchange *ex)
     return conn_backlog(to) > 0 && conn_untaken(to) < ex->untaken;
 }
 
+/* All that has come of the body was read, and the rest is the client's to send. */
+static bool client_owes_body(const struct exchange *ex)
+{
+    return !request_is_read(ex) && !client_conn(ex->client)->readable;
+}
+
 static void late_answer(struct exchange *ex)
 {
     if (ex->sent != 0 || (uploading(ex) && app_owes_a_100(ex))) {
         complain(ex, "no answer within upstream.first_byte_timeout");
         exchange_fail(ex, REPLY_FIRST_BYTE_TIMEOUT, NULL);
-    } else if (!request_is_read(ex) && conn_backlog(upstream_socket(&ex->lease)) < ex->up->mark) {
+    } else if (client_owes_body(ex)) {
         exchange_fail(ex, REPLY_BODY_TIMEOUT, NULL);
     } else if (app_takes(ex)) {
         arm_upload(ex, RELAY_BLOCKED);

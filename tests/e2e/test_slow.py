@@ -340,6 +340,32 @@ def test_a_spent_budget_buffers_no_more_requests(world):
         assert client.response().body == data
 
 
+def test_an_app_that_takes_no_upload_is_blamed_though_the_budget_is_spent(world):
+    origin, weir = world.pair(
+        concurrency=6, buffers_budget="1MiB", buffers_response="2MiB", upstream_idle_timeout="500ms"
+    )
+    data = bytes(16 * MIB)
+    origin.on("/big", app.answer(data))
+    origin.on("/deaf", app.wait(origin.gate()))
+    stalled = [world.connect(weir).get("/big") for _ in range(4)]
+    until(lambda: buffered(weir, "response") >= MIB, "the budget to be spent")
+    client = world.connect(weir).send(wire.request("POST", "/deaf", "Content-Length: 100000000"))
+    client.sock.setblocking(False)
+
+    def answered():
+        try:
+            return not client.is_open() or client.send(bytes(65536)) is None
+        except BlockingIOError:
+            return False
+
+    until(answered, "the answer")
+    client.sock.settimeout(15)
+    answer = client.response()
+    assert (answer.status, answer.get("Weir-Reason")) == (504, "send_timeout")
+    for reader in stalled:
+        reader.rst()
+
+
 # ---- more small things ---------------------------------------------------------------------------
 
 
