@@ -27,6 +27,7 @@ FORWARDED = "X-Forwarded-For: <client>\r\nX-Forwarded-Proto: http\r\nX-Forwarded
 VIA = "Via: 1.1 weir\r\n"
 ID = "X-Request-Id: <id>\r\n"
 START = "X-Request-Start: t=<us>\r\n"
+DATE = "Date: <date>\r\n"
 
 ANSWER = wire.response(200, body=b"next")
 CHANGING = [
@@ -35,6 +36,12 @@ CHANGING = [
         b"<id>",
     ),
     (re.compile(rb"(?<=\r\nX-Request-Start: t=)[0-9]{16}(?=\r\n)"), b"<us>"),
+    (
+        re.compile(
+            rb"(?<=\r\nDate: )[MTWFS][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9 :]{13} GMT(?=\r\n)"
+        ),
+        b"<date>",
+    ),
 ]
 
 
@@ -88,6 +95,7 @@ class Exchange:
         self.sock = None
         self.got = bytearray()
         self.ended = None  # how weir ended the connection: "fin" or "rst"
+        self.reset = False
         self.calls = []
         self.app = None  # the connection on which the app answers
 
@@ -369,8 +377,10 @@ class Feeder:
             return
         try:
             assert ex.sock.send(data) == len(data)
+        except ConnectionResetError:
+            ex.reset = True  # a socket tells it once: who reads after this reads an orderly end
         except ConnectionError:
-            pass  # weir has ended it, which is yet to be read
+            pass
 
     @staticmethod
     def _say(ex, data, is_last):
@@ -390,7 +400,7 @@ class Feeder:
         if data:
             ex.got += data
             return
-        ex.ended = ex.ended or "fin"
+        ex.ended = ex.ended or ("rst" if ex.reset else "fin")
         self._leave(ex)
         self.progress()
 

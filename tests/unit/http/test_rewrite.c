@@ -117,6 +117,23 @@ static void connection_takes_no_field_that_routes_frames_or_authenticates(void *
            "Transfer-Encoding: chunked\r\n");
 }
 
+static void connection_takes_nothing_that_an_app_believes(void **state)
+{
+    static const char *const names[] = {
+        "Authorization", "Cookie",     "Set-Cookie",       "WWW-Authenticate", "Cache-Control",
+        "Date",          "ETag",       "Location",         "Origin",           "Range",
+        "Referer",       "Vary",       "X-Real-IP",        "X-CSRF-Token",     "traceparent",
+        "tracestate",    "User-Agent", "Content-Language", "X-Forwarded-Port", "Content-",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char in[128], want[64];
+        (void)snprintf(in, sizeof in, "Connection: %s\r\n%s: 1\r\n", names[i], names[i]);
+        (void)snprintf(want, sizeof want, "%s: 1\r\n", names[i]);
+        fields(in, want);
+    }
+}
+
 /* RFC 3875 section 4.1.18; CVE-2016-5385 for Proxy. */
 static void names_that_cgi_reads_as_others_stay_here(void **state)
 {
@@ -252,6 +269,8 @@ static void framing_fields_are_spelt_the_usual_way(void **state)
     fields("Content-Length: 010\r\n", "Content-Length: 10\r\n");
     fields("Content-Length: 00\r\n", "Content-Length: 0\r\n");
     fields("Content-Length: 0\r\n", "Content-Length: 0\r\n");
+    fields("content-length: 0\r\n", "content-length: 0\r\n");
+    fields("content-length: 15\r\n", "content-length: 15\r\n");
     fields("Content-Length:9223372036854775807\r\n", "Content-Length: 9223372036854775807\r\n");
     fields("Transfer-Encoding:\tchunked\r\nB: 2\r\n", "Transfer-Encoding: chunked\r\nB: 2\r\n");
     fields("Transfer-Encoding: Chunked\r\n", "Transfer-Encoding: chunked\r\n");
@@ -365,6 +384,7 @@ static void a_request_id_is_added_or_replaced_or_kept(void **state)
     how.request_id = SPAN("new");
     how.request_id_name = SPAN("");
     request(START H "\r\n", &how, START H VIA "\r\n");
+    request(START H "x-request-id: old\r\n\r\n", &how, START H "x-request-id: old\r\n" VIA "\r\n");
 }
 
 static void request_start_is_added_unless_there(void **state)
@@ -496,6 +516,38 @@ static void a_final_answer_without_date_gets_one(void **state)
     response("HTTP/1.1 103 x\r\n\r\n", &how, "HTTP/1.1 103 x\r\n" VIA "\r\n");
 }
 
+static void without_an_id_or_its_name_nothing_is_echoed(void **state)
+{
+    const struct http_response_rewrite no_id = {.request_id_name = SPAN("X-Request-Id")};
+    const struct http_response_rewrite no_name = {.request_id = SPAN("7")};
+    (void)state;
+    response("HTTP/1.1 200 OK\r\n\r\n", &no_id, "HTTP/1.1 200 OK\r\n" VIA "\r\n");
+    response("HTTP/1.1 200 OK\r\n\r\n", &no_name, "HTTP/1.1 200 OK\r\n" VIA "\r\n");
+}
+
+/* One head is used for all messages: each leaves its fields behind those of a shorter one. */
+static void fields_of_an_earlier_message_are_not_looked_at(void **state)
+{
+    const struct http_request_rewrite believing = {.trusted = true, .client_address = SPAN("c")};
+    const struct http_response_rewrite echo = {.request_id_name = SPAN("X-Request-Id"),
+                                               .request_id = SPAN("7")};
+    (void)state;
+    request(START H "A: 1\r\nB: 2\r\nConnection: b\r\n\r\n", &bare, START H "A: 1\r\n" VIA "\r\n");
+    fields("Connection: x\r\nB: 2\r\n", "B: 2\r\n");
+    request(START H "A: 1\r\nX-Forwarded-For: a\r\n\r\n", &bare,
+            START H "A: 1\r\nX-Forwarded-For: a\r\n" VIA "\r\n");
+    request(START H "X-Forwarded-For: b\r\n\r\n", &believing,
+            START H "X-Forwarded-For: b, c\r\nX-Forwarded-Proto: http\r\n"
+                    "X-Forwarded-Host: a\r\n" VIA "\r\n");
+    response("HTTP/1.1 200 OK\r\nX-Request-Id: 6\r\n\r\n", &echo,
+             "HTTP/1.1 200 OK\r\nX-Request-Id: 6\r\n" VIA "\r\n");
+    response("HTTP/1.1 200 OK\r\n\r\n", &echo, "HTTP/1.1 200 OK\r\n" VIA "X-Request-Id: 7\r\n\r\n");
+    offers("Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n", "a,b");
+    offers("Connection: upgrade\r\nUpgrade: a\r\n", "a");
+    switches("Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n", "a,b", true);
+    switches("Connection: upgrade\r\nUpgrade: a\r\n", "a", true);
+}
+
 static void a_sound_request_id_is_short_and_visible(void **state)
 {
     char longest[130];
@@ -504,6 +556,7 @@ static void a_sound_request_id_is_short_and_visible(void **state)
     assert_true(http_request_id_is_sound((struct span){longest, 128}));
     assert_false(http_request_id_is_sound((struct span){longest, 129}));
     assert_false(http_request_id_is_sound(SPAN("")));
+    assert_true(http_request_id_is_sound(SPAN("a")));
     assert_true(http_request_id_is_sound(SPAN("!~/+=-_.:")));
     assert_false(http_request_id_is_sound(SPAN("a b")));
     assert_false(http_request_id_is_sound(SPAN("a,b")));
@@ -578,6 +631,7 @@ int main(void)
         cmocka_unit_test(hop_by_hop_fields_stay_here),
         cmocka_unit_test(what_connection_names_stays_here),
         cmocka_unit_test(connection_takes_no_field_that_routes_frames_or_authenticates),
+        cmocka_unit_test(connection_takes_nothing_that_an_app_believes),
         cmocka_unit_test(names_that_cgi_reads_as_others_stay_here),
         cmocka_unit_test(te_trailers_goes_on_with_its_connection_option),
         cmocka_unit_test(an_upgrade_is_not_passed_on_unasked),
@@ -609,6 +663,8 @@ int main(void)
         cmocka_unit_test(responses_are_framed_the_usual_way_too),
         cmocka_unit_test(the_request_id_is_echoed_unless_the_app_sent_one),
         cmocka_unit_test(a_final_answer_without_date_gets_one),
+        cmocka_unit_test(without_an_id_or_its_name_nothing_is_echoed),
+        cmocka_unit_test(fields_of_an_earlier_message_are_not_looked_at),
         cmocka_unit_test(a_sound_request_id_is_short_and_visible),
         cmocka_unit_test(the_bound_holds_when_all_is_added),
         cmocka_unit_test(what_goes_out_reads_as_what_came_in),
