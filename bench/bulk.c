@@ -355,14 +355,18 @@ static void run(struct asker *askers, uint32_t count, struct run *r)
 static void ask(const char *address, uint32_t count)
 {
     static struct asker askers[CONNECTIONS_MAX];
-    char line[64], verb[16], messages[16], length[16];
+    char line[64];
 
     for (uint32_t i = 0; i < count; i++)
         askers[i].side = side_new(net_connect(address));
     printf("connected\n");
     while (fgets(line, sizeof(line), stdin) != NULL) {
         errno = 0;
-        if (sscanf(line, "%15s %15s %15s", verb, messages, length) != 3)
+        char *rest = line;
+        const char *verb = strsep(&rest, " ");
+        const char *messages = strsep(&rest, " ");
+        const char *length = strsep(&rest, "\n");
+        if (length == NULL)
             die("a command is: get|put|get-chunked|put-chunked N BYTES");
         struct run r = {.put = strncmp(verb, "put", 3) == 0,
                         .chunked = strstr(verb, "-chunked") != NULL,

@@ -88,10 +88,10 @@ static bool begins_with(struct span s, struct span lower)
 static bool is_protected(struct span name)
 {
     static const char *const known[] = {
-        "authorization", "cookie",     "set-cookie", "www-authenticate", "cache-control",
-        "date",          "etag",       "location",   "origin",           "range",
-        "referer",       "vary",       "x-real-ip",  "x-csrf-token",     "traceparent",
-        "tracestate",    "user-agent",
+        "authorization", "cookie",      "set-cookie", "www-authenticate",
+        "cache-control", "etag",        "location",   "origin",
+        "range",         "referer",     "vary",       "x-real-ip",
+        "x-csrf-token",  "traceparent", "tracestate", "user-agent",
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (span_equal_nocase(name, span_of(known[i])))
