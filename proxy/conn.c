@@ -11,7 +11,7 @@
 #include <event2/event.h>
 
 #define BLOCK_MIN    4096
-#define BLOCK_MAX    65536
+#define BLOCK_MAX    16384 /* a rest of 50 KiB in one block of 64 would waste a fifth */
 #define FLUSH_BLOCKS 16
 
 struct conn_block {
