@@ -13,6 +13,7 @@
 #define PUMP_REQUESTS 32 /* answered in one go, before other connections have their turn */
 #define LINGER_US     1000000
 #define LINGER_BYTES  (256 * 1024)
+#define SEND_PACE     500 /* bytes a second: who reads less than that reads nothing */
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
 
@@ -28,6 +29,7 @@ struct client {
     mono_us began; /* first byte of the present head, 0 before it */
     enum client_state state;
     uint32_t lingered; /* bytes thrown away */
+    size_t untaken;    /* by the peer, of what the kernel holds, when the timer was armed */
     bool pumping, fresh, shut, trusted, tunnel;
     bool again_posted, buried; /* both: the mail on its way frees the memory */
     char address[INET6_ADDRSTRLEN];
@@ -193,14 +195,34 @@ static void linger(struct client *cl)
     conn_settle(&cl->conn);
 }
 
-/* Output is kept, or went out: a client that takes nothing for send_timeout is cut. */
+/* A client that takes nothing of what is kept for it, for send_timeout, is cut. */
+static void watch_taking(struct client *cl)
+{
+    cl->untaken = conn_untaken(&cl->conn);
+    loop_timer_arm(cl->conn.loop, &cl->timer,
+                   now_of(cl) + cl->clients->config->client.send_timeout);
+}
+
+/* Room in the socket is told only when a good part is free: a slow but steady reader makes progress
+ * that no edge tells. True: it did, and has its time again. */
+static bool has_taken(struct client *cl)
+{
+    mono_us timeout = cl->clients->config->client.send_timeout;
+    size_t least = (size_t)(timeout / 1000) * SEND_PACE / 1000;
+
+    if (cl->conn.backlog == 0 || conn_untaken(&cl->conn) + least >= cl->untaken)
+        return false;
+    watch_taking(cl);
+    return true;
+}
+
 static void on_backlog(struct conn *c, size_t before)
 {
     struct client *cl = CONTAINER_OF(c, struct client, conn);
 
     kept_changed(cl, (int64_t)c->backlog - (int64_t)before);
     if (c->backlog > 0 && (before == 0 || c->backlog < before))
-        loop_timer_arm(c->loop, &cl->timer, now_of(cl) + cl->clients->config->client.send_timeout);
+        watch_taking(cl);
 }
 
 static void close_on(struct client *cl)
@@ -402,11 +424,12 @@ static void on_timer(void *arg)
         refuse(cl, &slow);
         return;
     case CLIENT_SERVED:
-        if (cl->conn.backlog > 0)
+        if (cl->conn.backlog > 0 && !has_taken(cl))
             gone(cl);
         return;
     case CLIENT_CLOSING:
-        client_end(cl, cl->conn.backlog > 0);
+        if (!has_taken(cl))
+            client_end(cl, cl->conn.backlog > 0);
         return;
     case CLIENT_GONE:
         return;

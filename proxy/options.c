@@ -79,7 +79,8 @@ const struct option option_table[] = {
              "and a second more for each 500 bytes of it"},
     {"client.send_timeout", OPTION_DURATION, FIELD(client.send_timeout), MS, HOUR, .preset = "60s",
      .also = "write_timeout",
-     .help = "how long a client may read nothing of its response before it is cut"},
+     .help = "how long a client may read nothing of its response, or less than 500 bytes a second, "
+             "before it is cut"},
     {"client.keepalive_timeout", OPTION_DURATION, FIELD(client.keepalive_timeout), MS, 24 * HOUR,
      .preset = "75s", .also = "idle_timeout keep_alive keepalive",
      .help = "how long a client's connection may be idle between requests"},
