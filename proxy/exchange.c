@@ -96,6 +96,7 @@ static void lose_client(struct exchange *ex);
 static void exchange_done(struct exchange *ex);
 static void post_again(struct exchange *ex);
 static void arm_upload(struct exchange *ex, enum relay_status st);
+static void arm_tunnel(struct exchange *ex);
 
 /* ---- the door ---- */
 
@@ -750,6 +751,14 @@ static bool app_owes_a_100(const struct exchange *ex)
     return ex->expects && ex->interims == 0 && !ex->up->began;
 }
 
+/* Room in the socket is told only when a good part is free: a slow reader makes progress that no
+ * edge tells, and app_takes() compares. */
+static void note_untaken(struct exchange *ex)
+{
+    if (conn_backlog(upstream_socket(&ex->lease)) > 0)
+        ex->untaken = conn_untaken(upstream_socket(&ex->lease));
+}
+
 /* The timer while the request is under way: whoever is slow is named by late_answer(). */
 static void arm_upload(struct exchange *ex, enum relay_status st)
 {
@@ -758,10 +767,7 @@ static void arm_upload(struct exchange *ex, enum relay_status st)
 
     if (ex->state != EXCHANGE_AWAITING)
         return;
-    /* Room in the socket is told only when a good part is free: a slow reader makes progress that
-     * no edge tells, and late_answer() compares. */
-    if (conn_backlog(upstream_socket(&ex->lease)) > 0)
-        ex->untaken = conn_untaken(upstream_socket(&ex->lease));
+    note_untaken(ex);
     if (st == RELAY_WAIT)
         patience = app_owes_a_100(ex) ? cf->upstream.first_byte_timeout : cf->client.body_timeout;
     arm(ex, now_of(ex) + patience);
@@ -909,7 +915,7 @@ static void switch_protocols(struct exchange *ex)
     exchange_enter(ex, EXCHANGE_TUNNEL);
     client_tunnel(cl);
     stats_upgrade_begins(env->c.stats);
-    arm(ex, now_of(ex) + env->c.config->upgrades.idle_timeout);
+    arm_tunnel(ex);
     if (client_send(cl, front_of(ex, &how).head, (struct span){NULL, 0})) {
         exchange_tunnel(ex);
         return;
@@ -1174,6 +1180,12 @@ static void tunnel_lost(struct exchange *ex)
     exchange_done(ex);
 }
 
+static void arm_tunnel(struct exchange *ex)
+{
+    note_untaken(ex);
+    arm(ex, now_of(ex) + ex->env->c.config->upgrades.idle_timeout);
+}
+
 static void exchange_tunnel(struct exchange *ex)
 {
     uint64_t moved;
@@ -1192,7 +1204,7 @@ static void exchange_tunnel(struct exchange *ex)
         break;
     }
     if (moved > 0)
-        arm(ex, now_of(ex) + ex->env->c.config->upgrades.idle_timeout);
+        arm_tunnel(ex);
 }
 
 /* ---- the app's socket has something ---- */
@@ -1437,6 +1449,16 @@ static void late_answer(struct exchange *ex)
     }
 }
 
+/* Nobody has said anything for upgrades.idle_timeout. What was said before may still be on its way
+ * to a slow reader: while the client has not all of it, client.send_timeout watches. */
+static void late_tunnel(struct exchange *ex)
+{
+    if (client_backlog(ex->client) > 0 || app_takes(ex))
+        arm_tunnel(ex);
+    else
+        exchange_done(ex);
+}
+
 static void on_timeout(void *arg)
 {
     struct exchange *ex = exchange_of(arg);
@@ -1451,8 +1473,8 @@ static void on_timeout(void *arg)
     case EXCHANGE_AWAITING:
         late_answer(ex);
         return;
-    case EXCHANGE_TUNNEL: /* nobody has said anything for upgrades.idle_timeout */
-        exchange_done(ex);
+    case EXCHANGE_TUNNEL:
+        late_tunnel(ex);
         return;
     case EXCHANGE_STREAMING:
         exchange_cut(ex, "nothing more of the answer within upstream.idle_timeout");

@@ -307,24 +307,13 @@ def test_a_reader_in_the_way_shows_as_back_pressure(world):
     assert weir.wait_counted(1).one("weir_client_backpressure_seconds_total") > 0
 
 
-def read_slowly(client, seconds):
-    """About 400 KB a second: the kernel tells weir of room only when there is much of it."""
-    got, began = client._take(), time.monotonic()
-    while time.monotonic() < began + seconds:
-        piece = client.sock.recv(8192)
-        assert piece, f"cut after {len(got)} bytes"
-        got += piece
-        stays(lambda: True, during=0.02)
-    return got
-
-
 def test_a_slow_but_steady_reader_is_not_cut_by_send_timeout(world):
     origin, weir = world.pair(client_send_timeout="1s")
     data = wire.noise(12 * MIB)
     origin.on("/big", app.answer(data))
     slow = world.connect(weir).get("/big")
     assert slow.head().status == 200
-    got = read_slowly(slow, seconds=4)
+    got = slow.slowly(4)  # the kernel tells weir of room only when there is much of it
     assert got + slow.exactly(len(data) - len(got)) == data
 
 

@@ -260,6 +260,15 @@ def test_a_silent_tunnel_ends_by_its_idle_timeout(world):
     wait_upgrades(weir, 0)
 
 
+def test_a_tunnel_is_not_silent_while_its_client_still_reads(world):
+    origin, weir = world.pair(upgrades_idle_timeout="1s")
+    data = wire.noise(12 * MIB)
+    origin.on("/t", app.send(SWITCH + data), app.close())
+    client = open_tunnel(world, weir)
+    got = client.slowly(4)  # weir has much to send meanwhile, and hears nothing new
+    assert got + client.rest() == data
+
+
 def test_requests_wait_while_tunnels_hold_the_slots(world):
     origin, weir = tunnels(world, concurrency=2, upgrades_max=2)
     first, _ = open_tunnel(world, weir), open_tunnel(world, weir)

@@ -134,6 +134,17 @@ class Client:
                 return self._take()
             self.buf += data
 
+    def slowly(self, seconds):
+        """What comes in that time, read at 400 KB a second at most."""
+        data, end = bytearray(self._take()), time.monotonic() + seconds
+        while time.monotonic() < end:
+            piece = self.sock.recv(8192)
+            if not piece:
+                raise wire.Truncated(f"closed after {len(data)} bytes")
+            data += piece
+            time.sleep(0.02)
+        return bytes(data)
+
     def until_closed(self):
         """Everything up to a close of either kind."""
         try:
