@@ -254,13 +254,15 @@ static mono_us deadline_of(const struct exchange *ex, mono_us now)
 /*
  * Whether a body that has not come whole is to be waited for before a slot is asked for: not while
  * slots are plentiful; not where the answer would be no (it is given at once, and no body asked
- * for); and not where nothing will come before the app's 100.
+ * for); not where nothing will come before the app's 100; and not where nothing may be kept of it.
  */
 static bool must_wait_for_body(const struct exchange *ex, const struct http_body *body)
 {
     struct limiter *l = ex->env->c.house->limiter;
 
     if (ex->expects && !is_small(ex, body))
+        return false;
+    if (budget_is_spent(&ex->env->c.house->budget))
         return false;
     if (deadline_of(ex, now_of(ex)) <= now_of(ex))
         return false;

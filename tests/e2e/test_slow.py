@@ -346,6 +346,11 @@ def test_a_spent_budget_buffers_no_more_requests(world):
     assert buffered(weir) == 0
     slow.send(BODY[5:])
     assert slow.response().status == 200
+    origin.on("/x", app.send(b"HTTP/1.1 100 Continue\r\n\r\n"), app.read_body(), app.answer())
+    slow.send(wire.request("POST", "/x", "Expect: 100-continue", f"Content-Length: {len(BODY)}"))
+    assert slow.head().status == 100
+    assert origin.seen("/x"), "weir keeps nothing, and so asks for nothing"
+    assert slow.send(BODY).response().status == 200
     for client in stalled:
         assert client.response().body == data
 
