@@ -3,15 +3,11 @@
 import importlib.util
 import itertools
 import json
-import subprocess
-import sys
 
 import pytest
 
 from support.bursts import BODIES, BURSTS, timed_burst
-from support.client import Client
-from support.waiting import until
-from support.weir import free_port
+from support.uvicorn import serving
 
 MISSING = [name for name in ("fastapi", "uvicorn") if not importlib.util.find_spec(name)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
@@ -49,30 +45,9 @@ async def pronto():
 
 @pytest.fixture(scope="module")
 def uvicorn(tmp_path_factory):
-    """The port of a running Uvicorn."""
-    folder, port = tmp_path_factory.mktemp("fastapi"), free_port()
-    (folder / "loja.py").write_text(APP, encoding="utf-8")
-    command = [sys.executable, "-m", "uvicorn", "loja:app", "--host", "127.0.0.1"]
-    process = subprocess.Popen(
-        command + ["--port", str(port), "--log-level", "warning"], cwd=folder,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-
-    def up():
-        try:
-            client = Client(("127.0.0.1", port), timeout=5)
-        except OSError:
-            return False
-        status = client.ask("GET", "/pronto", "Connection: close").status
-        client.fin()
-        return status == 200
-
-    try:
-        until(up, "Uvicorn", within=20, every=0.05)
+    """The port of the running app."""
+    with serving(tmp_path_factory.mktemp("fastapi"), "loja", APP) as port:
         yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.mark.seconds(90)

@@ -5,16 +5,13 @@ import contextlib
 import importlib.util
 import signal
 import socket
-import subprocess
-import sys
 
 import pytest
 
 from support import origin as app
 from support import wire
-from support.client import Client
+from support.uvicorn import serving
 from support.waiting import stays, until
-from support.weir import free_port
 from support.world import scaled
 
 MIB = 1 << 20
@@ -404,30 +401,9 @@ async def pronto():
 
 @pytest.fixture
 def echo_server(tmp_path):
-    """The port of Uvicorn with an application that echoes WebSocket messages."""
-    port = free_port()
-    (tmp_path / "eco.py").write_text(ECHO_APP, encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "eco:app", "--host", "127.0.0.1", "--port", str(port),
-         "--log-level", "warning", "--ws-max-size", str(4 * MIB)],
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-
-    def up():
-        try:
-            client = Client(("127.0.0.1", port), timeout=5)
-        except OSError:
-            return False
-        status = client.ask("GET", "/pronto", "Connection: close").status
-        client.fin()
-        return status == 200
-
-    try:
-        until(up, "Uvicorn", within=20, every=0.05)
+    """The port of an application that echoes WebSocket messages."""
+    with serving(tmp_path, "eco", ECHO_APP, "--ws-max-size", str(4 * MIB)) as port:
         yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
