@@ -46,8 +46,8 @@ const struct option option_table[] = {
      .help = "how long an idle connection to the app is kept; less than the app keeps it"},
     {"upstream.max_connections", OPTION_COUNT, FIELD(upstream.max_connections), 1, COUNT_MAX,
      .special = "limit", .preset = "limit", .also = "connections maxconn pool_size pool",
-     .help = "how many connections to the app there may be; never more than concurrency, which "
-             "is \"limit\""},
+     .help = "how many connections to the app there may be: never more than concurrency, which is "
+             "\"limit\"; where they are fewer, so are the requests inside the app"},
     {"concurrency", OPTION_COUNT, FIELD(concurrency), 1, COUNT_MAX, .special = "unlimited",
      .preset = "80", .platform = "CONTAINER_CONCURRENCY",
      .also = "limit max_concurrency container_concurrency maxconn max_requests",

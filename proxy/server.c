@@ -358,16 +358,21 @@ static bool ports_build(struct server *s)
     return s->admin != NULL;
 }
 
-static uint32_t most_connections(const struct config *cf)
+/*
+ * How many requests may be inside the app: where connections are fewer than `concurrency`, as many
+ * as those. A slot without a connection is worth nothing, and whoever held one would wait for the
+ * other out of line and without queue.timeout.
+ */
+static uint32_t most_inside(const struct config *cf)
 {
     uint32_t most = cf->upstream.max_connections;
     return most < cf->concurrency ? most : cf->concurrency;
 }
 
-/* One slot with a connection is left for requests, whatever tunnels there are. */
+/* One slot is left for requests, whatever tunnels there are. */
 static uint32_t most_upgrades(const struct config *cf)
 {
-    uint32_t most = most_connections(cf);
+    uint32_t most = most_inside(cf);
 
     if (cf->upgrades.max != UINT32_MAX)
         return cf->upgrades.max;
@@ -377,7 +382,7 @@ static uint32_t most_upgrades(const struct config *cf)
 static bool build(struct server *s)
 {
     const struct config *cf = s->config;
-    struct limiter_config lc = {.limit = cf->concurrency,
+    struct limiter_config lc = {.limit = most_inside(cf),
                                 .queue_length = cf->queue.length,
                                 .queue_bytes = cf->queue.max_bytes};
 
@@ -395,7 +400,7 @@ static bool build(struct server *s)
     atomic_store(&s->house.startup_deadline, s->started + cf->startup.timeout);
     budget_init(&s->house.budget, cf->buffers.budget);
     s->house.upgrades_max = most_upgrades(cf);
-    s->upstreams = upstream_shared_new(most_connections(cf), s->n);
+    s->upstreams = upstream_shared_new(lc.limit, s->n);
     for (unsigned i = 0; i < s->n; i++) {
         if (!worker_build(s, i))
             return false;
@@ -433,7 +438,7 @@ static uint32_t fit_descriptors(const struct config *cf)
 {
     struct rlimit rl;
     uint32_t clients = cf->client.max_connections;
-    rlim_t app = cf->concurrency < clients ? cf->concurrency : clients;
+    rlim_t app = most_inside(cf) < clients ? most_inside(cf) : clients;
     rlim_t own = OWN_DESCRIPTORS + (rlim_t)LOOP_DESCRIPTORS * cf->threads;
     rlim_t want = clients + app + own;
 
@@ -485,8 +490,8 @@ static void greet(const struct server *s)
     const struct config *cf = s->config;
     char limit[16] = "unlimited";
 
-    if (cf->concurrency != UINT32_MAX)
-        snprintf(limit, sizeof(limit), "%u", cf->concurrency);
+    if (most_inside(cf) != UINT32_MAX)
+        snprintf(limit, sizeof(limit), "%u", most_inside(cf));
     log_info("weir %s listens on %s for the app at %s: concurrency %s, queue %u, admin %s",
              WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
              cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off");

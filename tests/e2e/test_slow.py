@@ -384,14 +384,19 @@ def test_an_app_that_takes_no_upload_is_blamed_though_the_budget_is_spent(world)
 # ---- more small things ---------------------------------------------------------------------------
 
 
-def test_fewer_connections_than_slots_if_that_is_wanted(world):
-    origin, weir = world.pair(concurrency=10, upstream_max_connections=2)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_fewer_connections_than_slots_are_the_limit(world, threads):
+    """Who waits for one waits in the queue: in turn, whatever the thread, and for queue.timeout."""
+    origin, weir = world.pair(concurrency=10, upstream_max_connections=2, threads=threads, queue_timeout="1s")
     gate = origin.gate()
     origin.on("/held", app.wait(gate), app.answer())
-    clients = [world.connect(weir).get("/held") for _ in range(6)]
+    clients = [world.connect(weir).get("/held") for _ in range(2)]
     origin.wait_inside(2)
-    weir.wait_in_flight(6)
-    stays(lambda: origin.inside_now() == 2, "two requests inside")
+    late = [world.connect(weir).get("/held") for _ in range(4)]
+    weir.wait_depth(4)
+    assert weir.metrics().one("weir_requests_in_flight") == 2
+    for client in late:
+        assert client.response().get("Weir-Reason") == "queue_timeout"
     gate.open()
     for client in clients:
         assert client.response().status == 200
