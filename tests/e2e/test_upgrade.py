@@ -360,8 +360,10 @@ def test_a_tunnel_asked_for_while_draining_is_refused(world):
     origin.on("/held", app.wait(gate), app.answer())
     busy = world.connect(weir).send(wire.request("GET", "/held") + wire.request("GET", "/t", *ASK))
     origin.wait_inside(1)
+    idle = world.connect(weir)
+    assert idle.ask("GET", "/plain").status == 200
     weir.signal(signal.SIGTERM)
-    until(lambda: weir.admin_get("/readyz").status == 503, "the drain")
+    assert idle.rest() == b"", "the drain"
     gate.open()
     assert busy.response().status == 200
     assert origin.seen("/t") == []
