@@ -423,6 +423,8 @@ static void take_down(struct server *s)
         exchange_env_free(wk->exchanges);
         loop_free(wk->loop);
     }
+    /* Whatever took of these has given it back, however it ended. */
+    CHECK(atomic_load(&s->house.budget.held) == 0 && atomic_load(&s->house.upgrades) == 0);
     upstream_shared_free(s->upstreams);
     loop_free(s->control);
     limiter_free(s->house.limiter);
