@@ -28,6 +28,8 @@ static void check_second_reader(const struct http_head *head, const char *at, si
 static void check_rewritten(const struct http_head *head, uint8_t choice)
 {
     static struct http_head again;
+    char *offers = malloc(head->whole.len);
+    CHECK(offers != NULL);
     const struct http_request_rewrite how = {
         .forwarded = (enum http_forwarded)(choice % 3),
         .trusted = choice & 4,
@@ -35,6 +37,8 @@ static void check_rewritten(const struct http_head *head, uint8_t choice)
         .request_id_name = SPAN("X-Request-Id"),
         .request_id = choice & 8 ? SPAN("1") : SPAN(""),
         .request_start = choice & 16,
+        .drop_expect = choice & 32,
+        .upgrade = {offers, http_upgrade_offers(head, offers)},
     };
     const struct http_limits wide = {.max_head = 8192, .max_fields = HTTP_FIELDS_MAX};
     struct http_parser p = {0};
@@ -50,7 +54,9 @@ static void check_rewritten(const struct http_head *head, uint8_t choice)
     CHECK(head->host.len == 0 || span_equal(again.host, head->host));
     fuzz_check_same_message(head, &again);
     check_second_reader(&again, out, len);
+    CHECK(again.has_upgrade == (how.upgrade.len > 0));
     free(out);
+    free(offers);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
