@@ -207,7 +207,7 @@ static void take_body(struct exchange *ex, const struct http_body *body)
     ex->up->max = ex->env->c.config->client.max_body;
     ex->up->mark = ex->env->c.config->buffers.request;
     ex->up->budget = &ex->env->c.house->budget;
-    ex->up->since = ex->arrived;
+    ex->up->pace_since = ex->arrived;
 }
 
 /* A place among the tunnels. Given back when the app does not switch, or the tunnel ends. */
@@ -362,8 +362,8 @@ static void drop_upload(struct exchange *ex)
  */
 static bool body_is_late(const struct exchange *ex)
 {
-    uint64_t came = ex->up->body.data - ex->up->before;
-    mono_us due = ex->up->since + ex->env->c.config->client.body_timeout +
+    uint64_t came = ex->up->body.data - ex->up->pace_before;
+    mono_us due = ex->up->pace_since + ex->env->c.config->client.body_timeout +
                   (mono_us)(came / BODY_PACE * 1000000);
 
     if (now_of(ex) < due)
@@ -375,8 +375,8 @@ static bool body_is_late(const struct exchange *ex)
 /* The client was not read for a while: its pace is measured from now on. */
 static void measure_pace(struct exchange *ex)
 {
-    ex->up->since = now_of(ex);
-    ex->up->before = ex->up->body.data;
+    ex->up->pace_since = now_of(ex);
+    ex->up->pace_before = ex->up->body.data;
 }
 
 /* False: it is not waited for any more, and the exchange may have ended. */
@@ -1133,10 +1133,10 @@ static void exchange_download_ended(struct exchange *ex, enum relay_status why)
 /* How long the client has been in the way, if it was. */
 static void note_backpressure(struct exchange *ex)
 {
-    if (ex->down == NULL || ex->down->since == 0)
+    if (ex->down == NULL || ex->down->blocked_since == 0)
         return;
-    stats_backpressure(ex->env->c.stats, now_of(ex) - ex->down->since);
-    ex->down->since = 0;
+    stats_backpressure(ex->env->c.stats, now_of(ex) - ex->down->blocked_since);
+    ex->down->blocked_since = 0;
 }
 
 static void exchange_download(struct exchange *ex, const struct relay_front *front)
@@ -1155,7 +1155,7 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
         return;
     case RELAY_BLOCKED:
         loop_timer_stop(&ex->timer); /* the client's send_timeout watches now */
-        ex->down->since = now_of(ex);
+        ex->down->blocked_since = now_of(ex);
         return;
     case RELAY_BUSY:
         post_again(ex);

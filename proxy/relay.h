@@ -38,10 +38,10 @@ struct relay {
     bool stopped; /* the body has ended in whatever way: relay_pump() is not to be called again */
     bool began;   /* a byte of the body has been taken */
     struct http_problem problem;
-    /* Its owner's: up, since when the sender's pace is measured, and the content before that;
-     * down, since when the receiver has been in the way, 0 while it is not. */
-    mono_us since;
-    uint64_t before;
+    /* Its owner's, who measures both ends: */
+    mono_us pace_since;    /* the sender's pace counts from here... */
+    uint64_t pace_before;  /* ...and from this much content */
+    mono_us blocked_since; /* the receiver has been in the way; 0 while it is not */
 };
 
 /* Bytes that go out in front of the first body bytes, in the same send: a message's head. */

@@ -447,6 +447,8 @@ bool http_upgrade_is_sound(const struct http_head *head, struct span offered)
 {
     unsigned n = 0;
 
+    if (head->minor == 0) /* HTTP/1.0 knows no 101 */
+        return false;
     for (unsigned i = 0; head->has_upgrade && i < head->n_fields; i++) {
         struct span list = head->fields[i].value, protocol;
         for (; head->fields[i].id == HTTP_FIELD_UPGRADE && http_list_next(&list, &protocol); n++) {

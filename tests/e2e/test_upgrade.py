@@ -310,7 +310,8 @@ def test_a_request_with_a_body_is_not_upgraded(world):
     SWITCH.replace(b"Upgrade: raw", b"Upgrade: h2c"),
     SWITCH.replace(b"Upgrade: raw", b"X: y"),
     SWITCH.replace(b"Connection: Upgrade\r\n", b""),
-], ids=["another protocol", "no protocol", "no option"])
+    SWITCH.replace(b"HTTP/1.1", b"HTTP/1.0"),
+], ids=["another protocol", "no protocol", "no option", "HTTP/1.0"])
 def test_a_switch_that_was_not_offered_is_a_bad_answer(world, switch):
     origin, weir = world.pair()
     origin.on("/t", app.send(switch), app.hang())
