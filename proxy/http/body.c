@@ -297,6 +297,7 @@ static bool is_forbidden_trailer(struct span name)
         "age",
         "authorization",
         "cache-control",
+        "close",
         "connection",
         "cookie",
         "date",

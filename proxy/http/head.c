@@ -14,8 +14,9 @@ static const struct known_name {
     [2] = {{"te", HTTP_FIELD_TE}},
     [3] = {{"via", HTTP_FIELD_VIA}},
     [4] = {{"host", HTTP_FIELD_HOST}, {"date", HTTP_FIELD_DATE}},
-    /* Proxy is nobody's field, but CGI makes it HTTP_PROXY (CVE-2016-5385). */
-    [5] = {{"proxy", HTTP_FIELD_PROXY_OTHER}},
+    /* Nobody's fields: CGI makes HTTP_PROXY of Proxy (CVE-2016-5385); Close is reserved, for
+     * Connection: close would name it (RFC 9112 section 9.6). */
+    [5] = {{"proxy", HTTP_FIELD_PROXY_OTHER}, {"close", HTTP_FIELD_CLOSE}},
     [6] = {{"accept", HTTP_FIELD_ACCEPT}, {"expect", HTTP_FIELD_EXPECT}},
     [7] = {{"upgrade", HTTP_FIELD_UPGRADE}, {"trailer", HTTP_FIELD_TRAILER}},
     [9] = {{"forwarded", HTTP_FIELD_FORWARDED}},

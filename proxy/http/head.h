@@ -36,6 +36,7 @@ static inline bool http_method_is_idempotent(enum http_method m)
 enum http_field_id {
     HTTP_FIELD_OTHER,
     HTTP_FIELD_ACCEPT,
+    HTTP_FIELD_CLOSE, /* nobody's field, for Connection: close would name it */
     HTTP_FIELD_CONNECTION,
     HTTP_FIELD_CONTENT_LENGTH,
     HTTP_FIELD_DATE,

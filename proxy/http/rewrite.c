@@ -13,8 +13,8 @@
 /* Ours alone with the peer that sent them (RFC 9110 section 7.6.1), and names that read as others.
  */
 #define HOP_BY_HOP                                                                                 \
-    (BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_AUTHENTICATE) | BIT(PROXY_AUTHORIZATION) |      \
-     BIT(PROXY_OTHER) | BIT(TE) | BIT(UPGRADE) | BIT(ALIAS))
+    (BIT(CLOSE) | BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_AUTHENTICATE) |                    \
+     BIT(PROXY_AUTHORIZATION) | BIT(PROXY_OTHER) | BIT(TE) | BIT(UPGRADE) | BIT(ALIAS))
 #define FORWARDING                                                                                 \
     (BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_HOST) | BIT(X_FORWARDED_PROTO) | BIT(FORWARDED))
 #define FRAMING (BIT(CONTENT_LENGTH) | BIT(TRANSFER_ENCODING))

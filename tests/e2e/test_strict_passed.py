@@ -209,6 +209,8 @@ HOPS = [
     ("9110 7.6.1", "32 Connection options", get("Connection: " + "a," * 32), get()),
     ("9110 5.6.1", "empty Connection options", get("Connection: ,, X-Mine ,", "X-Mine: a"), get()),
     ("9112 9.6", "Connection: close", get("Connection: close"), get(), True),
+    ("9112 9.6", "Connection: close, and a field of that name",
+     get("Close: x", "Connection: close"), get(), True),
     ("9112 9.3", "Connection: close, keep-alive", get("Connection: close, keep-alive"), get(), True),
     ("9112 9.3", "Connection: close in capitals in a second field",
      get("Connection: keep-alive", "Connection: CLOSE"), get(), True),

@@ -376,6 +376,7 @@ BODIES = [
     ("9110 6.5.1", "a trailer that tells the client's address", 400,
      trailer("X-Forwarded-For: 6.6.6.6")),
     ("9110 6.5.1", "a trailer of the connection", 400, trailer("Connection: close")),
+    ("9112 9.6", "a trailer that Connection: close may name", 400, trailer("Close: x")),
     ("9110 6.5.1", "a trailer that says how to read the content", 400,
      trailer("Content-Type: text/html")),
     ("9110 6.5.1", "a condition as a trailer", 400, trailer("If-Match: x")),

@@ -9,7 +9,8 @@ import re
 from .reader import NOT_IN_TRAILERS
 
 # Of one connection only (RFC 9110 section 7.6.1), with all that begins with Proxy-.
-HOP_BY_HOP = frozenset(b"connection keep-alive te upgrade proxy".split())
+# Close is reserved (RFC 9112 section 9.6), for Connection: close would name it.
+HOP_BY_HOP = frozenset(b"close connection keep-alive te upgrade proxy".split())
 # The client's are not believed; weir writes its own, which other tests judge.
 FORWARDING = frozenset(b"x-forwarded-for x-forwarded-host x-forwarded-proto forwarded".split())
 # Compared by what they say and not as lines, or weir's own to keep or to write.
@@ -219,7 +220,7 @@ def size_of(chunk_line):
 CAUTIOUS_STARTS = (b"content-", b"if-", b"proxy-", b"x-forwarded-", b"x-real-")
 # With what the reader itself refuses, for it may be spelt with _.
 CAUTIOUS_TRAILERS = NOT_IN_TRAILERS | frozenset(
-    b"age cache-control date expect expires forwarded keep-alive location max-forwards pragma "
+    b"age cache-control close date expect expires forwarded keep-alive location max-forwards pragma "
     b"proxy range retry-after vary via".split()
 )
 

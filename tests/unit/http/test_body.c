@@ -334,6 +334,7 @@ static const char *const forbidden[] = {
     "X-Forwarded-Something", "Forwarded", "Via", "Keep-Alive", "If-Match", "Range", "X-Real-IP",
     "CONTENT-LENGTH", "content_length", "Transfer_Encoding", "X_Forwarded_For", "Set_Cookie",
     "Proxy", "Age", "Date", "Expires", "Location", "Pragma", "Retry-After", "Vary", "If-",
+    "Close",
 };
 /* clang-format on */
 

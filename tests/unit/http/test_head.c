@@ -13,6 +13,7 @@ static void the_known_names_are_found_in_either_case(void **state)
         {"Host", HTTP_FIELD_HOST},
         {"dAte", HTTP_FIELD_DATE},
         {"Proxy", HTTP_FIELD_PROXY_OTHER},
+        {"Close", HTTP_FIELD_CLOSE},
         {"Accept", HTTP_FIELD_ACCEPT},
         {"Expect", HTTP_FIELD_EXPECT},
         {"uPGRADE", HTTP_FIELD_UPGRADE},

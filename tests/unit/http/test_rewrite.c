@@ -87,7 +87,7 @@ static void hop_by_hop_fields_stay_here(void **state)
     (void)state;
     fields("A: 1\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\nB: 2\r\nUpgrade: h2c\r\n"
            "Proxy-Connection: x\r\nProxy-Authorization: x\r\nProxy-Authenticate: x\r\n"
-           "TE: gzip\r\nC: 3\r\n",
+           "TE: gzip\r\nClose: x\r\nC: 3\r\n",
            "A: 1\r\nB: 2\r\nC: 3\r\n");
 }
 
