@@ -26,6 +26,11 @@ DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.
 WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(HOUSE) $(MAIN)
 DEMO_SRC := $(COMMON) $(DEMO)
 
+# The dice of the tests are thrown the same way each time, so that what fails has changed. Another
+# throw: WEIR_SEED=N, or 0 for one that is printed. `make differential` always makes a new one.
+given_seed := $(WEIR_SEED)
+export WEIR_SEED ?= 1
+
 # A unit test links the floors it may know and nothing else, so that a leak cannot link.
 UNITS_COMMON  := $(sort $(wildcard tests/unit/common/test_*.c))
 UNITS_LIMITER := $(sort $(wildcard tests/unit/limiter/test_*.c))
@@ -260,7 +265,7 @@ MESSAGES ?= 100000
 
 .PHONY: differential
 differential: build ## MESSAGES=100000 requests, half of them spoilt, against a strict reader
-	@env WEIR_MESSAGES=$(MESSAGES) $(PYTEST) tests/e2e/test_differential.py \
+	@env WEIR_SEED=$(or $(given_seed),0) WEIR_MESSAGES=$(MESSAGES) $(PYTEST) tests/e2e/test_differential.py \
 	    tests/e2e/test_differential_answers.py
 
 .PHONY: ci

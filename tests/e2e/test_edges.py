@@ -356,6 +356,7 @@ def starve(world, weir, inside, client, steps):
         weir.wait_in_flight(1)
         inside.send(OK)
         answer = client.response()
+        weir.wait_in_flight(0)
         if answer.status != 200 or answer.has("Connection", "close") or inside.is_gone():
             return False
     return True

@@ -18,6 +18,20 @@ def is_refused(address):
         return True
 
 
+def drain(weir, idle):
+    """The signal, and the end of a connection that has been served and is idle. The listener closes
+    before that: only then has the thread that serves heard of it."""
+    weir.signal()
+    assert idle.rest() == b""
+    assert is_refused(weir.address)
+
+
+def served(world, weir):
+    client = world.connect(weir)
+    assert client.ask("GET", "/idle").status == 200
+    return client
+
+
 def busy(world, waiting=3, **options):
     """One request inside, some waiting: (origin, weir, gate, clients)."""
     origin, weir = world.pair(concurrency=1, **options)
@@ -30,16 +44,20 @@ def busy(world, waiting=3, **options):
 
 
 def test_what_runs_and_what_waits_is_served_before_the_end(world):
-    origin, weir, gate, clients = busy(world)
-    weir.signal()
-    until(lambda: is_refused(weir.address), "the listener to close")
+    origin, weir = world.pair(concurrency=1)
+    idle = served(world, weir)
+    gate = origin.gate()
+    origin.on("/", app.wait(gate), app.answer(b"served"))
+    clients = [world.connect(weir).get("/") for _ in range(4)]
+    weir.wait_depth(3)
+    drain(weir, idle)
     gate.open()
     for client in clients:
         answer = client.response()
         assert (answer.status, answer.body) == (200, b"served")
         assert answer.has("Connection", "close")
     weir.exited(0)
-    assert len(origin.calls) == 4
+    assert origin.targets() == ["/idle", *["/"] * 4]
 
 
 def test_readyz_fails_and_livez_holds_while_it_drains(world):
@@ -97,8 +115,7 @@ def test_what_came_behind_an_answer_that_did_not_say_close_is_served(world):
     head = client.final_head()
     assert client.exactly(5) == b"first" and not head.has("Connection", "close")
     client.get("/next")
-    weir.signal()
-    until(lambda: is_refused(weir.address), "the listener to close")
+    drain(weir, served(world, weir))
     gate.open()
     assert client.exactly(5) == b"later"
     answer = client.response()

@@ -125,11 +125,11 @@ class Connection:
     def close(self, how=None):
         if self.sock.fileno() < 0:
             return
-        self.closed = self.closed or time.monotonic()
         self.ended_by = self.ended_by or "us"
         self.origin.loop.remove_reader(self.sock)
         self.origin.loop.remove_writer(self.sock)
         reset_socket(self.sock) if how == "reset" else self.sock.close()
+        self.closed = self.closed or time.monotonic()  # last: the peer has been told by then
 
     async def read_head(self):
         while (end := self.buf.find(b"\r\n\r\n")) < 0:

@@ -157,11 +157,14 @@ static inline size_t feed_below(size_t n)
     return (size_t)(feed_random() % n);
 }
 
-/* From WEIR_SEED, or the clock; printed, so that a failure can be had again. */
+/* From WEIR_SEED, or, without it or at 0, the clock; printed, so that a failure can be had again.
+ */
 static inline void feed_seed(void)
 {
     const char *seed = getenv("WEIR_SEED");
-    feed_random_state = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
+    feed_random_state = seed != NULL ? strtoull(seed, NULL, 10) : 0;
+    if (feed_random_state == 0)
+        feed_random_state = (uint64_t)time(NULL);
     print_message("WEIR_SEED=%" PRIu64 "\n", feed_random_state);
     feed_random_state = feed_random_state * 2 + 1; /* never 0 */
 }

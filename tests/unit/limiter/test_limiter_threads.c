@@ -84,8 +84,9 @@ struct house {
 static uint64_t number_from_environment(const char *name, uint64_t otherwise)
 {
     const char *text = getenv(name);
+    uint64_t given = text != NULL ? strtoull(text, NULL, 10) : 0;
 
-    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
+    return given != 0 ? given : otherwise;
 }
 
 /* xorshift64* */
