@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -469,8 +468,6 @@ void client_accept(struct clients *cs, int fd, const struct sockaddr *sa)
     cl->trusted = config_trusts(cs->config, sa);
     write_address(cl, sa);
     loop_timer_init(&cl->timer, on_timer, cl);
-    if (sa->sa_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     if (!conn_open(&cl->conn, cs->loop, fd, LOOP_SCRATCH_CLIENT, &conn_handler, false)) {
         pool_put(loop_pool(cs->loop), cl, sizeof(*cl));
         cs->handler->on_ended(cs->env);

@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,6 +34,25 @@ static void remove_stale(const struct config_address *at)
     close(fd);
 }
 
+static bool is_loopback(const struct config_address *at)
+{
+    const struct sockaddr_in *in = (const void *)&at->sa;
+    const struct sockaddr_in6 *in6 = (const void *)&at->sa;
+
+    if (at->sa.ss_family == AF_INET)
+        return ntohl(in->sin_addr.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+    return at->sa.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+void socket_tune(int fd, const struct config_address *at)
+{
+    if (at->sa.ss_family == AF_UNIX)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (is_loopback(at))
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
+}
+
 int socket_bind(const struct config_address *at)
 {
     int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -42,6 +63,7 @@ int socket_bind(const struct config_address *at)
         remove_stale(at);
     else
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    socket_tune(fd, at);
     if (at->sa.ss_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){0}, sizeof(int));
     if (bind(fd, (const struct sockaddr *)&at->sa, at->len) == 0)

@@ -10,8 +10,6 @@
 #include "proxy/upstream.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -19,6 +17,7 @@
 #include <unistd.h>
 
 #include "proxy/conn.h"
+#include "proxy/socket.h"
 
 /* A connection that has been idle for this long is no longer one that the app closes after each
  * answer without saying so: that it does within microseconds. */
@@ -248,8 +247,7 @@ static int connect_socket(const struct config_address *to, bool *connecting)
 
     if (fd < 0)
         return -1;
-    if (to->sa.ss_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    socket_tune(fd, to);
     *connecting = connect(fd, (const struct sockaddr *)&to->sa, to->len) < 0;
     if (!*connecting || errno == EINPROGRESS)
         return fd;

@@ -23,7 +23,8 @@ class RawApp:
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.serve = serve
         self.kept = []
-        threading.Thread(target=self._run, daemon=True).start()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
 
     def _run(self):
         while True:
@@ -41,6 +42,8 @@ class RawApp:
             pass
 
     def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # a close alone does not end an accept
+        self.thread.join(10)
         self.listener.close()
         for sock in self.kept:
             sock.close()

@@ -1,0 +1,142 @@
+/* How TCP is set: for what listens, what that accepts, and what connects. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proxy/socket.h"
+
+#define CONTROL_MAX 16 /* TCP_CA_NAME_MAX */
+
+static struct config_address address4(const char *ip)
+{
+    struct config_address at = {.len = sizeof(struct sockaddr_in)};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+
+    assert_int_equal(inet_pton(AF_INET, ip, &in.sin_addr), 1);
+    memcpy(&at.sa, &in, sizeof(in));
+    return at;
+}
+
+static struct config_address address6(const char *ip)
+{
+    struct config_address at = {.len = sizeof(struct sockaddr_in6)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+
+    assert_int_equal(inet_pton(AF_INET6, ip, &in6.sin6_addr), 1);
+    memcpy(&at.sa, &in6, sizeof(in6));
+    return at;
+}
+
+static bool sends_at_once(int fd)
+{
+    int on = 0;
+    socklen_t len = sizeof(on);
+
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+    return on != 0;
+}
+
+static void control_of(int fd, char out[CONTROL_MAX])
+{
+    socklen_t len = CONTROL_MAX;
+
+    memset(out, 0, CONTROL_MAX);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, out, &len), 0);
+}
+
+static void assert_control(int fd, const char *want)
+{
+    char got[CONTROL_MAX];
+
+    control_of(fd, got);
+    assert_string_equal(got, want);
+}
+
+/* What the system gives to a socket that nobody has set. */
+static void control_of_the_system(char out[CONTROL_MAX])
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_true(fd >= 0);
+    control_of(fd, out);
+    close(fd);
+}
+
+static void what_is_accepted_inherits_from_what_listens(void **state)
+{
+    struct config_address at = address4("127.0.0.1");
+    struct sockaddr_in bound;
+    socklen_t len = sizeof(bound);
+    int listener = socket_bind(&at), client = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    assert_true(listener >= 0 && client >= 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&bound, &len), 0);
+    assert_int_equal(connect(client, (const struct sockaddr *)&bound, len), 0);
+    assert_int_equal(poll(&(struct pollfd){.fd = listener, .events = POLLIN}, 1, 10000), 1);
+    int accepted = accept(listener, NULL, NULL);
+    assert_true(accepted >= 0);
+    assert_true(sends_at_once(accepted));
+    assert_control(accepted, "reno");
+    close(accepted);
+    close(client);
+    close(listener);
+}
+
+static void loopback_is_under_reno_and_the_rest_as_the_system_has_it(void **state)
+{
+    char otherwise[CONTROL_MAX];
+    struct {
+        struct config_address at;
+        bool loopback;
+    } rows[] = {
+        {address4("127.0.0.1"), true},  {address4("127.8.9.10"), true},
+        {address6("::1"), true},        {address4("0.0.0.0"), false},
+        {address4("192.0.2.1"), false}, {address4("128.0.0.1"), false},
+        {address6("::"), false},        {address6("2001:db8::1"), false},
+    };
+
+    (void)state;
+    control_of_the_system(otherwise);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0); /* TCP's options are those of both families */
+        assert_true(fd >= 0);
+        socket_tune(fd, &rows[i].at);
+        assert_true(sends_at_once(fd));
+        assert_control(fd, rows[i].loopback ? "reno" : otherwise);
+        close(fd);
+    }
+}
+
+static void a_unix_socket_is_left_as_it_is(void **state)
+{
+    struct config_address at = {.sa.ss_family = AF_UNIX};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    assert_true(fd >= 0);
+    socket_tune(fd, &at);
+    assert_false(sends_at_once(fd));
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_accepted_inherits_from_what_listens),
+        cmocka_unit_test(loopback_is_under_reno_and_the_rest_as_the_system_has_it),
+        cmocka_unit_test(a_unix_socket_is_left_as_it_is),
+    };
+    return cmocka_run_group_tests_name("socket", tests, NULL, NULL);
+}
