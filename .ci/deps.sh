@@ -56,6 +56,7 @@ ci|command|wrk|wrk|wrk|wrk|wrk
 ci|command|h2load|nghttp2-client|nghttp2|nghttp2|nghttp2
 ci|command|hey|hey|hey|hey|hey (AUR)
 ci|command|curl|curl|curl|curl|curl
+ci|module|pytest_rerunfailures|python3-pytest-rerunfailures|python3-pytest-rerunfailures|py3-pytest-rerunfailures|python-pytest-rerunfailures
 ci|module|requests|python3-requests|python3-requests|py3-requests|python-requests
 ci|command|slowhttptest|slowhttptest|slowhttptest|slowhttptest|slowhttptest
 ci|command|rsvg-convert|librsvg2-bin|librsvg2-tools|rsvg-convert|librsvg

@@ -19,17 +19,24 @@ def pytest_collection_modifyitems(items):
         raise pytest.UsageError(f"{BINARY} is not there: build it, or name it in WEIR")
 
 
+def seconds_for(item):
+    mark = item.get_closest_marker("seconds")
+    return mark.args[0] if mark else 30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    signal.setitimer(signal.ITIMER_REAL, seconds_for(item))  # anew, when the test is run again
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
     """A test that hangs fails, with the place where it hung."""
-    mark = item.get_closest_marker("seconds")
-    seconds = mark.args[0] if mark else 30
 
     def too_long(*_):
-        raise TimeoutError(f"the test took longer than {seconds} s")
+        raise TimeoutError(f"the test took longer than {seconds_for(item)} s")
 
     before = signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
