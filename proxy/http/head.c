@@ -53,7 +53,7 @@ enum http_field_id http_field_id_of(struct span name)
         if (folds_to(name.at, known[1].text, name.len))
             return known[1].id;
     }
-    if (name.len > 6 && folds_to(name.at, "proxy-", 6))
+    if (name.len >= 6 && folds_to(name.at, "proxy-", 6))
         return HTTP_FIELD_PROXY_OTHER;
     return HTTP_FIELD_OTHER;
 }

@@ -25,7 +25,7 @@ def test_502_when_the_app_refuses_the_connection(world):
     client = world.connect(weir)
     for _ in range(3):
         check_error(client.ask("GET", "/"), 502, "connect_failed")
-    m = weir.metrics()
+    m = weir.wait_counted(3)
     assert m.total("weir_requests_total", code="502", source="weir") == 3
     assert m.one("weir_upstream_connections_total", result="failed") == 3
     world.expect_requests(weir, 3)

@@ -97,6 +97,14 @@ def test_pipelined_requests_are_answered_in_order_with_one_in_the_app_at_a_time(
     world.expect_requests(weir, 20)
 
 
+def wait_answered(weir, status, n):
+    """A request is counted when its answer is out."""
+    until(
+        lambda: weir.metrics().total("weir_requests_total", code=str(status), source="weir") == n,
+        f"{n} answers of {status} to be counted",
+    )
+
+
 def test_a_full_queue_refuses_at_once_and_the_connection_stays_usable(world):
     origin, weir = world.pair(concurrency=2, queue_length=3)
     gate, _ = hold_all_slots(world, origin, weir, 2)
@@ -107,9 +115,8 @@ def test_a_full_queue_refuses_at_once_and_the_connection_stays_usable(world):
         began = time.monotonic()
         check_refusal(client.ask("GET", "/refused"), "queue_full")
         assert time.monotonic() - began < SOON
-    m = weir.metrics()
-    assert m.total("weir_rejected_total", reason="queue_full") == 5
-    assert m.total("weir_requests_total", code="503", source="weir") == 5
+    assert weir.metrics().total("weir_rejected_total", reason="queue_full") == 5
+    wait_answered(weir, 503, 5)
     gate.open()
     for client in waiting:
         assert client.response().status == 200
@@ -150,10 +157,7 @@ def test_overload_status_can_be_429(world):
     weir.wait_depth(1)
     check_refusal(world.connect(weir).ask("GET", "/"), "queue_full", 429)
     check_refusal(late.response(), "queue_timeout", 429)
-    until(  # a request is counted when its answer is out
-        lambda: weir.metrics().total("weir_requests_total", code="429", source="weir") == 2,
-        "both to be counted",
-    )
+    wait_answered(weir, 429, 2)
 
 
 def test_a_refusal_is_json_where_the_client_accepts_that(world):

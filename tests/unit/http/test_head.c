@@ -43,7 +43,7 @@ static void the_known_names_are_found_in_either_case(void **state)
         {"t", HTTP_FIELD_OTHER},
         {"", HTTP_FIELD_OTHER},
         {"Proxyx", HTTP_FIELD_OTHER},
-        {"Proxy-", HTTP_FIELD_OTHER},
+        {"Proxy-", HTTP_FIELD_PROXY_OTHER},
         {"Content-Lengths", HTTP_FIELD_OTHER},
         {"Content^Length", HTTP_FIELD_OTHER},
         {"a-name-that-is-longer-than-all-the-known", HTTP_FIELD_OTHER},
