@@ -167,23 +167,25 @@ void peers_send(struct peer *p, struct span bytes)
     p->moved = peers.now;
 }
 
-/* What is in its socket was sent to it, and is told by a close that leaves it there. */
-static void look_at_unread(struct peer *p)
+/* What is in its socket was sent to it, and is told by a close that leaves it there; but with a
+ * reset and not with an end. True: there is some. */
+static bool look_at_unread(struct peer *p)
 {
     static char unread[BYTES_MAX];
     ssize_t n = p->ended ? 0 : recv(p->fd, unread, sizeof(unread), MSG_PEEK | MSG_DONTWAIT);
 
-    if (n > 0)
+    if (n > 0 && !p->reads)
         strbuf_add(&p->got, unread, (size_t)n);
+    return n > 0;
 }
 
 void peers_close(struct peer *p)
 {
     if (p->fd < 0)
         return;
-    if (!p->reads)
-        look_at_unread(p);
-    if (!p->half_closed)
+    /* A request and a reset are one edge, and it tells of the request only (EPOLLERR). */
+    bool resets = look_at_unread(p);
+    if (!p->half_closed && !resets)
         p->alive = p->told;
     close(p->fd);
     p->fd = -1;
