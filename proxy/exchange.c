@@ -22,7 +22,6 @@
 #define MAGIC             0x77656972u
 #define UPSTREAM_MAX_HEAD 49152
 #define INTERIM_MAX       64 /* 1xx answers before the final one; an app that sends more is broken */
-#define LOOK_AFTER_US     10000
 
 #define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
 #define BODY_PACE       500    /* bytes a second; MinRate of Apache's mod_reqtimeout */
@@ -504,6 +503,10 @@ static void exchange_ask(struct exchange *ex)
     case LIMITER_QUEUED:
         exchange_enter(ex, EXCHANGE_QUEUED);
         arm(ex, deadline);
+        /* A request and an RST at once are one edge, and it tells only of the request. What happens
+         * from now on brings an edge of its own. */
+        if (!client_look(ex->client))
+            lose_client(ex);
         return;
     case LIMITER_SHED_FULL:
         exchange_reply(ex, REPLY_QUEUE_FULL, 0, NULL);
@@ -572,16 +575,6 @@ static void granted_too_late(struct exchange *ex)
     client_abort(cl, true);
 }
 
-/*
- * Whether it is worth a syscall to look once more. The client's edge may be in epoll, behind those
- * of this turn; or it sent its request and an RST at once, which is one edge, and tells only of the
- * request. Who waited for less than LOOK_AFTER_US was alive that short a time ago.
- */
-static bool may_be_dead(const struct exchange *ex)
-{
-    return waited(ex) >= LOOK_AFTER_US || loop_may_lag(ex->env->c.loop);
-}
-
 static void on_verdict(struct mail *m)
 {
     struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, verdict));
@@ -591,8 +584,8 @@ static void on_verdict(struct mail *m)
         abandoned(ex);
     else if (ex->waiter.verdict != LIMITER_ADMITTED)
         expire(ex);
-    else if (may_be_dead(ex) && !client_look(ex->client))
-        granted_too_late(ex);
+    else if (loop_may_lag(ex->env->c.loop) && !client_look(ex->client))
+        granted_too_late(ex); /* its edge was in epoll, behind those of this turn */
     else
         exchange_granted(ex);
 }

@@ -3,13 +3,12 @@
 import hashlib
 import socket
 import threading
-import time
 
 import pytest
 
 from support import origin as app
 from support import wire
-from support.waiting import until
+from support.waiting import settled, until
 from support.world import scaled
 
 MIB = 1 << 20
@@ -183,20 +182,6 @@ def test_an_early_answer_does_not_spoil_what_follows(world):
 
 
 # ---- back pressure -------------------------------------------------------------------------------
-
-
-def settled(value, within=15):
-    """Waits until a number stops changing, and returns it."""
-    last = [value(), time.monotonic()]
-
-    def still():
-        now = value()
-        if now != last[0]:
-            last[:] = [now, time.monotonic()]
-        return time.monotonic() - last[1] > 0.3
-
-    until(still, "it to stop", within, every=0.02)
-    return last[0]
 
 
 @pytest.mark.seconds(60)

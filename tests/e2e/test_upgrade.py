@@ -11,7 +11,7 @@ import pytest
 from support import origin as app
 from support import wire
 from support.uvicorn import serving
-from support.waiting import stays, until
+from support.waiting import settled, stays, until
 from support.world import scaled
 
 MIB = 1 << 20
@@ -240,6 +240,8 @@ def test_a_refused_upgrade_holds_no_place_while_its_answer_is_not_read(world):
         return weir.metrics().one("weir_buffered_bytes", what="response")
 
     until(in_the_way, "an answer that is kept")
+    settled(lambda: (in_the_way(), weir.metrics().total("weir_rejected_total")))
+    assert in_the_way(), "the kernel took all of it"
     gate.open()
     assert [client.response().status for client in held] == [200, 200]
     open_tunnel(world, weir)

@@ -34,3 +34,17 @@ def stays(condition, what="the condition", during=0.3, every=0.01):
     while time.monotonic() < deadline:
         assert condition(), f"{what} did not stay so"
         time.sleep(every)
+
+
+def settled(value, within=15):
+    """Waits until a value stops changing, and returns it."""
+    last = [value(), time.monotonic()]
+
+    def still():
+        now = value()
+        if now != last[0]:
+            last[:] = [now, time.monotonic()]
+        return time.monotonic() - last[1] > 0.3
+
+    until(still, "it to stop", within, every=0.02)
+    return last[0]
