@@ -183,9 +183,54 @@ bool strict_persists(const struct strict_message *m)
     return m->minor == 1 || strict_lists(m, "connection", SPAN("keep-alive"));
 }
 
+/* RFC 9110 section 7.6.1: a list of tokens; and of no more than anybody has. */
+static bool options_are_sound(const struct strict_message *m)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < m->n_fields; i++) {
+        struct span rest = m->fields[i].value;
+        if (!span_equal_nocase(m->fields[i].name, SPAN("connection")))
+            continue;
+        while (rest.len > 0) {
+            size_t comma;
+            bool more = find(rest, ',', &comma);
+            struct span option = trim(until(rest, comma));
+            if (option.len > 0 && (!is_token(option) || ++n > 32))
+                return false;
+            rest = from(rest, more ? comma + 1 : comma);
+        }
+    }
+    return true;
+}
+
+/* To an app behind CGI, Content_Length is Content-Length. */
+static bool is_framing_alias(struct span name)
+{
+    static const char *const framing[] = {"content-length", "transfer-encoding"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct span known = span_of(framing[i]);
+        size_t same = 0;
+        while (name.len == known.len && same < name.len &&
+               ((name.at[same] | 0x20) == known.at[same] ||
+                (known.at[same] == '-' && name.at[same] == '_')))
+            same++;
+        if (same == known.len && !span_equal_nocase(name, known))
+            return true;
+    }
+    return false;
+}
+
 /* RFC 9112 section 6: one length, or one coding, never both. */
 static enum strict_status judge_framing(struct strict_message *m)
 {
+    for (size_t i = 0; i < m->n_fields; i++) {
+        if (is_framing_alias(m->fields[i].name))
+            return bad(m, "a field that may be read as one that frames");
+    }
+    if (!options_are_sound(m))
+        return bad(m, "a Connection option that is none");
     const struct strict_field *length = strict_find(m, "content-length");
     const struct strict_field *coding = strict_find(m, "transfer-encoding");
 
@@ -208,6 +253,8 @@ static enum strict_status judge_framing(struct strict_message *m)
             return bad(m, "a length that is no number");
         m->length = m->length * 10 + (uint64_t)(length->value.at[i] - '0');
     }
+    if (m->length > INT64_MAX)
+        return bad(m, "a length that a signed number cannot hold");
     return STRICT_WHOLE;
 }
 
