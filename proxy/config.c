@@ -536,7 +536,7 @@ static void read_value(struct loader *ld, const struct option *o, const json_t *
         bad_value(ld, o, verdict, value, node, "");
 }
 
-static void read_object(struct loader *ld, const json_t *object, size_t node, struct span section);
+static void read_object(struct loader *ld, size_t node, struct span section);
 
 /* "upstream" may be its address alone. */
 static void read_section(struct loader *ld, const json_t *value, size_t node, struct span path)
@@ -546,7 +546,7 @@ static void read_section(struct loader *ld, const json_t *value, size_t node, st
     bool upstream = span_equal(path, SPAN("upstream"));
 
     if (json_is_object(value))
-        read_object(ld, value, node, path);
+        read_object(ld, node, path);
     else if (upstream && (json_is_string(value) || json_is_number(value)))
         read_value(ld, option_find(SPAN("upstream.address")), value, node);
     else
@@ -580,8 +580,19 @@ static bool is_schema(struct span key, struct span section)
     return section.len == 0 && span_equal(key, SPAN("$schema"));
 }
 
+/* The value of node i, for the caller to decref. It is read alone, as an object of jansson's keeps
+ * the last of its duplicates. */
+static json_t *value_of(const struct jsonpos *jp, size_t i)
+{
+    struct span raw = jsonpos_value(jp, i);
+    json_t *value = json_loadb(raw.at, raw.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+    CHECK(value != NULL);
+    return value;
+}
+
 /* Duplicates keep their first reading: the error is told, whatever their values are. */
-static void read_object(struct loader *ld, const json_t *object, size_t node, struct span section)
+static void read_object(struct loader *ld, size_t node, struct span section)
 {
     struct strbuf name = {0};
     size_t end = ld->jp.nodes[node].end;
@@ -593,10 +604,13 @@ static void read_object(struct loader *ld, const json_t *object, size_t node, st
         if (is_comment(key))
             continue;
         size_t first = first_of_name(&ld->jp, node, i);
-        if (first != i)
+        if (first != i) {
             duplicate_key(ld, i, first, section);
-        else if (!is_schema(key, section))
-            read_member(ld, json_object_getn(object, key.at, key.len), i, section, key);
+        } else if (!is_schema(key, section)) {
+            json_t *value = value_of(&ld->jp, i);
+            read_member(ld, value, i, section, key);
+            json_decref(value);
+        }
     }
     strbuf_fini(&name);
 }
@@ -610,7 +624,7 @@ static void load_file(struct loader *ld)
         return;
     struct span raw = jsonpos_value(&ld->jp, 0), show = shown(json, raw);
     if (json_is_object(json))
-        read_object(ld, json, 0, SPAN(""));
+        read_object(ld, 0, SPAN(""));
     else
         problem_at(ld, ld->jp.nodes[0].at, raw.len, "the file must be one JSON object, got %.*s%s",
                    (int)(show.len > 60 ? 60 : show.len), show.at, show.len > 60 ? "..." : "");

@@ -30,6 +30,7 @@ BEYOND_SCHEMA = {
     "agree-upstream-is-listen",
     "duplicate-escaped",
     "duplicate-key",
+    "duplicate-section",
     "duplicate-top",
 }
 # What is no JSON for a strict reader, though Python's may take it.
