@@ -434,7 +434,8 @@ static enum option_verdict read_field(const struct option *o, struct span text, 
 
 /* ---- addresses ------------------------------------------------------------------------------ */
 
-#define UNIX_PREFIX "unix:"
+#define UNIX_PREFIX   "unix:"
+#define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 static bool is_unix(struct span text)
 {
@@ -445,8 +446,7 @@ static bool unix_is_well_formed(struct span text)
 {
     struct span path = {text.at + strlen(UNIX_PREFIX), text.len - strlen(UNIX_PREFIX)};
 
-    return path.at[0] == '/' && path.len > 1 &&
-           path.len < sizeof(((struct sockaddr_un *)NULL)->sun_path) &&
+    return path.at[0] == '/' && path.len > 1 && path.len <= UNIX_PATH_MAX &&
            memchr(path.at, '\0', path.len) == NULL;
 }
 
@@ -990,15 +990,10 @@ static const struct unit *find_nickname(const struct option *o, struct span name
 
 /* "1.5 sec" is 1500ms, "16K" is 16KiB; whatever is no whole number of the smallest unit is not
  * guessed at. */
-static bool fix_quantity(const struct option *o, struct span text, struct strbuf *fix)
+static bool fix_unit(const struct option *o, struct span text, struct strbuf *fix)
 {
     char number[32], *end;
 
-    bool bare = o->type == OPTION_DURATION
-                    ? try_fix(o, "", text, "s", fix) || try_fix(o, "", text, "ms", fix)
-                    : try_fix(o, "", text, "KiB", fix);
-    if (bare)
-        return true;
     if (text.len == 0 || text.len >= sizeof(number) || text.at[0] < '0' || text.at[0] > '9')
         return false;
     memcpy(number, text.at, text.len);
@@ -1011,6 +1006,15 @@ static bool fix_quantity(const struct option *o, struct span text, struct strbuf
     strbuf_clear(fix);
     option_write_quantity(o, (uint64_t)(value * (double)u->factor + 0.5), fix);
     return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
+}
+
+/* A bare number is seconds, else milliseconds; or bytes, as everywhere, else KiB. */
+static bool fix_quantity(const struct option *o, struct span text, struct strbuf *fix)
+{
+    if (o->type == OPTION_DURATION)
+        return try_fix(o, "", text, "s", fix) || try_fix(o, "", text, "ms", fix) ||
+               fix_unit(o, text, fix);
+    return fix_unit(o, text, fix) || try_fix(o, "", text, "KiB", fix);
 }
 
 static bool fix_word(const char *words, struct span text, struct strbuf *fix)
@@ -1098,7 +1102,7 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
 }
 
 /* What a value looks like, when no better one can be guessed. */
-static void write_example(const struct option *o, struct strbuf *out)
+static void write_example(const struct option *o, struct span text, struct strbuf *out)
 {
     switch (o->type) {
     case OPTION_DURATION:
@@ -1111,7 +1115,10 @@ static void write_example(const struct option *o, struct strbuf *out)
                                                     : "; units: B, kB, KiB, MB, MiB, GB, GiB)");
         break;
     case OPTION_ADDRESS:
-        strbuf_adds(out, " (host:port, :port, [v6]:port or unix:/path)");
+        if (is_unix(text) && text.len - strlen(UNIX_PREFIX) > UNIX_PATH_MAX)
+            strbuf_addf(out, " (a socket's path has at most %zu bytes)", UNIX_PATH_MAX);
+        else
+            strbuf_adds(out, " (host:port, :port, [v6]:port or unix:/path)");
         break;
     case OPTION_FIELD:
         strbuf_adds(out, " (such as \"X-Request-Id\")");
@@ -1139,7 +1146,7 @@ void option_write_hint(const struct option *o, enum option_verdict verdict, stru
         const char *quote = quoted || stands_in_quotes(o, s) ? "\"" : "";
         strbuf_addf(out, " (did you mean %s%.*s%s?)", quote, SPAN_PRINTF(s), quote);
     } else if (verdict == OPTION_MALFORMED) {
-        write_example(o, out);
+        write_example(o, text, out);
     }
     strbuf_fini(&fix);
 }
