@@ -1671,6 +1671,18 @@ void exchange_env_free(struct exchange_env *env)
     free(env);
 }
 
+/* The limiter keeps their old deadline, which is later: the timer ends the wait. */
+void exchange_app_is_up(struct exchange_env *env)
+{
+    mono_us due = loop_now(env->c.loop) + env->c.config->queue.timeout;
+    struct exchange *ex;
+
+    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = TAILQ_NEXT(ex, link)) {
+        if (ex->waiter.deadline > due)
+            arm(ex, due);
+    }
+}
+
 void exchange_drain(struct exchange_env *env)
 {
     env->draining = true;

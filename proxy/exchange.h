@@ -76,6 +76,9 @@ void exchange_env_free(struct exchange_env *env); /* no exchange is left */
 
 extern const struct client_handler exchange_client_handler; /* its env is a struct exchange_env */
 
+/* The app is ready: who has waited for that waits for a slot, and from now on as long as others. */
+void exchange_app_is_up(struct exchange_env *env);
+
 /* From now on every answer is the last of its connection. */
 void exchange_drain(struct exchange_env *env);
 

@@ -35,7 +35,7 @@ struct worker {
     pthread_t thread;
     bool running;
     bool draining, cutting, told_empty; /* worker */
-    struct mail drain_mail, late_mail, cut_mail, empty_mail;
+    struct mail up_mail, drain_mail, late_mail, cut_mail, empty_mail;
 };
 
 struct server {
@@ -83,6 +83,12 @@ static void cut_all(struct worker *wk)
 {
     atomic_fetch_add(&wk->server->cut, exchange_cut_all(wk->exchanges));
     clients_cut(wk->clients);
+}
+
+static void on_up_mail(struct mail *m)
+{
+    struct worker *wk = CONTAINER_OF(m, struct worker, up_mail);
+    exchange_app_is_up(wk->exchanges);
 }
 
 static void on_drain_mail(struct mail *m)
@@ -216,6 +222,8 @@ static void app_is_up(struct server *s)
     atomic_store_explicit(&s->house.ready, true, memory_order_release);
     lifecycle_ready(s->lifecycle);
     exchange_deliver(limiter_resume(s->house.limiter, loop_tick(s->control)));
+    for (unsigned i = 0; i < s->n; i++)
+        loop_post(s->workers[i].loop, &s->workers[i].up_mail);
 }
 
 static void on_up(void *arg)
@@ -310,6 +318,7 @@ static bool worker_build(struct server *s, unsigned i)
     struct stats_shard *shard = stats_shard_of(s->stats, i);
 
     wk->server = s;
+    wk->up_mail.deliver = on_up_mail;
     wk->drain_mail.deliver = on_drain_mail;
     wk->late_mail.deliver = on_late_mail;
     wk->cut_mail.deliver = on_cut_mail;

@@ -50,6 +50,22 @@ def test_the_queue_timeout_does_not_run_as_usual_while_the_app_starts(world):
     assert client.response().status == 200
 
 
+def test_from_readiness_on_the_queue_timeout_holds_for_those_who_came_before(world):
+    origin = sleeping_origin(world)
+    gate = origin.gate()
+    origin.on("/", app.wait(gate), app.answer())
+    weir = world.weir(origin, wait="/livez", queue_timeout="300ms", concurrency=1, threads=2)
+    clients = [world.connect(weir).get("/") for _ in range(5)]
+    weir.wait_depth(5)
+    origin.listen()
+    origin.wait_inside(1)
+    timed_out = lambda: weir.metrics().total("weir_rejected_total", reason="queue_timeout")
+    until(lambda: timed_out() == 4, "the timeout of all that wait", within=10)
+    gate.open()
+    assert sorted(client.response().status for client in clients) == [200, 503, 503, 503, 503]
+    world.expect_requests(weir, 5)
+
+
 def test_startup_timeout_refuses_with_not_ready(world):
     weir = world.weir(f"127.0.0.1:{free_port()}", wait="/livez", startup_timeout="600ms")
     clients = [world.connect(weir).get("/") for _ in range(3)]

@@ -210,6 +210,7 @@ static void app_is_up(void)
     house.up = true;
     atomic_store(&house.shared.ready, true);
     exchange_deliver(limiter_resume(house.shared.limiter, loop_tick(house.loop)));
+    exchange_app_is_up(house.exchanges);
 }
 
 /* As server.c builds a worker. */
