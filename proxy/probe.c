@@ -29,6 +29,7 @@ struct probe {
     struct event *event;
     struct loop_timer timer;
     mono_us pause;
+    int error; /* the last try's */
 };
 
 static void hang_up(struct probe *p)
@@ -41,8 +42,9 @@ static void hang_up(struct probe *p)
     p->fd = -1;
 }
 
-static void wait_longer(struct probe *p)
+static void wait_longer(struct probe *p, int error)
 {
+    p->error = error;
     hang_up(p);
     p->state = PROBE_WAITING;
     loop_timer_arm(p->loop, &p->timer, loop_now(p->loop) + p->pause);
@@ -70,14 +72,14 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0)
         up(p);
     else
-        wait_longer(p);
+        wait_longer(p, error);
 }
 
 static void try_connect(struct probe *p)
 {
     p->fd = socket(p->to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (p->fd < 0) {
-        wait_longer(p);
+        wait_longer(p, errno);
         return;
     }
     p->state = PROBE_CONNECTING;
@@ -86,7 +88,7 @@ static void try_connect(struct probe *p)
         return;
     }
     if (errno != EINPROGRESS) {
-        wait_longer(p);
+        wait_longer(p, errno);
         return;
     }
     p->event = event_new(loop_base(p->loop), p->fd, EV_WRITE, on_writable, p);
@@ -102,7 +104,7 @@ static void on_timer(void *arg)
     if (p->state == PROBE_WAITING)
         try_connect(p);
     else if (p->state == PROBE_CONNECTING)
-        wait_longer(p);
+        wait_longer(p, ETIMEDOUT);
 }
 
 struct probe *probe_new(struct loop *lp, const struct config_address *to, void (*on_up)(void *arg),
@@ -129,4 +131,9 @@ void probe_free(struct probe *p)
     hang_up(p);
     loop_timer_fini(&p->timer);
     free(p);
+}
+
+int probe_error(const struct probe *p)
+{
+    return p->error;
 }

@@ -14,3 +14,6 @@ struct probe; /* opaque: defined in probe.c */
 struct probe *probe_new(struct loop *lp, const struct config_address *to, void (*on_up)(void *arg),
                         void *arg);
 void probe_free(struct probe *p);
+
+/* Why the last try failed, as an errno; 0 where none has. */
+int probe_error(const struct probe *p);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -25,6 +26,8 @@
 
 #define OWN_DESCRIPTORS  92 /* 64 connections of the admin port, control loop, standard streams */
 #define LOOP_DESCRIPTORS 4  /* of each worker: epoll, a pipe that libevent makes, the mailbox */
+
+#define UNHEARD_US 2000000 /* an app that takes no connection for so long is told of */
 
 struct worker {
     struct server *server;
@@ -51,8 +54,9 @@ struct server {
     struct mail listener_mail;
     mono_us started, startup; /* startup: how long the app took, 0 while not known */
     uint32_t max_connections;
-    struct loop_timer not_ready; /* startup.timeout */
-    unsigned dealt;              /* listener's loop */
+    struct loop_timer still_away; /* UNHEARD_US */
+    struct loop_timer not_ready;  /* startup.timeout */
+    unsigned dealt;               /* listener's loop */
     unsigned empty;
     _Atomic size_t cut;
     unsigned n;
@@ -236,6 +240,18 @@ static void on_up(void *arg)
              s->config->upstream.address.text, (double)s->startup / 1e6);
 }
 
+/* Else whoever has got the address wrong sees requests that hang, and no word why. */
+static void on_still_away(void *arg)
+{
+    struct server *s = arg;
+
+    if (!atomic_load(&s->house.ready))
+        log_warning("the app at %s takes no connection yet (%s): requests wait for it, until "
+                    "startup.timeout (%.0f s)",
+                    s->config->upstream.address.text, strerror(probe_error(s->probe)),
+                    (double)s->config->startup.timeout / 1e6);
+}
+
 static void on_not_ready(void *arg)
 {
     struct server *s = arg;
@@ -254,6 +270,8 @@ static void await_app(struct server *s)
         return;
     }
     s->probe = probe_new(s->control, &s->config->upstream.address, on_up, s);
+    if (s->config->startup.timeout > UNHEARD_US)
+        loop_timer_arm(s->control, &s->still_away, s->started + UNHEARD_US);
 }
 
 /* ---- what the admin port shows ---- */
@@ -396,6 +414,7 @@ static bool build(struct server *s)
                                 .queue_bytes = cf->queue.max_bytes};
 
     s->listener_mail.deliver = on_listener_mail;
+    loop_timer_init(&s->still_away, on_still_away, s);
     loop_timer_init(&s->not_ready, on_not_ready, s);
     s->control = loop_new(s->n);
     s->started = clock_mono();
@@ -422,6 +441,7 @@ static void take_down(struct server *s)
 {
     admin_free(s->admin);
     probe_free(s->probe);
+    loop_timer_fini(&s->still_away);
     loop_timer_fini(&s->not_ready);
     lifecycle_free(s->lifecycle);
     listener_free(s->listener);

@@ -81,6 +81,15 @@ def test_startup_timeout_refuses_with_not_ready(world):
     world.expect_requests(weir, 3)
 
 
+def test_an_app_that_does_not_come_is_told_of_long_before_the_startup_timeout(world):
+    origin = sleeping_origin(world)
+    weir = world.weir(origin, wait="/livez")
+    why = f"{origin.upstream} takes no connection yet (Connection refused)"
+    until(lambda: why in weir.log(), "the log line")
+    origin.listen()
+    until(lambda: weir.admin_get("/readyz").status == 200, "the app")
+
+
 def test_after_the_startup_timeout_a_late_app_is_still_taken(world):
     origin = sleeping_origin(world)
     weir = world.weir(origin, wait="/livez", startup_timeout="400ms")
