@@ -298,6 +298,10 @@ def test_every_option_reaches_the_file():
     "setting, word",
     [
         ("config.concurency=1", "concurency"),
+        ("podAnnotations.a=1", "got number, want string"),
+        ("podLabels.a=true", "got boolean, want string"),
+        ("nodeSelector.a=1", "got number, want string"),
+        ("service.annotations.a=true", "got boolean, want string"),
         ("config.concurrency=0", "concurrency"),
         ("config.queue.timeout=10", "timeout"),
         ("config.queue.max_dept=10", "max_dept"),
