@@ -105,8 +105,9 @@ help: ## this list
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 	@echo
-	@echo '  SAN=address|thread|undefined   with build, check and test: under that sanitizer'
-	@echo '  CC=clang                       with the other compiler     V=1  shows the commands'
+	@echo '  SAN=address|thread|undefined   build, check and test under that sanitizer'
+	@echo '  CC=clang                       with the other compiler'
+	@echo '  V=1                            shows the commands'
 
 .PHONY: build
 build: $(OUT)/weir $(OUT)/backend-demo ## compile weir and the demo backend into build/
@@ -156,7 +157,7 @@ build-deps:
 	@.ci/deps.sh build
 
 .PHONY: demo
-demo: build-deps ## watch weir govern an app: three bursts, live, then a table
+demo: build-deps ## watch weir govern an app: three bursts, then a table
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) lab/demo.py --weir $(OUT)/weir --backend $(OUT)/backend-demo
 
@@ -181,11 +182,11 @@ e2e: build ## both peers scripted, over real sockets; WEIR_SCALE=0.1 for a short
 	@$(PYTEST) tests/e2e
 
 .PHONY: attack
-attack: build ## 2,000 slow clients at once beside a good one, with figures (2 minutes; slowhttptest)
+attack: build ## 2,000 slow clients beside a good one (2 minutes)
 	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py
 
 .PHONY: lint
-lint: ## format, clang-tidy, cppcheck, floors, shellcheck, spelling
+lint: ## format, clang-tidy, cppcheck, floors, shell, spelling
 	@.ci/lint.sh
 
 .PHONY: fmt
@@ -197,11 +198,11 @@ coverage: ## lines covered by the tests, with the bounds that CI holds
 	@.ci/coverage.sh
 
 .PHONY: bench
-bench: build ## CPU beside HAProxy, nginx and a byte relay (6 minutes; BENCH=--quick)
+bench: build ## CPU beside HAProxy and nginx (6 min; BENCH=--quick)
 	@$(PYTHON) bench/run.py $(BENCH)
 
 .PHONY: docs
-docs: build units ## write what is generated: docs/configuration.md, the schema, docs/metrics.md
+docs: build units ## write the generated files in docs/
 	@$(OUT)/weir config docs > docs/configuration.md
 	@$(OUT)/weir config schema > docs/weir.schema.json
 	@$(OUT)/tests/unit/proxy/test_stats docs > docs/metrics.md
@@ -257,12 +258,12 @@ endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f:build/fuzz/fuzz_%=%))))
 
 .PHONY: fuzz
-fuzz: $(FUZZERS:build/fuzz/fuzz_%=fuzz-%) ## fuzz each target for SECONDS=60; fuzz-NAME: that one alone
+fuzz: $(FUZZERS:build/fuzz/fuzz_%=fuzz-%) ## each target for SECONDS=60; fuzz-NAME: that one alone
 
 MESSAGES ?= 100000
 
 .PHONY: differential
-differential: build ## MESSAGES=100000 requests, half of them spoilt, against a strict reader
+differential: build ## MESSAGES=100000 requests against a strict reader
 	@env WEIR_SEED=$(or $(given_seed),0) WEIR_MESSAGES=$(MESSAGES) $(PYTEST) tests/e2e/test_differential.py \
 	    tests/e2e/test_differential_answers.py
 

@@ -135,6 +135,11 @@ def test_help_fits_eighty_columns(args):
     assert max(map(len, result.stdout.decode().splitlines())) <= 80
 
 
+def test_help_of_the_makefile_fits_eighty_columns():
+    text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, timeout=20, text=True)
+    assert max(map(len, text.stdout.splitlines())) <= 80
+
+
 def test_every_option_is_in_help_schema_docs_and_print():
     paths = set(printed())
     flags = set(re.findall(r"^  --(\S+)", weir("help", "serve").stdout.decode(), re.M))
