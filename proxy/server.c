@@ -538,6 +538,18 @@ static bool run(struct server *s)
     return true;
 }
 
+/* What comes from now on has nothing left to stop, and must not turn our status into a death. */
+static void block_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 int server_main(struct config *config)
 {
     struct server *s = calloc(1, sizeof(*s) + config->threads * sizeof(s->workers[0]));
@@ -549,6 +561,7 @@ int server_main(struct config *config)
     s->max_connections = fit_descriptors(config);
     bool ran = run(s);
     join_workers(s);
+    block_signals();
     size_t cut = atomic_load(&s->cut);
     if (cut > 0)
         log_warning("%zu requests were turned away or cut", cut);

@@ -8,6 +8,7 @@ import pytest
 from support import origin as app
 from support.client import Client
 from support.waiting import SOON, until
+from support.world import scaled
 
 
 def is_refused(address):
@@ -199,3 +200,13 @@ def test_an_orphan_is_waited_for(world):
 def test_the_signal_during_start_up_ends_it(world):
     weir = world.weir("127.0.0.1:1", wait="/livez")
     weir.stop()
+
+
+def test_signals_that_come_until_the_very_end_do_not_change_the_status(world):
+    origin = world.origin()
+    for _ in range(scaled(60, least=10)):
+        weir = world.weir(origin)
+        within = time.monotonic() + SOON
+        while weir.process.poll() is None and time.monotonic() < within:
+            weir.signal()
+        weir.exited(0)
