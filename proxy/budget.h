@@ -1,9 +1,10 @@
 /*
- * What all buffers together may hold (buffers.budget): bytes of requests that wait or that the app
- * has not taken, and of responses that clients have not read. Nobody asks before buffering: who
- * holds more says so, and who reads for others looks whether the budget is spent, and then reads
- * no more than it can hand on. So the sum may exceed the budget by what each connection reads at
- * once, BUDGET_SPENT_READ, and no more.
+ * What all buffers together may hold (buffers.budget): bytes of requests that wait, also for the
+ * answer to one before them, or that the app has not taken, and of responses that clients have not
+ * read. Nobody asks before buffering: who holds more says so, and who reads for others looks
+ * whether the budget is spent, and then reads no more than it can hand on. So the sum may exceed
+ * the budget by what each connection reads at once, BUDGET_SPENT_READ, or by the head that it has
+ * not sent whole, client.max_head, and no more.
  *
  * Shared by all loops; any thread. Two atomics away from the hot path: bytes that the kernel takes
  * at once are never counted.

@@ -144,12 +144,12 @@ static void bury(struct loop_grave *g, struct loop *lp)
     pool_put(loop_pool(lp), cl, sizeof(*cl));
 }
 
-/* What is kept for the client, because it has not taken it yet. */
-static void kept_changed(struct client *cl, int64_t change)
+/* What is kept of the client, since it cannot be served yet; or for it, since it does not read. */
+static void kept_changed(struct client *cl, enum stats_what what, int64_t change)
 {
     if (change == 0)
         return;
-    stats_buffered(cl->clients->stats, STATS_RESPONSE, change);
+    stats_buffered(cl->clients->stats, what, change);
     budget_change(cl->clients->budget, change);
 }
 
@@ -157,7 +157,7 @@ static void client_end(struct client *cl, bool reset)
 {
     struct clients *cs = cl->clients;
 
-    kept_changed(cl, -(int64_t)cl->conn.backlog);
+    kept_changed(cl, STATS_RESPONSE, -(int64_t)cl->conn.backlog);
     conn_close(&cl->conn, reset);
     loop_timer_fini(&cl->timer);
     enter(cl, CLIENT_GONE);
@@ -219,9 +219,15 @@ static void on_backlog(struct conn *c, size_t before)
 {
     struct client *cl = CONTAINER_OF(c, struct client, conn);
 
-    kept_changed(cl, (int64_t)c->backlog - (int64_t)before);
+    kept_changed(cl, STATS_RESPONSE, (int64_t)c->backlog - (int64_t)before);
     if (c->backlog > 0 && (before == 0 || c->backlog < before))
         watch_taking(cl);
+}
+
+static void on_stash(struct conn *c, size_t before)
+{
+    struct client *cl = CONTAINER_OF(c, struct client, conn);
+    kept_changed(cl, STATS_REQUEST, (int64_t)c->stash_size - (int64_t)before);
 }
 
 static void close_on(struct client *cl)
@@ -317,6 +323,16 @@ static void post_again(struct client *cl)
     loop_post(cl->conn.loop, &cl->again);
 }
 
+/*
+ * Requests behind the present one are kept until it has been answered: when the budget is spent, a
+ * little of them. Of a head that has begun there is always more to be read, up to max_head.
+ */
+static size_t reads_at_most(const struct client *cl)
+{
+    size_t most = cl->conn.in.len + budget_read(cl->clients->budget, LOOP_SCRATCH);
+    return most < LOOP_SCRATCH ? most : LOOP_SCRATCH;
+}
+
 /* Reads until the socket is empty or a head is whole. */
 static void read_heads(struct client *cl)
 {
@@ -329,7 +345,7 @@ static void read_heads(struct client *cl)
             continue;
         }
         bool nothing_new = cl->conn.in.len == 0 && !conn_has_news(&cl->conn);
-        enum conn_fill fill = nothing_new ? CONN_WAIT : conn_fill(&cl->conn, LOOP_SCRATCH);
+        enum conn_fill fill = nothing_new ? CONN_WAIT : conn_fill(&cl->conn, reads_at_most(cl));
         if (fill == CONN_GOT)
             continue;
         if (fill != CONN_WAIT || (cl->clients->draining && cl->began == 0))
@@ -437,7 +453,8 @@ static void on_timer(void *arg)
 
 /* ---- what the handler asks ---- */
 
-static const struct conn_handler conn_handler = {.on_event = on_event, .on_backlog = on_backlog};
+static const struct conn_handler conn_handler = {
+    .on_event = on_event, .on_backlog = on_backlog, .on_stash = on_stash};
 
 static void write_address(struct client *cl, const struct sockaddr *sa)
 {

@@ -91,11 +91,20 @@ bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratc
     return false;
 }
 
+static void stash_changed(struct conn *c, size_t before)
+{
+    if (c->stash_size != before && c->handler->on_stash != NULL)
+        c->handler->on_stash(c, before);
+}
+
 static void drop_stash(struct conn *c)
 {
+    size_t before = c->stash_size;
+
     pool_put(loop_pool(c->loop), c->stash, c->stash_size);
     c->stash = NULL;
     c->stash_size = 0;
+    stash_changed(c, before);
 }
 
 static void drop_first_block(struct conn *c)
@@ -197,6 +206,7 @@ void conn_settle(struct conn *c)
         c->stash = pool_get(loop_pool(c->loop), c->stash_size);
         memcpy(c->stash, c->in.at, c->in.len);
         c->in.at = c->stash;
+        stash_changed(c, 0);
     }
     loop_scratch_leave(c->loop, c->scratch, &c->tenant);
 }

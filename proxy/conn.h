@@ -28,6 +28,8 @@ struct conn_handler {
     void (*on_event)(struct conn *c);
     /* The backlog was `before` and is another now. May be NULL. Must not close the connection. */
     void (*on_backlog)(struct conn *c, size_t before);
+    /* The same of the input that is kept between callbacks, `stash_size`. */
+    void (*on_stash)(struct conn *c, size_t before);
 };
 
 struct conn {

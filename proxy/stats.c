@@ -559,8 +559,8 @@ static const struct family families[] = {
     {"weir_connections", "gauge", "side=client, upstream; state=active, idle",
      "Open connections; idle ones carry no request now.", print_connections, C_CONNECTIONS},
     {"weir_buffered_bytes", "gauge", "what=request, response",
-     "Bytes held in memory: of requests that wait for their rest or that the app has not taken, "
-     "and of responses that clients have not read.",
+     "Bytes held in memory: of requests that wait for their rest or behind another, or that the "
+     "app has not taken, and of responses that clients have not read.",
      print_buffered, C_BUFFERED},
     {"weir_accounting_error_total", "counter", "",
      "Broken promises of the limiter's own accounting; anything but 0 is a fault in weir.",

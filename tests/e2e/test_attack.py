@@ -275,6 +275,28 @@ def test_readers_that_stop_hold_no_more_than_the_budget_and_are_cut(world):
     assert counted(weir, code="499") == many
 
 
+def test_requests_behind_one_that_is_not_read_hold_no_more_than_the_budget(world):
+    many, read_at_once = 100, 8192
+    origin, weir = world.pair(buffers_budget="1MiB", client_send_timeout="60s")
+    good = world.connect(weir)
+    asks_on(good)
+    request = wire.request("OPTIONS", "/", "Max-Forwards: 0")  # weir itself answers
+    with Crowd(weir.address, many, slow=True) as crowd:
+
+        def full():
+            crowd.send(request * 2000)
+            m = weir.metrics()
+            return m.total("weir_connections", side="client", state="active") == many and m
+
+        most = MIB + many * read_at_once
+        held = until(full, "all to be in the way", every=0.05).total("weir_buffered_bytes")
+        assert MIB / 2 <= held <= most
+        stays(lambda: weir.metrics().total("weir_buffered_bytes") <= most, "the bound")
+        asks_on(good)
+    until(lambda: weir.metrics().total("weir_buffered_bytes") == 0, "all to be given back")
+    assert set(origin.targets()) == {"/good"}
+
+
 def test_at_the_bound_nobody_comes_in_and_those_inside_go_on(world):
     origin, weir = world.pair(client_max_connections=MANY)
     good = world.connect(weir)
