@@ -11,7 +11,7 @@
 
 #define PUMP_REQUESTS 32 /* answered in one go, before other connections have their turn */
 #define LINGER_US     1000000
-#define LINGER_BYTES  (256 * 1024)
+#define LINGER_FILLS  4   /* in one go: 256 KiB */
 #define SEND_PACE     500 /* bytes a second: who reads less than that reads nothing */
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
@@ -27,8 +27,7 @@ struct client {
     struct http_parser parser;
     mono_us began; /* first byte of the present head, 0 before it */
     enum client_state state;
-    uint32_t lingered; /* bytes thrown away */
-    size_t untaken;    /* by the peer, of what the kernel holds, when the timer was armed */
+    size_t untaken; /* by the peer, of what the kernel holds, when the timer was armed */
     bool pumping, fresh, shut, trusted, tunnel;
     bool again_posted, buried; /* both: the mail on its way frees the memory */
     char address[INET6_ADDRSTRLEN];
@@ -51,6 +50,7 @@ struct clients {
 };
 
 static void client_pump(struct client *cl);
+static void post_again(struct client *cl);
 static void client_end(struct client *cl, bool reset);
 
 static mono_us now_of(const struct client *cl)
@@ -176,22 +176,28 @@ static void gone(struct client *cl)
 
 /* ---- the end of a connection ---- */
 
-/* Throws away what comes until the client's FIN: a close with unread bytes would send an RST, and
- * that would make the client lose the answer it has not read yet. */
+/* Throws away what comes until the client's FIN, for LINGER_US: a close with unread bytes would
+ * send an RST, and a client that is still sending would lose the answer it has not read yet. */
 static void linger(struct client *cl)
 {
-    for (;;) {
+    for (int fills = 0; fills < LINGER_FILLS; fills++) {
         conn_consume(&cl->conn, cl->conn.in.len);
-        enum conn_fill fill = conn_fill(&cl->conn, LOOP_SCRATCH);
-        if (fill == CONN_WAIT)
-            break;
-        cl->lingered += (uint32_t)cl->conn.in.len;
-        if (fill != CONN_GOT || cl->lingered > LINGER_BYTES) {
+        switch (conn_fill(&cl->conn, LOOP_SCRATCH)) {
+        case CONN_GOT:
+        case CONN_FULL:
+            continue;
+        case CONN_WAIT:
+            conn_settle(&cl->conn);
+            return;
+        case CONN_EOF:
+        case CONN_LOST:
             client_end(cl, false);
             return;
         }
     }
+    conn_consume(&cl->conn, cl->conn.in.len);
     conn_settle(&cl->conn);
+    post_again(cl);
 }
 
 /* A client that takes nothing of what is kept for it, for send_timeout, is cut. */
@@ -379,6 +385,8 @@ static void on_again(struct mail *m)
         pool_put(loop_pool(cl->conn.loop), cl, sizeof(*cl));
     else if (cl->state == CLIENT_READING)
         client_pump(cl);
+    else if (cl->state == CLIENT_CLOSING)
+        close_on(cl);
 }
 
 /* ---- while it is served ---- */
