@@ -12,6 +12,7 @@
 #define PUMP_REQUESTS 32 /* answered in one go, before other connections have their turn */
 #define LINGER_US     1000000
 #define LINGER_FILLS  4   /* in one go: 256 KiB */
+#define SEND_LOOKS    8   /* at a client that takes nothing, until it is cut */
 #define SEND_PACE     500 /* bytes a second: who reads less than that reads nothing */
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
@@ -27,6 +28,7 @@ struct client {
     struct http_parser parser;
     mono_us began; /* first byte of the present head, 0 before it */
     enum client_state state;
+    mono_us cut_at; /* if it has not taken more by then */
     size_t untaken; /* by the peer, of what the kernel holds, when the timer was armed */
     bool pumping, fresh, shut, trusted, tunnel;
     bool again_posted, buried; /* both: the mail on its way frees the memory */
@@ -200,24 +202,38 @@ static void linger(struct client *cl)
     post_again(cl);
 }
 
+static void look_again(struct client *cl)
+{
+    mono_us next = now_of(cl) + cl->clients->config->client.send_timeout / SEND_LOOKS;
+    loop_timer_arm(cl->conn.loop, &cl->timer, next < cl->cut_at ? next : cl->cut_at);
+}
+
 /* A client that takes nothing of what is kept for it, for send_timeout, is cut. */
 static void watch_taking(struct client *cl)
 {
     cl->untaken = conn_untaken(&cl->conn);
-    loop_timer_arm(cl->conn.loop, &cl->timer,
-                   now_of(cl) + cl->clients->config->client.send_timeout);
+    cl->cut_at = now_of(cl) + cl->clients->config->client.send_timeout;
+    look_again(cl);
 }
 
-/* Room in the socket is told only when a good part is free: a slow but steady reader makes progress
- * that no edge tells. True: it did, and has its time again. */
-static bool has_taken(struct client *cl)
+/*
+ * Room in the socket is told only when a good part is free: a slow but steady reader makes progress
+ * that no edge tells. Its kernel takes what was on the way at first, and that is no reading: looked
+ * at only in the end, it would double the time of who never reads. False: it is over.
+ */
+static bool still_takes(struct client *cl)
 {
     mono_us timeout = cl->clients->config->client.send_timeout;
     size_t least = (size_t)(timeout / 1000) * SEND_PACE / 1000;
 
-    if (cl->conn.backlog == 0 || conn_untaken(&cl->conn) + least >= cl->untaken)
+    if (cl->conn.backlog == 0)
         return false;
-    watch_taking(cl);
+    if (conn_untaken(&cl->conn) + least < cl->untaken)
+        watch_taking(cl);
+    else if (now_of(cl) < cl->cut_at)
+        look_again(cl);
+    else
+        return false;
     return true;
 }
 
@@ -447,11 +463,11 @@ static void on_timer(void *arg)
         refuse(cl, &slow);
         return;
     case CLIENT_SERVED:
-        if (cl->conn.backlog > 0 && !has_taken(cl))
+        if (cl->conn.backlog > 0 && !still_takes(cl))
             gone(cl);
         return;
     case CLIENT_CLOSING:
-        if (!has_taken(cl))
+        if (!still_takes(cl))
             client_end(cl, cl->conn.backlog > 0);
         return;
     case CLIENT_GONE:

@@ -206,3 +206,19 @@ def test_a_client_that_reads_nothing_is_cut_after_the_send_timeout(world):
     assert world.connect(weir).ask("GET", "/next").status == 200
     assert time.monotonic() - began < 10
     assert len(client.until_closed()) < size
+
+
+def test_what_a_clients_kernel_takes_is_no_reading(world):
+    """Bytes are on their way when the wait begins: their arrival must not begin it anew."""
+    timeout = 1.5
+    origin, weir = world.pair(concurrency=1, client_send_timeout=f"{timeout * 1000:.0f}ms")
+    origin.on("/big", app.answer(bytes(32 << 20)))
+
+    def next_waits():
+        client = world.connect(weir).get("/big")
+        assert client.final_head().status == 200
+        began = time.monotonic()
+        assert world.connect(weir).ask("GET", "/next").status == 200
+        return time.monotonic() - began
+
+    one_in_time(next_waits, 1.6 * timeout)
