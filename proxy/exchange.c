@@ -22,6 +22,7 @@
 #define MAGIC             0x77656972u
 #define UPSTREAM_MAX_HEAD 49152
 #define INTERIM_MAX       64 /* 1xx answers before the final one; an app that sends more is broken */
+#define APP_LOOKS         8  /* at an app that takes nothing, within upstream.idle_timeout */
 
 #define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
 #define BODY_PACE       500    /* bytes a second; MinRate of Apache's mod_reqtimeout */
@@ -41,6 +42,7 @@ struct exchange {
     struct loop_grave grave;
 
     struct message message;
+    mono_us stuck_at;   /* if the app has taken no more by then; 0: it is not in the way */
     size_t untaken;     /* of it, or of its body, by the app's socket, when the timer was armed */
     struct relay *up;   /* what of the body did not come with the head; else NULL */
     struct relay *down; /* the response's body, once its head is there */
@@ -653,6 +655,7 @@ static bool request_is_read(const struct exchange *ex)
 static void request_is_sent(struct exchange *ex)
 {
     ex->sent = not_before(now_of(ex), ex->connected);
+    ex->stuck_at = 0;
     if (ex->state == EXCHANGE_AWAITING)
         arm(ex, ex->sent + ex->env->c.config->upstream.first_byte_timeout);
 }
@@ -661,6 +664,7 @@ static void request_is_sent(struct exchange *ex)
 static void upload_failed(struct exchange *ex)
 {
     ex->upload_failed = true;
+    ex->stuck_at = 0;
     if (ex->state == EXCHANGE_AWAITING) {
         arm(ex, now_of(ex) + ex->env->c.config->upstream.idle_timeout);
         exchange_read_head(ex);
@@ -754,6 +758,14 @@ static void note_untaken(struct exchange *ex)
         ex->untaken = conn_untaken(upstream_socket(&ex->lease));
 }
 
+/* Its kernel takes what was on the way at first, and that is no reading: looked at only in the end,
+ * it would double the time of an app that never reads. */
+static void look_at_app(struct exchange *ex)
+{
+    mono_us next = now_of(ex) + ex->env->c.config->upstream.idle_timeout / APP_LOOKS;
+    arm(ex, next < ex->stuck_at ? next : ex->stuck_at);
+}
+
 /* The timer while the request is under way: whoever is slow is named by late_answer(). */
 static void arm_upload(struct exchange *ex, enum relay_status st)
 {
@@ -763,9 +775,14 @@ static void arm_upload(struct exchange *ex, enum relay_status st)
     if (ex->state != EXCHANGE_AWAITING)
         return;
     note_untaken(ex);
-    if (st == RELAY_WAIT)
+    ex->stuck_at = 0;
+    if (st == RELAY_WAIT) {
         patience = app_owes_a_100(ex) ? cf->upstream.first_byte_timeout : cf->client.body_timeout;
-    arm(ex, now_of(ex) + patience);
+        arm(ex, now_of(ex) + patience);
+        return;
+    }
+    ex->stuck_at = now_of(ex) + patience;
+    look_at_app(ex);
 }
 
 static void exchange_upload(struct exchange *ex, const struct relay_front *front)
@@ -1431,7 +1448,12 @@ static bool client_owes_body(const struct exchange *ex)
 
 static void late_answer(struct exchange *ex)
 {
-    if (ex->sent != 0 || (uploading(ex) && app_owes_a_100(ex))) {
+    if (now_of(ex) < ex->stuck_at) {
+        if (app_takes(ex))
+            arm_upload(ex, RELAY_BLOCKED);
+        else
+            look_at_app(ex);
+    } else if (ex->sent != 0 || (uploading(ex) && app_owes_a_100(ex))) {
         complain(ex, "no answer within upstream.first_byte_timeout");
         exchange_fail(ex, REPLY_FIRST_BYTE_TIMEOUT, NULL);
     } else if (client_owes_body(ex)) {

@@ -3,6 +3,7 @@
 Where the order of events decides, weir is frozen while they happen: then they come in one batch.
 """
 
+import select
 import signal
 import socket
 import struct
@@ -14,7 +15,7 @@ import pytest
 from support import origin as app
 from support import wire
 from support.rude import RudeApp
-from support.waiting import SOON, stays, until
+from support.waiting import SOON, one_in_time, stays, until
 from support.world import scaled
 
 MIB = 1 << 20
@@ -270,6 +271,30 @@ def test_an_app_that_reads_nothing_of_an_upload_is_ended(world, rude):
     played.take()
     assert client.response().status in (502, 504)
     weir.wait_quiet()
+
+
+def test_what_an_apps_kernel_takes_is_no_reading(world, rude):
+    """Bytes are on their way when the wait begins: their arrival must not begin it anew."""
+    timeout = 1.5
+    played = rude(receive_buffer=65536)
+    patience = {"upstream_idle_timeout": f"{timeout * 1000:.0f}ms", "client_body_timeout": "30s"}
+    weir = world.weir(played, **patience)
+
+    def answered():
+        client, began = world.connect(weir), time.monotonic()
+        client.send(wire.request("POST", "/", "Content-Length: 16777216"))
+        client.sock.setblocking(False)
+        data = memoryview(bytes(16 * MIB))
+        while client.is_open():
+            try:
+                data = data[client.sock.send(data) :]
+            except BlockingIOError:
+                select.select([client.sock], [], [], 0.05)
+        client.sock.settimeout(15)
+        assert client.response().status == 504
+        return time.monotonic() - began
+
+    one_in_time(answered, 1.6 * timeout)
 
 
 def test_an_app_that_has_shut_its_reading_side_is_still_ended(world, rude):
