@@ -315,6 +315,16 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
         exchange_ask(ex);
 }
 
+/* Of a head that is refused nothing is known but its bytes. */
+static bool begins_with_head(struct client *cl)
+{
+    struct span in = client_conn(cl)->in;
+
+    if (in.len >= 2 && memcmp(in.at, "\r\n", 2) == 0)
+        in = (struct span){in.at + 2, in.len - 2};
+    return in.len >= 5 && memcmp(in.at, "HEAD ", 5) == 0;
+}
+
 /* What came is no request: nobody's exchange, but it is answered and counted. */
 static void on_refuse(struct client *cl, const struct http_problem *problem, void *arg)
 {
@@ -326,6 +336,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         .status = problem->status,
         .detail = problem->status == 408 ? NULL : problem->reason,
         .close = true,
+        .head_only = begins_with_head(cl),
         .date = date_of(env),
     };
 

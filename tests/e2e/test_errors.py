@@ -240,6 +240,18 @@ def test_an_error_to_head_has_no_body(world):
     assert client.ask("GET", "/next").body == b"ok"
 
 
+@pytest.mark.parametrize("before", [b"", b"\r\n"])
+@pytest.mark.parametrize("field, status", [("Expect: b", 417), ("Host: b", 400), ("A: b", 408)])
+def test_a_refusal_of_head_has_no_body(world, before, field, status):
+    origin, weir = world.pair(client_head_timeout="500ms")
+    client = world.connect(weir)
+    whole = wire.request("HEAD", "/", field)
+    client.send(before + whole[: -2 if status == 408 else None])
+    assert client.head().status == status
+    assert client.rest() == b""
+    assert origin.targets() == []
+
+
 def test_the_apps_own_errors_pass_untouched(world):
     origin, weir = world.pair()
     for status in (400, 404, 429, 500, 502, 503, 599):
