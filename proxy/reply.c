@@ -139,9 +139,16 @@ size_t reply_write(const struct reply *r, char *out)
     return w.len;
 }
 
+/* Types are the same in either case (RFC 9110 section 8.3.1). */
 static bool contains(struct span s, const char *what)
 {
-    return memmem(s.at, s.len, what, strlen(what)) != NULL;
+    struct span wanted = span_of(what);
+
+    for (; s.len >= wanted.len; s.at++, s.len--) {
+        if (span_equal_nocase((struct span){s.at, wanted.len}, wanted))
+            return true;
+    }
+    return false;
 }
 
 bool reply_wants_json(const struct http_head *head)

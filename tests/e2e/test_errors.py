@@ -224,10 +224,11 @@ def test_what_weir_does_not_take_is_refused_with_its_status(world, raw, status):
     assert m.total("weir_requests_total", code=str(status), source="weir") == 1
 
 
-def test_an_error_is_json_where_the_client_accepts_that(world):
+@pytest.mark.parametrize("accept", ["application/json", "Application/Problem+JSON, */*"])
+def test_an_error_is_json_where_the_client_accepts_that(world, accept):
     origin, weir = world.pair()
     origin.on("/", app.reset())
-    answer = world.connect(weir).ask("GET", "/", "Accept: application/json")
+    answer = world.connect(weir).ask("GET", "/", f"Accept: {accept}")
     check_error(answer, 502)
     assert answer.get("Content-Type").startswith("application/json")
 
