@@ -75,8 +75,8 @@ const struct option option_table[] = {
      .help = "how long a client may take to send the head of a request"},
     {"client.body_timeout", OPTION_DURATION, FIELD(client.body_timeout), MS, HOUR, .preset = "30s",
      .also = "read_timeout timeout",
-     .help = "how long a client may pause within a request's body; and how long the whole may take, "
-             "and a second more for each 500 bytes of it"},
+     .help = "how long a client may pause within a request's body, until the app answers; and how long "
+             "the whole may take, and a second more for each 500 bytes of it"},
     {"client.send_timeout", OPTION_DURATION, FIELD(client.send_timeout), MS, HOUR, .preset = "60s",
      .also = "write_timeout",
      .help = "how long a client may read nothing of its response, or less than 500 bytes a second, "

@@ -566,7 +566,7 @@ int server_main(struct config *config)
     if (cut > 0)
         log_warning("%zu requests were turned away or cut", cut);
     else if (ran)
-        log_info("drained: every request was served");
+        log_info("drained: every client was answered");
     take_down(s);
     free(s);
     return !ran ? SERVER_FAILED : cut > 0 ? SERVER_CUT : SERVER_DONE;
