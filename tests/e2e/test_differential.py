@@ -41,8 +41,10 @@ class Plan:
         self.client = None
 
     def methods(self):
-        broken_off = self.read.partial
-        return [m.method for m in self.read.done] + [broken_off.method if broken_off else b"GET"]
+        """Of the last, whose head may be none, what its client takes it for."""
+        taken_for = b"HEAD" if self.read.rest.startswith(b"HEAD ") else b"GET"
+        last = self.read.partial.method if self.read.partial else taken_for
+        return [m.method for m in self.read.done] + [last]
 
     def enough(self):
         """How many answers make an end; 0: weir closes."""
