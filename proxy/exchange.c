@@ -497,6 +497,14 @@ static enum reply_kind expired_kind(const struct exchange *ex)
                : REPLY_NOT_READY;
 }
 
+/* It is going to wait. A request and an RST at once are one edge, and it tells only of the request;
+ * what happens from now on brings an edge of its own. The exchange may have ended. */
+static void look_before_waiting(struct exchange *ex)
+{
+    if (!client_look(ex->client))
+        lose_client(ex);
+}
+
 static void exchange_ask(struct exchange *ex)
 {
     mono_us now = now_of(ex), deadline = deadline_of(ex, now);
@@ -516,10 +524,7 @@ static void exchange_ask(struct exchange *ex)
     case LIMITER_QUEUED:
         exchange_enter(ex, EXCHANGE_QUEUED);
         arm(ex, deadline);
-        /* A request and an RST at once are one edge, and it tells only of the request. What happens
-         * from now on brings an edge of its own. */
-        if (!client_look(ex->client))
-            lose_client(ex);
+        look_before_waiting(ex);
         return;
     case LIMITER_SHED_FULL:
         exchange_reply(ex, REPLY_QUEUE_FULL, 0, NULL);
@@ -625,6 +630,8 @@ static void exchange_connect(struct exchange *ex, enum upstream_kind kind)
 {
     if (upstream_lease(ex->env->c.upstream, &ex->lease, kind))
         exchange_dispatch(ex);
+    else
+        look_before_waiting(ex);
 }
 
 static void on_ready(struct upstream_lease *l)
