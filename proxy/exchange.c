@@ -270,6 +270,23 @@ static bool must_wait_for_body(const struct exchange *ex, const struct http_body
     return !limiter_has_plenty(l) && !limiter_is_full(l);
 }
 
+/* What is known from the head alone. True: weir has answered, and the exchange may have ended. */
+static bool refused_at_once(struct exchange *ex, const struct http_head *head, bool too_large,
+                            bool upgrade)
+{
+    if (too_large)
+        exchange_reply(ex, REPLY_BODY_TOO_LARGE, 0, NULL);
+    else if (http_max_forwards_zero(head))
+        exchange_reply(ex, REPLY_LAST_HOP, ex->method == HTTP_TRACE ? 405 : 200, NULL);
+    else if (upgrade && ex->env->draining)
+        exchange_reply(ex, REPLY_DRAINING, 0, NULL);
+    else if (upgrade && !take_upgrade(ex->env->c.house))
+        exchange_reply(ex, REPLY_UPGRADES_FULL, 0, NULL);
+    else
+        return false;
+    return true;
+}
+
 static void on_request(struct client *cl, const struct http_head *head, void *arg)
 {
     struct exchange_env *env = arg;
@@ -296,18 +313,8 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
         client_abort(cl, false);
         return;
     }
-    if (too_large) {
-        exchange_reply(ex, REPLY_BODY_TOO_LARGE, 0, NULL);
+    if (refused_at_once(ex, head, too_large, how.upgrade.len > 0))
         return;
-    }
-    if (http_max_forwards_zero(head)) {
-        exchange_reply(ex, REPLY_LAST_HOP, ex->method == HTTP_TRACE ? 405 : 200, NULL);
-        return;
-    }
-    if (how.upgrade.len > 0 && (env->draining || !take_upgrade(env->c.house))) {
-        exchange_reply(ex, env->draining ? REPLY_DRAINING : REPLY_UPGRADES_FULL, 0, NULL);
-        return;
-    }
     ex->upgrade = how.upgrade.len > 0;
     if (waits)
         exchange_wait_for_body(ex);
@@ -391,8 +398,10 @@ static void measure_pace(struct exchange *ex)
     ex->up->pace_before = ex->up->body.data;
 }
 
-/* False: it is not waited for any more, and the exchange may have ended. */
-static bool take_what_came(struct exchange *ex)
+/* What the waiting for a body has come to. */
+enum body_wait { BODY_MORE, BODY_READY, BODY_TOO_LARGE, BODY_BAD, BODY_LATE };
+
+static enum body_wait take_what_came(struct exchange *ex)
 {
     struct exchange_house *house = ex->env->c.house;
     size_t before = ex->message.body, most = ex->env->c.config->buffers.request;
@@ -403,29 +412,41 @@ static bool take_what_came(struct exchange *ex)
         message_take_body(&ex->message, ex->env->c.loop, client_conn(ex->client), &ex->up->body,
                           most, &ex->up->problem);
     held_changed(ex, (int64_t)(ex->message.body - before));
-    if (ex->up->body.data > ex->up->max) {
-        exchange_reply(ex, REPLY_BODY_TOO_LARGE, 0, NULL);
-        return false;
-    }
+    if (ex->up->body.data > ex->up->max)
+        return BODY_TOO_LARGE;
     switch (st) {
     case MESSAGE_BAD:
-        exchange_reply(ex, REPLY_BAD_REQUEST, 0, ex->up->problem.reason);
-        return false;
+        return BODY_BAD;
     case MESSAGE_WHOLE:
         drop_upload(ex);
-        exchange_ask(ex);
-        return false;
+        return BODY_READY;
     case MESSAGE_FULL:
-        exchange_ask(ex);
-        return false;
+        return BODY_READY;
     case MESSAGE_MORE:
         break;
     }
-    if (body_is_late(ex)) {
+    return body_is_late(ex) ? BODY_LATE : BODY_MORE;
+}
+
+/* It is not waited for any more. */
+static void end_wait(struct exchange *ex, enum body_wait why)
+{
+    switch (why) {
+    case BODY_READY:
+        exchange_ask(ex);
+        return;
+    case BODY_TOO_LARGE:
+        exchange_reply(ex, REPLY_BODY_TOO_LARGE, 0, NULL);
+        return;
+    case BODY_BAD:
+        exchange_reply(ex, REPLY_BAD_REQUEST, 0, ex->up->problem.reason);
+        return;
+    case BODY_LATE:
         exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);
-        return false;
+        return;
+    case BODY_MORE:
+        return;
     }
-    return true;
 }
 
 static void arm_buffering(struct exchange *ex)
@@ -443,8 +464,11 @@ static void exchange_buffer(struct exchange *ex)
     struct conn *from = client_conn(ex->client);
 
     for (;;) {
-        if (!take_what_came(ex))
+        enum body_wait wait = take_what_came(ex);
+        if (wait != BODY_MORE) {
+            end_wait(ex, wait);
             return;
+        }
         switch (conn_fill(from, LOOP_SCRATCH)) {
         case CONN_GOT:
         case CONN_FULL:
