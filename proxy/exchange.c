@@ -833,7 +833,9 @@ static void exchange_upload(struct exchange *ex, const struct relay_front *front
     uint64_t moved;
     enum relay_status st = relay_pump(ex->up, client_conn(ex->client), to, front, &moved);
 
-    if (st != RELAY_RECEIVER_LOST || moved > 0)
+    if (front != NULL && st != RELAY_RECEIVER_LOST)
+        ex->accepted = conn_backlog(to) < ex->message.len + moved;
+    else if (moved > 0)
         ex->accepted = true;
     switch (st) {
     case RELAY_END:
@@ -896,24 +898,29 @@ static bool may_replay(const struct exchange *ex)
     return http_method_is_idempotent(ex->method) && ex->up == NULL;
 }
 
-/* The app has ended the connection before it answered. */
-static void upstream_lost(struct exchange *ex)
+static void replay(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
 
+    stats_upstream(env->c.stats, STATS_REPLAYED);
+    upstream_drop(env->c.upstream, &ex->lease);
+    ex->replayed = true;
+    ex->upload_failed = ex->accepted = false;
+    ex->sent = 0;
+    exchange_enter(ex, EXCHANGE_CONNECTING);
+    loop_timer_stop(&ex->timer);
+    exchange_connect(ex, UPSTREAM_FRESH);
+}
+
+/* The app has ended the connection before it answered. */
+static void upstream_lost(struct exchange *ex)
+{
     if (ex->state == EXCHANGE_ORPHANED) {
         exchange_done(ex);
         return;
     }
     if (may_replay(ex)) {
-        stats_upstream(env->c.stats, STATS_REPLAYED);
-        upstream_drop(env->c.upstream, &ex->lease);
-        ex->replayed = true;
-        ex->upload_failed = ex->accepted = false;
-        ex->sent = 0;
-        exchange_enter(ex, EXCHANGE_CONNECTING);
-        loop_timer_stop(&ex->timer);
-        exchange_connect(ex, UPSTREAM_FRESH);
+        replay(ex);
         return;
     }
     complain(ex, ex->answering ? "the answer's head was cut" : "closed without an answer");
@@ -927,6 +934,16 @@ static void bad_response(struct exchange *ex, const char *why)
         exchange_done(ex);
     else
         exchange_fail(ex, REPLY_UPSTREAM_BROKEN, why);
+}
+
+/* Not a byte of the request has been taken, and the app speaks: that answers nothing of ours (RFC
+ * 9112 section 9.2). */
+static void answered_unasked(struct exchange *ex)
+{
+    if (may_replay(ex))
+        replay(ex);
+    else
+        bad_response(ex, "an answer that nobody has asked for");
 }
 
 /* Writes the rewritten head into the loop's compose scratch. */
@@ -1078,6 +1095,10 @@ static bool one_head(struct exchange *ex, bool *more)
     if (from->in.len == 0) {
         *more = true;
         return true;
+    }
+    if (!ex->accepted) {
+        answered_unasked(ex);
+        return false;
     }
     ex->answering = true;
     switch (http_parse_response(&ex->parser, from->in.at, from->in.len, &env->limits, &env->head,
@@ -1270,7 +1291,10 @@ static bool flush_request(struct exchange *ex, struct conn *to)
 
     if (before == 0 || ex->upload_failed)
         return true;
-    if (!conn_flush(to)) {
+    bool sound = conn_flush(to);
+    if (conn_backlog(to) < before)
+        ex->accepted = true;
+    if (!sound) {
         upload_failed(ex);
         return false;
     }

@@ -412,6 +412,58 @@ def test_a_unix_app_that_dies_on_unread_input_is_a_bad_gateway(world):
     assert stages > 2, "the app's socket took nothing"
 
 
+def answer_unread(world, most):
+    """The app answers so many requests and reads none, or as many as its socket takes:
+    (weir, app, its connection, client, how many were answered)."""
+    played = RudeApp(path=world.path(f"app{len(world.weirs)}.sock"))
+    weir = world.weir(played, concurrency=1)
+    client = world.connect(weir).get("/0")
+    played.accept()  # the startup's probe
+    inside = played.accept()
+    for n in range(most):
+        weir.wait_in_flight(1)
+        inside.send(OK)
+        until(
+            lambda: weir.metrics().one("weir_requests_in_flight") == 0 or played.is_asked(),
+            "the answer to be passed on, or not to be one",
+        )
+        if played.is_asked():
+            return weir, played, inside, client, n
+        assert client.response().status == 200
+        if n + 1 < most:
+            client.get(f"/{n + 1}")
+    return weir, played, inside, client, most
+
+
+def test_an_answer_to_what_the_app_was_not_asked_is_not_passed_on(world):
+    """When the app's socket takes no more, the next answer is none to the request that waits in
+    weir: that goes to a fresh connection."""
+    _, played, inside, client, answered = answer_unread(world, 3000)
+    fresh, head = played.take()
+    assert head.startswith(b"GET /%d " % answered)
+    fresh.send(OK)
+    assert client.response().status == 200
+    targets = [head.split()[1] for head in iter(inside.head, b"")]
+    assert targets == [b"/%d" % n for n in range(answered)]
+
+
+def test_a_post_that_the_app_took_late_is_not_sent_twice(world):
+    """It found the socket full, and was taken when the app had read: the app may have done it."""
+    full = answer_unread(world, 3000)
+    fresh, _ = full[1].take()
+    fresh.send(OK)
+    assert full[3].response().status == 200
+    weir, played, inside, client, _ = answer_unread(world, full[-1])
+    client.request("POST", "/done", body=b"x")
+    weir.wait_in_flight(1)
+    while not inside.head().startswith(b"POST /done "):
+        pass
+    assert inside.some() == b"x"
+    inside.close()
+    assert client.response().status == 502
+    assert not played.is_asked()
+
+
 # ---- fairness and many small pieces --------------------------------------------------------------
 
 

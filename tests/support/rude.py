@@ -67,6 +67,12 @@ class RudeApp:
         self.connections.append(RudeConnection(sock, self.timeout))
         return self.connections[-1]
 
+    def is_asked(self):
+        """Whether a connection waits to be accepted."""
+        poll = select.poll()
+        poll.register(self.listener.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
     def take(self):
         """The next connection that brings a request head: (connection, head)."""
         while True:
