@@ -27,7 +27,8 @@ WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(HOUSE) $(MA
 DEMO_SRC := $(COMMON) $(DEMO)
 
 # The dice of the tests are thrown the same way each time, so that what fails has changed. Another
-# throw: WEIR_SEED=N, or 0 for one that is printed. `make differential` always makes a new one.
+# throw: WEIR_SEED=N, or 0 for one that is printed. `make differential` and `make fuzz` throw anew
+# unless told otherwise.
 given_seed := $(WEIR_SEED)
 export WEIR_SEED ?= 1
 
@@ -251,7 +252,7 @@ build/fuzz/fuzz_$(1): $(patsubst %.c,build/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $
 .PHONY: fuzz-$(1)
 fuzz-$(1): build/fuzz/fuzz_$(1)
 	@mkdir -p build/fuzz/corpus/$(1)
-	@$$< -max_total_time=$$(SECONDS) -max_len=$$(or $$(fuzz_len_$(1)),1500) -print_final_stats=1 \
+	@$$< -seed=$$(or $$(given_seed),0) -max_total_time=$$(SECONDS) -max_len=$$(or $$(fuzz_len_$(1)),1500) -print_final_stats=1 \
 	    -verbosity=0 -artifact_prefix=build/fuzz/ $(addprefix -dict=,$(wildcard tests/fuzz/$(1).dict)) \
 	    build/fuzz/corpus/$(1) tests/fuzz/corpus/$(1)
 endef
