@@ -21,6 +21,7 @@
 
 #define MAGIC             0x77656972u
 #define UPSTREAM_MAX_HEAD 49152
+#define LOOK_AFTER_US     10000
 #define INTERIM_MAX       64 /* 1xx answers before the final one; an app that sends more is broken */
 #define APP_LOOKS         8  /* at an app that takes nothing, within upstream.idle_timeout */
 
@@ -521,14 +522,6 @@ static enum reply_kind expired_kind(const struct exchange *ex)
                : REPLY_NOT_READY;
 }
 
-/* It is going to wait. A request and an RST at once are one edge, and it tells only of the request;
- * what happens from now on brings an edge of its own. The exchange may have ended. */
-static void look_before_waiting(struct exchange *ex)
-{
-    if (!client_look(ex->client))
-        lose_client(ex);
-}
-
 static void exchange_ask(struct exchange *ex)
 {
     mono_us now = now_of(ex), deadline = deadline_of(ex, now);
@@ -548,7 +541,6 @@ static void exchange_ask(struct exchange *ex)
     case LIMITER_QUEUED:
         exchange_enter(ex, EXCHANGE_QUEUED);
         arm(ex, deadline);
-        look_before_waiting(ex);
         return;
     case LIMITER_SHED_FULL:
         exchange_reply(ex, REPLY_QUEUE_FULL, 0, NULL);
@@ -617,6 +609,17 @@ static void granted_too_late(struct exchange *ex)
     client_abort(cl, true);
 }
 
+/*
+ * Whether it is worth a syscall to look once more. The client's edge may be in epoll, behind those
+ * of this turn; or it sent its request and an RST at once, which is one edge, and tells only of the
+ * request. Who waited for less than LOOK_AFTER_US was alive that short a time ago, or came dead, as
+ * one may who need not wait: a look at each would be a fifth of all system calls.
+ */
+static bool may_be_dead(const struct exchange *ex)
+{
+    return waited(ex) >= LOOK_AFTER_US || loop_may_lag(ex->env->c.loop);
+}
+
 static void on_verdict(struct mail *m)
 {
     struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, verdict));
@@ -626,8 +629,8 @@ static void on_verdict(struct mail *m)
         abandoned(ex);
     else if (ex->waiter.verdict != LIMITER_ADMITTED)
         expire(ex);
-    else if (loop_may_lag(ex->env->c.loop) && !client_look(ex->client))
-        granted_too_late(ex); /* its edge was in epoll, behind those of this turn */
+    else if (may_be_dead(ex) && !client_look(ex->client))
+        granted_too_late(ex);
     else
         exchange_granted(ex);
 }
@@ -654,8 +657,8 @@ static void exchange_connect(struct exchange *ex, enum upstream_kind kind)
 {
     if (upstream_lease(ex->env->c.upstream, &ex->lease, kind))
         exchange_dispatch(ex);
-    else
-        look_before_waiting(ex);
+    else if (!client_look(ex->client)) /* connecting costs more than a look: see may_be_dead() */
+        lose_client(ex);
 }
 
 static void on_ready(struct upstream_lease *l)

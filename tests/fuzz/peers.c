@@ -187,6 +187,7 @@ void peers_close(struct peer *p)
     bool resets = look_at_unread(p);
     if (!p->half_closed && !resets)
         p->alive = p->told;
+    p->one_edge = resets && p->told < p->sent.len;
     close(p->fd);
     p->fd = -1;
     if (p->left == 0)

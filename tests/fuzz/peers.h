@@ -27,6 +27,7 @@ struct peer {
     bool was_reset;   /* and in a way that shows that something was cut */
     size_t told;      /* of what was sent: before weir's last turn */
     size_t alive;     /* and before we left, in order, without a turn between; else SIZE_MAX */
+    bool one_edge;    /* we have closed it by a reset, with bytes that weir had not been told of */
     bool settled;     /* we have closed or half-closed it, and weir has had time to see that */
     mono_us moved;    /* when a byte was last sent or received */
     mono_us left;     /* when we closed it, or it was seen to have ended; 0: neither */
