@@ -252,7 +252,8 @@ build/fuzz/fuzz_$(1): $(patsubst %.c,build/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $
 .PHONY: fuzz-$(1)
 fuzz-$(1): build/fuzz/fuzz_$(1)
 	@mkdir -p build/fuzz/corpus/$(1)
-	@$$< -seed=$$(or $$(given_seed),0) -max_total_time=$$(SECONDS) -max_len=$$(or $$(fuzz_len_$(1)),1500) -print_final_stats=1 \
+	@$$< -seed=$$(or $$(given_seed),0) -max_total_time=$$(SECONDS) \
+	    -max_len=$$(or $$(fuzz_len_$(1)),1500) -print_final_stats=1 \
 	    -verbosity=0 -artifact_prefix=build/fuzz/ $(addprefix -dict=,$(wildcard tests/fuzz/$(1).dict)) \
 	    build/fuzz/corpus/$(1) tests/fuzz/corpus/$(1)
 endef

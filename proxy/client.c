@@ -12,7 +12,6 @@
 #define PUMP_REQUESTS 32 /* answered in one go, before other connections have their turn */
 #define LINGER_US     1000000
 #define LINGER_FILLS  4   /* in one go: 256 KiB */
-#define SEND_LOOKS    8   /* at a client that takes nothing, until it is cut */
 #define SEND_PACE     500 /* bytes a second: who reads less than that reads nothing */
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
@@ -204,8 +203,8 @@ static void linger(struct client *cl)
 
 static void look_again(struct client *cl)
 {
-    mono_us next = now_of(cl) + cl->clients->config->client.send_timeout / SEND_LOOKS;
-    loop_timer_arm(cl->conn.loop, &cl->timer, next < cl->cut_at ? next : cl->cut_at);
+    mono_us patience = cl->clients->config->client.send_timeout;
+    loop_timer_arm(cl->conn.loop, &cl->timer, conn_next_look(&cl->conn, patience, cl->cut_at));
 }
 
 /* A client that takes nothing of what is kept for it, for send_timeout, is cut. */
@@ -216,11 +215,7 @@ static void watch_taking(struct client *cl)
     look_again(cl);
 }
 
-/*
- * Room in the socket is told only when a good part is free: a slow but steady reader makes progress
- * that no edge tells. Its kernel takes what was on the way at first, and that is no reading: looked
- * at only in the end, it would double the time of who never reads. False: it is over.
- */
+/* False: it is over. */
 static bool still_takes(struct client *cl)
 {
     mono_us timeout = cl->clients->config->client.send_timeout;

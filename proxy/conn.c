@@ -13,6 +13,7 @@
 #define BLOCK_MIN    4096
 #define BLOCK_MAX    16384 /* a rest of 50 KiB in one block of 64 would waste a fifth */
 #define FLUSH_BLOCKS 16
+#define LOOKS        8 /* at a peer that takes nothing, within its patience */
 
 struct conn_block {
     struct conn_block *next;
@@ -399,6 +400,12 @@ size_t conn_untaken(const struct conn *c)
     if (ioctl(c->fd, SIOCOUTQ, &n) < 0 || n < 0)
         return 0;
     return (size_t)n;
+}
+
+mono_us conn_next_look(const struct conn *c, mono_us patience, mono_us due)
+{
+    mono_us next = loop_now(c->loop) + patience / LOOKS;
+    return next < due ? next : due;
 }
 
 void conn_shutdown(struct conn *c)

@@ -126,5 +126,13 @@ static inline size_t conn_backlog(const struct conn *c)
 /* Bytes that the kernel holds because the peer has not taken them: less than before is progress. */
 size_t conn_untaken(const struct conn *c);
 
+/*
+ * When to look at a peer that is in the way and has until `due` of its `patience`. Room in the
+ * socket is told only when a good part is free, so a slow reader makes progress that no edge tells;
+ * and its kernel takes what was on the way at first, which is no reading: looked at only in the
+ * end, that would double the time of who never reads.
+ */
+mono_us conn_next_look(const struct conn *c, mono_us patience, mono_us due);
+
 /* FIN after what was sent. */
 void conn_shutdown(struct conn *c);

@@ -23,7 +23,6 @@
 #define UPSTREAM_MAX_HEAD 49152
 #define LOOK_AFTER_US     10000
 #define INTERIM_MAX       64 /* 1xx answers before the final one; an app that sends more is broken */
-#define APP_LOOKS         8  /* at an app that takes nothing, within upstream.idle_timeout */
 
 #define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
 #define BODY_PACE       500    /* bytes a second; MinRate of Apache's mod_reqtimeout */
@@ -795,20 +794,17 @@ static bool app_owes_a_100(const struct exchange *ex)
     return ex->expects && ex->interims == 0 && !ex->up->began;
 }
 
-/* Room in the socket is told only when a good part is free: a slow reader makes progress that no
- * edge tells, and app_takes() compares. */
+/* For app_takes() to compare with. */
 static void note_untaken(struct exchange *ex)
 {
     if (conn_backlog(upstream_socket(&ex->lease)) > 0)
         ex->untaken = conn_untaken(upstream_socket(&ex->lease));
 }
 
-/* Its kernel takes what was on the way at first, and that is no reading: looked at only in the end,
- * it would double the time of an app that never reads. */
 static void look_at_app(struct exchange *ex)
 {
-    mono_us next = now_of(ex) + ex->env->c.config->upstream.idle_timeout / APP_LOOKS;
-    arm(ex, next < ex->stuck_at ? next : ex->stuck_at);
+    mono_us patience = ex->env->c.config->upstream.idle_timeout;
+    arm(ex, conn_next_look(upstream_socket(&ex->lease), patience, ex->stuck_at));
 }
 
 /* The timer while the request is under way: whoever is slow is named by late_answer(). */

@@ -541,13 +541,10 @@ static bool run(struct server *s)
 /* What comes from now on has nothing left to stop, and must not turn our status into a death. */
 static void block_signals(void)
 {
-    sigset_t set;
+    sigset_t all;
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
 int server_main(struct config *config)
