@@ -202,6 +202,10 @@ coverage: ## lines covered by the tests, with the bounds that CI holds
 bench: build ## CPU beside HAProxy and nginx (6 min; BENCH=--quick)
 	@$(PYTHON) bench/run.py $(BENCH)
 
+.PHONY: bench-pairs
+bench-pairs: build ## CPU beside another build: BEFORE=path/to/weir
+	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir))
+
 .PHONY: docs
 docs: build units ## write the generated files in docs/
 	@$(OUT)/weir config docs > docs/configuration.md

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""What a change costs: two builds of weir beside each other, pair by pair.
+
+Each pair runs every load on both builds within seconds, in alternating order, with fresh processes. The
+ratio of CPU per request is taken pair by pair, and its median is judged: exit 0 when no load has become
+more than 3 % dearer and no system call was added, 1 when one has, 2 when nothing could be measured.
+
+    make bench-pairs BEFORE=/path/to/the/other/weir
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True  # before our own modules: nothing is left in the tree
+
+from processes import BenchError
+from programs import Tools, running
+from run import FULL, HELPERS, LOADS, ROOT, Bench, Load, build_helpers, raise_file_limit, say
+
+DEARER = 1.03
+CALLS_MORE = 0.02  # a request: timers and accepts vary by less
+
+
+def pair(benches: dict[str, Bench], load: Load, first: str) -> dict[str, float]:
+    """CPU microseconds a request of both builds, `first` measured first."""
+    order = sorted(benches, key=lambda name: name != first)
+    found = {}
+    with contextlib.ExitStack() as stack:
+        some = benches[first]
+        origin, tcp, unix = stack.enter_context(some.origin())
+        origin.move(some.cores_of(load))
+        upstream = unix if load.kind == "unix" else tcp
+        started = {
+            name: stack.enter_context(running(b.tools, "weir", upstream, b.proxy_core))
+            for name, b in benches.items()
+        }
+        for name in order:
+            process, address = started[name]
+            process.wait_until_idle()
+            found[name] = benches[name].measure(process, address, load)["cpu_us"]
+    return found
+
+
+def calls(benches: dict[str, Bench], load: Load) -> dict[str, float]:
+    found = {}
+    for name, bench in benches.items():
+        with bench.origin() as (_, tcp, _):
+            found[name] = bench.syscalls("weir", load, tcp)
+    return found
+
+
+def judge(load: Load, pairs: list[dict[str, float]]) -> tuple[str, bool]:
+    ratios = [p["after"] / p["before"] for p in pairs]
+    middle = statistics.median(ratios)
+    before = statistics.median(p["before"] for p in pairs)
+    after = statistics.median(p["after"] for p in pairs)
+    text = (
+        f"| {load.title} | {before:.2f} | {after:.2f} | {middle:.3f} "
+        f"| {min(ratios):.3f} to {max(ratios):.3f} |"
+    )
+    return text, middle <= DEARER
+
+
+def compare(benches: dict[str, Bench], rounds: int) -> bool:
+    good = True
+    results: dict[str, list[dict[str, float]]] = {load.key: [] for load in LOADS}
+    for index in range(rounds):
+        say(f"pair {index + 1} of {rounds}")
+        for position, load in enumerate(LOADS):
+            first = ("before", "after")[(index + position) % 2]
+            results[load.key].append(pair(benches, load, first))
+    print("| load | before, us | after, us | after / before | of the pairs |")
+    print("|---|---|---|---|---|")
+    for load in LOADS:
+        text, passed = judge(load, results[load.key])
+        good = good and passed
+        print(text)
+    for load in LOADS:
+        if load.kind != "own":
+            continue
+        found = calls(benches, load)
+        print(f"{load.title}: {found['before']:.3f} -> {found['after']:.3f} system calls a request")
+        good = good and found["after"] <= found["before"] + CALLS_MORE
+    return good
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("before", type=pathlib.Path, help="the other build")
+    parser.add_argument("--after", type=pathlib.Path, default=ROOT / "build" / "weir")
+    parser.add_argument("--pairs", type=int, default=7)
+    options = parser.parse_args()
+    try:
+        raise_file_limit(32768)
+        build_helpers()
+        with contextlib.ExitStack() as stack:
+            benches = {}
+            for name, weir in (("before", options.before), ("after", options.after)):
+                scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-pairs-"))
+                tools = Tools(weir.resolve(strict=True), HELPERS, pathlib.Path(scratch))
+                benches[name] = Bench(tools, FULL, ["weir"])
+            return 0 if compare(benches, options.pairs) else 1
+    except (BenchError, OSError, subprocess.SubprocessError) as problem:
+        say(f"pairs: {problem}")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
