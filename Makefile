@@ -206,6 +206,10 @@ bench: build ## CPU beside HAProxy and nginx (6 min; BENCH=--quick)
 bench-pairs: build ## CPU beside another build: BEFORE=path/to/weir
 	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir))
 
+.PHONY: compare
+compare: build ## limiters under overload, the table in README.md (4 min)
+	@$(PYTHON) bench/compare/compare.py $(COMPARE)
+
 .PHONY: docs
 docs: build units ## write the generated files in docs/
 	@$(OUT)/weir config docs > docs/configuration.md
