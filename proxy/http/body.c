@@ -38,6 +38,7 @@ enum chunk_state {
 static void body_init(struct http_body *body, enum http_framing framing, uint64_t left)
 {
     body->framing = framing;
+    body->response = false;
     body->state = CHUNK_SIZE_FIRST;
     body->size_digits = 0;
     body->line = 0;
@@ -121,6 +122,7 @@ void http_body_of_response(struct http_body *body, const struct http_head *head,
         body_init(body, HTTP_BODY_LENGTH, head->content_length);
     else
         body_init(body, HTTP_BODY_UNTIL_CLOSE, 0);
+    body->response = true;
 }
 
 bool http_body_complete(const struct http_body *body)
@@ -282,54 +284,71 @@ static const char *take_end_lf(struct http_body *body, char c)
 
 /* ---- trailers ---- */
 
-static bool begins_with(struct span s, struct span start)
-{
-    return s.len >= start.len && memcmp(s.at, start.at, start.len) == 0;
-}
+enum { OF_REQUESTS = 1, OF_RESPONSES = 2, OF_BOTH = OF_REQUESTS | OF_RESPONSES };
 
 /*
- * What frames, routes, authenticates, or changes how the content is read is not believed when it
- * comes last (RFC 9110 section 6.5.1): who merges trailers into the head would be deceived.
+ * What may not come last: fields whose meaning is needed before the content is read (RFC 9110
+ * section 6.5.1), where a recipient that merges trailers into the head would be deceived about the
+ * message. Everything else is metadata and goes on, since a conforming recipient keeps trailers
+ * apart, and refusing one would destroy a message that is complete. A name that ends in `-` stands
+ * for all that begin so. The names are folded.
+ *
+ * Content-Type and its like are let through in responses: the client loses a whole response to
+ * them, and no user agent reads a trailer as one.
  */
-static bool is_forbidden_trailer(struct span name)
+static const struct refused_trailer {
+    const char *name;
+    unsigned char of;
+} refused_trailers[] = {
+    /* message framing */
+    {"content-length", OF_BOTH},
+    {"transfer-encoding", OF_BOTH},
+    /* control of the connection, which is weir's own with either peer; the bytes of a trailer go on
+     * as they came, so these cannot be taken out */
+    {"close", OF_BOTH},
+    {"connection", OF_BOTH},
+    {"keep-alive", OF_BOTH},
+    {"proxy", OF_BOTH},
+    {"proxy-", OF_BOTH},
+    {"te", OF_BOTH},
+    {"trailer", OF_BOTH},
+    {"upgrade", OF_BOTH},
+    /* routing, and who is said to ask */
+    {"forwarded", OF_REQUESTS},
+    {"host", OF_REQUESTS},
+    {"max-forwards", OF_REQUESTS},
+    {"x-forwarded-", OF_REQUESTS},
+    {"x-real-", OF_REQUESTS},
+    /* authentication, and cookies, which are used for it */
+    {"authorization", OF_REQUESTS},
+    {"cookie", OF_REQUESTS},
+    {"set-cookie", OF_RESPONSES},
+    {"www-authenticate", OF_RESPONSES},
+    /* conditions: an app that ignores trailers would do what it was asked not to do */
+    {"expect", OF_REQUESTS},
+    {"if-", OF_REQUESTS},
+    {"range", OF_REQUESTS},
+    /* how the content is read: what has checked the request may have read it otherwise */
+    {"content-encoding", OF_REQUESTS},
+    {"content-range", OF_REQUESTS},
+    {"content-type", OF_REQUESTS},
+};
+
+static bool matches(struct span name, const char *refused)
 {
-    static const char *const whole[] = {
-        "age",
-        "authorization",
-        "cache-control",
-        "close",
-        "connection",
-        "cookie",
-        "date",
-        "expect",
-        "expires",
-        "forwarded",
-        "host",
-        "keep-alive",
-        "location",
-        "max-forwards",
-        "pragma",
-        "proxy",
-        "range",
-        "retry-after",
-        "set-cookie",
-        "te",
-        "trailer",
-        "upgrade",
-        "transfer-encoding",
-        "vary",
-        "via",
-        "www-authenticate",
-    };
-    static const char *const begins[] = {"content-", "if-", "proxy-", "x-forwarded-", "x-real-"};
-    if (span_equal(name, SPAN("content-digest")))
-        return false; /* is known only when all has been sent (RFC 9530 section 2) */
-    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
-        if (span_equal(name, span_of(whole[i])))
-            return true;
-    }
-    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
-        if (begins_with(name, span_of(begins[i])))
+    size_t len = strlen(refused);
+
+    if (refused[len - 1] == '-')
+        return name.len >= len && memcmp(name.at, refused, len) == 0;
+    return name.len == len && memcmp(name.at, refused, len) == 0;
+}
+
+static bool is_refused_trailer(const struct http_body *body, struct span name)
+{
+    unsigned of = body->response ? OF_RESPONSES : OF_REQUESTS;
+
+    for (size_t i = 0; i < sizeof refused_trailers / sizeof *refused_trailers; i++) {
+        if (refused_trailers[i].of & of && matches(name, refused_trailers[i].name))
             return true;
     }
     return false;
@@ -365,7 +384,7 @@ static const char *take_name(struct http_body *body, char c)
     if (c != ':')
         return "a trailer line that is not `name: value`";
     size_t kept = body->line < sizeof body->name ? body->line : sizeof body->name;
-    if (is_forbidden_trailer((struct span){body->name, kept}))
+    if (is_refused_trailer(body, (struct span){body->name, kept}))
         return "a field that may not stand in a trailer";
     if (is_named_away(body, (struct span){body->name, kept}))
         return "a trailer that Connection names";

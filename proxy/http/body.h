@@ -37,6 +37,7 @@ enum http_body_status {
 /* Private but for `framing`; embedded, no allocation. http_body_of_*() makes it. */
 struct http_body {
     enum http_framing framing;
+    bool response; /* which trailers are refused depends on it */
     unsigned char state;
     unsigned char size_digits;
     unsigned char n_named; /* above HTTP_BODY_NAMED_MAX: no trailer is let through */
@@ -69,9 +70,9 @@ bool http_body_complete(const struct http_body *body);
  * DONE: the body ended within or at the end of `used`; what follows is not part of it.
  * MORE: with `data` NULL, used == len. BAD: `used` bytes before the offending one are sound;
  * `problem` says why (status 400 for a request; a response's caller makes it 502).
- * Trailer fields that would frame, route or authenticate are BAD (RFC 9110 section 6.5.1), and so
- * are those that the head's Connection names (section 7.6.1): bytes that were handed on cannot be
- * taken back.
+ * Trailer fields that would frame, route, authenticate or control the connection are BAD (RFC 9110
+ * section 6.5.1; the table in body.c), and so are those that the head's Connection names (section
+ * 7.6.1): the bytes are handed on as they came, and no line can be taken out. Others pass.
  */
 MUST_USE enum http_body_status http_body_take(struct http_body *body, const char *at, size_t len,
                                               size_t *used, struct span *data,

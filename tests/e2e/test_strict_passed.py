@@ -145,6 +145,11 @@ FRAMES = [
     ("9112 7.1.2", "a trailer that only begins like a forbidden one",
      trailer("Hosts: b\r\nTea: d\r\nContents: x")),
     ("9530 2", "a digest as a trailer", trailer("Content-Digest: sha-256=:x:")),
+    ("9110 6.5.1", "trailers that are metadata",
+     trailer("Content-MD5: x\r\nExpires: 0\r\nAge: 1\r\nVary: *\r\nRetry-After: 1\r\nDate: x\r\n"
+             "Cache-Control: no-store\r\nVia: 1.1 x\r\nETag: x\r\nLocation: /x")),
+    ("9110 6.5.1", "trailers that mean nothing in a request",
+     trailer("Set-Cookie: a=b\r\nWWW-Authenticate: Basic")),
     ("9112 7", "chunked in capitals", coding(" CHUNKED"), chunks(CHUNKS)),
     ("9112 5.1", "chunked with other blanks", coding("\tchunked \t"), chunks(CHUNKS)),
     ("9112 5.1", "chunked without a blank", coding("chunked"), chunks(CHUNKS)),

@@ -54,7 +54,10 @@ FIELDS = tuple(
 EXTENSIONS = (b"",) * 50 + (
     b";a", b";a=b", b' ; a = "b;\\"c"', b";a;b=c", b';a="b;c"', b";" + b"e" * 100,
 )  # fmt: skip
-TRAILERS = (b"T-A: 1", b"T-B:", b"Server-Timing: x;dur=1", b"t-a: 2", b"Digest: x=y")
+TRAILERS = (
+    b"T-A: 1", b"T-B:", b"Server-Timing: x;dur=1", b"t-a: 2", b"Digest: x=y", b"Content-MD5: x",
+    b"Expires: 0", b"Age: 1", b"Vary: *", b"Retry-After: 1", b"Via: 1.1 x",
+)  # fmt: skip
 
 
 class Draft:

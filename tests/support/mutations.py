@@ -190,7 +190,8 @@ CHUNK_TRAILERS = (
     b"Keep-Alive: x", b"Forwarded: for=x", b"Range: bytes=0-1", b"Cache-Control: x", b"Proxy: x",
     b"Content-Encoding: gzip", b"WWW-Authenticate: x", b"X-B: a\rb", b"Age: 1", b"Date: x",
     b"Vary: *", b"If-Match: x",
-    b"Content-Digest: x", b"X-A: 1", b"close: x",
+    b"Content-Digest: x", b"X-A: 1", b"close: x", b"Location: /x", b"Content-Language: x",
+    b"Authentication-Info: x",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ strict reader has read this at the client, `request_seen()` what it was told; an
 
 import re
 
-from .reader import NOT_IN_TRAILERS
+from .reader import NOT_IN_ANSWER_TRAILERS, NOT_IN_REQUEST_TRAILERS
 
 # Of one connection only (RFC 9110 section 7.6.1), with all that begins with Proxy-.
 # Close is reserved (RFC 9112 section 9.6), for Connection: close would name it.
@@ -184,9 +184,9 @@ def has_spaced_extensions(message):
     return any(b" " in line or b"\t" in line for line in message.chunk_lines)
 
 
-def has_cautious_trailer(message):
+def has_trailer(message, known, starts):
     names = [folded(name) for name, _ in message.trailers]
-    return any(name in CAUTIOUS_TRAILERS or name.startswith(CAUTIOUS_STARTS) for name in names)
+    return any(name in known or name.startswith(starts) for name in names)
 
 
 def has_named_trailer(message):
@@ -217,12 +217,15 @@ def size_of(chunk_line):
     return re.match(rb"[0-9A-Fa-f]*", chunk_line)[0]
 
 
-CAUTIOUS_STARTS = (b"content-", b"if-", b"proxy-", b"x-forwarded-", b"x-real-")
 # With what the reader itself refuses, for it may be spelt with _.
-CAUTIOUS_TRAILERS = NOT_IN_TRAILERS | frozenset(
-    b"age cache-control close date expect expires forwarded keep-alive location max-forwards pragma "
-    b"proxy range retry-after vary via".split()
+CAUTIOUS = frozenset(b"close keep-alive proxy".split())
+CAUTIOUS_OF_REQUESTS = (
+    CAUTIOUS
+    | NOT_IN_REQUEST_TRAILERS
+    | frozenset(b"expect forwarded max-forwards range".split())
 )
+CAUTIOUS_OF_ANSWERS = CAUTIOUS | NOT_IN_ANSWER_TRAILERS
+STARTS_OF_REQUESTS = (b"if-", b"proxy-", b"x-forwarded-", b"x-real-")
 
 # (why, which messages, with which status)
 IN_BOTH = (
@@ -235,17 +238,26 @@ IN_BOTH = (
     ("a chunk size of more than 15 digits", has_long_chunk_size, {400}),
     ("more extensions than anybody needs (CVE-2023-39326)", has_long_extensions, {400}),
     ("white space in or before an extension, which few read", has_spaced_extensions, {400}),
-    ("trailers that change how a message is handled", has_cautious_trailer, {400}),
     ("a trailer that Connection names, which cannot be taken out", has_named_trailer, {400}),
     ("more than 8 KiB of trailers", has_long_trailers, {400}),
 )
 OF_REQUESTS = IN_BOTH + (
+    (
+        "trailers that change how a request is handled",
+        lambda m: has_trailer(m, CAUTIOUS_OF_REQUESTS, STARTS_OF_REQUESTS),
+        {400},
+    ),
     ("more than 100 fields", lambda m: len(m.fields) > 100, {431}),
     ("more than one blank line before it", lambda m: m.blank_lines > 1, {400}),
     ("an expectation that nobody knows", expects_something_else, {417}),
     ("an address of a kind that does not exist yet", names_a_future_address, {400}),
 )
 OF_ANSWERS = IN_BOTH + (
+    (
+        "trailers of the connection or that authenticate",
+        lambda m: has_trailer(m, CAUTIOUS_OF_ANSWERS, b"proxy-"),
+        {502},
+    ),
     ("more than 256 fields", lambda m: len(m.fields) > 256, {502}),
     ("Transfer-Encoding where no body can be (RFC 9112 6.1)", has_coding_without_body, {502}),
 )

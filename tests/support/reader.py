@@ -33,13 +33,17 @@ CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]+)((?:" + EXTENSION + rb")*)\Z")
 
 LARGEST = (1 << 63) - 1  # who reads a length into a signed number must read the same
 
-# RFC 9110 section 6.5.1: what frames, routes, authenticates or says how to process the content
-# cannot come behind it.
+# RFC 9110 section 6.5.1: what frames, controls the connection, routes, authenticates or says how to
+# process the content cannot come behind it. What means nothing in such a message, or is metadata,
+# does no harm there.
 NOT_IN_TRAILERS = frozenset(
-    b"content-length transfer-encoding trailer host connection upgrade te "
-    b"authorization proxy-authorization www-authenticate proxy-authenticate cookie set-cookie "
-    b"content-encoding content-type content-range".split()
+    b"content-length transfer-encoding trailer connection upgrade te "
+    b"proxy-authorization proxy-authenticate".split()
 )
+NOT_IN_REQUEST_TRAILERS = NOT_IN_TRAILERS | frozenset(
+    b"host authorization cookie content-encoding content-type content-range".split()
+)
+NOT_IN_ANSWER_TRAILERS = NOT_IN_TRAILERS | frozenset(b"www-authenticate set-cookie".split())
 
 
 class Invalid(Exception):
@@ -351,7 +355,7 @@ class Stream:
         if not line:
             return line is not None and self._finish()
         field = read_fields([line])[0]
-        if field[0].lower() in NOT_IN_TRAILERS:
+        if field[0].lower() in self.not_in_trailers:
             raise Invalid("a trailer that frames, routes or authenticates", "RFC 9110 6.5.1")
         self.partial.trailers.append(field)
         return True
@@ -361,6 +365,7 @@ class Requests(Stream):
     """What a client has sent."""
 
     skips_blank_lines = True  # RFC 9112 section 2.2
+    not_in_trailers = NOT_IN_REQUEST_TRAILERS
 
     def _read(self, head):
         return read_request(head)
@@ -372,6 +377,8 @@ class Requests(Stream):
 
 class Responses(Stream):
     """What a server has sent to requests of these methods, in their order."""
+
+    not_in_trailers = NOT_IN_ANSWER_TRAILERS
 
     def __init__(self, methods):
         super().__init__()
