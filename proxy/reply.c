@@ -153,9 +153,17 @@ static bool contains(struct span s, const char *what)
 
 bool reply_wants_json(const struct http_head *head)
 {
-    const struct http_field *accept = http_head_find(head, HTTP_FIELD_ACCEPT);
+    bool json = false;
 
-    if (accept == NULL || contains(accept->value, "text/"))
+    if (!(head->present & HTTP_FIELD_BIT(HTTP_FIELD_ACCEPT)))
         return false;
-    return contains(accept->value, "application/json") || contains(accept->value, "+json");
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        struct span value = head->fields[i].value;
+        if (head->fields[i].id != HTTP_FIELD_ACCEPT)
+            continue;
+        if (contains(value, "text/"))
+            return false;
+        json = json || contains(value, "application/json") || contains(value, "+json");
+    }
+    return json;
 }

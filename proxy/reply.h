@@ -52,5 +52,5 @@ size_t reply_write(const struct reply *r, char *out);
 
 unsigned reply_status(const struct reply *r);
 
-/* Whether an Accept field prefers JSON over text: it names JSON, and no text before it. */
+/* Whether the Accept fields prefer JSON over text: one names JSON, and none names text. */
 bool reply_wants_json(const struct http_head *head);

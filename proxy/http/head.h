@@ -99,7 +99,7 @@ struct http_head {
     uint64_t content_length;
     bool chunked;         /* the one transfer coding that is let through */
     bool has_upgrade;     /* an Upgrade field, and Connection names it */
-    bool expect_continue; /* Expect: 100-continue */
+    bool expect_continue; /* Expect lists 100-continue, and nothing else */
     bool close;           /* Connection: close */
     bool keep_alive;      /* Connection: keep-alive, which HTTP/1.0 needs to say */
     bool te_trailers;     /* TE lists trailers */

@@ -98,14 +98,20 @@ static bool note_connection(struct reader *r, struct span value)
     return true;
 }
 
-/* HTTP/1.0 knows no expectations: RFC 9110 section 10.1.1 has us ignore its. */
+/* A list, so it may be repeated and have empty elements (RFC 9110 section 5.6.1.2). HTTP/1.0 knows
+ * no expectations: section 10.1.1 has us ignore its. */
 static bool note_expect(struct reader *r, struct span value)
 {
+    struct span expectation;
+
     if (r->response || r->head->minor == 0)
         return true;
-    if (!word_is(value, "100-continue"))
-        return refuse(r, 417, "an expectation other than 100-continue");
-    return r->head->expect_continue = true;
+    while (http_list_next(&value, &expectation)) {
+        if (!word_is(expectation, "100-continue"))
+            return refuse(r, 417, "an expectation other than 100-continue");
+        r->head->expect_continue = true;
+    }
+    return true;
 }
 
 static bool note_field(struct reader *r, const struct http_field *f)
@@ -401,7 +407,12 @@ static bool ends_in_chunked(struct span list)
     return false;
 }
 
-/* Length and coding together, however they are spelt, are how requests are smuggled. */
+/*
+ * Length and coding together, however they are spelt, are how requests are smuggled. Of the lists,
+ * these two alone are taken without empty elements, and a length not as a list at all (RFC 9110
+ * sections 5.6.1.2 and 8.6 would allow it): readers that disagree on one disagree on where the
+ * message ends.
+ */
 static bool judge_coding(struct reader *r)
 {
     if (r->n_codings == 0)

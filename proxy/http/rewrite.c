@@ -169,6 +169,21 @@ static void count_down(struct writer *w, const struct http_head *head, const str
     PUT(w, "\r\n");
 }
 
+/* The usual line in the place of the first: apps compare the value, and some answer each line. */
+static void respell_expect(struct writer *w, const struct http_head *head,
+                           const struct http_field *f)
+{
+    bool first = f == http_head_find(head, HTTP_FIELD_EXPECT);
+
+    if (!head->expect_continue) /* a response, where it means nothing */
+        return;
+    if (first && is_plain_line(f) && span_equal(f->value, SPAN("100-continue")))
+        return;
+    leave_out(w, f);
+    if (first)
+        PUT(w, "Expect: 100-continue\r\n");
+}
+
 static void respell(struct writer *w, const struct http_head *head, const struct http_field *f)
 {
     if (f->id == HTTP_FIELD_CONTENT_LENGTH)
@@ -177,6 +192,8 @@ static void respell(struct writer *w, const struct http_head *head, const struct
         respell_coding(w, f);
     else if (f->id == HTTP_FIELD_MAX_FORWARDS)
         count_down(w, head, f);
+    else if (f->id == HTTP_FIELD_EXPECT)
+        respell_expect(w, head, f);
     else if (is_named_away(head, f))
         leave_out(w, f);
 }
@@ -184,7 +201,7 @@ static void respell(struct writer *w, const struct http_head *head, const struct
 /* All fields but those whose id is in `drop`. */
 static void put_fields(struct writer *w, const struct http_head *head, uint32_t drop)
 {
-    uint32_t look = drop | FRAMING | BIT(MAX_FORWARDS);
+    uint32_t look = drop | FRAMING | BIT(MAX_FORWARDS) | BIT(EXPECT);
     if (head->names_fields)
         look |= BIT(OTHER) | BIT(ACCEPT) | BIT(TRAILER);
     w->run = head->n_fields > 0 ? head->fields[0].line.at : NULL;
@@ -233,8 +250,8 @@ static uint32_t dropped_of_request(const struct http_head *head,
         drop |= BIT(HOST);
     if (how->request_id_name.len > 0 && how->request_id.len > 0)
         drop |= BIT(X_REQUEST_ID);
-    if (head->minor == 0 || how->drop_expect)
-        drop |= BIT(EXPECT); /* ignored as it must be, or answered: so the app must not */
+    if (!head->expect_continue || how->drop_expect)
+        drop |= BIT(EXPECT); /* of HTTP/1.0 or empty, or answered: so the app must not */
     return drop;
 }
 

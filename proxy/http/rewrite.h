@@ -43,7 +43,7 @@ size_t http_rewrite_request_bound(const struct http_head *head,
 /*
  * Writes the head to forward, HTTP/1.1 whatever the client spoke, origin form, one Host, no
  * Connection field (persistent is HTTP/1.1's default) but where TE: trailers or an Upgrade goes on.
- * Content-Length and Transfer-Encoding are spelt the one usual way,
+ * Content-Length, Transfer-Encoding and Expect are spelt the one usual way,
  * so that no parser behind us can miss them. `out` has the bound's room. Returns the bytes written.
  */
 size_t http_rewrite_request(const struct http_head *head, const struct http_request_rewrite *how,

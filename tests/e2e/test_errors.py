@@ -224,13 +224,24 @@ def test_what_weir_does_not_take_is_refused_with_its_status(world, raw, status):
     assert m.total("weir_requests_total", code=str(status), source="weir") == 1
 
 
-@pytest.mark.parametrize("accept", ["application/json", "Application/Problem+JSON, */*"])
+@pytest.mark.parametrize(
+    "accept",
+    ["application/json", "Application/Problem+JSON, */*", ", ,application/json,",
+     "*/*\r\nAccept: application/json"],
+)
 def test_an_error_is_json_where_the_client_accepts_that(world, accept):
     origin, weir = world.pair()
     origin.on("/", app.reset())
     answer = world.connect(weir).ask("GET", "/", f"Accept: {accept}")
     check_error(answer, 502)
     assert answer.get("Content-Type").startswith("application/json")
+
+
+def test_an_error_is_text_where_any_accept_field_names_text(world):
+    origin, weir = world.pair()
+    origin.on("/", app.reset())
+    answer = world.connect(weir).ask("GET", "/", "Accept: application/json\r\nAccept: text/html")
+    assert answer.get("Content-Type").startswith("text/plain")
 
 
 def test_an_error_to_head_has_no_body(world):

@@ -262,7 +262,7 @@ def test_a_client_that_does_not_wait_for_100_is_served_too(world, framing):
     assert answer.body == b"got it"
     assert [i.status for i in answer.interim] == [100]
     assert origin.calls[0].body == b"hello"
-    assert origin.calls[0].get("Expect") == "100-Continue"
+    assert origin.calls[0].get("Expect") == "100-continue"
     assert client.ask("GET", "/after").status == 200
 
 

@@ -35,6 +35,12 @@ class Passed(NamedTuple):
     last: bool = False  # weir ends the connection behind it, and the app gets no second request
 
 
+def expecting(*fields):
+    return post("Content-Length: 5", *fields)
+
+
+EXPECTING = expecting("Expect: 100-continue")
+
 # fmt: off
 
 METHODS = [
@@ -154,7 +160,17 @@ FRAMES = [
     ("9112 5.1", "chunked with other blanks", coding("\tchunked \t"), chunks(CHUNKS)),
     ("9112 5.1", "chunked without a blank", coding("chunked"), chunks(CHUNKS)),
     ("9110 10.1.1", "an expectation", post("Content-Length: 5", "Expect: 100-continue")),
-    ("9110 10.1.1", "an expectation in capitals", post("Content-Length: 5", "Expect: 100-CONTINUE")),
+    ("9110 10.1.1", "an expectation in capitals", expecting("Expect: 100-CONTINUE"), EXPECTING),
+    ("9110 5.6.1", "an expectation, and a comma", expecting("Expect: 100-continue, "), EXPECTING),
+    ("9110 5.6.1", "an expectation behind a comma", expecting("Expect: ,100-continue"), EXPECTING),
+    ("9110 5.6.1", "an expectation twice in a list",
+     expecting("Expect: 100-continue, 100-continue"), EXPECTING),
+    ("9110 5.3", "an expectation twice",
+     expecting("Expect: 100-continue", "Expect: 100-continue"), EXPECTING),
+    ("9110 5.3", "an expectation behind an empty one",
+     expecting("Expect:", "Expect: 100-continue"), EXPECTING),
+    ("9110 5.6.1", "an empty expectation", expecting("Expect:"), expecting()),
+    ("9110 5.6.1", "an expectation of commas", expecting("Expect: , ,,"), expecting()),
 ]
 
 KEPT = [

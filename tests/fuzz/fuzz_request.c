@@ -55,6 +55,7 @@ static void check_rewritten(const struct http_head *head, uint8_t choice)
     fuzz_check_same_message(head, &again);
     check_second_reader(&again, out, len);
     CHECK(again.has_upgrade == (how.upgrade.len > 0));
+    CHECK(again.expect_continue == (head->expect_continue && !how.drop_expect));
     free(out);
     free(offers);
 }

@@ -341,11 +341,27 @@ struct read_message {
     size_t begin, end; /* in what it was read from */
 };
 
+/* An app sees no expectation, or the one there is in the one usual way. */
+static bool expects_plainly(const struct strict_message *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < out->n_fields; i++) {
+        if (!span_equal_nocase(out->fields[i].name, SPAN("expect")))
+            continue;
+        if (n++ > 0 || !span_equal(out->fields[i].value, SPAN("100-continue")))
+            return false;
+    }
+    return true;
+}
+
 static bool same_request(const struct read_message *in, const struct read_message *out)
 {
     if (!in->m.head_whole || !span_equal(in->m.method, out->m.method))
         return false;
     if (!same_target(&in->m, &out->m) || !same_fields(&in->m, &out->m) || out->m.minor != 1)
+        return false;
+    if (!expects_plainly(&out->m))
         return false;
     if (in->m.chunked != out->m.chunked || in->m.length != out->m.length)
         return false;

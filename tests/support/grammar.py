@@ -44,7 +44,7 @@ FIELDS = tuple(
         "Proxy-Authorization: x", "TE: trailers", "TE: gzip", "TE: trailers, deflate;q=0.5",
         "Upgrade: h2c", "Upgrade: websocket, h2c", "Connection: Upgrade",
         "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABk",
-        "Expect: 100-continue", "Trailer: T-A", "Max-Forwards: 9", "Max-Forwards: 0",
+        "Expect: 100-continue", "Expect:", "Expect: ,100-Continue, ", "Trailer: T-A", "Max-Forwards: 9", "Max-Forwards: 0",
         "X-Real-Ip: 6.6.6.6", "Range: bytes=0-1", "!#$%&'*+-.^_`|~: odd", "A: b",
         "X_Forwarded_For: 6.6.6.6", "X_A: 1", "Proxy: x", "Content-MD5: x", "Weir-Reason: none",
         "Priority: u=1",

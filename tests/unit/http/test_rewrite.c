@@ -174,6 +174,8 @@ static void only_what_may_be_tunnelled_is_offered(void **state)
     offers("Connection: Upgrade\r\nUpgrade: websocket\r\n", "websocket");
     offers("Connection: keep-alive, upgrade\r\nUpgrade: WebSocket, foo/2\r\nUpgrade: bar\r\n",
            "WebSocket,foo/2,bar");
+    offers("Connection: ,Upgrade,\r\nUpgrade: , websocket,,\r\nUpgrade:\r\n", "websocket");
+    offers("Connection: upgrade\r\nUpgrade: ,\r\n", "");
     offers("Upgrade: websocket\r\n", "");  /* not named by Connection */
     offers("Connection: upgrade\r\n", ""); /* nothing named by Upgrade */
     offers("Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\nUpgrade: h2c\r\n", "");
@@ -211,6 +213,34 @@ static void an_expectation_that_was_answered_does_not_go_on(void **state)
     (void)state;
     request("POST / HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 1\r\n\r\n", &how,
             "POST / HTTP/1.1\r\n" H "Content-Length: 1\r\n" VIA "\r\n");
+}
+
+static void an_expectation_goes_on_as_the_one_usual_line(void **state)
+{
+    static const char *const spelt[] = {
+        "Expect: 100-continue\r\n",
+        "Expect:100-continue \r\n",
+        "expect: 100-Continue\r\n",
+        "Expect: ,100-continue, ,\r\n",
+        "Expect: 100-continue, 100-continue\r\n",
+        "Expect: 100-continue\r\nExpect: 100-continue\r\nExpect:\r\n",
+        "Expect:\r\nExpect: 100-continue\r\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof spelt / sizeof *spelt; i++) {
+        char in[256];
+        (void)snprintf(in, sizeof in, "A: b\r\n%sC: d\r\n", spelt[i]);
+        fields(in, "A: b\r\nExpect: 100-continue\r\nC: d\r\n");
+    }
+    fields("Expect: 100-continue\r\nA: b\r\nexpect: 100-continue\r\nC: d\r\n",
+           "Expect: 100-continue\r\nA: b\r\nC: d\r\n");
+}
+
+static void an_empty_expectation_does_not_go_on(void **state)
+{
+    (void)state;
+    fields("Expect:\r\nA: b\r\nExpect: ,\r\n", "A: b\r\n");
+    answers("Expect:\r\nExpect: x\r\n", "Expect:\r\nExpect: x\r\n"); /* of no meaning there */
 }
 
 static void switches(const char *in, const char *offered, bool sound)
@@ -582,7 +612,7 @@ static void the_bound_holds_when_all_is_added(void **state)
     (void)state;
     for (int n = 0; n < 60; n++) {
         char in[4096] = "GET http://b?q HTTP/1.1\r\nHost:a\r\nTE:trailers\r\n"
-                        "Content-Length:1\r\n";
+                        "Content-Length:1\r\nExpect:\r\nExpect:100-continue\r\n";
         size_t len = strlen(in);
         for (int i = 0; i < n; i++)
             len += (size_t)snprintf(in + len, sizeof in - len, "X-Forwarded-For:1\r\n");
@@ -639,6 +669,8 @@ int main(void)
         cmocka_unit_test(offers_need_no_more_room_than_the_head),
         cmocka_unit_test(an_offered_upgrade_goes_on_with_its_connection_option),
         cmocka_unit_test(an_expectation_that_was_answered_does_not_go_on),
+        cmocka_unit_test(an_expectation_goes_on_as_the_one_usual_line),
+        cmocka_unit_test(an_empty_expectation_does_not_go_on),
         cmocka_unit_test(a_switch_is_sound_when_it_was_offered),
         cmocka_unit_test(an_answer_may_tell_of_upgrades),
         cmocka_unit_test(framing_fields_are_spelt_the_usual_way),
