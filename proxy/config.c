@@ -943,16 +943,30 @@ static void check_concurrency(struct loader *ld)
     problem_with(ld, o, text);
 }
 
-/* What counts within concurrency and says more than that would never be reached. */
-static void check_within_concurrency(struct loader *ld, const char *path, uint32_t n)
+/* What counts within another bound and says more than that would never be reached. A word is
+ * UINT32_MAX: as `n` it follows the bound, as `most` there is no bound. */
+static void check_within(struct loader *ld, const char *path, uint32_t n, const char *bound,
+                         uint32_t most)
 {
     char text[160];
 
-    if (n == UINT32_MAX || n <= ld->c->concurrency)
+    if (n == UINT32_MAX || n <= most)
         return;
-    snprintf(text, sizeof(text), "%u can never be reached with \"concurrency\" %u", n,
-             ld->c->concurrency);
+    snprintf(text, sizeof(text), "%u can never be reached with \"%s\" %u", n, bound, most);
     problem_with(ld, option_find(span_of(path)), text);
+}
+
+/* Only the nearer bound is told. */
+static void check_capacity(struct loader *ld)
+{
+    const struct config *c = ld->c;
+    uint32_t connections = c->upstream.max_connections;
+
+    check_within(ld, "upstream.max_connections", connections, "concurrency", c->concurrency);
+    if (connections < c->concurrency)
+        check_within(ld, "upgrades.max", c->upgrades.max, "upstream.max_connections", connections);
+    else
+        check_within(ld, "upgrades.max", c->upgrades.max, "concurrency", c->concurrency);
 }
 
 /* Only over values that were read: a complaint about a default that stands in for a mistyped
@@ -970,8 +984,7 @@ static void finish(struct loader *ld)
         return;
     check_addresses(ld);
     check_concurrency(ld);
-    check_within_concurrency(ld, "upstream.max_connections", ld->c->upstream.max_connections);
-    check_within_concurrency(ld, "upgrades.max", ld->c->upgrades.max);
+    check_capacity(ld);
 }
 
 static struct loaded *loaded_new(const char *path)

@@ -68,7 +68,7 @@ struct config {
         uint64_t budget;
     } buffers;
     struct {
-        uint32_t max; /* UINT32_MAX: concurrency less one */
+        uint32_t max; /* UINT32_MAX: one less than concurrency, at least 1 */
         mono_us idle_timeout;
     } upgrades;
     struct {

@@ -111,7 +111,7 @@ const struct option option_table[] = {
      .preset = "limit-1", .also = "limit max_connections websockets tunnels",
      .help = "how many upgraded connections (WebSocket) there may be, each of which holds a slot "
              "for life; \"limit-1\" is one less than concurrency (or than upstream.max_connections, "
-             "where those are fewer), and 0 refuses them"},
+             "where those are fewer), but at least 1; 0 refuses them"},
     {"upgrades.idle_timeout", OPTION_DURATION, FIELD(upgrades.idle_timeout), MS, 24 * HOUR,
      .preset = "300s", .also = "timeout tunnel_timeout",
      .help = "how long an upgraded connection may be silent in both directions"},

@@ -396,14 +396,15 @@ static uint32_t most_inside(const struct config *cf)
     return most < cf->concurrency ? most : cf->concurrency;
 }
 
-/* One slot is left for requests, whatever tunnels there are. */
+/* One slot is left for requests, whatever tunnels there are; where there is only one slot, a tunnel
+ * is a request like any other, and the next waits for its end. */
 static uint32_t most_upgrades(const struct config *cf)
 {
     uint32_t most = most_inside(cf);
 
     if (cf->upgrades.max != UINT32_MAX)
         return cf->upgrades.max;
-    return most == UINT32_MAX ? UINT32_MAX : most - 1;
+    return most == UINT32_MAX || most == 1 ? most : most - 1;
 }
 
 static bool build(struct server *s)

@@ -26,6 +26,7 @@ BEYOND_SCHEMA = {
     "agree-concurrency-beyond-connections",
     "agree-connections-beyond-concurrency",
     "agree-upgrades-beyond-concurrency",
+    "agree-upgrades-beyond-connections",
     "agree-upstream-is-admin",
     "agree-upstream-is-listen",
     "duplicate-escaped",

@@ -204,6 +204,43 @@ def test_tunnels_leave_a_connection_for_requests_too(world):
     assert world.connect(weir).ask("GET", "/plain").status == 200
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [{"concurrency": 1}, {"concurrency": 1, "upgrades_max": "limit-1"},
+     {"concurrency": 4, "upstream_max_connections": 1}],
+    ids=["concurrency", "the word", "connections"],
+)
+def test_where_one_may_be_inside_a_tunnel_is_a_request_like_any_other(world, bounds):
+    origin, weir = tunnels(world, **bounds)
+    tunnel = open_tunnel(world, weir)
+    waiting, second = world.connect(weir).get("/plain"), world.connect(weir)
+    weir.wait_depth(1)
+    tunnel.send(b"x")
+    assert tunnel.exactly(1) == b"x"
+    assert second.ask("GET", "/t", *ASK).get("Weir-Reason") == "upgrades"
+    assert origin.seen("/plain") == []
+    tunnel.half_close().rest()
+    assert waiting.response().status == 200
+    wait_upgrades(weir, 0)
+    assert origin.most_inside == 1
+    open_tunnel(world, weir)
+
+
+def test_a_tunnel_waits_in_the_queue_like_any_other_request(world):
+    origin, weir = tunnels(world, concurrency=1)
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    held = world.connect(weir).get("/held")
+    origin.wait_inside(1)
+    tunnel = world.connect(weir).get("/t", *ASK)
+    weir.wait_depth(1)
+    gate.open()
+    assert held.response().status == 200
+    assert tunnel.head().status == 101
+    tunnel.send(b"x")
+    assert tunnel.exactly(1) == b"x"
+
+
 def test_upgrades_max_0_refuses_them(world):
     origin, weir = tunnels(world, upgrades_max=0)
     assert world.connect(weir).ask("GET", "/t", *ASK).status == 503
