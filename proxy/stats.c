@@ -140,7 +140,8 @@ void stats_rejected(struct stats_shard *sh, enum stats_reason reason)
     add(sh, C_REJECTED + (size_t)reason, 1);
 }
 
-/* A code outside 100 to 599 is none (RFC 9110 15), but the request was answered: it counts. */
+/* A code outside 100 to 599 is none (RFC 9110 section 15), but the request was answered: it counts.
+ * All such share one series, so that an app has at most CODES of them. */
 static size_t requests_cell(enum stats_source by, unsigned code)
 {
     bool known = code >= CODE_FIRST && code <= CODE_LAST;
@@ -739,8 +740,12 @@ static const char docs_top[] =
     "seconds\n"
     "and exact to the microsecond. Every series is there from the first scrape, with 0; only "
     "status\n"
-    "codes beyond the usual ones appear with their first request. No label carries a path, a\n"
-    "method, a host or a client, so the number of series does not follow the traffic.\n"
+    "codes beyond the usual ones appear with their first request: each from 100 to 599 as itself,\n"
+    "all others, which an app may send, as `other`; so an app can make at most 501 series of "
+    "them.\n"
+    "No label carries a path, a method, a host or a client, so the number of series does not "
+    "follow\n"
+    "the traffic.\n"
     "\n"
     "| name | type | labels | meaning |\n"
     "|---|---|---|---|\n";

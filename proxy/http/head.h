@@ -90,7 +90,7 @@ struct http_head {
                             * from `http://a?q` it is `?q`, and goes on as `/?q` */
     struct span host;      /* Host's value, or the authority where there is one */
 
-    unsigned status; /* response, 100 to 599 */
+    unsigned status; /* response, 100 to 999 */
     struct span reason;
 
     unsigned minor; /* HTTP/1.minor: 0 or 1 */

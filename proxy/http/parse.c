@@ -342,6 +342,8 @@ static bool read_request_line(struct reader *r)
 
 /* ---- the status line ---- */
 
+/* Of the six to nine hundreds none is defined, but apps use them, and their meaning is between app
+ * and client; below 100 nothing says whether a response is the final one. */
 static bool read_status(struct reader *r)
 {
     const char *at = r->at;
@@ -353,8 +355,8 @@ static bool read_status(struct reader *r)
     }
     r->head->status =
         (unsigned)(at[1] - '0') * 100 + (unsigned)(at[2] - '0') * 10 + (unsigned)(at[3] - '0');
-    if (r->head->status < 100 || r->head->status > 599)
-        return refuse(r, 502, "a status outside 100 to 599");
+    if (r->head->status < 100)
+        return refuse(r, 502, "a status below 100");
     r->at += 4;
     return true;
 }

@@ -111,6 +111,18 @@ def test_no_label_tells_of_paths_methods_hosts_or_clients(world):
         assert secret not in text
 
 
+def test_statuses_beyond_599_go_on_and_share_one_series(world):
+    origin, weir = world.pair()
+    client = world.connect(weir)
+    for status in (600, 601, 999):
+        origin.on(f"/{status}", app.answer(b"x", status))
+        assert client.ask("GET", f"/{status}").status == status
+    m = weir.wait_counted(3)
+    assert m.one("weir_requests_total", code="other", source="app") == 3
+    assert not any(m.series("weir_requests_total", code=c) for c in ("600", "601", "999"))
+    world.expect_requests(weir, 3)
+
+
 def test_a_run_of_known_requests_gives_exact_numbers(world):
     origin, weir = world.pair(concurrency=2, queue_length=3, queue_timeout="20s")
     origin.on("/404", app.answer(b"no", 404))

@@ -131,6 +131,7 @@ ANSWERS = [
     ("GET", b"HTTP/1.0 204\r\n\r\n", [(204, b"")]),
     ("GET", b"HTTP/1.1 304 Not Modified\r\n" + CL + b"\r\n", [(304, b"")]),
     ("HEAD", OK + TE + b"\r\n", [(200, b"")]),
+    ("GET", b"HTTP/1.1 999 x\r\n" + CL + b"\r\nhello", [(999, b"hello")]),
 ]
 
 
@@ -147,7 +148,7 @@ def test_an_answer_is_read_as_its_request_and_status_say(method, raw, want):
 
 @pytest.mark.parametrize(
     "raw",
-    [OK + CL + TE + b"\r\n", b"HTTP/1.1 20 OK\r\n\r\n", b"HTTP/1.1 600 OK\r\n\r\n", b"HTTP/1.1  200 OK\r\n\r\n",
+    [OK + CL + TE + b"\r\n", b"HTTP/1.1 20 OK\r\n\r\n", b"HTTP/1.1 099 OK\r\n\r\n", b"HTTP/1.1  200 OK\r\n\r\n",
      b"HTTP/2.0 200 OK\r\n\r\n", b"HTTP/1.1 101 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n" + TE + b"\r\n",
      OK + CL + b"\r\nhello" + OK + b"\r\n", b"HTTP/1.1 200 O\x01\r\n\r\n", b"\r\n" + OK + b"\r\n"],
 )

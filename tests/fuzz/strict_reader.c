@@ -517,7 +517,7 @@ static bool read_status_line(struct span line, struct strict_message *m)
             return false;
         m->status = m->status * 10 + (unsigned)(line.at[i] - '0');
     }
-    return m->status >= 100 && m->status <= 599 && (line.len == 12 || line.at[12] == ' ');
+    return m->status >= 100 && (line.len == 12 || line.at[12] == ' ');
 }
 
 /* RFC 9112 section 6.3 */

@@ -183,6 +183,7 @@ ANSWER_FIELDS = tuple(
     )
 )  # fmt: skip
 STATUSES = b"200 200 200 200 200 200 200 200 201 204 206 299 302 304 404 426 500 503 599".split()
+STATUSES += [b"600", b"999"]
 INTERIM = (
     b"HTTP/1.1 100 Continue\r\n\r\n",
     b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n",

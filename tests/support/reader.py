@@ -150,8 +150,8 @@ def read_response(head, method):
         raise Invalid("no status line", "RFC 9112 4")
     minor = read_version(match[1], match[2])
     status = int(match[3])
-    if not 100 <= status <= 599:
-        raise Invalid("a status outside of 100 to 599", "RFC 9110 15")
+    if status < 100:
+        raise Invalid("a status below 100", "RFC 9110 15")
     if status == 101:
         raise Invalid("an upgrade that nobody asked for", "RFC 9110 7.8")
     response = Response(status, match[4] or b"", minor, fields)

@@ -221,6 +221,27 @@ static void a_code_that_is_none_still_counts_as_an_answer(void **state)
     expect("weir_requests_total{code=\"other\",source=\"app\"}", "3");
 }
 
+static size_t series_of_app_codes(void)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < page.n; i++)
+        n += strncmp(page.at[i].series, "weir_requests_total{", 20) == 0 &&
+             strstr(page.at[i].series, "source=\"app\"") != NULL;
+    return n;
+}
+
+static void an_app_that_sends_every_code_makes_at_most_501_series(void **state)
+{
+    struct stats_now now = quiet();
+    for (unsigned code = 0; code < 2000; code++)
+        stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, code);
+    scrape(*state, &now);
+    assert_int_equal(series_of_app_codes(), 501);
+    expect("weir_requests_total{code=\"599\",source=\"app\"}", "1");
+    expect("weir_requests_total{code=\"other\",source=\"app\"}", "1500");
+}
+
 static void levels_go_up_and_down_across_shards(void **state)
 {
     struct stats_now now = quiet();
@@ -387,6 +408,7 @@ int main(int argc, char **argv)
         TEST(every_outcome_and_every_phase_has_its_own_numbers),
         TEST(an_unusual_code_appears_once_it_was_seen),
         TEST(a_code_that_is_none_still_counts_as_an_answer),
+        TEST(an_app_that_sends_every_code_makes_at_most_501_series),
         TEST(levels_go_up_and_down_across_shards),
         TEST(status_is_one_json_object_with_the_same_numbers),
         TEST(status_says_unlimited_in_a_word_and_never_as_null),
