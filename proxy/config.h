@@ -45,6 +45,7 @@ struct config {
         struct config_address address;
         mono_us connect_timeout, first_byte_timeout, idle_timeout, keepalive_timeout;
         uint32_t max_connections; /* UINT32_MAX: as many as `concurrency` */
+        uint32_t max_head, max_headers;
     } upstream;
     uint32_t concurrency; /* UINT32_MAX: unlimited */
     struct {

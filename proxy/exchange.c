@@ -19,10 +19,9 @@
 #include "proxy/reply.h"
 #include "proxy/tunnel.h"
 
-#define MAGIC             0x77656972u
-#define UPSTREAM_MAX_HEAD 49152
-#define LOOK_AFTER_US     10000
-#define INTERIM_MAX       64 /* 1xx answers before the final one; an app that sends more is broken */
+#define MAGIC         0x77656972u
+#define LOOK_AFTER_US 10000
+#define INTERIM_MAX   64 /* 1xx answers before the final one; an app that sends more is broken */
 
 #define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
 #define BODY_PACE       500    /* bytes a second; MinRate of Apache's mod_reqtimeout */
@@ -951,6 +950,7 @@ static struct relay_front front_of(struct exchange *ex, const struct http_respon
     struct http_head *head = &ex->env->head;
     char *out = loop_scratch(ex->env->c.loop, LOOP_SCRATCH_COMPOSE);
 
+    /* upstream.max_head leaves room for what is added. */
     CHECK(http_rewrite_response_bound(head, how) <= LOOP_SCRATCH);
     size_t n = http_rewrite_response(head, how, out);
     return (struct relay_front){.head = {out, n}, .room = LOOP_SCRATCH - n};
@@ -1131,7 +1131,7 @@ static void exchange_read_head(struct exchange *ex)
         case CONN_WAIT:
             return;
         case CONN_FULL:
-            bad_response(ex, "the answer's head is too large");
+            bad_response(ex, "the response's head is longer than upstream.max_head");
             return;
         case CONN_EOF:
         case CONN_LOST:
@@ -1744,7 +1744,9 @@ struct exchange_env *exchange_env_new(const struct exchange_env_config *config)
 
     CHECK(env != NULL);
     env->c = *config;
-    env->limits = (struct http_limits){UPSTREAM_MAX_HEAD, HTTP_FIELDS_MAX};
+    env->limits = (struct http_limits){.max_head = config->config->upstream.max_head,
+                                       .max_fields = config->config->upstream.max_headers};
+    CHECK(env->limits.max_fields <= HTTP_FIELDS_MAX);
     for (int i = 0; i < EXCHANGE_STATES; i++)
         TAILQ_INIT(&env->in[i]);
     return env;

@@ -24,6 +24,9 @@
 #define BLOCKS_MAX 256
 #define COUNT_MAX  1000000
 
+/* The head that goes on must fit into LOOP_SCRATCH, with a request id, a date and timing added. */
+#define RESPONSE_HEAD_MAX (60 * KIB)
+
 /* clang-format off */
 const struct option option_table[] = {
     {"listen", OPTION_ADDRESS, FIELD(listen), 0, PORT_MAX, .preset = ":8080", .platform = "PORT",
@@ -48,6 +51,12 @@ const struct option option_table[] = {
      .special = "limit", .preset = "limit", .also = "connections maxconn pool_size pool",
      .help = "how many connections to the app there may be: never more than concurrency, which is "
              "\"limit\"; where they are fewer, so are the requests inside the app"},
+    {"upstream.max_head", OPTION_SIZE, FIELD(upstream.max_head), KIB, RESPONSE_HEAD_MAX,
+     .preset = "48KiB", .also = "max_header max_header_size max_header_bytes head_size buffer_size",
+     .help = "the longest head of a response; a longer one is answered 502"},
+    {"upstream.max_headers", OPTION_COUNT, FIELD(upstream.max_headers), 1, 256,
+     .preset = "256", .also = "max_fields max_header_count",
+     .help = "the most header fields of a response; one with more is answered 502"},
     {"concurrency", OPTION_COUNT, FIELD(concurrency), 1, COUNT_MAX, .special = "unlimited",
      .preset = "80", .platform = "CONTAINER_CONCURRENCY",
      .also = "limit max_concurrency container_concurrency maxconn max_requests",

@@ -209,7 +209,9 @@ static bool read_fields(struct reader *r)
             return true;
         }
         if (head->n_fields == r->max_fields)
-            return refuse(r, 431, "too many fields");
+            return refuse(r, 431,
+                          r->response ? "the response has more fields than upstream.max_headers"
+                                      : "more fields than client.max_headers");
         if (!read_field(r, &head->fields[head->n_fields]))
             return false;
         head->n_fields++;
@@ -596,6 +598,16 @@ static enum http_parse_status look_further(struct http_parser *p, struct reader 
     return found == HTTP_PARSE_DONE ? look_at_fields(r) : found;
 }
 
+/* The options that bound a head are named, for it is they that may have to be raised. */
+static enum http_parse_status refuse_length(struct reader *r, bool in_fields)
+{
+    if (r->response)
+        return bad(r, 502, "the response's head is longer than upstream.max_head");
+    if (in_fields)
+        return bad(r, 431, "the head is longer than client.max_head");
+    return bad(r, 414, "the request line is longer than client.max_head");
+}
+
 static enum http_parse_status parse_slowly(struct http_parser *p, struct reader *r, const char *buf,
                                            bool full)
 {
@@ -603,8 +615,7 @@ static enum http_parse_status parse_slowly(struct http_parser *p, struct reader 
     r->at = buf + p->seen;
     enum http_parse_status found = look_further(p, r, start);
     if (found == HTTP_PARSE_MORE && full)
-        return p->in_fields ? bad(r, 431, "the head is too long")
-                            : bad(r, 414, "the request line is too long");
+        return refuse_length(r, p->in_fields);
     p->seen = (uint32_t)(r->at - buf);
     if (found != HTTP_PARSE_DONE)
         return found;

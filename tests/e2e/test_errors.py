@@ -56,6 +56,64 @@ def test_502_when_the_head_is_cut(world, end):
     check_error(world.connect(weir).ask("GET", "/"), 502)
 
 
+def padded(size, *fields, status="200 OK"):
+    """A response head of just so many bytes."""
+    lines = [f"HTTP/1.1 {status}", *fields, "X-Pad: "]
+    head = "\r\n".join(lines) + "\r\n\r\n"
+    return (head[:-4] + "p" * (size - len(head)) + "\r\n\r\n").encode()
+
+
+@pytest.mark.parametrize("options, most", [({}, 48 << 10), ({"upstream_max_head": "1KiB"}, 1 << 10)])
+def test_502_for_a_head_above_upstream_max_head(world, options, most):
+    origin, weir = world.pair(**options)
+    origin.on("/most", app.send(padded(most, "Content-Length: 2") + b"ok"))
+    origin.on("/more", app.send(padded(most + 1, "Content-Length: 2") + b"ok"), app.hang())
+    origin.on("/1xx", app.send(padded(most + 1, status="103 x")), app.hang())
+    client = world.connect(weir)
+    assert client.ask("GET", "/most").body == b"ok"
+    for target in ("/more", "/1xx"):
+        check_error(client.ask("GET", target), 502, "upstream_broken")
+    assert "the response's head is longer than upstream.max_head" in weir.log()
+    assert client.ask("GET", "/most").body == b"ok"
+
+
+@pytest.mark.parametrize("options, most", [({}, 256), ({"upstream_max_headers": 3}, 3)])
+def test_502_for_more_fields_than_upstream_max_headers(world, options, most):
+    origin, weir = world.pair(**options)
+    fields = ["A: b"] * (most - 1)
+    origin.on("/most", app.send(wire.response(200, *fields, body=b"ok")))
+    origin.on("/more", app.send(wire.response(200, "C: d", *fields, body=b"ok")), app.hang())
+    client = world.connect(weir)
+    assert client.ask("GET", "/most").body == b"ok"
+    check_error(client.ask("GET", "/more"), 502, "upstream_broken")
+    assert "the response has more fields than upstream.max_headers" in weir.log()
+
+
+def test_the_longest_head_goes_on_with_all_that_is_added(world):
+    name = "X-" + "i" * 61
+    origin, weir = world.pair(
+        upstream_max_head="60KiB", headers_request_id=name, headers_server_timing="true"
+    )
+    head = padded(60 << 10, "Connection: close")
+    origin.on("/", app.send(head + b"ok"), app.close())
+    answer = world.connect(weir).ask("GET", "/", f"{name}: {'d' * 128}")
+    assert (answer.status, answer.body) == (200, b"ok")
+    assert answer.get("X-Pad") == wire.Response(*wire.split_head(head)).get("X-Pad")
+    assert answer.get(name) == "d" * 128
+    assert answer.get("Server-Timing") and answer.get("Date") and answer.get("Via")
+
+
+def test_the_log_names_the_option_that_bounds_a_request(world):
+    origin, weir = world.pair(client_max_head="1KiB", client_max_headers=3)
+    for raw, status, option in (
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"b" * 2000 + b"\r\n\r\n", 431, "client.max_head"),
+        (b"GET /" + b"a" * 2000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "client.max_head"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 3 + b"\r\n", 431, "client.max_headers"),
+    ):
+        check_error(world.connect(weir).send(raw).response(), status)
+        assert f"than {option} (" in weir.log()
+
+
 def test_502_for_garbage(world):
     origin, weir = world.pair()
     origin.on("/", app.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"))

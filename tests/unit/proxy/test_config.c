@@ -98,6 +98,8 @@ static void the_least_file_gets_every_default(void **state)
     assert_int_equal(c->queue.timeout, 10000000);
     assert_int_equal(c->overload.status, 503);
     assert_int_equal(c->client.max_head, 32768);
+    assert_int_equal(c->upstream.max_head, 49152);
+    assert_int_equal(c->upstream.max_headers, 256);
     assert_true(c->client.max_body == CONFIG_UNLIMITED);
     assert_string_equal(c->headers.request_id, "X-Request-Id");
     assert_true(c->headers.request_start);
