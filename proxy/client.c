@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -11,7 +12,8 @@
 
 #define PUMP_REQUESTS 32 /* answered in one go, before other connections have their turn */
 #define LINGER_US     1000000
-#define LINGER_FILLS  4   /* in one go: 256 KiB */
+#define LINGER_LOOK   (LINGER_US / 4)
+#define DISCARD_FILLS 4   /* in one go: 256 KiB */
 #define SEND_PACE     500 /* bytes a second: who reads less than that reads nothing */
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
@@ -27,9 +29,13 @@ struct client {
     struct http_parser parser;
     mono_us began; /* first byte of the present head, 0 before it */
     enum client_state state;
-    mono_us cut_at; /* if it has not taken more by then */
-    size_t untaken; /* by the peer, of what the kernel holds, when the timer was armed */
-    bool pumping, fresh, shut, trusted, tunnel;
+    mono_us cut_at;      /* if it has not taken more by then */
+    mono_us quiet_since; /* CLOSING: it has all, and has sent nothing since */
+    size_t untaken;      /* by the peer, of what the kernel holds, when the timer was armed */
+    bool pumping, fresh, trusted, tunnel;
+    bool discards;             /* SERVED: what it sends is read by nobody, and thrown away */
+    bool shut;                 /* CLOSING: the FIN is out */
+    bool has_all;              /* CLOSING: its kernel has acknowledged the response and the FIN */
     bool again_posted, buried; /* both: the mail on its way frees the memory */
     char address[INET6_ADDRSTRLEN];
 };
@@ -52,6 +58,7 @@ struct clients {
 
 static void client_pump(struct client *cl);
 static void post_again(struct client *cl);
+static void linger_until(struct client *cl, mono_us end);
 static void client_end(struct client *cl, bool reset);
 
 static mono_us now_of(const struct client *cl)
@@ -94,6 +101,8 @@ void clients_drain(struct clients *cs)
     cs->draining = true;
     for (struct client *cl = TAILQ_FIRST(&cs->list); cl != NULL; cl = next) {
         next = TAILQ_NEXT(cl, link);
+        if (cl->has_all)
+            linger_until(cl, now_of(cl) + LINGER_US);
         /* A request may be on its way into an idle connection: what has come is still served. */
         if (cl->state != CLIENT_READING)
             continue;
@@ -110,7 +119,7 @@ void clients_cut(struct clients *cs)
     while ((cl = TAILQ_FIRST(&cs->list)) != NULL) {
         if (cl->state == CLIENT_SERVED)
             cs->handler->on_gone(cl, cl->served);
-        client_end(cl, true);
+        client_end(cl, !cl->shut); /* the kernel delivers what was sent before the FIN */
     }
 }
 
@@ -177,34 +186,35 @@ static void gone(struct client *cl)
 
 /* ---- the end of a connection ---- */
 
-/* Throws away what comes until the client's FIN, for LINGER_US: a close with unread bytes would
- * send an RST, and a client that is still sending would lose the answer it has not read yet. */
-static void linger(struct client *cl)
+/*
+ * Throws away what has come. A close with unread bytes, or before bytes that are still on their
+ * way, sends an RST, and the client loses what it has not yet received of its response.
+ */
+static enum conn_fill discard(struct client *cl)
 {
-    for (int fills = 0; fills < LINGER_FILLS; fills++) {
-        conn_consume(&cl->conn, cl->conn.in.len);
-        switch (conn_fill(&cl->conn, LOOP_SCRATCH)) {
-        case CONN_GOT:
-        case CONN_FULL:
-            continue;
-        case CONN_WAIT:
-            conn_settle(&cl->conn);
-            return;
-        case CONN_EOF:
-        case CONN_LOST:
-            client_end(cl, false);
-            return;
-        }
-    }
+    enum conn_fill fill = CONN_GOT;
+
     conn_consume(&cl->conn, cl->conn.in.len);
+    for (int fills = 0; fills < DISCARD_FILLS && fill == CONN_GOT; fills++) {
+        fill = conn_fill(&cl->conn, LOOP_SCRATCH);
+        if (cl->conn.in.len > 0)
+            cl->quiet_since = now_of(cl);
+        conn_consume(&cl->conn, cl->conn.in.len);
+    }
     conn_settle(&cl->conn);
-    post_again(cl);
+    if (fill == CONN_GOT)
+        post_again(cl);
+    return fill;
 }
 
 static void look_again(struct client *cl)
 {
     mono_us patience = cl->clients->config->client.send_timeout;
-    loop_timer_arm(cl->conn.loop, &cl->timer, conn_next_look(&cl->conn, patience, cl->cut_at));
+    mono_us next = conn_next_look(&cl->conn, patience, cl->cut_at);
+
+    if (cl->shut && next > now_of(cl) + LINGER_LOOK)
+        next = now_of(cl) + LINGER_LOOK;
+    loop_timer_arm(cl->conn.loop, &cl->timer, next);
 }
 
 /* A client that takes nothing of what is kept for it, for send_timeout, is cut. */
@@ -221,8 +231,6 @@ static bool still_takes(struct client *cl)
     mono_us timeout = cl->clients->config->client.send_timeout;
     size_t least = (size_t)(timeout / 1000) * SEND_PACE / 1000;
 
-    if (cl->conn.backlog == 0)
-        return false;
     if (conn_untaken(&cl->conn) + least < cl->untaken)
         watch_taking(cl);
     else if (now_of(cl) < cl->cut_at)
@@ -247,20 +255,61 @@ static void on_stash(struct conn *c, size_t before)
     kept_changed(cl, STATS_REQUEST, (int64_t)c->stash_size - (int64_t)before);
 }
 
+/* Not after the present end, if that is sooner. */
+static void linger_until(struct client *cl, mono_us end)
+{
+    if (cl->cut_at > end)
+        cl->cut_at = end;
+    look_again(cl);
+}
+
+/*
+ * The FIN is out. Until the client has acknowledged it, and all before it, its pace is judged as
+ * ever. Then it may see the end and close; while it goes on sending, for client.send_timeout at
+ * most. A drain does not wait for it so long: what has been acknowledged, no RST of ours destroys
+ * on Linux; that of other systems' kernels may.
+ */
+static void linger(struct client *cl)
+{
+    mono_us now = now_of(cl), most = cl->clients->config->client.send_timeout;
+
+    if (!cl->has_all && conn_untaken(&cl->conn) > 0) {
+        if (!still_takes(cl))
+            client_end(cl, true);
+        return;
+    }
+    if (!cl->has_all) {
+        cl->has_all = true;
+        cl->quiet_since = now;
+        cl->cut_at = now + (most > LINGER_US && !cl->clients->draining ? most : LINGER_US);
+    }
+    if (now >= cl->cut_at || now >= cl->quiet_since + LINGER_US)
+        client_end(cl, false);
+    else
+        look_again(cl);
+}
+
+static void begin_linger(struct client *cl)
+{
+    cl->shut = true;
+    conn_shutdown(&cl->conn);
+    cl->untaken = SIZE_MAX; /* looked at first when it has had time to take it */
+    cl->cut_at = now_of(cl) + cl->clients->config->client.send_timeout;
+    look_again(cl);
+}
+
 static void close_on(struct client *cl)
 {
     if (!conn_flush(&cl->conn)) {
         client_end(cl, true);
         return;
     }
-    if (cl->conn.backlog > 0)
-        return;
-    if (!cl->shut) {
-        cl->shut = true;
-        conn_shutdown(&cl->conn);
-        loop_timer_arm(cl->conn.loop, &cl->timer, now_of(cl) + LINGER_US);
-    }
-    linger(cl);
+    if (cl->conn.backlog == 0 && !cl->shut)
+        begin_linger(cl);
+    enum conn_fill fill = discard(cl);
+    /* Behind its FIN nothing comes that could cause an RST: the kernel delivers what is sent. */
+    if (fill == CONN_LOST || (fill == CONN_EOF && cl->shut))
+        client_end(cl, false);
 }
 
 void client_close(struct client *cl)
@@ -275,6 +324,24 @@ void client_close(struct client *cl)
 void client_abort(struct client *cl, bool reset)
 {
     client_end(cl, reset);
+}
+
+void client_discard(struct client *cl)
+{
+    CHECK(cl->state == CLIENT_SERVED);
+    if (cl->discards)
+        return;
+    cl->discards = true;
+    post_again(cl); /* for what has come already */
+}
+
+/* No request is under way; of the response before it the client may not have all yet. */
+static void close_idle(struct client *cl)
+{
+    if (conn_untaken(&cl->conn) > 0)
+        client_close(cl);
+    else
+        client_end(cl, false);
 }
 
 /* ---- reading heads ---- */
@@ -365,8 +432,10 @@ static void read_heads(struct client *cl)
         enum conn_fill fill = nothing_new ? CONN_WAIT : conn_fill(&cl->conn, reads_at_most(cl));
         if (fill == CONN_GOT)
             continue;
-        if (fill != CONN_WAIT || (cl->clients->draining && cl->began == 0))
+        if (fill != CONN_WAIT)
             client_end(cl, false);
+        else if (cl->clients->draining && cl->began == 0)
+            close_idle(cl);
         return;
     }
 }
@@ -387,19 +456,6 @@ static void client_pump(struct client *cl)
         wait_for_head(cl);
 }
 
-static void on_again(struct mail *m)
-{
-    struct client *cl = CONTAINER_OF(m, struct client, again);
-
-    cl->again_posted = false;
-    if (cl->buried)
-        pool_put(loop_pool(cl->conn.loop), cl, sizeof(*cl));
-    else if (cl->state == CLIENT_READING)
-        client_pump(cl);
-    else if (cl->state == CLIENT_CLOSING)
-        close_on(cl);
-}
-
 /* ---- while it is served ---- */
 
 static void serve_on(struct client *cl)
@@ -407,7 +463,9 @@ static void serve_on(struct client *cl)
     const struct client_handler *h = cl->clients->handler;
     bool kept = cl->conn.backlog > 0;
 
-    if (conn_has_news(&cl->conn))
+    if (conn_has_news(&cl->conn) && cl->discards)
+        discard(cl);
+    else if (conn_has_news(&cl->conn))
         h->on_input(cl, cl->served);
     if (cl->state != CLIENT_SERVED)
         return;
@@ -444,6 +502,17 @@ static void on_event(struct conn *c)
     }
 }
 
+static void on_again(struct mail *m)
+{
+    struct client *cl = CONTAINER_OF(m, struct client, again);
+
+    cl->again_posted = false;
+    if (cl->buried)
+        pool_put(loop_pool(cl->conn.loop), cl, sizeof(*cl));
+    else if (cl->state != CLIENT_SERVED || cl->discards)
+        on_event(&cl->conn);
+}
+
 static void on_timer(void *arg)
 {
     static const struct http_problem slow = {408, "the head did not come in time"};
@@ -451,19 +520,20 @@ static void on_timer(void *arg)
 
     switch (cl->state) {
     case CLIENT_READING:
-        if (cl->began == 0) {
-            client_end(cl, false);
-            return;
-        }
-        refuse(cl, &slow);
+        if (cl->began == 0)
+            close_idle(cl);
+        else
+            refuse(cl, &slow);
         return;
     case CLIENT_SERVED:
         if (cl->conn.backlog > 0 && !still_takes(cl))
             gone(cl);
         return;
     case CLIENT_CLOSING:
-        if (!still_takes(cl))
-            client_end(cl, cl->conn.backlog > 0);
+        if (cl->shut)
+            linger(cl);
+        else if (!still_takes(cl))
+            client_end(cl, true);
         return;
     case CLIENT_GONE:
         return;

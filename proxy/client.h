@@ -8,8 +8,10 @@
  *
  * While SERVED nothing is read of the socket but by whoever relays the request's body; that the
  * client leaves is noticed all the same, by the edge of its FIN or RST, and told once: on_gone.
- * CLOSING: the answer is out, FIN sent, and what still comes is thrown away for a while, lest our
- * RST overtake the answer (RFC 9112 section 9.6). Loop thread only.
+ * CLOSING: the last response goes out, then the FIN, and what still comes is thrown away, lest our
+ * RST destroy what the client has not taken (RFC 9112 section 9.6). It ends with the client's FIN;
+ * or when it has acknowledged all and is silent for a second, or has sent for client.send_timeout
+ * since; or when it takes nothing for client.send_timeout, then with an RST. Loop thread only.
  */
 #pragma once
 
@@ -75,6 +77,12 @@ void client_next(struct client *cl);
  * end. Takes the client: on_gone will not come.
  */
 void client_close(struct client *cl);
+
+/*
+ * SERVED, and client_close() will follow: from now on what the client sends is thrown away, so that
+ * one that sends all before it reads comes to its response. On_input does not come any more.
+ */
+void client_discard(struct client *cl);
 
 /* Ends the connection now; with `reset` so that the client sees that the answer was cut. Takes it.
  */

@@ -1143,6 +1143,13 @@ static void exchange_read_head(struct exchange *ex)
 
 /* ---- the answer's body comes ---- */
 
+/* The client is in the way of its last response. It may be one that sends all before it reads. */
+static void discard_upload(struct exchange *ex)
+{
+    if (ex->close && !uploading(ex))
+        client_discard(ex->client);
+}
+
 /* The app's last byte is read: slot and connection go back now, whatever the client does. */
 static void exchange_answered(struct exchange *ex)
 {
@@ -1160,6 +1167,8 @@ static void exchange_answered(struct exchange *ex)
     exchange_enter(ex, EXCHANGE_FLUSHING);
     if (client_backlog(ex->client) == 0)
         exchange_done(ex);
+    else
+        discard_upload(ex);
 }
 
 /* The answer was cut, or broke its framing, when the client has had a part: it must see that. */
@@ -1228,6 +1237,7 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
     case RELAY_BLOCKED:
         loop_timer_stop(&ex->timer); /* the client's send_timeout watches now */
         ex->down->blocked_since = now_of(ex);
+        discard_upload(ex);
         return;
     case RELAY_BUSY:
         post_again(ex);
@@ -1244,11 +1254,16 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
 
 /* ---- it is a tunnel ---- */
 
-/* One side was reset: so is the other. */
+/* One side was reset: so is the other. But where the app had ended in order, its reset says only
+ * that it reads no more: the client gets the rest, and the end, as from the app itself. */
 static void tunnel_lost(struct exchange *ex)
 {
     struct client *cl = ex->client;
 
+    if (ex->tunnel->app_ended) {
+        exchange_done(ex);
+        return;
+    }
     ex->client = NULL;
     client_abort(cl, true);
     exchange_done(ex);
@@ -1494,6 +1509,8 @@ static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned s
     }
     if (client_backlog(cl) == 0)
         exchange_done(ex);
+    else
+        discard_upload(ex);
 }
 
 /* ---- someone is late ---- */

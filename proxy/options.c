@@ -89,7 +89,8 @@ const struct option option_table[] = {
     {"client.send_timeout", OPTION_DURATION, FIELD(client.send_timeout), MS, HOUR, .preset = "60s",
      .also = "write_timeout",
      .help = "how long a client may read nothing of its response, or less than 500 bytes a second, "
-             "before it is cut"},
+             "before it is cut; and how long it may go on sending once it has a response that is "
+             "its connection's last"},
     {"client.keepalive_timeout", OPTION_DURATION, FIELD(client.keepalive_timeout), MS, 24 * HOUR,
      .preset = "75s", .also = "idle_timeout keep_alive keepalive",
      .help = "how long a client's connection may be idle between requests"},
