@@ -202,6 +202,14 @@ bool limiter_has_plenty(struct limiter *l)
     return plenty;
 }
 
+bool limiter_has_waiters(struct limiter *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    bool waiters = l->queue.depth > 0;
+    unlock(l);
+    return waiters;
+}
+
 bool limiter_is_full(struct limiter *l)
 {
     pthread_mutex_lock(&l->mutex);

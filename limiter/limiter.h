@@ -119,6 +119,9 @@ MUST_USE struct limiter_waiter *limiter_release(struct limiter *l, struct limite
  */
 bool limiter_has_plenty(struct limiter *l);
 
+/* Whether somebody waits for a slot. */
+bool limiter_has_waiters(struct limiter *l);
+
 /* Whether who asked now would be refused, whatever it brings: no slot is free, the queue is full.
  */
 bool limiter_is_full(struct limiter *l);

@@ -229,9 +229,8 @@ static void watch_taking(struct client *cl)
 static bool still_takes(struct client *cl)
 {
     mono_us timeout = cl->clients->config->client.send_timeout;
-    size_t least = (size_t)(timeout / 1000) * SEND_PACE / 1000;
 
-    if (conn_untaken(&cl->conn) + least < cl->untaken)
+    if (conn_untaken(&cl->conn) + client_least(timeout) < cl->untaken)
         watch_taking(cl);
     else if (now_of(cl) < cl->cut_at)
         look_again(cl);
@@ -630,6 +629,11 @@ bool client_send(struct client *cl, struct span a, struct span b)
 size_t client_backlog(const struct client *cl)
 {
     return cl->conn.backlog;
+}
+
+size_t client_least(mono_us within)
+{
+    return (size_t)(within / 1000) * SEND_PACE / 1000;
 }
 
 struct conn *client_conn(struct client *cl)

@@ -59,7 +59,7 @@ struct config {
     enum config_abort on_client_abort;
     struct {
         uint32_t max_connections;
-        mono_us head_timeout, body_timeout, send_timeout, keepalive_timeout;
+        mono_us head_timeout, body_timeout, send_timeout, stall_timeout, keepalive_timeout;
         uint32_t max_head, max_headers;
         uint64_t max_body; /* CONFIG_UNLIMITED */
         enum config_half_close half_close;

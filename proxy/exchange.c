@@ -43,6 +43,8 @@ struct exchange {
     struct message message;
     mono_us stuck_at;   /* if the app has taken no more by then; 0: it is not in the way */
     size_t untaken;     /* of it, or of its body, by the app's socket, when the timer was armed */
+    mono_us stalls_at;  /* if the client has taken no more by then; 0: it is not watched */
+    size_t unread;      /* by the client, when that was set; 0: not looked at yet */
     struct relay *up;   /* what of the body did not come with the head; else NULL */
     struct relay *down; /* the response's body, once its head is there */
     struct tunnel *tunnel; /* TUNNEL */
@@ -1220,6 +1222,25 @@ static void note_backpressure(struct exchange *ex)
     ex->down->blocked_since = 0;
 }
 
+static void look_at_client(struct exchange *ex)
+{
+    mono_us patience = ex->env->c.config->client.stall_timeout;
+    arm(ex, conn_next_look(client_conn(ex->client), patience, MONO_NEVER));
+}
+
+/*
+ * The client is in the way, and the slot is held for it alone: client.stall_timeout runs. What is
+ * under way to its kernel now is no reading, and is not measured before the first look.
+ */
+static void watch_client(struct exchange *ex, size_t unread)
+{
+    const struct config *cf = ex->env->c.config;
+
+    ex->unread = unread;
+    ex->stalls_at = now_of(ex) + cf->client.stall_timeout;
+    look_at_client(ex);
+}
+
 static void exchange_download(struct exchange *ex, const struct relay_front *front)
 {
     struct conn *to = ex->client != NULL ? client_conn(ex->client) : NULL;
@@ -1230,13 +1251,16 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
 
     switch (st) {
     case RELAY_WAIT:
-        /* After back-pressure, which has stopped the timer, it is the app's turn again. */
-        if (!ex->orphan && (moved > 0 || front != NULL || ex->timer.due == MONO_NEVER))
+        /* After back-pressure, when the timer was the client's, it is the app's turn again. */
+        if (!ex->orphan &&
+            (moved > 0 || front != NULL || ex->stalls_at != 0 || ex->timer.due == MONO_NEVER))
             arm(ex, now_of(ex) + ex->env->c.config->upstream.idle_timeout);
+        ex->stalls_at = 0;
         return;
     case RELAY_BLOCKED:
-        loop_timer_stop(&ex->timer); /* the client's send_timeout watches now */
         ex->down->blocked_since = now_of(ex);
+        if (moved > 0 || ex->stalls_at == 0)
+            watch_client(ex, 0);
         discard_upload(ex);
         return;
     case RELAY_BUSY:
@@ -1548,6 +1572,38 @@ static void late_answer(struct exchange *ex)
     }
 }
 
+static void cut_stalled(struct exchange *ex)
+{
+    static const char what[] = "a client that took nothing of its response for "
+                               "client.stall_timeout was cut, since others wait for its slot";
+    struct exchange_env *env = ex->env;
+    char more[NEWS_MORE];
+
+    if (news_may_log(&env->news, now_of(ex), what, more))
+        log_warning("%s (client %.*s, request id %.*s)%s", what,
+                    SPAN_PRINTF(client_address(ex->client)), SPAN_PRINTF(ex->message.request_id),
+                    more);
+    lose_client(ex);
+}
+
+/* It is looked at again and again: while nobody waits for a slot, a stalled client is in nobody's
+ * way. */
+static void late_client(struct exchange *ex)
+{
+    mono_us patience = ex->env->c.config->client.stall_timeout;
+    size_t unread = client_backlog(ex->client) + conn_untaken(client_conn(ex->client));
+
+    if (ex->unread == 0)
+        ex->unread = unread;
+    if (unread + client_least(patience) < ex->unread)
+        watch_client(ex, unread);
+    else if (now_of(ex) >= ex->stalls_at && ex->down->blocked_since != 0 &&
+             limiter_has_waiters(ex->env->c.house->limiter))
+        cut_stalled(ex);
+    else
+        look_at_client(ex);
+}
+
 /* Nobody has said anything for upgrades.idle_timeout. What was said before may still be on its way
  * to a slow reader: while the client has not all of it, client.send_timeout watches. */
 static void late_tunnel(struct exchange *ex)
@@ -1576,7 +1632,10 @@ static void on_timeout(void *arg)
         late_tunnel(ex);
         return;
     case EXCHANGE_STREAMING:
-        exchange_cut(ex, "nothing more of the answer within upstream.idle_timeout");
+        if (ex->stalls_at != 0)
+            late_client(ex);
+        else
+            exchange_cut(ex, "nothing more of the answer within upstream.idle_timeout");
         return;
     case EXCHANGE_ORPHANED:
         exchange_done(ex);

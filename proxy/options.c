@@ -91,6 +91,11 @@ const struct option option_table[] = {
      .help = "how long a client may read nothing of its response, or less than 500 bytes a second, "
              "before it is cut; and how long it may go on sending once it has a response that is "
              "its connection's last"},
+    {"client.stall_timeout", OPTION_DURATION, FIELD(client.stall_timeout), MS, HOUR, .preset = "5s",
+     .also = "stall stalled_timeout",
+     .help = "how long a client may read nothing, or less than 500 bytes a second, of a response "
+             "that holds a slot, as one does that is larger than buffers.response, while another "
+             "request waits for a slot; above client.send_timeout it has no effect"},
     {"client.keepalive_timeout", OPTION_DURATION, FIELD(client.keepalive_timeout), MS, 24 * HOUR,
      .preset = "75s", .also = "idle_timeout keep_alive keepalive",
      .help = "how long a client's connection may be idle between requests"},

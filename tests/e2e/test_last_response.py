@@ -8,29 +8,12 @@ import pytest
 
 from support import origin as app
 from support import wire
-from support.client import Client, family_of
 from support.waiting import SOON, until
 
 MIB = 1 << 20
 BODY = wire.noise(200 << 10)
 ASK = ("Connection: Upgrade", "Upgrade: raw")
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n"
-
-
-class Narrow(Client):
-    """One whose kernel takes next to nothing unread: what it has not read lies in that of weir."""
-
-    def __init__(self, address):
-        self.sock = socket.socket(family_of(address))
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.sock.settimeout(15)
-        self.sock.connect(address)
-        self.buf = bytearray()
-
-
-def narrow(world, weir):
-    world.clients.append(Narrow(weir.address))
-    return world.clients[-1]
 
 
 def upload(target="/up", *fields, version="1.1"):
@@ -71,7 +54,7 @@ def test_an_early_response_is_read_slowly_by_a_client_that_goes_on_sending(world
     where = {"listen": "unix:" + world.path("weir.sock")} if listener == "unix" else {}
     weir = world.weir(origin, concurrency=1, **where)
     origin.on("/up", app.answer(BODY, 403))
-    client = narrow(world, weir).send(upload(version=version))
+    client = world.narrow(weir).send(upload(version=version))
     until(lambda: not client.is_open(), "the response to be there")
     weir.wait_in_flight(0)
     assert is_whole(reads_while_it_sends(client), 403)
@@ -80,7 +63,7 @@ def test_an_early_response_is_read_slowly_by_a_client_that_goes_on_sending(world
 def test_what_is_sent_behind_a_last_response_does_not_destroy_it(world):
     origin, weir = world.pair()
     origin.on("/", app.answer(BODY))
-    client = narrow(world, weir).get("/", "Connection: close")
+    client = world.narrow(weir).get("/", "Connection: close")
     assert is_whole(reads_while_it_sends(client, wire.request("GET", "/next")), 200)
     assert origin.targets() == ["/"]
 
@@ -88,7 +71,7 @@ def test_what_is_sent_behind_a_last_response_does_not_destroy_it(world):
 def test_a_drain_waits_for_a_slow_reader_that_still_sends(world):
     origin, weir = world.pair(drain_timeout="20s")
     origin.on("/up", app.answer(BODY, 403))
-    client = narrow(world, weir).send(upload())
+    client = world.narrow(weir).send(upload())
     until(lambda: not client.is_open(), "the response to be there")
     weir.signal()
     assert is_whole(reads_while_it_sends(client), 403)
@@ -100,7 +83,7 @@ def test_a_drain_spares_what_an_idle_client_still_reads(world):
     """Its response did not say that it was the last, and a request behind it comes too late."""
     origin, weir = world.pair(drain_timeout="20s")
     origin.on("/", app.answer(BODY))
-    client = narrow(world, weir).get("/")
+    client = world.narrow(weir).get("/")
     until(lambda: not client.is_open(), "the response to be there")
     until(lambda: weir.metrics().total("weir_requests_total"), "the response to be weir's kernel's")
     after = world.connect(weir)  # of all clients the last that the drain comes to
@@ -116,7 +99,7 @@ def test_a_drain_spares_what_an_idle_client_still_reads(world):
 def test_the_last_words_of_an_app_that_leaves_its_tunnel_reach_a_client_that_still_sends(world):
     origin, weir = world.pair()
     origin.on("/t", app.send(SWITCH + BODY), app.close())
-    client = narrow(world, weir).get("/t", *ASK)
+    client = world.narrow(weir).get("/t", *ASK)
     assert client.head().status == 101
     until(lambda: origin.calls[0].connection.closed, "the app to have left")
     assert reads_while_it_sends(client) == BODY
@@ -169,7 +152,7 @@ def test_a_client_that_sends_all_before_it_reads_comes_to_a_large_response(world
     weir = world.weir(origin, buffers_response="8MiB")
     reads_no_more = app.do(lambda call: call.connection.sock.shutdown(socket.SHUT_RD))
     origin.on("/up", reads_no_more, app.answer(body, 403), app.close())
-    client = narrow(world, weir).send(upload())
+    client = world.narrow(weir).send(upload())
     until(lambda: not client.is_open(), "the response to be there")
     for _ in range(32):
         client.send(bytes(MIB))
@@ -221,7 +204,7 @@ def test_a_client_that_stays_silent_is_left_after_a_second(world):
 def test_a_client_that_takes_nothing_of_its_last_response_is_cut(world):
     origin, weir = world.pair(client_send_timeout="500ms")
     origin.on("/up", app.answer(BODY, 403))
-    client = narrow(world, weir).send(upload())
+    client = world.narrow(weir).send(upload())
     until(lambda: not client.is_open(), "the response to be there")
     assert ended(client, 1 + SOON, bytes(100)) > 0.3
     assert len(client.until_closed()) < len(BODY)

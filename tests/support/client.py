@@ -160,6 +160,17 @@ class Client:
         return not ready and not self.buf
 
 
+class Narrow(Client):
+    """One whose kernel takes next to nothing unread: what it has not read lies in that of weir."""
+
+    def __init__(self, address, timeout=15):
+        self.sock = socket.socket(family_of(address))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.sock.settimeout(timeout)
+        self.sock.connect(address)
+        self.buf = bytearray()
+
+
 # ---- many clients at once ------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 
 from . import metrics
+from .client import Narrow
 from .origin import Origin
 from .weir import Weir
 
@@ -45,6 +46,11 @@ class World:
 
     def connect(self, weir, timeout=15):
         client = weir.connect(timeout)
+        self.clients.append(client)
+        return client
+
+    def narrow(self, weir):
+        client = Narrow(weir.address)
         self.clients.append(client)
         return client
 

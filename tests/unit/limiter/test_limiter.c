@@ -833,6 +833,19 @@ static void full_is_no_slot_and_no_room_to_wait(void **state)
     assert_true(limiter_is_full(f->limiter));
 }
 
+static void somebody_waits_from_being_queued_to_the_verdict(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_false(limiter_has_waiters(f->limiter));
+    acquire(f, 0, 0, LIMITER_ADMITTED);
+    assert_false(limiter_has_waiters(f->limiter)); /* a full limiter alone keeps nobody waiting */
+    acquire(f, 1, 0, LIMITER_QUEUED);
+    assert_true(limiter_has_waiters(f->limiter));
+    assert_ptr_equal(release(f, 0, 5), &f->w[1]);
+    assert_false(limiter_has_waiters(f->limiter));
+}
+
 static void a_mistake_of_ours_stops_the_process_where_it_happens(void **state)
 {
     static void (*const mistakes[])(struct fixture *) = {
@@ -889,6 +902,7 @@ int main(void)
         WITH(eight_slots, plenty_is_more_than_a_quarter_free_and_nobody_waiting),
         WITH(no_limit, without_a_limit_slots_are_plentiful),
         WITH(one_slot_and_no_queue, full_is_no_slot_and_no_room_to_wait),
+        WITH(one_slot, somebody_waits_from_being_queued_to_the_verdict),
         WITH(one_slot, a_drain_beyond_all_numbers_is_never),
         WITH(two_slots, a_new_limiter_is_all_zero_but_its_bounds),
         WITH(one_slot_and_100_bytes, every_event_is_counted_once),
