@@ -122,7 +122,7 @@ void conn_close(struct conn *c, bool reset)
 {
     if (c->fd < 0)
         return;
-    event_del(&c->event);
+    loop_delete_event(c->loop, &c->event);
     if (reset) {
         struct linger now = {.l_onoff = 1, .l_linger = 0};
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));

@@ -15,12 +15,14 @@
 #define BATCH_MIN     32
 #define BATCH_MAX     4096
 #define WALL_FRESH_US 1000000
+#define TURN_OLD_US   100000 /* longer than any turn, unless the process was stopped in it */
 
 struct loop {
     struct event_base *base;
     struct event *mail_event, *wheel_event;
     struct mailbox *mailbox;
     bool mail_has_come;
+    mono_us turn_began;     /* as of its first callback */
     unsigned events, batch; /* callbacks of this turn; how many epoll surely has room for */
     struct mail *own_first, **own_last; /* posted by this thread */
     struct loop_grave *graves;
@@ -127,9 +129,34 @@ static void learn_batch(struct loop *lp)
         lp->batch *= 2;
 }
 
+/* After a turn that has used all of the room, the next has twice as much. */
+static void expect_batch(struct loop *lp)
+{
+    if (lp->batch == lp->events && lp->batch < BATCH_MAX)
+        lp->batch *= 2;
+}
+
+static int undelivered(const struct loop *lp)
+{
+    return event_base_get_num_events(lp->base, EVENT_BASE_COUNT_ACTIVE);
+}
+
+bool loop_has_more(const struct loop *lp)
+{
+    return undelivered(lp) > 0;
+}
+
 bool loop_may_lag(const struct loop *lp)
 {
-    return lp->events >= lp->batch;
+    return lp->events >= lp->batch || lp->now - lp->turn_began >= TURN_OLD_US;
+}
+
+void loop_delete_event(struct loop *lp, struct event *ev)
+{
+    int before = undelivered(lp);
+
+    event_del(ev);
+    lp->events += before > undelivered(lp);
 }
 
 void loop_bury(struct loop *lp, struct loop_grave *g)
@@ -244,6 +271,7 @@ static void end_turn(struct loop *lp)
     learn_batch(lp);
     deliver_mail(lp);
     bury_the_dead(lp);
+    expect_batch(lp);
     lp->events = 0;
 }
 
@@ -319,7 +347,8 @@ mono_us loop_now(const struct loop *lp)
 mono_us loop_tick(struct loop *lp)
 {
     lp->now = clock_mono();
-    lp->events++;
+    if (lp->events++ == 0)
+        lp->turn_began = lp->now;
     return lp->now;
 }
 

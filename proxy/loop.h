@@ -19,6 +19,7 @@
 #include "common/pool.h"
 #include "proxy/wheel.h"
 
+struct event;
 struct event_base;
 struct loop; /* opaque: defined in loop.c */
 
@@ -49,10 +50,23 @@ mono_us loop_now(const struct loop *lp);
 mono_us loop_tick(struct loop *lp);
 
 /*
- * Within mail: epoll may have had more to tell than it had room for in this turn. False: whatever
- * had happened to a socket when the turn began has been told by now.
+ * Events of this turn are still to be delivered: what must know all of them goes by loop_post().
+ * Never within mail.
+ */
+bool loop_has_more(const struct loop *lp);
+
+/*
+ * When all events of the turn have been delivered: epoll may have had more to tell than it had room
+ * for, or the process has stood still since it told. False: whatever had happened to a socket when
+ * the turn began has been told by now, and that is less than 100 ms ago.
  */
 bool loop_may_lag(const struct loop *lp);
+
+/*
+ * Deletes an event, which may be one that is still to be delivered in this turn: that counts as
+ * told, lest loop_may_lag() take epoll's room for larger than the turn was.
+ */
+void loop_delete_event(struct loop *lp, struct event *ev);
 
 wall_us loop_wall(
     struct loop *lp); /* loop_now() on the wall clock, right within a second's drift */

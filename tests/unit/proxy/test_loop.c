@@ -154,6 +154,119 @@ static void a_timer_fires_in_a_turn_once_its_moment_has_come(void **state)
     assert_string_equal(fx.said, "t");
 }
 
+/* ---- what has not been told yet ---- */
+
+#define ROOM 32 /* libevent's, for epoll, to begin with */
+#define LONG 200000
+
+static struct crowd {
+    int pipes[ROOM][2];
+    struct event *events[ROOM];
+    struct mail mail;
+    char more[ROOM + 1]; /* y or n of each event in the order of delivery */
+    char mail_more;
+    bool mail_lags, delete_next, linger;
+} crowd;
+
+static void on_crowd_mail(struct mail *m)
+{
+    (void)m;
+    crowd.mail_more = loop_has_more(fx.loop) ? 'y' : 'n';
+    crowd.mail_lags = loop_may_lag(fx.loop);
+}
+
+static void on_crowd(evutil_socket_t fd, short what, void *arg)
+{
+    char byte;
+
+    (void)what;
+    (void)arg;
+    mono_us now = loop_tick(fx.loop);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    if (crowd.more[0] == '\0')
+        loop_post(fx.loop, &crowd.mail);
+    crowd.more[strlen(crowd.more)] = loop_has_more(fx.loop) ? 'y' : 'n';
+    if (crowd.delete_next)
+        loop_delete_event(fx.loop, crowd.events[1]);
+    crowd.delete_next = false;
+    while (crowd.linger && clock_mono() < now + LONG)
+        continue;
+}
+
+static void crowd_comes(int n)
+{
+    memset(crowd.more, 0, sizeof(crowd.more));
+    for (int i = 0; i < n; i++)
+        assert_int_equal(write(crowd.pipes[i][1], "x", 1), 1);
+    assert_true(loop_turn(fx.loop));
+}
+
+static int set_up_crowd(void **state)
+{
+    set_up(state);
+    memset(&crowd, 0, sizeof(crowd));
+    crowd.mail.deliver = on_crowd_mail;
+    for (int i = 0; i < ROOM; i++) {
+        assert_int_equal(pipe(crowd.pipes[i]), 0);
+        crowd.events[i] = event_new(loop_base(fx.loop), crowd.pipes[i][0],
+                                    EV_READ | EV_ET | EV_PERSIST, on_crowd, NULL);
+        assert_int_equal(event_add(crowd.events[i], NULL), 0);
+    }
+    return 0;
+}
+
+static int tear_down_crowd(void **state)
+{
+    for (int i = 0; i < ROOM; i++) {
+        event_free(crowd.events[i]);
+        close(crowd.pipes[i][0]);
+        close(crowd.pipes[i][1]);
+    }
+    return tear_down(state);
+}
+
+static void each_event_but_the_last_knows_that_more_are_to_come(void **state)
+{
+    (void)state;
+    crowd_comes(1);
+    assert_string_equal(crowd.more, "n");
+    crowd_comes(3);
+    assert_string_equal(crowd.more, "yyn");
+    assert_int_equal(crowd.mail_more, 'n');
+    assert_false(crowd.mail_lags);
+}
+
+static void a_turn_that_was_full_lags_and_the_next_has_more_room(void **state)
+{
+    (void)state;
+    crowd_comes(ROOM - 1);
+    assert_false(crowd.mail_lags);
+    crowd_comes(ROOM);
+    assert_true(crowd.mail_lags);
+    crowd_comes(ROOM);
+    assert_false(crowd.mail_lags);
+}
+
+static void an_event_that_is_deleted_before_it_is_told_was_one_of_the_turn(void **state)
+{
+    (void)state;
+    crowd.delete_next = true;
+    crowd_comes(ROOM);
+    assert_int_equal(strlen(crowd.more), ROOM - 1);
+    assert_true(crowd.mail_lags);
+}
+
+static void a_turn_in_which_the_process_stood_still_lags(void **state)
+{
+    (void)state;
+    crowd.linger = true;
+    crowd_comes(1);
+    assert_true(crowd.mail_lags);
+    crowd.linger = false;
+    crowd_comes(1);
+    assert_false(crowd.mail_lags);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +280,15 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_timer_fires_in_a_turn_once_its_moment_has_come, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(each_event_but_the_last_knows_that_more_are_to_come,
+                                        set_up_crowd, tear_down_crowd),
+        cmocka_unit_test_setup_teardown(a_turn_that_was_full_lags_and_the_next_has_more_room,
+                                        set_up_crowd, tear_down_crowd),
+        cmocka_unit_test_setup_teardown(
+            an_event_that_is_deleted_before_it_is_told_was_one_of_the_turn, set_up_crowd,
+            tear_down_crowd),
+        cmocka_unit_test_setup_teardown(a_turn_in_which_the_process_stood_still_lags, set_up_crowd,
+                                        tear_down_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
