@@ -26,6 +26,8 @@
 #define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
 #define BODY_PACE       500    /* bytes a second; MinRate of Apache's mod_reqtimeout */
 
+static const char unasked[] = "an answer that nobody has asked for";
+
 TAILQ_HEAD(exchange_list, exchange);
 
 struct exchange {
@@ -91,6 +93,7 @@ static void exchange_upload(struct exchange *ex, const struct relay_front *front
 static void exchange_read_head(struct exchange *ex);
 static void exchange_download(struct exchange *ex, const struct relay_front *front);
 static void exchange_tunnel(struct exchange *ex);
+static void bad_response(struct exchange *ex, const char *why);
 static void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status,
                            const char *detail);
 static void exchange_client_gone(struct exchange *ex);
@@ -522,6 +525,17 @@ static enum reply_kind expired_kind(const struct exchange *ex)
                : REPLY_NOT_READY;
 }
 
+/*
+ * It holds a slot, and events of this turn are still to come. One may be of the connection that it
+ * would lease: bytes that nobody asked for would become its response. So it is dispatched after
+ * them, in the order of the grants, by the same mail as those that had to wait for their slot.
+ */
+static void put_off(struct exchange *ex)
+{
+    exchange_enter(ex, EXCHANGE_QUEUED);
+    loop_post(ex->env->c.loop, &ex->verdict);
+}
+
 static void exchange_ask(struct exchange *ex)
 {
     mono_us now = now_of(ex), deadline = deadline_of(ex, now);
@@ -536,7 +550,10 @@ static void exchange_ask(struct exchange *ex)
     ex->waiter.bytes = ex->message.size + client_conn(ex->client)->in.len;
     switch (limiter_acquire(ex->env->c.house->limiter, &ex->waiter, now, deadline)) {
     case LIMITER_ADMITTED:
-        exchange_granted(ex);
+        if (loop_has_more(ex->env->c.loop))
+            put_off(ex);
+        else
+            exchange_granted(ex);
         return;
     case LIMITER_QUEUED:
         exchange_enter(ex, EXCHANGE_QUEUED);
@@ -745,10 +762,21 @@ static void send_request(struct exchange *ex)
         arm_upload(ex, RELAY_BLOCKED);
 }
 
+/* Something lies in the connection's socket before a byte of the request is in it. An end is for
+ * exchange_read_head(). */
+static bool spoke_first(struct conn *from)
+{
+    return conn_has_news(from) && conn_fill(from, LOOP_SCRATCH) == CONN_GOT;
+}
+
 static void exchange_dispatch(struct exchange *ex)
 {
     struct upstream_conn *uc = ex->lease.conn;
 
+    if (spoke_first(upstream_socket(&ex->lease))) {
+        bad_response(ex, unasked);
+        return;
+    }
     send_request(ex);
     /* An app that speaks as it accepts has had its edge while we were connecting. */
     if (ex->state == EXCHANGE_AWAITING && ex->lease.conn == uc &&
@@ -943,7 +971,7 @@ static void answered_unasked(struct exchange *ex)
     if (may_replay(ex))
         replay(ex);
     else
-        bad_response(ex, "an answer that nobody has asked for");
+        bad_response(ex, unasked);
 }
 
 /* Writes the rewritten head into the loop's compose scratch. */

@@ -9,11 +9,12 @@
  *   refused    slow body  deadline             no answer
  *
  * BUFFERING waits for the request's body while slots are scarce, so that a slow upload holds none;
- * most requests pass it by. CONNECTING, AWAITING, STREAMING, TUNNEL and ORPHANED hold a slot, and a
- * connection or the wish for one. FLUSHING has given both back: the app's last byte is read, and a
- * slow reader keeps neither. A client that leaves before its request is dispatched leads to DONE,
- * and the app never hears of it; after that its exchange is ORPHANED: the answer is read and thrown
- * away, and the slot stays held.
+ * most requests pass it by. QUEUED waits for a slot, or has one and waits for the other events of
+ * the turn, since what they tell of a connection must be known before it is leased. CONNECTING,
+ * AWAITING, STREAMING, TUNNEL and ORPHANED hold a slot, and a connection or the wish for one.
+ * FLUSHING has given both back: the app's last byte is read, and a slow reader keeps neither. A
+ * client that leaves before its request is dispatched leads to DONE, and the app never hears of it;
+ * after that its exchange is ORPHANED: the answer is read and thrown away, and the slot stays held.
  *
  * Each loop has one env with a list per state. Loop thread only, but for exchange_deliver().
  */

@@ -365,14 +365,21 @@ static bool may_be_closing(const struct upstream *up, const struct upstream_conn
     return up->closes && loop_now(up->loop) - uc->since < SETTLED_US;
 }
 
+/*
+ * Bytes that came before the request are no response to it, and an end or a reset is none either.
+ * on_socket() has closed such a connection when its event was delivered, and a lease comes after
+ * all events of its turn: only where the loop may lag must be looked. What comes between epoll's
+ * report and the send cannot be told from a response.
+ */
 static bool take_idle(struct upstream *up, struct upstream_lease *l, enum upstream_kind kind)
 {
+    bool look = kind == UPSTREAM_ALIVE || loop_may_lag(up->loop);
     struct upstream_conn *uc;
 
     while ((uc = TAILQ_FIRST(&up->idle)) != NULL) {
         if (kind == UPSTREAM_ALIVE && may_be_closing(up, uc))
             return false;
-        if (kind == UPSTREAM_ALIVE && conn_look(&uc->conn)) {
+        if (look && conn_look(&uc->conn)) {
             uc_close(uc);
             continue;
         }
