@@ -137,11 +137,16 @@ unit_src_http := common/strbuf.c $(HTTP)
 unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c proxy/exchange.c,$(WEIR_SRC))
 unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 
+# Functions of the C library that a unit test stands in for.
+wrap = $(1:%=-Wl,--wrap=%)
+unit_ld_test_upstream := $(call wrap,connect getsockopt)
+unit_ld_test_probe    := $(call wrap,connect)
+
 define unit_rule
 $(OUT)/tests/unit/$(1)/%: $(OUT)/obj/tests/unit/$(1)/%.o $$(call obj,$$(unit_src_$(1)))
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(LTO_NO) -o $$@ $$^ $$(unit_libs_$(1)) -lcmocka
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(LTO_NO) -o $$@ $$^ $$(unit_libs_$(1)) $$(unit_ld_$$(@F)) -lcmocka
 endef
 $(foreach f,common limiter http proxy demo,$(eval $(call unit_rule,$(f))))
 
@@ -228,7 +233,6 @@ FUZZ_CFLAGS := -std=c11 -g -O1 $(WARNINGS) $(WERROR) -DWEIR_SANITIZED -fno-omit-
 FUZZERS     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 SECONDS     ?= 60
 
-wrap = $(1:%=-Wl,--wrap=%)
 fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c
 fuzz_src_request  := $(HTTP) $(fuzz_reader)
 fuzz_src_response := $(HTTP) $(fuzz_reader)

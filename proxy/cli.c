@@ -504,7 +504,8 @@ static bool connect_to(int fd, const struct config_address *to, mono_us deadline
         return true;
     if (errno != EINPROGRESS || !wait_for(fd, POLLOUT, deadline))
         return false;
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+        return false;
     errno = err;
     return err == 0;
 }

@@ -87,8 +87,10 @@ bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratc
     c->backlog = 0;
     if (watch(c, connecting))
         return true;
+    int why = errno;
     close(fd);
     c->fd = -1;
+    errno = why;
     return false;
 }
 

@@ -54,7 +54,8 @@ struct conn {
 };
 
 /*
- * Takes the descriptor and starts watching it. False: libevent could not; the descriptor is closed.
+ * Takes the descriptor and starts watching it. False: libevent could not, errno tells why; the
+ * descriptor is closed.
  * `connecting`: it is not connected yet, and its first EV_WRITE tells. Else room to write is
  * watched only from the first time that there was none: epoll would report it at once, and a
  * connection would stand in its ready list before its first byte has come, and overtake those that

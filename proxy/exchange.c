@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #include "common/log.h"
@@ -17,6 +18,7 @@
 #include "proxy/news.h"
 #include "proxy/relay.h"
 #include "proxy/reply.h"
+#include "proxy/socket.h"
 #include "proxy/tunnel.h"
 
 #define MAGIC         0x77656972u
@@ -693,17 +695,25 @@ static void exchange_fail(struct exchange *ex, enum reply_kind kind, const char 
     exchange_reply(ex, kind, 0, detail);
 }
 
-static void on_failed(struct upstream_lease *l, enum upstream_failure why)
+/* What the system said is the kind: strerror()'s text for a known errno is static. */
+static void complain_of_connect(struct exchange *ex, int error)
 {
-    static const char *const failures[] = {
-        [UPSTREAM_REFUSED] = "connection refused",
-        [UPSTREAM_TIMEOUT] = "no connection within upstream.connect_timeout",
-        [UPSTREAM_NO_SOCKET] = "no socket for a connection (descriptors or ports used up)",
-    };
+    struct exchange_env *env = ex->env;
+    const struct config_address *to = &env->c.config->upstream.address;
+    const char *what = strerror(error);
+    char more[NEWS_MORE];
+
+    if (news_may_log(&env->news, now_of(ex), what, more))
+        log_warning("upstream %s: connect: %s%s (request id %.*s)%s", to->text, what,
+                    socket_remedy(error, to), SPAN_PRINTF(ex->message.request_id), more);
+}
+
+static void on_failed(struct upstream_lease *l, enum upstream_failure why, int error)
+{
     struct exchange *ex = exchange_of(l->arg);
 
     CHECK(ex->state == EXCHANGE_CONNECTING);
-    complain(ex, failures[why]);
+    complain_of_connect(ex, error);
     exchange_fail(ex, why == UPSTREAM_TIMEOUT ? REPLY_CONNECT_TIMEOUT : REPLY_CONNECT_FAILED, NULL);
 }
 

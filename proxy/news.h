@@ -22,7 +22,7 @@ struct news {
 };
 
 /*
- * Whether news of this kind may be logged now. `what` is a literal: its address is the kind. `more`
+ * Whether news of this kind may be logged now. `what` is static: its address is the kind. `more`
  * is for the end of the line: "" or "; 12 more like it were not logged".
  */
 MUST_USE bool news_may_log(struct news *news, mono_us now, const char *what, char more[NEWS_MORE]);

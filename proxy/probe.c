@@ -13,6 +13,8 @@
 
 #include <event2/event.h>
 
+#include "proxy/socket.h"
+
 #define FIRST_PAUSE_US 10000
 #define LAST_PAUSE_US  250000
 #define PATIENCE_US    1000000 /* a connect that takes longer is tried anew */
@@ -61,18 +63,21 @@ static void up(struct probe *p)
     p->on_up(p->arg);
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *arg)
+static void connect_ended(struct probe *p, int error)
 {
-    struct probe *p = arg;
-    int error = 0;
-    socklen_t len = sizeof(error);
-
-    (void)what;
-    loop_tick(p->loop);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0)
+    if (error == 0)
         up(p);
     else
         wait_longer(p, error);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct probe *p = arg;
+
+    (void)what;
+    loop_tick(p->loop);
+    connect_ended(p, socket_connect_error(fd));
 }
 
 static void try_connect(struct probe *p)
@@ -84,7 +89,7 @@ static void try_connect(struct probe *p)
     }
     p->state = PROBE_CONNECTING;
     if (connect(p->fd, (const struct sockaddr *)&p->to->sa, p->to->len) == 0) {
-        up(p);
+        connect_ended(p, 0);
         return;
     }
     if (errno != EINPROGRESS) {
@@ -118,6 +123,7 @@ struct probe *probe_new(struct loop *lp, const struct config_address *to, void (
     p->on_up = on_up;
     p->arg = arg;
     p->fd = -1;
+    p->error = EINPROGRESS;
     p->pause = FIRST_PAUSE_US;
     loop_timer_init(&p->timer, on_timer, p);
     loop_timer_arm(lp, &p->timer, loop_tick(lp));

@@ -15,5 +15,5 @@ struct probe *probe_new(struct loop *lp, const struct config_address *to, void (
                         void *arg);
 void probe_free(struct probe *p);
 
-/* Why the last try failed, as an errno; 0 where none has. */
+/* Why the last try failed, as an errno; EINPROGRESS where none has. */
 int probe_error(const struct probe *p);

@@ -23,6 +23,7 @@
 #include "proxy/lifecycle.h"
 #include "proxy/listener.h"
 #include "proxy/probe.h"
+#include "proxy/socket.h"
 
 #define OWN_DESCRIPTORS  92 /* 64 connections of the admin port, control loop, standard streams */
 #define LOOP_DESCRIPTORS 4  /* of each worker: epoll, a pipe that libevent makes, the mailbox */
@@ -244,22 +245,29 @@ static void on_up(void *arg)
 static void on_still_away(void *arg)
 {
     struct server *s = arg;
+    const struct config_address *app = &s->config->upstream.address;
+    int why = probe_error(s->probe);
 
     if (!atomic_load(&s->house.ready))
-        log_warning("the app at %s takes no connection yet (%s): requests wait for it, until "
+        log_warning("the app at %s takes no connection yet (%s%s): requests wait for it, until "
                     "startup.timeout (%.0f s)",
-                    s->config->upstream.address.text, strerror(probe_error(s->probe)),
+                    app->text, strerror(why), socket_remedy(why, app),
                     (double)s->config->startup.timeout / 1e6);
 }
 
 static void on_not_ready(void *arg)
 {
     struct server *s = arg;
+    const struct config_address *app = &s->config->upstream.address;
 
-    if (!atomic_load(&s->house.ready))
-        log_error("the app at %s takes no connection, startup.timeout (%.0f s) is over: requests "
-                  "are refused with 503 not_ready until it does",
-                  s->config->upstream.address.text, (double)s->config->startup.timeout / 1e6);
+    if (atomic_load(&s->house.ready))
+        return;
+    int why = probe_error(s->probe);
+    log_error(
+        "the app at %s takes no connection (%s%s), startup.timeout (%.0f s) is over: requests "
+        "are refused with 503 not_ready until it does",
+        app->text, strerror(why), socket_remedy(why, app),
+        (double)s->config->startup.timeout / 1e6);
 }
 
 static void await_app(struct server *s)

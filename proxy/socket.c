@@ -74,13 +74,52 @@ int socket_bind(const struct config_address *at)
     return -1;
 }
 
+int socket_connect_error(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
+}
+
+union address {
+    struct sockaddr sa;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+};
+
+const char *socket_remedy(int error, const struct config_address *to)
+{
+    static const struct {
+        int error;
+        const char *tcp, *local;
+    } remedies[] = {
+        {ECONNREFUSED, ": nothing listens there", ": no process listens on the socket"},
+        {ENOENT, "", ": the app has not made the socket, or in another directory"},
+        {EACCES, ": a firewall or a security policy forbids it",
+         ": weir's user may not write to the socket or search its directory"},
+        {EPERM, ": a firewall or a security policy forbids it", ": a security policy forbids it"},
+        {ENETUNREACH, ": there is no route to it", ""},
+        {EHOSTUNREACH, ": no host answers there, or a firewall forbids it", ""},
+        {ETIMEDOUT, ": the app does not accept, or packets are dropped on the way", ""},
+        {EAGAIN, "", ": its backlog is full, the app does not accept"},
+        {EADDRNOTAVAIL, ": no local port is free (net.ipv4.ip_local_port_range)", ""},
+        {EMFILE, ": raise the descriptor limit (ulimit -n)",
+         ": raise the descriptor limit (ulimit -n)"},
+        {ENFILE, ": the system's descriptors are used up (fs.file-max)",
+         ": the system's descriptors are used up (fs.file-max)"},
+    };
+
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++) {
+        if (remedies[i].error == error)
+            return to->sa.ss_family == AF_UNIX ? remedies[i].local : remedies[i].tcp;
+    }
+    return "";
+}
+
 void socket_text(int fd, const struct config_address *at, char out[SOCKET_TEXT])
 {
-    union {
-        struct sockaddr sa;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-    } own = {.sa.sa_family = AF_UNSPEC};
+    union address own = {.sa.sa_family = AF_UNSPEC};
     socklen_t len = sizeof(own);
     char address[INET6_ADDRSTRLEN] = "";
 

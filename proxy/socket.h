@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/check.h"
 #include "proxy/config.h"
 
@@ -22,6 +24,13 @@ void socket_tune(int fd, const struct config_address *at);
  * nobody answers on is taken over: a dead process has left it, and bind() would fail for good.
  */
 MUST_USE int socket_bind(const struct config_address *at);
+
+/* Why the connect of `fd`, which has come to its end, has failed, as an errno; 0: it has not. */
+int socket_connect_error(int fd);
+
+/* What usually helps when a connect to `to` fails with this errno: "" or ": what", for the end of a
+ * line in the log. */
+const char *socket_remedy(int error, const struct config_address *to);
 
 /* Where it is bound in words, with the port that the kernel chose where 0 was asked for. */
 void socket_text(int fd, const struct config_address *at, char out[SOCKET_TEXT]);

@@ -46,7 +46,7 @@ struct upstream_conn {
     mono_us since;   /* began to connect, or became idle */
     mono_us give_up; /* TRYING */
     enum upstream_state state;
-    enum upstream_failure why; /* FAILING */
+    int error; /* FAILING */
     bool reused;
 };
 
@@ -175,14 +175,32 @@ static void uc_close(struct upstream_conn *uc)
     room_give(up);
 }
 
-static void uc_failed(struct upstream_conn *uc, enum upstream_failure why)
+static enum upstream_failure failure_of(int error)
+{
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case ENOSPC: /* fs.epoll.max_user_watches */
+    case EADDRNOTAVAIL:
+        return UPSTREAM_NO_SOCKET;
+    case EAGAIN:
+    case ETIMEDOUT:
+        return UPSTREAM_TIMEOUT;
+    default:
+        return UPSTREAM_REFUSED;
+    }
+}
+
+static void uc_failed(struct upstream_conn *uc, int error)
 {
     struct upstream *up = uc->upstream;
     struct upstream_lease *l = uc->lease;
 
     stats_upstream(up->stats, STATS_FAILED);
     uc_close(uc);
-    l->handler->on_failed(l, why);
+    l->handler->on_failed(l, failure_of(error), error);
 }
 
 static void uc_connected(struct upstream_conn *uc)
@@ -197,11 +215,30 @@ static void on_timer(void *arg)
     struct upstream_conn *uc = arg;
 
     if (uc->state == UPSTREAM_FAILING)
-        uc_failed(uc, uc->why);
-    else if (uc->state != UPSTREAM_TRYING || loop_now(uc->upstream->loop) >= uc->give_up)
-        uc_failed(uc, UPSTREAM_TIMEOUT);
+        uc_failed(uc, uc->error);
+    else if (uc->state != UPSTREAM_TRYING)
+        uc_failed(uc, ETIMEDOUT);
+    else if (loop_now(uc->upstream->loop) >= uc->give_up)
+        uc_failed(uc, EAGAIN);
     else if (connect_now(uc))
         uc->lease->handler->on_ready(uc->lease);
+}
+
+/* libevent tells an error as "readable" too, so where nothing is to be read there is none: one
+ * system call for a connect that succeeds. */
+static void connect_ended(struct upstream_conn *uc)
+{
+    struct conn *c = &uc->conn;
+    int error = c->readable ? socket_connect_error(c->fd) : 0;
+
+    if (error == 0 && !c->writable)
+        return;
+    if (error != 0) {
+        uc_failed(uc, error);
+        return;
+    }
+    uc_connected(uc);
+    uc->lease->handler->on_ready(uc->lease);
 }
 
 static void on_socket(struct conn *c)
@@ -210,12 +247,7 @@ static void on_socket(struct conn *c)
 
     switch (uc->state) {
     case UPSTREAM_CONNECTING:
-        if (conn_check_broken(c))
-            uc_failed(uc, UPSTREAM_REFUSED);
-        else if (c->writable) {
-            uc_connected(uc);
-            uc->lease->handler->on_ready(uc->lease);
-        }
+        connect_ended(uc);
         return;
     case UPSTREAM_LEASED:
         uc->lease->handler->on_event(uc->lease);
@@ -258,8 +290,9 @@ static int connect_socket(const struct config_address *to, bool *connecting)
 }
 
 /* Fails from the timer, never from within the caller. */
-static void fail_soon(struct upstream_conn *uc)
+static void fail_soon(struct upstream_conn *uc, int error)
 {
+    uc->error = error;
     uc->state = UPSTREAM_FAILING;
     loop_timer_arm(uc->upstream->loop, &uc->timer, loop_now(uc->upstream->loop));
 }
@@ -279,8 +312,7 @@ static bool connect_now(struct upstream_conn *uc)
     }
     if (fd < 0 ||
         !conn_open(&uc->conn, up->loop, fd, LOOP_SCRATCH_UPSTREAM, &conn_handler, connecting)) {
-        uc->why = errno == ECONNREFUSED || errno == ENOENT ? UPSTREAM_REFUSED : UPSTREAM_NO_SOCKET;
-        fail_soon(uc);
+        fail_soon(uc, errno);
         return false;
     }
     if (!connecting) {

@@ -29,7 +29,7 @@ struct upstream_conn;   /* opaque: defined in upstream.c */
 struct upstream_shared; /* what the loops share: how many connections there are */
 
 enum upstream_failure {
-    UPSTREAM_REFUSED,   /* or unreachable */
+    UPSTREAM_REFUSED,   /* or unreachable, forbidden and whatever is none of the others */
     UPSTREAM_TIMEOUT,   /* upstream.connect_timeout is over */
     UPSTREAM_NO_SOCKET, /* no descriptor, port or memory left */
 };
@@ -47,8 +47,9 @@ struct upstream_lease {
 struct upstream_handler {
     /* The connection is there: l->conn. Not called from within upstream_lease(). */
     void (*on_ready)(struct upstream_lease *l);
-    /* There will be none; the lease is over. Not called from within upstream_lease(). */
-    void (*on_failed)(struct upstream_lease *l, enum upstream_failure why);
+    /* There will be none; the lease is over. `error`: what the system said, an errno; EAGAIN where
+     * a Unix socket's backlog was full to the end. Not called from within upstream_lease(). */
+    void (*on_failed)(struct upstream_lease *l, enum upstream_failure why, int error);
     /* Leased: something may be read, or written; or the app has hung up: read on to see. */
     void (*on_event)(struct upstream_lease *l);
 };

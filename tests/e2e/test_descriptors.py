@@ -93,6 +93,6 @@ def test_an_app_that_cannot_be_connected_to_for_lack_of_descriptors_is_a_502(wor
     limit(weir, settled(weir))
     answer = client.ask("GET", "/")
     assert (answer.status, answer.get("Weir-Reason")) == (502, "connect_failed")
-    assert "descriptors or ports used up" in weir.log()
+    assert "connect: Too many open files: raise the descriptor limit (ulimit -n)" in weir.log()
     limit(weir, 1024)
     assert client.ask("GET", "/").status == 200

@@ -49,14 +49,16 @@ def flags(options):
 class Weir:
     """One running weir. Options are its flags: queue_timeout="2s" is --queue-timeout 2s."""
 
-    def __init__(self, upstream, wait="/readyz", listen=None, env=None, nofile=None, **options):
+    def __init__(
+        self, upstream, wait="/readyz", listen=None, env=None, nofile=None, run_by=(), **options
+    ):
         self.port, self.admin_port = free_port(), free_port()
         self.listen = listen or f"127.0.0.1:{self.port}"  # a host alone gets the port
         if self.listen.endswith("]"):
             self.listen += f":{self.port}"
         self.admin = ("127.0.0.1", self.admin_port)
         options = {"concurrency": 10, "drain_timeout": "5s", **options}
-        self.argv = [BINARY, "serve", "--upstream", upstream, "--listen", self.listen]
+        self.argv = [*run_by, BINARY, "serve", "--upstream", upstream, "--listen", self.listen]
         self.argv += ["--admin-listen", "127.0.0.1:%d" % self.admin_port, *flags(options)]
         self.stderr = tempfile.TemporaryFile("w+b")
         self.stopped = False

@@ -1,4 +1,5 @@
 /* How TCP is set: for what listens, what that accepts, and what connects. */
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -124,12 +125,26 @@ static void a_unix_socket_is_left_as_it_is(void **state)
     close(fd);
 }
 
+static void a_remedy_is_for_the_kind_of_address(void **state)
+{
+    const struct config_address tcp = address("127.0.0.1"), local = {.sa.ss_family = AF_UNIX};
+
+    (void)state;
+    assert_non_null(strstr(socket_remedy(EACCES, &local), "weir's user"));
+    assert_non_null(strstr(socket_remedy(EACCES, &tcp), "firewall"));
+    assert_non_null(strstr(socket_remedy(EADDRNOTAVAIL, &tcp), "ip_local_port_range"));
+    assert_non_null(strstr(socket_remedy(EMFILE, &local), "ulimit -n"));
+    assert_string_equal(socket_remedy(ENOTDIR, &local), "");
+    assert_string_equal(socket_remedy(0, &tcp), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_accepted_inherits_from_what_listens),
         cmocka_unit_test(loopback_is_under_reno_and_the_rest_as_the_system_has_it),
         cmocka_unit_test(a_unix_socket_is_left_as_it_is),
+        cmocka_unit_test(a_remedy_is_for_the_kind_of_address),
     };
     return cmocka_run_group_tests_name("socket", tests, NULL, NULL);
 }
