@@ -495,6 +495,17 @@ static bool wait_for(int fd, short events, mono_us deadline)
     return false;
 }
 
+/* Nobody listens there, and the kernel gave our end that very port: see socket.h. */
+static bool reached_itself(int fd)
+{
+    struct sockaddr_storage own = {0}, peer = {0};
+    socklen_t len = sizeof(own), peer_len = sizeof(peer);
+
+    return getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && own.ss_family != AF_UNIX &&
+           len == peer_len && memcmp(&own, &peer, len) == 0;
+}
+
 static bool connect_to(int fd, const struct config_address *to, mono_us deadline)
 {
     int err = 0;
@@ -506,8 +517,8 @@ static bool connect_to(int fd, const struct config_address *to, mono_us deadline
         return false;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
         return false;
-    errno = err;
-    return err == 0;
+    errno = err == 0 && reached_itself(fd) ? ECONNREFUSED : err;
+    return errno == 0;
 }
 
 /* The request is far smaller than any socket buffer. HTTP/1.0: the answer ends with the

@@ -65,6 +65,8 @@ static void up(struct probe *p)
 
 static void connect_ended(struct probe *p, int error)
 {
+    if (error == 0 && socket_reached_itself(p->fd, p->to))
+        error = ECONNREFUSED;
     if (error == 0)
         up(p);
     else

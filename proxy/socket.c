@@ -88,6 +88,36 @@ union address {
     struct sockaddr_in6 in6;
 };
 
+static in_port_t port_of(const union address *at)
+{
+    return at->sa.sa_family == AF_INET ? at->in.sin_port : at->in6.sin6_port;
+}
+
+static bool is_same(const union address *a, const union address *b)
+{
+    if (a->sa.sa_family != b->sa.sa_family || port_of(a) != port_of(b))
+        return false;
+    if (a->sa.sa_family == AF_INET)
+        return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+    return IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
+}
+
+/* One system call for a connection between two ends: the ports are the same by rare chance only. */
+bool socket_reached_itself(int fd, const struct config_address *to)
+{
+    union address own = {.sa.sa_family = AF_UNSPEC}, peer = own;
+    socklen_t len = sizeof(own), peer_len = sizeof(peer);
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    if (to->sa.ss_family == AF_UNIX || getsockname(fd, &own.sa, &len) < 0 ||
+        port_of(&own) != port_of((const void *)&to->sa))
+        return false;
+    if (getpeername(fd, &peer.sa, &peer_len) < 0 || !is_same(&own, &peer))
+        return false;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    return true;
+}
+
 const char *socket_remedy(int error, const struct config_address *to)
 {
     static const struct {

@@ -28,6 +28,14 @@ MUST_USE int socket_bind(const struct config_address *at);
 /* Why the connect of `fd`, which has come to its end, has failed, as an errno; 0: it has not. */
 int socket_connect_error(int fd);
 
+/*
+ * A connect to `to` has succeeded, and nobody listens there: the kernel gave our end the very port
+ * that was asked for, and TCP connected the socket to itself (RFC 9293 section 3.5, simultaneous
+ * open). It happens where that port is one of those that connecting sockets are given. To be taken
+ * for ECONNREFUSED; the close frees the port at once, since the app may be about to bind it.
+ */
+bool socket_reached_itself(int fd, const struct config_address *to);
+
 /* What usually helps when a connect to `to` fails with this errno: "" or ": what", for the end of a
  * line in the log. */
 const char *socket_remedy(int error, const struct config_address *to);

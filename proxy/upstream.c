@@ -233,6 +233,8 @@ static void connect_ended(struct upstream_conn *uc)
 
     if (error == 0 && !c->writable)
         return;
+    if (error == 0 && socket_reached_itself(c->fd, &uc->upstream->config->upstream.address))
+        error = ECONNREFUSED;
     if (error != 0) {
         uc_failed(uc, error);
         return;

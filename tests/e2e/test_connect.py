@@ -3,11 +3,15 @@
 import os
 import re
 import socket
+import subprocess
+import sys
+import tempfile
 
 import pytest
 
+from support.client import Client
 from support.waiting import until
-from support.weir import free_port
+from support.weir import BINARY, clean_environment, free_port
 
 
 def missing(world):
@@ -85,3 +89,56 @@ def test_causes_that_alternate_are_each_logged(world):
     assert client.ask("GET", "/").status == 502
     assert len(re.findall("connect: No such file", weir.log())) == 1
     assert len(re.findall("connect: Connection refused", weir.log())) == 1
+
+
+# ---- a connection to itself ----------------------------------------------------------------------
+
+ALONE = r"""
+import fcntl, os, socket, struct, sys
+with socket.socket() as sock:  # the loopback interface of a new network namespace is down
+    fcntl.ioctl(sock, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+    file.write("40000 40000")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def may_unshare():
+    try:
+        return subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def listens(path):
+    try:
+        Client(path).fin()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not may_unshare(), reason="no network namespace may be made here")
+@pytest.mark.parametrize("probe, status, reason", [
+    ("tcp", 503, "not_ready"),
+    ("none", 502, "connect_failed"),
+])
+def test_a_connection_to_itself_is_no_app(world, probe, status, reason):
+    """The app is down, and the only port that a connecting socket can be given is the app's."""
+    path = world.path("weir.sock")
+    argv = ["serve", "--upstream", "127.0.0.1:40000", "--listen", f"unix:{path}",
+            "--admin-listen", "off", "--startup-probe", probe, "--startup-timeout", "300ms"]
+    with tempfile.TemporaryFile("w+b") as log:
+        weir = subprocess.Popen(["unshare", "-rn", sys.executable, "-c", ALONE, BINARY, *argv],
+                                stderr=log, env=clean_environment())
+        try:
+            until(lambda: listens(path), "weir to listen")
+            for _ in range(3):
+                client = Client(path)
+                answer = client.ask("GET", "/")
+                client.fin()
+                assert (answer.status, answer.get("Weir-Reason")) == (status, reason)
+        finally:
+            weir.terminate()
+            assert weir.wait(10) == 0
+        assert b"Connection refused: nothing listens there" in os.pread(log.fileno(), 1 << 20, 0)

@@ -21,7 +21,7 @@ static struct {
     struct probe *probe;
     struct config_address app;
     int listener;
-    bool up;
+    bool up, to_itself;
     int error; /* connect() fails with it */
     unsigned tries;
 } fx;
@@ -36,6 +36,8 @@ int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
         errno = fx.error;
         return -1;
     }
+    if (fx.to_itself)
+        assert_int_equal(bind(fd, sa, len), 0);
     return __real_connect(fd, sa, len);
 }
 
@@ -96,12 +98,24 @@ static void one_that_does_not_is_not_and_why_is_known(void **state)
     assert_int_equal(probe_error(fx.probe), EACCES);
 }
 
+static void a_connect_that_reaches_itself_finds_no_app_and_leaves_it_its_port(void **state)
+{
+    (void)state;
+    close(fx.listener);
+    fx.to_itself = true;
+    turn_until(3); /* each could bind: the one before has left the port free */
+    assert_false(fx.up);
+    assert_int_equal(fx.tries, 3);
+    assert_int_equal(probe_error(fx.probe), ECONNREFUSED);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(an_app_that_listens_is_up),
         TEST(one_that_does_not_is_not_and_why_is_known),
+        TEST(a_connect_that_reaches_itself_finds_no_app_and_leaves_it_its_port),
     };
     return cmocka_run_group_tests_name("probe", tests, NULL, NULL);
 }

@@ -125,6 +125,66 @@ static void a_unix_socket_is_left_as_it_is(void **state)
     close(fd);
 }
 
+/* Bound, so that connecting to where it is bound reaches itself. */
+static int bound_socket(struct config_address *at)
+{
+    int fd = socket(at->sa.ss_family, SOCK_STREAM, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&at->sa, at->len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at->sa, &at->len), 0);
+    return fd;
+}
+
+static void a_connection_to_itself_is_known_as_such(void **state)
+{
+    static const char *const ips[] = {"127.0.0.1", "::1", "::ffff:127.0.0.1"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ips / sizeof *ips; i++) {
+        struct config_address at = address(ips[i]);
+        int fd = bound_socket(&at);
+        assert_int_equal(connect(fd, (const struct sockaddr *)&at.sa, at.len), 0);
+        assert_true(socket_reached_itself(fd, &at));
+        close(fd);
+        fd = socket(at.sa.ss_family, SOCK_STREAM, 0); /* and leaves nothing behind */
+        assert_int_equal(bind(fd, (const struct sockaddr *)&at.sa, at.len), 0);
+        close(fd);
+    }
+}
+
+static void a_connection_to_any_address_reaches_itself_too(void **state)
+{
+    struct config_address at = address("0.0.0.0");
+    int fd = bound_socket(&at);
+
+    (void)state;
+    assert_int_equal(connect(fd, (const struct sockaddr *)&at.sa, at.len), 0);
+    assert_true(socket_reached_itself(fd, &at));
+    close(fd);
+}
+
+static void a_connection_to_another_is_none_to_itself(void **state)
+{
+    struct config_address at = address("127.0.0.1"), from = address("127.0.0.2");
+    int listener = bound_socket(&at), client = socket(AF_INET, SOCK_STREAM, 0);
+    int twin = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    assert_int_equal(listen(listener, 2), 0);
+    assert_int_equal(connect(client, (const struct sockaddr *)&at.sa, at.len), 0);
+    assert_false(socket_reached_itself(client, &at));
+    /* The same port at both ends, of two addresses. */
+    ((struct sockaddr_in *)(void *)&from.sa)->sin_port =
+        ((const struct sockaddr_in *)(const void *)&at.sa)->sin_port;
+    assert_int_equal(bind(twin, (const struct sockaddr *)&from.sa, from.len), 0);
+    assert_int_equal(connect(twin, (const struct sockaddr *)&at.sa, at.len), 0);
+    assert_false(socket_reached_itself(twin, &at));
+    close(twin);
+    close(client);
+    close(listener);
+}
+
 static void a_remedy_is_for_the_kind_of_address(void **state)
 {
     const struct config_address tcp = address("127.0.0.1"), local = {.sa.ss_family = AF_UNIX};
@@ -144,6 +204,9 @@ int main(void)
         cmocka_unit_test(what_is_accepted_inherits_from_what_listens),
         cmocka_unit_test(loopback_is_under_reno_and_the_rest_as_the_system_has_it),
         cmocka_unit_test(a_unix_socket_is_left_as_it_is),
+        cmocka_unit_test(a_connection_to_itself_is_known_as_such),
+        cmocka_unit_test(a_connection_to_any_address_reaches_itself_too),
+        cmocka_unit_test(a_connection_to_another_is_none_to_itself),
         cmocka_unit_test(a_remedy_is_for_the_kind_of_address),
     };
     return cmocka_run_group_tests_name("socket", tests, NULL, NULL);

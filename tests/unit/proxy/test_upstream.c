@@ -25,6 +25,7 @@
 static struct {
     int error;      /* connect() fails with it */
     int later;      /* or SO_ERROR tells of it, once the connect has failed */
+    bool to_itself; /* our end is given the port that is asked for */
 } kernel;
 
 int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len);
@@ -38,6 +39,8 @@ int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
         errno = kernel.error;
         return -1;
     }
+    if (kernel.to_itself)
+        assert_int_equal(bind(fd, sa, len), 0);
     return __real_connect(fd, sa, len);
 }
 
@@ -208,6 +211,20 @@ static void who_does_not_answer_in_time_is_timed_out(void **state)
     assert_failed(UPSTREAM_TIMEOUT, EAGAIN);
 }
 
+static void a_connect_that_reaches_itself_is_refused_and_holds_no_port(void **state)
+{
+    const struct config_address *at = &fx.config.upstream.address;
+
+    (void)state;
+    close(fx.listener); /* the app is down */
+    kernel.to_itself = true;
+    lease();
+    assert_failed(UPSTREAM_REFUSED, ECONNREFUSED);
+    loop_turn(fx.loop);
+    fx.listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fx.listener, (const struct sockaddr *)&at->sa, at->len), 0);
+}
+
 static void an_app_that_listens_is_reached(void **state)
 {
     (void)state;
@@ -275,6 +292,7 @@ int main(void)
         TEST(a_port_where_nothing_listens_refuses),
         TEST(a_socket_that_cannot_be_made_tells_why),
         TEST(who_does_not_answer_in_time_is_timed_out),
+        TEST(a_connect_that_reaches_itself_is_refused_and_holds_no_port),
         TEST(an_app_that_listens_is_reached),
         TEST(an_idle_connection_is_leased_again),
         TEST(one_on_which_the_app_spoke_is_not),
