@@ -188,8 +188,8 @@ e2e: build ## both peers scripted, over real sockets; WEIR_SCALE=0.1 for a short
 	@$(PYTEST) tests/e2e
 
 .PHONY: attack
-attack: build ## 2,000 slow clients beside a good one (2 minutes)
-	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py
+attack: build ## 2,000 slow or idle clients beside a good one (5 minutes)
+	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py tests/e2e/test_siege.py
 
 .PHONY: lint
 lint: ## format, clang-tidy, cppcheck, floors, shell, spelling

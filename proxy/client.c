@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -14,14 +15,20 @@
 #define LINGER_US     1000000
 #define LINGER_LOOK   (LINGER_US / 4)
 #define DISCARD_FILLS 4   /* in one go: 256 KiB */
+#define ROOM_LOOKS    8   /* at connections that may have to make room, in one go */
 #define SEND_PACE     500 /* bytes a second: who reads less than that reads nothing */
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
+
+TAILQ_HEAD(client_list, client);
 
 struct client {
     struct conn conn;
     struct clients *clients;
     TAILQ_ENTRY(client) link;
+    TAILQ_ENTRY(client) wait;
+    struct client_list *waits; /* the list that `wait` stands in, or NULL */
+    mono_us since;             /* when it joined that list */
     struct loop_timer timer;
     struct loop_grave grave;
     struct mail again; /* posted to ourselves: go on reading */
@@ -32,15 +39,13 @@ struct client {
     mono_us cut_at;      /* if it has not taken more by then */
     mono_us quiet_since; /* CLOSING: it has all, and has sent nothing since */
     size_t untaken;      /* by the peer, of what the kernel holds, when the timer was armed */
-    bool pumping, fresh, trusted, tunnel;
+    bool pumping, fresh, trusted, tunnel, hurried;
     bool discards;             /* SERVED: what it sends is read by nobody, and thrown away */
     bool shut;                 /* CLOSING: the FIN is out */
     bool has_all;              /* CLOSING: its kernel has acknowledged the response and the FIN */
     bool again_posted, buried; /* both: the mail on its way frees the memory */
     char address[INET6_ADDRSTRLEN];
 };
-
-TAILQ_HEAD(client_list, client);
 
 struct clients {
     struct loop *loop;
@@ -50,6 +55,8 @@ struct clients {
     const struct client_handler *handler;
     void *env;
     struct client_list list;
+    struct client_list reading, lingering; /* the longest wait first */
+    _Atomic mono_us longest_since;         /* of both; MONO_NEVER: both are empty */
     size_t count;
     bool draining;
     struct http_limits limits;
@@ -83,6 +90,9 @@ struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const st
     cs->limits.max_head = config->client.max_head;
     cs->limits.max_fields = config->client.max_headers;
     TAILQ_INIT(&cs->list);
+    TAILQ_INIT(&cs->reading);
+    TAILQ_INIT(&cs->lingering);
+    atomic_init(&cs->longest_since, MONO_NEVER);
     return cs;
 }
 
@@ -130,6 +140,30 @@ size_t clients_count(const struct clients *cs)
 
 /* ---- states ---- */
 
+static void publish_longest(struct clients *cs)
+{
+    const struct client *lingering = TAILQ_FIRST(&cs->lingering);
+    const struct client *reading = TAILQ_FIRST(&cs->reading);
+    mono_us since = reading != NULL ? reading->since : MONO_NEVER;
+
+    if (lingering != NULL && lingering->since < since)
+        since = lingering->since;
+    atomic_store_explicit(&cs->longest_since, since, memory_order_relaxed);
+}
+
+/* Its wait for its client begins, or, with NULL, is over. */
+static void wait_in(struct client *cl, struct client_list *list)
+{
+    if (cl->waits != NULL)
+        TAILQ_REMOVE(cl->waits, cl, wait);
+    cl->waits = list;
+    if (list != NULL) {
+        cl->since = now_of(cl);
+        TAILQ_INSERT_TAIL(list, cl, wait);
+    }
+    publish_longest(cl->clients);
+}
+
 static void enter(struct client *cl, enum client_state next)
 {
     struct stats_shard *stats = cl->clients->stats;
@@ -139,6 +173,7 @@ static void enter(struct client *cl, enum client_state next)
     else
         stats_connection(stats, STATS_CLIENT, STATS_IDLE, -1);
     cl->state = next;
+    wait_in(cl, next == CLIENT_READING ? &cl->clients->reading : NULL);
     if (next == CLIENT_GONE)
         return;
     stats_connection(stats, STATS_CLIENT, next == CLIENT_SERVED ? STATS_ACTIVE : STATS_IDLE, 1);
@@ -291,6 +326,7 @@ static void linger(struct client *cl)
 static void begin_linger(struct client *cl)
 {
     cl->shut = true;
+    wait_in(cl, &cl->clients->lingering);
     conn_shutdown(&cl->conn);
     cl->untaken = SIZE_MAX; /* looked at first when it has had time to take it */
     cl->cut_at = now_of(cl) + cl->clients->config->client.send_timeout;
@@ -307,7 +343,7 @@ static void close_on(struct client *cl)
         begin_linger(cl);
     enum conn_fill fill = discard(cl);
     /* Behind its FIN nothing comes that could cause an RST: the kernel delivers what is sent. */
-    if (fill == CONN_LOST || (fill == CONN_EOF && cl->shut))
+    if (fill == CONN_LOST || (cl->shut && (fill == CONN_EOF || cl->hurried)))
         client_end(cl, false);
 }
 
@@ -318,6 +354,11 @@ void client_close(struct client *cl)
     if (cl->pumping) /* the pump sees the state, and ends it */
         return;
     close_on(cl);
+}
+
+void client_hurry(struct client *cl)
+{
+    cl->hurried = true;
 }
 
 void client_abort(struct client *cl, bool reset)
@@ -364,12 +405,15 @@ static bool take_head(struct client *cl)
 {
     struct clients *cs = cl->clients;
     struct http_problem problem;
+    bool begins = cl->began == 0 && !only_line_ends(cl->conn.in);
 
-    if (cl->began == 0 && !only_line_ends(cl->conn.in))
+    if (begins)
         cl->began = now_of(cl);
     switch (http_parse_request(&cl->parser, cl->conn.in.at, cl->conn.in.len, &cs->limits,
                                span_of(cs->config->headers.request_id), &cs->head, &problem)) {
     case HTTP_PARSE_MORE:
+        if (begins)
+            wait_in(cl, &cs->reading);
         return false;
     case HTTP_PARSE_BAD:
         refuse(cl, &problem);
@@ -453,6 +497,81 @@ static void client_pump(struct client *cl)
     conn_settle(&cl->conn);
     if (cl->state == CLIENT_READING)
         wait_for_head(cl);
+}
+
+/* ---- making room for a new client ---- */
+
+static bool has_waited(const struct client *cl)
+{
+    return cl != NULL && now_of(cl) - cl->since >= CLIENT_ROOM_AFTER_US;
+}
+
+/* It has its last response, all of it. One that has not is asked again after the others. */
+static bool end_lingering(struct client *cl)
+{
+    if (!cl->has_all && conn_untaken(&cl->conn) > 0) {
+        wait_in(cl, &cl->clients->lingering);
+        return false;
+    }
+    stats_evicted(cl->clients->stats);
+    client_end(cl, false);
+    return true;
+}
+
+/*
+ * An idle connection ends with a plain FIN, as at client.keepalive_timeout. A head that has begun
+ * is answered: its client learns that the request was not passed on, and may be sent again (RFC
+ * 9110 section 15.5.9).
+ */
+static void end_reading(struct client *cl)
+{
+    static const struct http_problem crowded = {408, "a new client needed its place"};
+
+    if (cl->began == 0) {
+        close_idle(cl);
+    } else {
+        client_hurry(cl);
+        refuse(cl, &crowded);
+    }
+    if (cl->state == CLIENT_GONE)
+        stats_evicted(cl->clients->stats);
+}
+
+/* True: it has gone. */
+static bool give_way(struct client *cl)
+{
+    mono_us since = cl->since;
+
+    if (cl->again_posted || conn_has_news(&cl->conn) || conn_look(&cl->conn)) {
+        cl->conn.readable = true; /* its edge may still be on the way */
+        cl->conn.drained = false;
+        client_pump(cl);
+    }
+    if (cl->state == CLIENT_READING && cl->since == since)
+        end_reading(cl);
+    return cl->state == CLIENT_GONE;
+}
+
+bool clients_make_room(struct clients *cs)
+{
+    struct client *cl = TAILQ_FIRST(&cs->lingering);
+
+    if (has_waited(cl) && end_lingering(cl))
+        return true;
+    for (int i = 0; i < ROOM_LOOKS; i++) {
+        cl = TAILQ_FIRST(&cs->reading);
+        if (!has_waited(cl))
+            return false;
+        if (give_way(cl))
+            return true;
+    }
+    return false;
+}
+
+bool clients_have_room(const struct clients *cs, mono_us now)
+{
+    mono_us since = atomic_load_explicit(&cs->longest_since, memory_order_relaxed);
+    return since <= now - CLIENT_ROOM_AFTER_US;
 }
 
 /* ---- while it is served ---- */
@@ -582,6 +701,7 @@ void client_accept(struct clients *cs, int fd, const struct sockaddr *sa)
     cs->count++;
     cl->state = CLIENT_READING;
     stats_connection(cs->stats, STATS_CLIENT, STATS_IDLE, 1);
+    wait_in(cl, &cs->reading);
     wait_for_head(cl);
 }
 

@@ -11,7 +11,12 @@
  * CLOSING: the last response goes out, then the FIN, and what still comes is thrown away, lest our
  * RST destroy what the client has not taken (RFC 9112 section 9.6). It ends with the client's FIN;
  * or when it has acknowledged all and is silent for a second, or has sent for client.send_timeout
- * since; or when it takes nothing for client.send_timeout, then with an RST. Loop thread only.
+ * since; or when it takes nothing for client.send_timeout, then with an RST.
+ *
+ * Connections that wait for their client stand in two lists, the longest wait first: one of those
+ * that linger, one of those that are READING. So the one that makes room for a new client is
+ * found in constant time. A byte does not renew a place there; the first byte of a head does, once.
+ * Loop thread only.
  */
 #pragma once
 
@@ -60,6 +65,18 @@ void clients_drain(struct clients *cs);
 void clients_cut(struct clients *cs); /* ends all at once; on_gone comes for those SERVED */
 size_t clients_count(const struct clients *cs);
 
+#define CLIENT_ROOM_AFTER_US 20000 /* a connection that waits for less long does not make room */
+
+/*
+ * A new client needs a place: ends the connection that has lingered longest, or else the one that
+ * has been READING longest and has not sent its first or next byte. A request that has come
+ * meanwhile, and was not read yet, is served instead. False: no connection can give way now.
+ */
+MUST_USE bool clients_make_room(struct clients *cs);
+
+/* Any thread: whether clients_make_room() is likely to find one. */
+bool clients_have_room(const struct clients *cs, mono_us now);
+
 /* A connection has come: takes the descriptor. */
 void client_accept(struct clients *cs, int fd, const struct sockaddr *sa);
 
@@ -83,6 +100,9 @@ void client_close(struct client *cl);
  * one that sends all before it reads comes to its response. On_input does not come any more.
  */
 void client_discard(struct client *cl);
+
+/* Its place is needed: what is sent last to it goes out, then FIN, and nothing lingers. */
+void client_hurry(struct client *cl);
 
 /* Ends the connection now; with `reset` so that the client sees that the answer was cut. Takes it.
  */

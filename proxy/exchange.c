@@ -26,7 +26,9 @@
 #define INTERIM_MAX   64 /* 1xx answers before the final one; an app that sends more is broken */
 
 #define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
-#define BODY_PACE       500    /* bytes a second; MinRate of Apache's mod_reqtimeout */
+#define ROOM_AFTER_US   50000  /* a body that was waited for less long does not make room */
+#define ROOM_LOOKS      8
+#define BODY_PACE       500 /* bytes a second; MinRate of Apache's mod_reqtimeout */
 
 static const char unasked[] = "an answer that nobody has asked for";
 
@@ -1922,6 +1924,37 @@ size_t exchange_turn_away(struct exchange_env *env)
         exchange_done(ex);
     }
     return n;
+}
+
+/* What has come of its body and was not read yet may be the rest of it. True: it was refused. */
+static bool give_way(struct exchange *ex)
+{
+    struct conn *from = client_conn(ex->client);
+
+    if (conn_has_news(from) || conn_look(from)) {
+        from->readable = true;
+        from->drained = false;
+        exchange_buffer(ex);
+        conn_settle(from);
+        if (ex->state != EXCHANGE_BUFFERING)
+            return false;
+    }
+    stats_evicted(ex->env->c.stats);
+    client_hurry(ex->client);
+    exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);
+    return true;
+}
+
+bool exchange_make_room(struct exchange_env *env)
+{
+    for (int i = 0; i < ROOM_LOOKS; i++) {
+        struct exchange *ex = TAILQ_FIRST(&env->in[EXCHANGE_BUFFERING]);
+        if (ex == NULL || now_of(ex) - ex->arrived < ROOM_AFTER_US)
+            return false;
+        if (give_way(ex))
+            return true;
+    }
+    return false;
 }
 
 static size_t cut_one(struct exchange *ex)

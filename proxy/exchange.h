@@ -86,6 +86,12 @@ void exchange_drain(struct exchange_env *env);
 /* Answers 503 to all that have no slot yet, how many they were is returned; and ends tunnels. */
 size_t exchange_turn_away(struct exchange_env *env);
 
+/*
+ * A new client needs a place, and no connection is idle: refuses the request that has been
+ * BUFFERING longest. False: none has been for long.
+ */
+MUST_USE bool exchange_make_room(struct exchange_env *env);
+
 /* Ends what is left; how many requests with a client were cut is returned. */
 size_t exchange_cut_all(struct exchange_env *env);
 

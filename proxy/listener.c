@@ -2,6 +2,7 @@
 #include "proxy/listener.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +13,12 @@
 #include "common/log.h"
 #include "proxy/socket.h"
 
-#define ACCEPT_AT_ONCE         64
-#define BACKLOG                4096
-#define NO_DESCRIPTOR_PAUSE_US 100000
-#define LOG_EVERY_US           10000000
+#define ACCEPT_AT_ONCE 64
+#define BACKLOG        4096
+#define PAUSE_US       10000 /* then there may be room: nobody tells when a client becomes idle */
+#define LOG_EVERY_US   10000000
+
+enum lack { LACK_PLACES, LACK_ROOM, LACK_DESCRIPTORS, LACKS };
 
 struct listener {
     struct loop *loop;
@@ -26,8 +29,9 @@ struct listener {
     void *arg;
     bool watching, stopping, stopped; /* loop */
     bool left;                        /* its path is no longer ours */
+    bool freed;                       /* a descriptor, since the last connection was accepted */
     struct loop_timer pause;
-    mono_us logged;
+    mono_us logged[LACKS];
     _Atomic uint32_t count;
     struct mail stop_mail, room_mail;
     _Atomic bool stop_posted, room_posted;
@@ -48,34 +52,68 @@ static void watch(struct listener *l, bool on)
 
 /* ---- accepting ---- */
 
-static bool may_log(struct listener *l)
+static bool may_log(struct listener *l, enum lack what)
 {
     mono_us now = loop_now(l->loop);
 
-    if (l->logged != 0 && now - l->logged < LOG_EVERY_US)
+    if (l->logged[what] != 0 && now - l->logged[what] < LOG_EVERY_US)
         return false;
-    l->logged = now;
+    l->logged[what] = now;
     return true;
 }
 
-static void no_descriptor(struct listener *l)
+static void pause_accepting(struct listener *l)
 {
-    int why = errno;
-
-    if (may_log(l))
-        log_error("accept: %s; new connections wait. Raise the descriptor limit (ulimit -n) or "
-                  "lower client.max_connections",
-                  strerror(why));
     watch(l, false);
-    loop_timer_arm(l->loop, &l->pause, loop_now(l->loop) + NO_DESCRIPTOR_PAUSE_US);
+    loop_timer_arm(l->loop, &l->pause, loop_now(l->loop) + PAUSE_US);
 }
 
-static void at_the_bound(struct listener *l)
+/* Looked at before a connection is closed for the one that waits. */
+static bool somebody_waits(const struct listener *l)
 {
-    if (may_log(l))
-        log_warning("%u clients are connected, and no more are let in before one leaves "
-                    "(client.max_connections)",
+    struct pollfd p = {.fd = l->fd, .events = POLLIN};
+    return poll(&p, 1, 0) > 0;
+}
+
+/* True: accept() may succeed now. */
+static bool no_descriptor(struct listener *l, int why)
+{
+    if (!somebody_waits(l)) /* accept() looks for a descriptor first */
+        return false;
+    if (may_log(l, LACK_DESCRIPTORS))
+        log_error("accept: %s; clients that have been idle longest make room for new ones, and "
+                  "where there are none new ones wait. Raise the descriptor limit (ulimit -n) or "
+                  "lower client.max_connections",
+                  strerror(why));
+    if ((why == EMFILE || why == ENFILE) && !l->freed && l->handler->on_no_descriptor(l->arg)) {
+        l->freed = true; /* once for each connection: others may take what we give up */
+        return true;
+    }
+    l->freed = false;
+    pause_accepting(l);
+    return false;
+}
+
+/* True: one more may come in. */
+static bool at_the_bound(struct listener *l)
+{
+    if (!somebody_waits(l))
+        return false;
+    if (l->handler->on_full(l->arg)) {
+        if (may_log(l, LACK_PLACES))
+            log_warning("%u clients are connected (client.max_connections): those that have been "
+                        "idle longest make room for new ones",
+                        l->max);
+        return true;
+    }
+    if (may_log(l, LACK_ROOM))
+        log_warning("%u clients are connected (client.max_connections), none of them idle: new "
+                    "ones wait",
                     l->max);
+    pause_accepting(l);
+    if (atomic_load(&l->count) < l->max) /* one has ended in between, and saw nobody paused */
+        watch(l, true);
+    return false;
 }
 
 /* True: one more was accepted, or failed by itself, and the next may be tried. */
@@ -84,27 +122,21 @@ static bool accept_one(struct listener *l)
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
 
-    if (!l->stopping && atomic_load(&l->count) >= l->max) {
-        at_the_bound(l);
-        watch(l, false);
-        if (atomic_load(&l->count) < l->max) /* one has ended in between, and saw nobody paused */
-            watch(l, true);
+    if (!l->stopping && atomic_load(&l->count) >= l->max && !at_the_bound(l))
         return false;
-    }
     int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         if (len < sizeof(sa.ss_family)) /* an unnamed Unix socket */
             sa.ss_family = l->at.sa.ss_family;
         atomic_fetch_add(&l->count, 1);
+        l->freed = false;
         l->handler->on_accept(l->arg, fd, (const struct sockaddr *)&sa);
         return true;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return false;
-    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        no_descriptor(l);
-        return false;
-    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        return no_descriptor(l, errno);
     return true; /* ECONNABORTED and the like: that client has gone */
 }
 
@@ -220,6 +252,11 @@ void listener_free(struct listener *l)
     close_socket(l);
     loop_timer_fini(&l->pause);
     free(l);
+}
+
+uint32_t listener_count(const struct listener *l)
+{
+    return atomic_load_explicit(&l->count, memory_order_relaxed);
 }
 
 const char *listener_text(const struct listener *l)

@@ -78,7 +78,9 @@ const struct option option_table[] = {
      .help = "when a client leaves while the app works for it: let the app finish and hold the "
              "slot until then, or close the connection, for apps that stop working then"},
     {"client.max_connections", OPTION_COUNT, FIELD(client.max_connections), 1, COUNT_MAX,
-     .preset = "4096", .also = "connections maxconn", .help = "how many clients may be connected"},
+     .preset = "4096", .also = "connections maxconn",
+     .help = "how many clients may be connected; where that many are, those that have been idle "
+             "longest make room for new ones"},
     {"client.head_timeout", OPTION_DURATION, FIELD(client.head_timeout), MS, HOUR, .preset = "10s",
      .also = "header_timeout read_header_timeout",
      .help = "how long a client may take to send the head of a request"},

@@ -27,6 +27,7 @@
 
 #define OWN_DESCRIPTORS  92 /* 64 connections of the admin port, control loop, standard streams */
 #define LOOP_DESCRIPTORS 4  /* of each worker: epoll, a pipe that libevent makes, the mailbox */
+#define SWAPS            4 /* clients for each further worker that are let in before another has gone */
 
 #define UNHEARD_US 2000000 /* an app that takes no connection for so long is told of */
 
@@ -39,7 +40,9 @@ struct worker {
     pthread_t thread;
     bool running;
     bool draining, cutting, told_empty; /* worker */
-    struct mail up_mail, drain_mail, late_mail, cut_mail, empty_mail;
+    struct mail up_mail, drain_mail, late_mail, cut_mail, empty_mail, room_task;
+    _Atomic bool room_asked;
+    struct loop_timer crowded;
 };
 
 struct server {
@@ -58,6 +61,7 @@ struct server {
     struct loop_timer still_away; /* UNHEARD_US */
     struct loop_timer not_ready;  /* startup.timeout */
     unsigned dealt;               /* listener's loop */
+    _Atomic unsigned asked;       /* for room */
     unsigned empty;
     _Atomic size_t cut;
     unsigned n;
@@ -124,6 +128,92 @@ static void on_cut_mail(struct mail *m)
     tell_if_empty(wk);
 }
 
+/* ---- room for new clients ---- */
+
+/* Worker. True: somebody gave way. */
+static bool make_room(struct worker *wk)
+{
+    return clients_make_room(wk->clients) || exchange_make_room(wk->exchanges);
+}
+
+/* Worker: until no more than `most` clients are connected. False: too few can give way. */
+static bool make_room_until(struct worker *wk, uint32_t most)
+{
+    while (listener_count(wk->server->listener) > most) {
+        if (!make_room(wk))
+            return false;
+    }
+    return true;
+}
+
+/* A client came though none here could make room for it: by now one may. */
+static void on_crowded(void *arg)
+{
+    struct worker *wk = arg;
+    (void)make_room_until(wk, wk->server->max_connections);
+}
+
+static void on_room_task(struct mail *m)
+{
+    struct worker *wk = CONTAINER_OF(m, struct worker, room_task);
+
+    atomic_store(&wk->room_asked, false);
+    (void)make_room(wk); /* who asked looks again in a moment, and asks the next worker */
+}
+
+/* Any loop. Whether it has any to give only the worker itself can tell. */
+static void ask_for_room(struct server *s)
+{
+    struct worker *wk = &s->workers[atomic_fetch_add(&s->asked, 1) % s->n];
+
+    if (!atomic_exchange(&wk->room_asked, true))
+        loop_post(wk->loop, &wk->room_task);
+}
+
+static void on_shortage(void *arg)
+{
+    ask_for_room(arg);
+}
+
+/* Worker 0: whether this worker can take one more, since one of its own will make room for it. */
+static bool can_swap(struct worker *wk)
+{
+    struct server *s = wk->server;
+
+    if (wk == &s->workers[0])
+        return make_room_until(wk, s->max_connections - 1);
+    return listener_count(s->listener) < s->max_connections + SWAPS * (s->n - 1) &&
+           clients_have_room(wk->clients, loop_now(s->workers[0].loop));
+}
+
+/*
+ * Worker 0. A new client goes to the loop where another makes room for it, so that the loops stay
+ * even. A further loop does that when it gets the new client (on_dealt): to ask it first would cost
+ * a round trip between threads for each connection. Meanwhile there may be SWAPS more for each
+ * loop.
+ */
+static bool on_full(void *arg)
+{
+    struct server *s = arg;
+
+    for (unsigned i = 0; i < s->n; i++, s->dealt++) {
+        if (can_swap(&s->workers[s->dealt % s->n]))
+            return true; /* on_accept() deals to it */
+    }
+    ask_for_room(s);
+    return false;
+}
+
+static bool on_no_descriptor(void *arg)
+{
+    struct server *s = arg;
+
+    if (make_room(&s->workers[0]))
+        return true;
+    ask_for_room(s);
+    return false;
+}
+
 static void *run_worker(void *arg)
 {
     struct worker *wk = arg;
@@ -143,6 +233,9 @@ static void on_dealt(struct mail *m)
 {
     struct dealt *d = CONTAINER_OF(m, struct dealt, mail);
 
+    if (!make_room_until(d->worker, d->worker->server->max_connections))
+        loop_timer_arm(d->worker->loop, &d->worker->crowded,
+                       loop_now(d->worker->loop) + CLIENT_ROOM_AFTER_US);
     client_accept(d->worker->clients, d->fd, (const struct sockaddr *)&d->sa);
     free(d);
 }
@@ -218,6 +311,8 @@ static void on_empty_mail(struct mail *m)
 static const struct lifecycle_handler lifecycle_handler = {
     .on_drain = on_drain, .on_late = on_late, .on_cut = on_cut};
 static const struct listener_handler listener_handler = {.on_accept = on_accept,
+                                                         .on_full = on_full,
+                                                         .on_no_descriptor = on_no_descriptor,
                                                          .on_stopped = on_listener_stopped};
 
 /* ---- the app's start ---- */
@@ -349,6 +444,8 @@ static bool worker_build(struct server *s, unsigned i)
     wk->late_mail.deliver = on_late_mail;
     wk->cut_mail.deliver = on_cut_mail;
     wk->empty_mail.deliver = on_empty_mail;
+    wk->room_task.deliver = on_room_task;
+    loop_timer_init(&wk->crowded, on_crowded, wk);
     wk->loop = loop_new(i);
     if (wk->loop == NULL) {
         log_error("cannot make an event loop: %s", strerror(errno));
@@ -438,6 +535,7 @@ static bool build(struct server *s)
     budget_init(&s->house.budget, cf->buffers.budget);
     s->house.upgrades_max = most_upgrades(cf);
     s->upstreams = upstream_shared_new(lc.limit, s->n);
+    upstream_shared_on_shortage(s->upstreams, on_shortage, s);
     for (unsigned i = 0; i < s->n; i++) {
         if (!worker_build(s, i))
             return false;
@@ -456,6 +554,7 @@ static void take_down(struct server *s)
     listener_free(s->listener);
     for (unsigned i = 0; i < s->n; i++) {
         struct worker *wk = &s->workers[i];
+        loop_timer_fini(&wk->crowded);
         clients_free(wk->clients);
         upstream_free(wk->upstream);
         exchange_env_free(wk->exchanges);
@@ -479,7 +578,8 @@ static uint32_t fit_descriptors(const struct config *cf)
     struct rlimit rl;
     uint32_t clients = cf->client.max_connections;
     rlim_t app = most_inside(cf) < clients ? most_inside(cf) : clients;
-    rlim_t own = OWN_DESCRIPTORS + (rlim_t)LOOP_DESCRIPTORS * cf->threads;
+    rlim_t own = OWN_DESCRIPTORS + (rlim_t)LOOP_DESCRIPTORS * cf->threads +
+                 (rlim_t)SWAPS * (cf->threads - 1);
     rlim_t want = clients + app + own;
 
     if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)

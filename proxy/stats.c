@@ -35,7 +35,8 @@ enum cell {
     C_REJECTED = C_REQUESTS + SOURCES * CODES,
     C_UPSTREAM = C_REJECTED + STATS_REASONS,
     C_CONNECTIONS = C_UPSTREAM + STATS_REPLAYED + 1,
-    C_BUFFERED = C_CONNECTIONS + 4,
+    C_EVICTED = C_CONNECTIONS + 4,
+    C_BUFFERED,
     C_BACKPRESSURE = C_BUFFERED + STATS_RESPONSE + 1,
     C_UPGRADES,
     C_ORPHANS,
@@ -201,6 +202,11 @@ void stats_connection(struct stats_shard *sh, enum stats_side side, enum stats_c
 {
     CHECK(side <= STATS_UPSTREAM && state <= STATS_IDLE);
     add(sh, connections_cell(side, state), (uint64_t)(int64_t)change);
+}
+
+void stats_evicted(struct stats_shard *sh)
+{
+    add(sh, C_EVICTED, 1);
 }
 
 void stats_upstream(struct stats_shard *sh, enum stats_upstream_result result)
@@ -559,6 +565,10 @@ static const struct family families[] = {
      print_upstream, C_UPSTREAM},
     {"weir_connections", "gauge", "side=client, upstream; state=active, idle",
      "Open connections; idle ones carry no request now.", print_connections, C_CONNECTIONS},
+    {"weir_connections_evicted_total", "counter", "",
+     "Client connections that were closed to make room for new ones: those that had been waiting "
+     "longest for their client's next byte.",
+     print_counter, C_EVICTED},
     {"weir_buffered_bytes", "gauge", "what=request, response",
      "Bytes held in memory: of requests that wait for their rest or behind another, or that the "
      "app has not taken, and of responses that clients have not read.",

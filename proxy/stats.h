@@ -62,6 +62,7 @@ void stats_orphan_begins(struct stats_shard *sh);
 void stats_orphan_ends(struct stats_shard *sh, mono_us hold);
 void stats_connection(struct stats_shard *sh, enum stats_side side, enum stats_conn_state state,
                       int change);
+void stats_evicted(struct stats_shard *sh); /* a client made room for another */
 void stats_upstream(struct stats_shard *sh, enum stats_upstream_result result);
 void stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change);
 void stats_body_wait(struct stats_shard *sh, mono_us us);

@@ -46,7 +46,7 @@ struct upstream_conn {
     mono_us since;   /* began to connect, or became idle */
     mono_us give_up; /* TRYING */
     enum upstream_state state;
-    int error; /* FAILING */
+    int error; /* FAILING; TRYING: what it is if that lasts */
     bool reused;
 };
 
@@ -72,6 +72,8 @@ struct upstream_shared {
     uint32_t cap;
     unsigned n;
     _Atomic uint32_t open, wanting;
+    void (*on_shortage)(void *arg);
+    void *arg;
     struct upstream *of_loop[];
 };
 
@@ -87,6 +89,13 @@ struct upstream_shared *upstream_shared_new(uint32_t cap, unsigned loops)
     sh->cap = cap;
     sh->n = loops;
     return sh;
+}
+
+void upstream_shared_on_shortage(struct upstream_shared *sh, void (*on_shortage)(void *arg),
+                                 void *arg)
+{
+    sh->on_shortage = on_shortage;
+    sh->arg = arg;
 }
 
 void upstream_shared_free(struct upstream_shared *sh)
@@ -214,12 +223,10 @@ static void on_timer(void *arg)
 {
     struct upstream_conn *uc = arg;
 
-    if (uc->state == UPSTREAM_FAILING)
-        uc_failed(uc, uc->error);
-    else if (uc->state != UPSTREAM_TRYING)
+    if (uc->state == UPSTREAM_CONNECTING)
         uc_failed(uc, ETIMEDOUT);
-    else if (loop_now(uc->upstream->loop) >= uc->give_up)
-        uc_failed(uc, EAGAIN);
+    else if (uc->state != UPSTREAM_TRYING || loop_now(uc->upstream->loop) >= uc->give_up)
+        uc_failed(uc, uc->error);
     else if (connect_now(uc))
         uc->lease->handler->on_ready(uc->lease);
 }
@@ -299,6 +306,18 @@ static void fail_soon(struct upstream_conn *uc, int error)
     loop_timer_arm(uc->upstream->loop, &uc->timer, loop_now(uc->upstream->loop));
 }
 
+/* Whether it may pass: a Unix socket's full backlog, or that no descriptor is free. */
+static bool may_pass(struct upstream_conn *uc, int why)
+{
+    struct upstream_shared *sh = uc->upstream->shared;
+    bool shortage = why == EMFILE || why == ENFILE;
+
+    uc->error = why;
+    if (shortage && sh->on_shortage != NULL)
+        sh->on_shortage(sh->arg);
+    return shortage || why == EAGAIN;
+}
+
 /* True: it is connected already. False: it is not yet, or has failed: an event or the timer tells.
  */
 static bool connect_now(struct upstream_conn *uc)
@@ -307,7 +326,7 @@ static bool connect_now(struct upstream_conn *uc)
     bool connecting;
     int fd = connect_socket(&up->config->upstream.address, &connecting);
 
-    if (fd < 0 && errno == EAGAIN) {
+    if (fd < 0 && may_pass(uc, errno)) {
         uc->state = UPSTREAM_TRYING;
         loop_timer_arm(up->loop, &uc->timer, loop_now(up->loop) + RETRY_CONNECT_US);
         return false;

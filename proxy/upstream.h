@@ -5,8 +5,8 @@
  *     CONNECTING ──► LEASED ──► IDLE ──► LEASED ...
  *         └────────────┴──────────┴────► closed
  *
- * (Inside, TRYING is a connect that a full backlog has put off, and FAILING one that has failed at
- * once and is told a moment later.)
+ * (Inside, TRYING is a connect that a full backlog or a lack of descriptors has put off, and
+ * FAILING one that has failed at once and is told a moment later.)
  *
  * All loops together never have more connections than the limit. A loop that needs one when the
  * others hold the rest idle asks them, by mail, to close one; so a limit of 1 means one connection,
@@ -56,6 +56,13 @@ struct upstream_handler {
 
 /* `cap`: connections of all loops at most. Freed when all loops' upstreams are. */
 struct upstream_shared *upstream_shared_new(uint32_t cap, unsigned loops);
+
+/*
+ * Before the loops run: what to call, on any loop, when the process has no descriptor left for a
+ * connection. It is tried again until upstream.connect_timeout is over, and this called each time.
+ */
+void upstream_shared_on_shortage(struct upstream_shared *sh, void (*on_shortage)(void *arg),
+                                 void *arg);
 void upstream_shared_free(struct upstream_shared *sh);
 
 /* Registers with `shared` as loop number loop_index(lp). Not thread-safe: before the loops run. */

@@ -16,7 +16,7 @@
  *
  * or  t1 to t6: time goes by;   n and one of r f l a: the next connect() is refused, has no room
  *     now, is in progress, finds no address;   u: the app is up;   d l x: drain, its last moment,
- *     and the cut;   . one turn.
+ *     and the cut;   m: a new client needs a place;   . one turn.
  *
  * The laws: requests inside the app <= slots taken <= limit, always; each message that is passed on
  * is one that a second strict reader reads out of what the peer sent (judge.c); in the end nothing
@@ -348,6 +348,14 @@ static void on_cut(struct mail *m)
     clients_cut(house.clients);
 }
 
+static void on_full(struct mail *m)
+{
+    (void)m;
+    loop_tick(house.loop);
+    if (!clients_make_room(house.clients) && exchange_make_room(house.exchanges))
+        return;
+}
+
 static void on_up(struct mail *m)
 {
     (void)m;
@@ -513,7 +521,7 @@ static void show_all(void)
 
 static void operation(struct span op)
 {
-    static struct mail up, drain, late, cut;
+    static struct mail up, drain, late, cut, full;
     char who = op.at[0], what = op.len > 1 ? op.at[1] : 's';
     struct span bytes = {op.at + (op.len > 1 ? 2 : 1), op.len > 1 ? op.len - 2 : 0};
 
@@ -538,6 +546,10 @@ static void operation(struct span op)
     } else if (who == 'x' && house.draining) {
         judge_rules.cut = true;
         tell(&cut, on_cut, &house.cut);
+    } else if (who == 'm') {
+        bool posted = false;
+        tell(&full, on_full, &posted);
+        turn();
     } else if (who == '.') {
         turn();
     }

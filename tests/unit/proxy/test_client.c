@@ -1,0 +1,315 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "proxy/client.h"
+#include "proxy/config.h"
+#include "proxy/loop.h"
+#include "proxy/stats.h"
+
+#define PEERS 4
+
+/* Clients over socketpairs, and a handler that only remembers; the last request is served until
+ * the test ends it. */
+struct fixture {
+    struct config *config;
+    struct loop *loop;
+    struct stats *stats;
+    struct budget budget;
+    struct clients *clients;
+    int peer[PEERS]; /* the far ends, in the order in which they came */
+    unsigned came, requests, ended;
+    unsigned refused_with;
+    struct client *served;
+};
+
+static void on_request(struct client *cl, const struct http_head *head, void *env)
+{
+    struct fixture *f = env;
+
+    (void)head;
+    client_serve(cl, f);
+    f->served = cl;
+    f->requests++;
+}
+
+static void on_refuse(struct client *cl, const struct http_problem *problem, void *env)
+{
+    struct fixture *f = env;
+
+    f->refused_with = problem->status;
+    if (client_send(cl, SPAN("refused"), (struct span){NULL, 0}))
+        client_close(cl);
+    else
+        client_abort(cl, true);
+}
+
+static void on_served(struct client *cl, void *served)
+{
+    (void)cl;
+    (void)served;
+}
+
+static void on_ended(void *env)
+{
+    struct fixture *f = env;
+    f->ended++;
+}
+
+static const struct client_handler handler = {.on_request = on_request,
+                                              .on_refuse = on_refuse,
+                                              .on_input = on_served,
+                                              .on_drained = on_served,
+                                              .on_gone = on_served,
+                                              .on_ended = on_ended};
+
+static int nobody_has_come(void **state)
+{
+    static char upstream[] = "--upstream=127.0.0.1:1";
+    char *flags[] = {upstream};
+    struct config_source source = {.argc = 1, .argv = flags};
+    struct strbuf problems = {0};
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    f->config = config_load(&source, &problems);
+    assert_non_null(f->config);
+    f->loop = loop_new(0);
+    f->stats = stats_new(1);
+    budget_init(&f->budget, 1 << 20);
+    f->clients =
+        clients_new(f->loop, stats_shard_of(f->stats, 0), f->config, &f->budget, &handler, f);
+    *state = f;
+    return 0;
+}
+
+static int all_leave(void **state)
+{
+    struct fixture *f = *state;
+
+    clients_free(f->clients);
+    loop_free(f->loop);
+    stats_free(f->stats);
+    config_put(f->config);
+    for (unsigned i = 0; i < f->came; i++)
+        close(f->peer[i]);
+    free(f);
+    return 0;
+}
+
+static void turn(struct fixture *f)
+{
+    while (loop_turn(f->loop))
+        continue;
+}
+
+static int comes(struct fixture *f)
+{
+    const struct sockaddr sa = {.sa_family = AF_UNIX};
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    loop_tick(f->loop);
+    client_accept(f->clients, pair[0], &sa);
+    f->peer[f->came++] = pair[1];
+    turn(f);
+    return pair[1];
+}
+
+static void says(int peer, const char *text)
+{
+    assert_int_equal(send(peer, text, strlen(text), 0), (ssize_t)strlen(text));
+}
+
+static void says_and_is_read(struct fixture *f, int peer, const char *text)
+{
+    says(peer, text);
+    turn(f);
+}
+
+static void all_have_waited(struct fixture *f)
+{
+    mono_us until = loop_tick(f->loop) + CLIENT_ROOM_AFTER_US;
+
+    while (loop_tick(f->loop) < until)
+        usleep(1000);
+}
+
+static bool is_closed(int peer)
+{
+    char bytes[64];
+    ssize_t n;
+
+    while ((n = recv(peer, bytes, sizeof(bytes), 0)) > 0)
+        continue;
+    return n == 0;
+}
+
+static void the_one_that_has_been_silent_longest_makes_room(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f), b = comes(f), c = comes(f);
+
+    all_have_waited(f);
+    assert_true(clients_have_room(f->clients, loop_now(f->loop)));
+    assert_true(clients_make_room(f->clients));
+    assert_true(is_closed(a) && !is_closed(b));
+    assert_true(clients_make_room(f->clients));
+    assert_true(is_closed(b) && !is_closed(c));
+    assert_int_equal(f->ended, 2);
+}
+
+static void a_newcomer_is_given_a_moment(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f);
+
+    assert_false(clients_have_room(f->clients, loop_now(f->loop)));
+    assert_false(clients_make_room(f->clients));
+    assert_false(is_closed(a));
+}
+
+static void the_first_byte_of_a_head_renews_a_place_and_no_other_does(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f), b = comes(f);
+
+    all_have_waited(f);
+    says_and_is_read(f, a, "G");
+    int c = comes(f);
+    all_have_waited(f);
+    says_and_is_read(f, a, "E");
+    assert_true(clients_make_room(f->clients));
+    assert_true(is_closed(b) && !is_closed(a));
+    assert_true(clients_make_room(f->clients));
+    assert_true(is_closed(a) && !is_closed(c));
+}
+
+static void line_ends_before_a_head_renew_nothing(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f), b = comes(f);
+
+    all_have_waited(f);
+    says_and_is_read(f, a, "\r\n");
+    assert_true(clients_make_room(f->clients));
+    assert_true(is_closed(a) && !is_closed(b));
+    assert_int_equal(f->refused_with, 0);
+}
+
+static void a_head_that_has_begun_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f);
+    char said[16] = "";
+
+    says_and_is_read(f, a, "GET / HT");
+    all_have_waited(f);
+    assert_true(clients_make_room(f->clients));
+    assert_int_equal(f->refused_with, 408);
+    assert_int_equal(recv(a, said, sizeof(said) - 1, 0), 7);
+    assert_string_equal(said, "refused");
+    assert_true(is_closed(a));
+}
+
+static void a_request_that_has_just_come_is_served_instead(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f), b = comes(f), c = comes(f);
+
+    all_have_waited(f);
+    says(a, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); /* and nobody has read it yet */
+    assert_true(clients_make_room(f->clients));
+    assert_int_equal(f->requests, 1);
+    assert_true(is_closed(b) && !is_closed(a) && !is_closed(c));
+}
+
+static void bytes_that_are_no_request_yet_do_not_save_a_head(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f), b = comes(f);
+
+    says_and_is_read(f, a, "G");
+    says_and_is_read(f, b, "G");
+    all_have_waited(f);
+    says(a, "E");
+    assert_true(clients_make_room(f->clients));
+    assert_true(is_closed(a) && !is_closed(b));
+}
+
+static void one_that_is_served_never_makes_room(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f);
+
+    says_and_is_read(f, a, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(f->requests, 1);
+    all_have_waited(f);
+    assert_false(clients_have_room(f->clients, loop_now(f->loop)));
+    assert_false(clients_make_room(f->clients));
+    assert_false(is_closed(a));
+}
+
+static void one_that_becomes_idle_again_is_the_last(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f), b = comes(f);
+
+    says_and_is_read(f, a, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    all_have_waited(f);
+    client_next(f->served);
+    all_have_waited(f);
+    assert_true(clients_make_room(f->clients));
+    assert_true(is_closed(b) && !is_closed(a));
+    assert_true(clients_make_room(f->clients));
+    assert_true(is_closed(a));
+}
+
+static void one_that_has_had_its_last_response_goes_first(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f), b = comes(f);
+
+    says_and_is_read(f, b, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_close(f->served);
+    all_have_waited(f);
+    assert_int_equal(f->ended, 0); /* it lingers */
+    assert_true(clients_make_room(f->clients));
+    assert_int_equal(f->ended, 1);
+    assert_true(is_closed(b) && !is_closed(a));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_one_that_has_been_silent_longest_makes_room,
+                                        nobody_has_come, all_leave),
+        cmocka_unit_test_setup_teardown(a_newcomer_is_given_a_moment, nobody_has_come, all_leave),
+        cmocka_unit_test_setup_teardown(the_first_byte_of_a_head_renews_a_place_and_no_other_does,
+                                        nobody_has_come, all_leave),
+        cmocka_unit_test_setup_teardown(line_ends_before_a_head_renew_nothing, nobody_has_come,
+                                        all_leave),
+        cmocka_unit_test_setup_teardown(a_head_that_has_begun_is_answered, nobody_has_come,
+                                        all_leave),
+        cmocka_unit_test_setup_teardown(a_request_that_has_just_come_is_served_instead,
+                                        nobody_has_come, all_leave),
+        cmocka_unit_test_setup_teardown(bytes_that_are_no_request_yet_do_not_save_a_head,
+                                        nobody_has_come, all_leave),
+        cmocka_unit_test_setup_teardown(one_that_is_served_never_makes_room, nobody_has_come,
+                                        all_leave),
+        cmocka_unit_test_setup_teardown(one_that_becomes_idle_again_is_the_last, nobody_has_come,
+                                        all_leave),
+        cmocka_unit_test_setup_teardown(one_that_has_had_its_last_response_goes_first,
+                                        nobody_has_come, all_leave),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
