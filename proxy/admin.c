@@ -9,6 +9,10 @@
  *     WAITING ── whole head ──► ANSWERING ── answer written ──► WAITING, or closed by evhtp
  *        └── refused ──► CLOSING ── refusal written ──► closed
  *
+ * At VISITORS_MAX connections the one that has been WAITING longest makes room for a newcomer, as
+ * among weir's clients (client.h). Newcomers come in a few at a time, so that what they have sent
+ * is read before others take their places, and no faster than each has a moment to send it.
+ *
  * A visitor belongs to its evhtp connection and dies with it: on_fini comes from every way in which
  * evhtp ends one. While one of our callbacks runs it is `busy` and only marked gone.
  */
@@ -29,12 +33,14 @@
 #include <evhtp/evhtp.h>
 
 #include "common/prometheus.h"
+#include "proxy/client.h"
 #include "proxy/http/parse.h"
 #include "proxy/socket.h"
 
 enum {
-    BACKLOG = 128,
+    BACKLOG = 4096, /* of a crowd that is turned away as fast as it comes */
     VISITORS_MAX = 64,
+    ACCEPT_AT_ONCE = 16,
     REQUESTS_MAX = 1000, /* on one connection */
     FIELDS_MAX = 64,
     HEAD_MAX = 8000, /* evhtp closes silently on a target or field above 8191 */
@@ -43,7 +49,7 @@ enum {
 };
 
 static const struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
-static const struct timeval accept_pause = {.tv_usec = 100000};
+#define NO_DESCRIPTOR_PAUSE_US 100000
 
 struct visitor {
     TAILQ_ENTRY(visitor) link;
@@ -51,7 +57,8 @@ struct visitor {
     evhtp_connection_t *conn; /* evhtp's; NULL once it is gone */
     bufferevent_data_cb evhtp_read, evhtp_written;
     struct http_parser parser;
-    bool busy, closing;
+    mono_us since; /* when it began to wait */
+    bool busy, closing, answering;
 };
 
 TAILQ_HEAD(visitors, visitor);
@@ -60,8 +67,10 @@ struct admin {
     struct admin_source source;
     evhtp_t *htp;
     struct event *accept_again;
-    struct visitors visitors; /* the one that has been silent longest first */
+    struct visitors waiting; /* for a request, the longest first */
+    struct visitors answering;
     unsigned n_visitors;
+    unsigned accepted; /* at once */
     struct config_address at;
     char text[SOCKET_TEXT];
     int fd;
@@ -206,6 +215,20 @@ static void on_request(evhtp_request_t *req, void *arg)
 
 /* ---- the gate ----------------------------------------------------------------------------- */
 
+static struct visitors *list_of(const struct visitor *v)
+{
+    return v->answering ? &v->admin->answering : &v->admin->waiting;
+}
+
+/* Last in its list: its wait, for a request or for its answer to be taken, begins now. */
+static void wait_anew(struct visitor *v)
+{
+    TAILQ_REMOVE(list_of(v), v, link);
+    v->answering = v->conn->request != NULL;
+    v->since = clock_mono();
+    TAILQ_INSERT_TAIL(list_of(v), v, link);
+}
+
 static void leave(struct visitor *v)
 {
     v->busy = false;
@@ -218,7 +241,7 @@ static evhtp_res on_fini(evhtp_connection_t *conn, void *arg)
 {
     struct visitor *v = arg;
     CHECK(v->conn == conn);
-    TAILQ_REMOVE(&v->admin->visitors, v, link);
+    TAILQ_REMOVE(list_of(v), v, link);
     v->admin->n_visitors--;
     v->conn = NULL;
     if (!v->busy)
@@ -298,10 +321,10 @@ static void take_head(struct visitor *v, const char *start, const struct http_he
         return;
     }
     size_t before = (size_t)(head->whole.at - start), n = head->whole.len;
-    TAILQ_REMOVE(&v->admin->visitors, v, link);
-    TAILQ_INSERT_TAIL(&v->admin->visitors, v, link);
     evbuffer_drain(bufferevent_get_input(v->conn->bev), before);
     feed(v, n);
+    if (v->conn != NULL)
+        wait_anew(v);
 }
 
 /* True: a head was dealt with, and there may be another. */
@@ -360,10 +383,12 @@ static void on_written(struct bufferevent *bev, void *arg)
     v->busy = true;
     if (v->conn->request != NULL)
         v->evhtp_written(bev, v->conn);
-    if (v->closing)
+    if (v->closing) {
         drop(v);
-    else if (v->conn != NULL)
+    } else if (v->conn != NULL) {
+        wait_anew(v);
         serve(v);
+    }
     leave(v);
 }
 
@@ -381,12 +406,42 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 
 /* ---- accepting ---------------------------------------------------------------------------- */
 
-/* At the bound the one that has been silent longest goes: whoever holds connections open without
- * asking anything cannot keep the probes out. */
+static struct visitor *first_to_go(const struct admin *a)
+{
+    struct visitor *v = TAILQ_FIRST(&a->waiting);
+    return v != NULL ? v : TAILQ_FIRST(&a->answering);
+}
+
+/* How long it is still left in peace; not above 0: it may go. */
+static mono_us peace(const struct visitor *v)
+{
+    return v->since + CLIENT_ROOM_AFTER_US - clock_mono();
+}
+
+static void accept_later(struct admin *a, mono_us wait)
+{
+    const struct timeval tv = {.tv_usec = (suseconds_t)wait}; /* less than a second */
+
+    evconnlistener_disable(a->htp->server);
+    evtimer_add(a->accept_again, &tv);
+}
+
+/* Connections that are held open without a request cannot keep the probes out. */
 static void make_room(struct admin *a)
 {
     if (a->n_visitors >= VISITORS_MAX)
-        drop(TAILQ_FIRST(&a->visitors));
+        drop(first_to_go(a));
+}
+
+/* libevent would go on accepting while there is anybody, and close what was dropped only then. */
+static void take_breath(struct admin *a)
+{
+    mono_us wait = a->n_visitors >= VISITORS_MAX ? peace(first_to_go(a)) : 0;
+
+    if (wait > 0)
+        accept_later(a, wait);
+    else if (++a->accepted >= ACCEPT_AT_ONCE)
+        accept_later(a, 0);
 }
 
 static evhtp_res on_accept(evhtp_connection_t *conn, void *arg)
@@ -406,8 +461,10 @@ static evhtp_res on_accept(evhtp_connection_t *conn, void *arg)
     bufferevent_setwatermark(conn->bev, EV_READ, 0, UNREAD_MAX);
     evhtp_connection_set_hook(conn, evhtp_hook_on_connection_fini, (evhtp_hook)on_fini, v);
     fcntl(conn->sock, F_SETFD, FD_CLOEXEC);
-    TAILQ_INSERT_TAIL(&a->visitors, v, link);
+    v->since = clock_mono();
+    TAILQ_INSERT_TAIL(&a->waiting, v, link);
     a->n_visitors++;
+    take_breath(a);
     return EVHTP_RES_OK;
 }
 
@@ -416,8 +473,15 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
     evhtp_t *htp = arg; /* the listener is evhtp's, and so is what it calls back with */
     struct admin *a = htp->arg;
-    evconnlistener_disable(listener);
-    evtimer_add(a->accept_again, &accept_pause);
+    struct visitor *v = first_to_go(a);
+
+    (void)listener;
+    if (v == NULL || peace(v) > 0) {
+        accept_later(a, NO_DESCRIPTOR_PAUSE_US);
+        return;
+    }
+    drop(v);
+    accept_later(a, 0);
 }
 
 static void on_accept_again(evutil_socket_t fd, short what, void *arg)
@@ -425,6 +489,7 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
     struct admin *a = arg;
     (void)fd;
     (void)what;
+    a->accepted = 0;
     evconnlistener_enable(a->htp->server);
 }
 
@@ -446,7 +511,8 @@ struct admin *admin_new(struct event_base *base, const struct config_address *li
     CHECK(a != NULL);
     a->source = *source;
     a->at = *listen;
-    TAILQ_INIT(&a->visitors);
+    TAILQ_INIT(&a->waiting);
+    TAILQ_INIT(&a->answering);
     a->htp = evhtp_new(base, a);
     a->accept_again = evtimer_new(base, on_accept_again, a);
     CHECK(a->htp != NULL && a->accept_again != NULL);
@@ -478,8 +544,8 @@ void admin_free(struct admin *a)
 {
     if (a == NULL)
         return;
-    while (!TAILQ_EMPTY(&a->visitors))
-        drop(TAILQ_FIRST(&a->visitors));
+    for (struct visitor *v; (v = first_to_go(a)) != NULL;)
+        drop(v);
     close_port(a);
     event_free(a->accept_again);
     evhtp_free(a->htp);

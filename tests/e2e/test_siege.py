@@ -54,3 +54,18 @@ def test_a_good_client_finds_a_place_within_a_second(world, demo, kind, bound, t
         told["evicted"] = weir.metrics().total("weir_connections_evicted_total")
     print(f"\n{kind}, {bound}, {threads} threads: {told}")
     assert max(told["new"], told["kept"]) < IN_TIME, told
+
+
+@pytest.mark.parametrize("kind", ["silent", "byte", "idle", "mixed"])
+def test_a_scrape_is_answered_within_a_second(world, kind):
+    """The admin port has few places, whatever else is configured."""
+    allow_descriptors(2 * MANY + 500)
+    weir = world.weir(world.origin())
+    with Siege(weir.admin, kind, MANY // 2) as siege:
+        with Visits(weir.admin, "/metrics") as good:
+            time.sleep(SECONDS)
+            told = good.stop()
+        told["came back"] = siege.stop()
+    print(f"\n{kind}: {told}")
+    assert told["came back"] > 0
+    assert max(told["new"], told["kept"]) < IN_TIME, told

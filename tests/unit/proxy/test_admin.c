@@ -27,14 +27,20 @@ struct port {
     struct admin *admin;
     struct config_address at;
     const char *not_ready, *not_started; /* NULL: it is */
+    size_t metrics_size;                 /* at least */
 };
+
+#define LONG_METRICS (16 << 20) /* more than the kernel takes at once */
 
 static char got[200000];
 
 static void metrics(void *arg, struct strbuf *out)
 {
-    (void)arg;
+    const struct port *p = arg;
+
     strbuf_adds(out, "# HELP a A.\n# TYPE a gauge\na 1\n");
+    while (out->len < p->metrics_size)
+        strbuf_adds(out, "# and many more\n");
 }
 
 static void status(void *arg, struct strbuf *out)
@@ -544,6 +550,61 @@ static void ipv6_is_served_too(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, on_loopback, closed)
 
+/* ---- a crowd ---- */
+
+#define CROWD 100 /* the port has places for 64 */
+
+static void connect_all(const struct port *p, int fds[CROWD])
+{
+    for (int i = 0; i < CROWD; i++)
+        fds[i] = dial(p);
+}
+
+static void close_all(const int fds[CROWD])
+{
+    for (int i = 0; i < CROWD; i++)
+        close(fds[i]);
+}
+
+static void one_that_has_asked_is_answered_before_a_crowd_behind_it_takes_its_place(void **state)
+{
+    struct port *p = *state;
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    int crowd[CROWD];
+    int fd = dial(p);
+
+    assert_int_equal(send(fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
+    connect_all(p, crowd);
+    assert_true(hear(p, fd, UNTIL_ANSWERS, 1));
+    expect_status("200");
+    close(fd);
+    close_all(crowd);
+}
+
+static void an_answer_on_its_way_is_not_cut_for_a_crowd(void **state)
+{
+    struct port *p = *state;
+    int crowd[CROWD];
+    int fd = dial(p);
+
+    p->metrics_size = LONG_METRICS;
+    say(p, fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    connect_all(p, crowd);
+    for (mono_us end = clock_mono() + 200000; clock_mono() < end;)
+        turn(p);
+    size_t came = 0;
+    for (ssize_t n; came < LONG_METRICS; came += (size_t)n) {
+        turn(p);
+        n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN)
+            n = 0;
+        else
+            assert_true(n > 0);
+    }
+    close(fd);
+    close_all(crowd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -563,6 +624,8 @@ int main(void)
         TEST(malformed_requests_are_400_and_the_port_lives),
         TEST(random_bytes_never_bring_it_down),
         TEST(idle_connections_cannot_keep_a_probe_out),
+        TEST(one_that_has_asked_is_answered_before_a_crowd_behind_it_takes_its_place),
+        TEST(an_answer_on_its_way_is_not_cut_for_a_crowd),
         cmocka_unit_test(freeing_it_closes_the_connections_and_the_port),
         TEST(a_port_in_use_is_a_problem_in_words),
         cmocka_unit_test(a_unix_socket_is_served_taken_over_and_removed),
