@@ -901,6 +901,13 @@ static bool takes(const struct config_address *a, const struct config_address *b
     return same_address(a, b) || (is_wildcard(a) && (is_loopback(b) || is_wildcard(b)));
 }
 
+static void check_mode(struct loader *ld, const char *path, const struct config_address *at)
+{
+    if (at->mode != 0 && at->sa.ss_family != AF_UNIX)
+        problem_with(ld, option_find(span_of(path)),
+                     "is for a Unix socket, and this is none: leave it out");
+}
+
 static void check_addresses(struct loader *ld)
 {
     const struct config *c = ld->c;
@@ -983,6 +990,8 @@ static void finish(struct loader *ld)
     if (ld->errors > 0)
         return;
     check_addresses(ld);
+    check_mode(ld, "listen_mode", &ld->c->listen);
+    check_mode(ld, "admin.listen_mode", &ld->c->admin.listen);
     check_concurrency(ld);
     check_capacity(ld);
 }

@@ -23,6 +23,7 @@ struct config_address {
     char text[128];
     struct sockaddr_storage sa;
     socklen_t len;
+    uint32_t mode; /* of the file of a Unix socket that listens; 0: as the umask leaves it */
 };
 
 /* A block of addresses, 10.0.0.0/8 or 2001:db8::/32. */

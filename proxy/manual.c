@@ -69,7 +69,7 @@ static void write_metavar(const struct option *o, struct strbuf *out)
     static const char *const names[] = {
         [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
         [OPTION_BOOL] = "true|false",   [OPTION_ADDRESS] = "ADDRESS", [OPTION_FIELD] = "NAME",
-        [OPTION_BLOCKS] = "BLOCK,...",
+        [OPTION_BLOCKS] = "BLOCK,...",  [OPTION_MODE] = "MODE",
     };
 
     if (o->words != NULL)
@@ -267,6 +267,8 @@ static void write_pattern(const struct option *o, struct strbuf *out)
         write_field_pattern(o, &pattern);
     else if (o->type == OPTION_BLOCKS)
         write_block_pattern(&pattern);
+    else if (o->type == OPTION_MODE)
+        strbuf_adds(&pattern, "^0?(?!000)[0-7]{3}$");
     else
         write_quantity_pattern(o, &pattern);
     strbuf_adds(out, "\"type\": \"string\", \"pattern\": ");
@@ -302,6 +304,7 @@ static void write_type(const struct option *o, struct strbuf *out)
     case OPTION_SIZE:
     case OPTION_ADDRESS:
     case OPTION_FIELD:
+    case OPTION_MODE:
         write_pattern(o, out);
         return;
     }
@@ -411,9 +414,8 @@ void manual_write_schema(struct strbuf *out)
 static void write_values(const struct option *o, struct strbuf *out)
 {
     static const char *const names[] = {
-        [OPTION_ADDRESS] = "an address",
-        [OPTION_FIELD] = "a field's name, or `\"\"`",
-        [OPTION_BLOCKS] = "a list of blocks",
+        [OPTION_ADDRESS] = "an address",      [OPTION_FIELD] = "a field's name, or `\"\"`",
+        [OPTION_BLOCKS] = "a list of blocks", [OPTION_MODE] = "permissions in octal",
         [OPTION_BOOL] = "`true`, `false`",
     };
 
@@ -495,6 +497,8 @@ static const char docs_head[] =
     "  127.0.0.1.\n"
     "- **Blocks** are `10.0.0.0/8`, `2001:db8::/32` or a single address. Flags and environment\n"
     "  take several with commas between.\n"
+    "- **Permissions** are three octal digits, with or without a 0 in front, in quotes: "
+    "`\"0660\"`.\n"
     "- `\"upstream\"` may be an object, or its address alone.\n"
     "\n"
     "## Options\n"
@@ -515,6 +519,7 @@ static const char docs_tail[] =
     "- `upstream.address` must not be what `listen` or `admin.listen` takes: weir would call\n"
     "  itself.\n"
     "- `listen` and `admin.listen` must differ.\n"
+    "- `listen_mode` and `admin.listen_mode` are for a Unix socket only.\n"
     "- `concurrency`, where it is given, must not exceed `client.max_connections`: a connection\n"
     "  carries one request at a time.\n";
 

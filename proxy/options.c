@@ -23,6 +23,7 @@
 #define PORT_MAX   65535
 #define BLOCKS_MAX 256
 #define COUNT_MAX  1000000
+#define MODE_MAX   0777
 
 /* The head that goes on must fit into LOOP_SCRATCH, with a request id, a date and timing added. */
 #define RESPONSE_HEAD_MAX (60 * KIB)
@@ -32,6 +33,10 @@ const struct option option_table[] = {
     {"listen", OPTION_ADDRESS, FIELD(listen), 0, PORT_MAX, .preset = ":8080", .platform = "PORT",
      .also = "port bind address addr",
      .help = "where clients connect; \":port\" is every address, of IPv6 too where there is any"},
+    {"listen_mode", OPTION_MODE, FIELD(listen.mode), 1, MODE_MAX, .special = "umask",
+     .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
+     .help = "permissions of the Unix socket that \"listen\" names, such as 0660; \"umask\" leaves "
+             "them to the process"},
     {"threads", OPTION_COUNT, FIELD(threads), 1, 64, .preset = "1", .also = "workers nbthread",
      .help = "worker threads, each with its own connections to the app"},
     {"upstream.address", OPTION_ADDRESS, FIELD(upstream.address), 1, PORT_MAX,
@@ -158,6 +163,9 @@ const struct option option_table[] = {
     {"admin.listen", OPTION_ADDRESS, FIELD(admin.listen), 0, PORT_MAX, .special = "off",
      .preset = ":9480", .also = "port bind address",
      .help = "where /metrics, /status and the probes are served"},
+    {"admin.listen_mode", OPTION_MODE, FIELD(admin.listen.mode), 1, MODE_MAX, .special = "umask",
+     .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
+     .help = "permissions of the Unix socket that \"admin.listen\" names"},
     {"log.level", OPTION_WORD, FIELD(log.level), .words = "error warning info debug",
      .preset = "info", .help = "what is logged: this and what is worse"},
     {"log.format", OPTION_WORD, FIELD(log.format), .words = "auto text json", .preset = "auto",
@@ -388,6 +396,28 @@ static enum option_verdict read_number(const struct option *o, struct span text,
     return OPTION_READ;
 }
 
+/* "0660" or "660", as chmod takes it. */
+static enum option_verdict read_mode(const struct option *o, struct span text, struct config *c)
+{
+    uint64_t mode = 0;
+
+    if (span_equal(text, span_of(o->special))) {
+        store(o, c, 0);
+        return OPTION_READ;
+    }
+    if (text.len < 3 || text.len > 4)
+        return OPTION_MALFORMED;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] < '0' || text.at[i] > '7')
+            return OPTION_MALFORMED;
+        mode = mode << 3 | (uint64_t)(text.at[i] - '0');
+    }
+    if (mode < o->min || mode > o->max)
+        return OPTION_OUT_OF_RANGE;
+    store(o, c, mode);
+    return OPTION_READ;
+}
+
 static enum option_verdict read_word(const struct option *o, struct span text, struct config *c)
 {
     struct span list = words_of(o->words), word;
@@ -534,7 +564,7 @@ static enum option_verdict read_address(const struct option *o, struct span text
 
     if (verdict != OPTION_READ)
         return verdict;
-    memset(to, 0, sizeof(*to));
+    memset(to->text, 0, sizeof(to->text)); /* no more: `mode` is another option's */
     memcpy(to->text, text.at, text.len);
     return OPTION_READ;
 }
@@ -746,6 +776,8 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
         return read_address(o, text, c);
     case OPTION_FIELD:
         return read_field(o, text, c);
+    case OPTION_MODE:
+        return read_mode(o, text, c);
     case OPTION_BLOCKS:
         break;
     }
@@ -793,6 +825,14 @@ static void write_word(const struct option *o, uint64_t n, struct strbuf *out)
     strbuf_add_span(out, word);
 }
 
+static void write_mode(const struct option *o, uint64_t mode, struct strbuf *out)
+{
+    if (mode == 0)
+        strbuf_adds(out, o->special);
+    else
+        strbuf_addf(out, "%04o", (unsigned)mode);
+}
+
 static void write_block(const struct config_cidr *block, struct strbuf *out)
 {
     char text[INET6_ADDRSTRLEN];
@@ -834,6 +874,9 @@ void option_write_text(const struct option *o, const struct config *c, struct st
         return;
     case OPTION_BLOCKS:
         write_blocks(c, "", ",", out);
+        return;
+    case OPTION_MODE:
+        write_mode(o, load(o, c), out);
         return;
     }
 }
@@ -936,6 +979,9 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
     case OPTION_BLOCKS:
         strbuf_adds(out, verdict == OPTION_MALFORMED ? "blocks of addresses"
                                                      : "at most 256 blocks of addresses");
+        break;
+    case OPTION_MODE:
+        strbuf_adds(out, "permissions in octal, from \"0001\" to \"0777\",");
         break;
     }
     if (o->special != NULL)
@@ -1050,6 +1096,20 @@ static bool fix_word(const char *words, struct span text, struct strbuf *fix)
     return n.answer != NULL;
 }
 
+static struct span without_prefix(struct span text, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    bool has = text.len >= len && memcmp(text.at, prefix, len) == 0;
+
+    return has ? (struct span){text.at + len, text.len - len} : text;
+}
+
+static bool fix_mode(const struct option *o, struct span text, struct strbuf *fix)
+{
+    return try_fix(o, "", without_prefix(text, "0o"), "", fix) ||
+           try_fix(o, "", without_prefix(text, "0"), "", fix);
+}
+
 static bool fix_bool(struct span text, struct strbuf *fix)
 {
     static const char *const yes = "true yes on 1 enabled", *const no = "false no off 0 disabled";
@@ -1065,14 +1125,6 @@ static bool fix_bool(struct span text, struct strbuf *fix)
             strbuf_adds(fix, "false");
     }
     return fix->len > 0;
-}
-
-static struct span without_prefix(struct span text, const char *prefix)
-{
-    size_t len = strlen(prefix);
-    bool has = text.len >= len && memcmp(text.at, prefix, len) == 0;
-
-    return has ? (struct span){text.at + len, text.len - len} : text;
 }
 
 /* "8080", "http://host:80/", "*:80", "/run/app.sock", "::1:80" */
@@ -1109,6 +1161,8 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
         return fix_bool(text, fix);
     case OPTION_ADDRESS:
         return fix_address(o, text, fix);
+    case OPTION_MODE:
+        return fix_mode(o, text, fix);
     case OPTION_COUNT:
     case OPTION_CODE:
     case OPTION_FIELD:
@@ -1142,6 +1196,9 @@ static void write_example(const struct option *o, struct span text, struct strbu
         break;
     case OPTION_BLOCKS:
         strbuf_adds(out, " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
+        break;
+    case OPTION_MODE:
+        strbuf_adds(out, " (such as \"0660\")");
         break;
     case OPTION_COUNT:
     case OPTION_CODE:

@@ -23,6 +23,7 @@ enum option_type {
     OPTION_ADDRESS, /* struct config_address; read here, looked up by option_resolve() */
     OPTION_FIELD,   /* char[64]: the name of a header field, or "" */
     OPTION_BLOCKS,  /* headers.trusted: a list in JSON, commas in flags */
+    OPTION_MODE,    /* uint32_t: permissions in octal, text in JSON too; `special` is 0 */
 };
 
 struct option {

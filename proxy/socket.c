@@ -53,6 +53,20 @@ void socket_tune(int fd, const struct config_address *at)
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
 }
 
+/* A chmod() afterwards would leave a moment in which the file lets in more than it should, and
+ * would follow whatever had taken its place by then. */
+static int bind_with_mode(int fd, const struct config_address *at)
+{
+    if (at->mode == 0)
+        return bind(fd, (const struct sockaddr *)&at->sa, at->len);
+    mode_t before = umask(~(mode_t)at->mode & 0777);
+    int result = bind(fd, (const struct sockaddr *)&at->sa, at->len);
+    int why = errno;
+    umask(before);
+    errno = why;
+    return result;
+}
+
 int socket_bind(const struct config_address *at)
 {
     int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -66,7 +80,7 @@ int socket_bind(const struct config_address *at)
     socket_tune(fd, at);
     if (at->sa.ss_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){0}, sizeof(int));
-    if (bind(fd, (const struct sockaddr *)&at->sa, at->len) == 0)
+    if (bind_with_mode(fd, at) == 0)
         return fd;
     int why = errno;
     close(fd);

@@ -21,7 +21,9 @@ void socket_tune(int fd, const struct config_address *at);
 
 /*
  * A socket that is bound and tuned, not yet listening; -1 with errno. A Unix socket's file that
- * nobody answers on is taken over: a dead process has left it, and bind() would fail for good.
+ * nobody answers on is taken over: a dead process has left it, and bind() would fail for good. The
+ * file has at->mode from its first moment on. That takes the process's umask for as long as bind()
+ * runs, so no other thread may make files then: before the workers start.
  */
 MUST_USE int socket_bind(const struct config_address *at);
 

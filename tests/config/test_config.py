@@ -23,8 +23,10 @@ GOOD = sorted((HERE / "good").glob("*.json")) + sorted((ROOT / "examples").glob(
 BEYOND_SCHEMA = {
     "address-malformed-ipv6",
     "agree-admin-is-listen",
+    "agree-admin-mode-without-unix",
     "agree-concurrency-beyond-connections",
     "agree-connections-beyond-concurrency",
+    "agree-mode-without-unix",
     "agree-upgrades-beyond-concurrency",
     "agree-upgrades-beyond-connections",
     "agree-upstream-is-admin",

@@ -1,7 +1,10 @@
 """Unix sockets on either side."""
 
 import os
+import stat
 import subprocess
+
+import pytest
 
 from support import origin as app
 from support import wire
@@ -31,6 +34,22 @@ def test_a_unix_listener_is_used_like_any_other(world):
     assert origin.calls[0].body == b"hello"
     assert origin.calls[0].get("X-Forwarded-For") == "unknown"
     world.expect_requests(weir, 3)
+
+
+@pytest.mark.parametrize("mode", ["0660", "0600", "777"])
+def test_a_unix_socket_has_the_mode_that_is_asked_for(world, mode):
+    path, admin = world.path("weir.sock"), world.path("admin.sock")
+    command = [BINARY, "--upstream", "127.0.0.1:1", "--startup-probe", "none"]
+    command += ["--listen", f"unix:{path}", "--listen-mode", mode]
+    command += ["--admin-listen", f"unix:{admin}", "--admin-listen-mode", "0640"]
+    weir = subprocess.Popen(command, stderr=subprocess.PIPE, env=clean_environment())
+    try:
+        assert b"listens on" in weir.stderr.readline()
+        assert stat.S_IMODE(os.stat(path).st_mode) == int(mode, 8)
+        assert stat.S_IMODE(os.stat(admin).st_mode) == 0o640
+    finally:
+        weir.terminate()
+        weir.communicate(timeout=20)
 
 
 def test_both_sides_can_be_unix_sockets(world):

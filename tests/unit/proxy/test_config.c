@@ -290,6 +290,12 @@ static void values_of_the_wrong_type_are_told(void **state)
     assert_problem(*state, "{\"headers\": {\"trusted\": \"::1\"}}", "wants a list such as");
     assert_problem(*state, "{\"headers\": {\"trusted\": [\"::1\", \"x\", 3]}}",
                    "\"headers.trusted[1]\" wants blocks of addresses, got \"x\"");
+    assert_problem(*state, "{\"upstream\": \":1\", \"listen_mode\": \"0660\"}",
+                   "\"listen_mode\": is for a Unix socket");
+    assert_problem(
+        *state,
+        "{\"upstream\": \":1\", \"admin\": {\"listen\": \"off\", \"listen_mode\": \"0600\"}}",
+        "\"admin.listen_mode\": is for a Unix socket");
     assert_problem(*state, "{\"concurrency\": 0}", "(0 means \"no limit\"");
 }
 
@@ -299,7 +305,8 @@ static void unknown_and_duplicate_keys_are_told_with_what_may_be_meant(void **st
     assert_problem(*state, "{\"backend\": \":1\"}", "did you mean \"upstream\"?");
     assert_problem(*state, "{\"max_body\": 1}", "did you mean \"max_body\" in \"client\"?");
     assert_problem(*state, "{\"queue.timeout\": 1}", "did you mean \"timeout\" in \"queue\"?");
-    assert_problem(*state, "{\"colour\": 1}", "^~~~~~~~ (known: listen, threads, upstream,");
+    assert_problem(*state, "{\"colour\": 1}",
+                   "^~~~~~~~ (known: listen, listen_mode, threads, upstream,");
     assert_problem(*state, "{\"$schema\": 1, \"queue\": {\"$schema\": 1}}", "in \"queue\"");
     assert_problem(*state, "{\"threads\": 1, \"threads\": 1}", "duplicate key \"threads\"");
     assert_problem(*state, "{\"queue\": {\"length\": 1,\n\"l\\u0065ngth\": 2}}", "in line 1");

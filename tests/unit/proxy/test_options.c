@@ -288,6 +288,29 @@ static void blocks_are_masked_and_replace_the_list(void **state)
     option_clear_blocks(&c);
 }
 
+static void permissions_are_octal(void **state)
+{
+    struct config c = {.threads = 0};
+    (void)state;
+
+    assert_int_equal(read_into(&c, "listen_mode", "0660"), OPTION_READ);
+    assert_int_equal(c.listen.mode, 0660);
+    assert_int_equal(read_into(&c, "listen", "unix:/a"), OPTION_READ); /* the order is nobody's */
+    assert_int_equal(c.listen.mode, 0660);
+    assert_json(&c, "listen_mode", "\"0660\"");
+    assert_int_equal(read_into(&c, "admin.listen_mode", "600"), OPTION_READ);
+    assert_text(&c, "admin.listen_mode", "0600");
+    assert_int_equal(read_into(&c, "listen_mode", "0000"), OPTION_OUT_OF_RANGE);
+    assert_int_equal(read_into(&c, "listen_mode", "1777"), OPTION_OUT_OF_RANGE);
+    assert_int_equal(read_into(&c, "listen_mode", "0680"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "listen_mode", "60"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "listen_mode", "00660"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "listen_mode", ""), OPTION_MALFORMED);
+    assert_int_equal(c.listen.mode, 0660);
+    assert_int_equal(read_into(&c, "listen_mode", "umask"), OPTION_READ);
+    assert_text(&c, "listen_mode", "umask");
+}
+
 static void hints_are_values_that_can_be_read(void **state)
 {
     (void)state;
@@ -311,6 +334,8 @@ static void hints_are_values_that_can_be_read(void **state)
     assert_hint("listen", "", " (host:port, :port, [v6]:port or unix:/path)");
     assert_hint("headers.request_id", "a b", " (such as \"X-Request-Id\")");
     assert_hint("headers.trusted", "x", " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
+    assert_hint("listen_mode", "0o660", " (did you mean \"660\"?)");
+    assert_hint("listen_mode", "rw", " (such as \"0660\")");
     assert_hint("threads", "x", "");
 }
 
@@ -381,6 +406,7 @@ int main(void)
         cmocka_unit_test(a_host_that_is_not_known_is_named),
         cmocka_unit_test(malformed_addresses_are_refused),
         cmocka_unit_test(blocks_are_masked_and_replace_the_list),
+        cmocka_unit_test(permissions_are_octal),
         cmocka_unit_test(hints_are_values_that_can_be_read),
         cmocka_unit_test(the_nearest_word_wins_and_far_ones_are_not_guessed),
         cmocka_unit_test(flags_are_taken_with_their_values),

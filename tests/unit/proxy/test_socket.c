@@ -1,4 +1,5 @@
-/* How TCP is set: for what listens, what that accepts, and what connects. */
+/* How TCP is set: for what listens, what that accepts, and what connects; and a Unix socket's mode.
+ */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -8,8 +9,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -198,6 +203,33 @@ static void a_remedy_is_for_the_kind_of_address(void **state)
     assert_string_equal(socket_remedy(0, &tcp), "");
 }
 
+/* Whatever the umask is, which stays as it was. The socket does not listen yet. */
+static void a_unix_socket_has_its_mode_as_soon_as_it_is_there(void **state)
+{
+    static const mode_t modes[] = {0, 0660, 0600, 0777, 0222}, masks[] = {0022, 0077, 0};
+    char folder[] = "/tmp/weir-socket-XXXXXX";
+    struct config_address at = {.len = sizeof(struct sockaddr_un)};
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct stat st;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(un.sun_path, sizeof(un.sun_path), "%s/s", folder);
+    memcpy(&at.sa, &un, sizeof(un));
+    for (size_t i = 0; i < 15; i++) {
+        const mode_t mask = masks[i % 3], before = umask(mask);
+        at.mode = modes[i / 3];
+        int fd = socket_bind(&at);
+        assert_true(fd >= 0);
+        assert_int_equal(umask(before), mask);
+        assert_int_equal(stat(un.sun_path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, at.mode != 0 ? at.mode : (0777 & ~mask));
+        socket_unlink(&at);
+        close(fd);
+    }
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +240,7 @@ int main(void)
         cmocka_unit_test(a_connection_to_any_address_reaches_itself_too),
         cmocka_unit_test(a_connection_to_another_is_none_to_itself),
         cmocka_unit_test(a_remedy_is_for_the_kind_of_address),
+        cmocka_unit_test(a_unix_socket_has_its_mode_as_soon_as_it_is_there),
     };
     return cmocka_run_group_tests_name("socket", tests, NULL, NULL);
 }
