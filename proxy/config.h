@@ -34,6 +34,7 @@ struct config_cidr {
 };
 
 enum config_forwarded { CONFIG_FORWARDED_APPEND, CONFIG_FORWARDED_REPLACE, CONFIG_FORWARDED_OFF };
+enum config_underscores { CONFIG_UNDERSCORES_DROP, CONFIG_UNDERSCORES_PASS };
 enum config_abort { CONFIG_ABORT_FINISH, CONFIG_ABORT_CLOSE };
 enum config_half_close { CONFIG_HALF_CLOSE_ABORT, CONFIG_HALF_CLOSE_ALLOW };
 enum config_probe { CONFIG_PROBE_TCP, CONFIG_PROBE_NONE };
@@ -77,6 +78,7 @@ struct config {
         enum config_forwarded forwarded;
         struct config_cidr *trusted;
         size_t n_trusted;
+        enum config_underscores underscores;
         char request_id[64]; /* field name; "" none */
         bool request_start;
         bool server_timing;

@@ -221,13 +221,15 @@ static void write_address_pattern(const struct option *o, struct strbuf *out)
     strbuf_adds(out, "))$");
 }
 
-/* The same word in upper and lower case. */
+/* The same word in upper and lower case; `*` is anything. */
 static void write_any_case(struct span word, struct strbuf *out)
 {
     for (size_t i = 0; i < word.len; i++) {
         char c = word.at[i];
         if (c >= 'a' && c <= 'z')
             strbuf_addf(out, "[%c%c]", c & ~0x20, c);
+        else if (c == '*')
+            strbuf_adds(out, ".*");
         else
             strbuf_add(out, &c, 1);
     }

@@ -101,6 +101,7 @@ void message_compose(struct message *m, struct loop *lp, const struct config *co
     struct http_request_rewrite how = {
         .forwarded = (enum http_forwarded)config->headers.forwarded,
         .trusted = client_trusted(cl),
+        .underscores = config->headers.underscores == CONFIG_UNDERSCORES_PASS,
         .client_address = client_address(cl),
         .request_id_name = span_of(config->headers.request_id),
         .request_id = id.at == fresh ? id : (struct span){NULL, 0},

@@ -139,11 +139,16 @@ const struct option option_table[] = {
      .help = "how long an upgraded connection may be silent in both directions"},
     {"headers.forwarded", OPTION_WORD, FIELD(headers.forwarded), .words = "append replace off",
      .preset = "append", .also = "x_forwarded_for forwarded_for",
-     .help = "X-Forwarded-For, -Proto and -Host: add to what trusted clients sent, replace, or "
-             "leave alone"},
+     .help = "X-Forwarded-*, Forwarded and X-Real-IP: append keeps what trusted clients sent, drops "
+             "what others sent, and adds X-Forwarded-For, -Proto and -Host; replace drops all and "
+             "writes its own; off leaves all alone"},
     {"headers.trusted", OPTION_BLOCKS, FIELD(headers.trusted), 0, BLOCKS_MAX, .preset = "",
      .also = "trusted_proxies trusted_ips trust",
      .help = "blocks of addresses whose forwarding fields are believed"},
+    {"headers.underscores", OPTION_WORD, FIELD(headers.underscores), .words = "drop pass",
+     .preset = "drop", .also = "underscores_in_headers",
+     .help = "fields of a request with \"_\" in their name, which CGI and WSGI do not tell from "
+             "\"-\" or take for variables of their own (SCRIPT_NAME)"},
     {"headers.request_id", OPTION_FIELD, FIELD(headers.request_id), .preset = "X-Request-Id",
      .help = "the field that carries the request's id; \"\" for none"},
     {"headers.request_start", OPTION_BOOL, FIELD(headers.request_start), .preset = "true",
@@ -175,9 +180,9 @@ const struct option option_table[] = {
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
 
 const char option_reserved_fields[] =
-    "connection content-length content-type cookie date expect forwarded host keep-alive "
-    "proxy-connection te trailer transfer-encoding upgrade via x-forwarded-for x-forwarded-host "
-    "x-forwarded-proto x-request-start";
+    "connection content-length content-type cookie daphne-root-path date expect forwarded host "
+    "keep-alive proxy-* te trailer transfer-encoding upgrade via x-forwarded-* x-real-ip "
+    "x-request-start";
 
 struct unit {
     const char *name;
@@ -457,7 +462,11 @@ static bool is_reserved(struct span text)
     struct span list = span_of(option_reserved_fields), word;
 
     while (next_word(&list, &word)) {
+        struct span start = {word.at, word.len - 1};
         if (span_equal_nocase(word, text))
+            return true;
+        if (word.at[start.len] == '*' && text.len >= start.len &&
+            span_equal_nocase(start, (struct span){text.at, start.len}))
             return true;
     }
     return false;

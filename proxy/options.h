@@ -108,7 +108,7 @@ const char *option_unit(const struct option *o, size_t i, uint64_t *factor);
  * says what failed. */
 MUST_USE bool option_resolve(const struct option *o, struct config *c, struct strbuf *why);
 
-/* The header fields that no option may name, a space between. */
+/* The header fields that no option may name, a space between; `x-*` is all that begin so. */
 extern const char option_reserved_fields[];
 
 /* The nearest of several words to what was typed. Zero-initialise but for `typed`. */

@@ -12,12 +12,12 @@
 const unsigned char http_chars[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* controls */
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* controls */
-    0, 9, 0, 1, 9, 1, 9, 9, 8, 8, 9, 9, 0, 9, 9, 0, /* SP to / */
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 0, 8, 0, 8, 0, 0, /* 0 to ? */
-    0, 13, 13, 13, 13, 13, 13, 9, 9, 9, 9, 9, 9, 9, 9, 9, /* @ to O */
-    9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 1, 9, /* P to _ */
-    1, 13, 13, 13, 13, 13, 13, 9, 9, 9, 9, 9, 9, 9, 9, 9, /* ` to o */
-    9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 0, 1, 0, 9, 0, /* p to DEL */
+    0, 9, 0, 1, 9, 1, 9, 9, 8, 8, 9, 9, 0, 25, 9, 0, /* SP to / */
+    31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 0, 8, 0, 8, 0, 0, /* 0 to ? */
+    0, 29, 29, 29, 29, 29, 29, 25, 25, 25, 25, 25, 25, 25, 25, 25, /* @ to O */
+    25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 0, 0, 0, 1, 9, /* P to _ */
+    1, 29, 29, 29, 29, 29, 29, 25, 25, 25, 25, 25, 25, 25, 25, 25, /* ` to o */
+    25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 0, 1, 0, 9, 0, /* p to DEL */
 };
 /* clang-format on */
 
@@ -29,6 +29,13 @@ bool http_is_token(struct span s)
 const char *http_scan_token_plain(const char *at, const char *end)
 {
     while (at < end && http_char_is(*at, HTTP_CHAR_TOKEN))
+        at++;
+    return at;
+}
+
+const char *http_scan_name_plain(const char *at, const char *end)
+{
+    while (at < end && http_char_is(*at, HTTP_CHAR_NAME))
         at++;
     return at;
 }
@@ -75,18 +82,12 @@ static inline __m128i in_range(__m128i x, char low, int count)
     return _mm_cmplt_epi8(shifted, _mm_set1_epi8((char)(-128 + count)));
 }
 
-/* All but letters, digits and `-`: names are made of these, but not all tokens are. */
 static inline __m128i stops_name(__m128i x)
 {
     const __m128i letter = in_range(_mm_or_si128(x, _mm_set1_epi8(0x20)), 'a', 26);
     const __m128i digit = in_range(x, '0', 10);
     const __m128i dash = _mm_cmpeq_epi8(x, _mm_set1_epi8('-'));
     return _mm_xor_si128(_mm_or_si128(_mm_or_si128(letter, digit), dash), _mm_set1_epi8(-1));
-}
-
-static const char *scan_name(const char *at, const char *end)
-{
-    SCAN(stops_name, http_scan_token_plain);
 }
 
 static inline __m128i stops_field(__m128i x)
@@ -114,16 +115,16 @@ static inline __m128i stops_line(__m128i x)
 
 #define SCAN(stops, plain) return plain(at, end)
 
-static const char *scan_name(const char *at, const char *end)
-{
-    return http_scan_token_plain(at, end);
-}
-
 #endif
+
+const char *http_scan_name(const char *at, const char *end)
+{
+    SCAN(stops_name, http_scan_name_plain);
+}
 
 const char *http_scan_token(const char *at, const char *end)
 {
-    at = scan_name(at, end);
+    at = http_scan_name(at, end);
     return at < end && *at == ':' ? at : http_scan_token_plain(at, end);
 }
 

@@ -17,7 +17,8 @@ enum http_char {
     HTTP_CHAR_TOKEN = 1, /* tchar: methods and field names */
     HTTP_CHAR_DIGIT = 2,
     HTTP_CHAR_HEX = 4,
-    HTTP_CHAR_HOST = 8, /* reg-name without percent and without comma */
+    HTTP_CHAR_HOST = 8,  /* reg-name without percent and without comma */
+    HTTP_CHAR_NAME = 16, /* letters, digits and `-`: nearly every field name, but not all tokens */
 };
 
 extern const unsigned char http_chars[256];
@@ -53,6 +54,10 @@ static inline unsigned http_hex_value(char c)
 }
 
 bool http_is_token(struct span s); /* not empty, and token bytes only */
+
+/* Over letters, digits and `-`. */
+const char *http_scan_name(const char *at, const char *end);
+const char *http_scan_name_plain(const char *at, const char *end);
 
 /* Over bytes of a token. */
 const char *http_scan_token(const char *at, const char *end);

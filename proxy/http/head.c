@@ -19,14 +19,16 @@ static const struct known_name {
     [5] = {{"proxy", HTTP_FIELD_PROXY_OTHER}, {"close", HTTP_FIELD_CLOSE}},
     [6] = {{"accept", HTTP_FIELD_ACCEPT}, {"expect", HTTP_FIELD_EXPECT}},
     [7] = {{"upgrade", HTTP_FIELD_UPGRADE}, {"trailer", HTTP_FIELD_TRAILER}},
-    [9] = {{"forwarded", HTTP_FIELD_FORWARDED}},
+    [9] = {{"forwarded", HTTP_FIELD_FORWARDED}, {"x-real-ip", HTTP_FIELD_FORWARDED_OTHER}},
     [10] = {{"connection", HTTP_FIELD_CONNECTION}, {"keep-alive", HTTP_FIELD_KEEP_ALIVE}},
     [11] = {{"weir-reason", HTTP_FIELD_WEIR_REASON}},
     [12] = {{"max-forwards", HTTP_FIELD_MAX_FORWARDS}},
     [14] = {{"content-length", HTTP_FIELD_CONTENT_LENGTH}},
     [15] = {{"x-forwarded-for", HTTP_FIELD_X_FORWARDED_FOR},
             {"x-request-start", HTTP_FIELD_X_REQUEST_START}},
-    [16] = {{"x-forwarded-host", HTTP_FIELD_X_FORWARDED_HOST}},
+    /* Daphne takes Daphne-Root-Path, whoever says it, for the path that the app is mounted at. */
+    [16] = {{"x-forwarded-host", HTTP_FIELD_X_FORWARDED_HOST},
+            {"daphne-root-path", HTTP_FIELD_FORWARDED_OTHER}},
     [17] = {{"transfer-encoding", HTTP_FIELD_TRANSFER_ENCODING},
             {"x-forwarded-proto", HTTP_FIELD_X_FORWARDED_PROTO}},
     [18] = {{"proxy-authenticate", HTTP_FIELD_PROXY_AUTHENTICATE}},
@@ -44,6 +46,18 @@ static bool folds_to(const char *name, const char *known, size_t len)
     return true;
 }
 
+/* Of a name that begins with X-Forwarded- and is not in the table. */
+static enum http_field_id forwarded_id_of(struct span rest)
+{
+    static const char *const schemes[] = {"protocol", "scheme", "ssl"};
+
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        if (rest.len == strlen(schemes[i]) && folds_to(rest.at, schemes[i], rest.len))
+            return HTTP_FIELD_FORWARDED_SCHEME;
+    }
+    return HTTP_FIELD_FORWARDED_OTHER;
+}
+
 enum http_field_id http_field_id_of(struct span name)
 {
     if (name.len > 0 && name.len <= NAMES_LONGEST) {
@@ -55,6 +69,8 @@ enum http_field_id http_field_id_of(struct span name)
     }
     if (name.len >= 6 && folds_to(name.at, "proxy-", 6))
         return HTTP_FIELD_PROXY_OTHER;
+    if (name.len >= 12 && folds_to(name.at, "x-forwarded-", 12))
+        return forwarded_id_of((struct span){name.at + 12, name.len - 12});
     return HTTP_FIELD_OTHER;
 }
 

@@ -42,6 +42,8 @@ enum http_field_id {
     HTTP_FIELD_DATE,
     HTTP_FIELD_EXPECT,
     HTTP_FIELD_FORWARDED,
+    HTTP_FIELD_FORWARDED_OTHER,  /* X-Real-IP, Daphne-Root-Path and any other X-Forwarded-* */
+    HTTP_FIELD_FORWARDED_SCHEME, /* X-Forwarded-Protocol, -Scheme, -Ssl: what -Proto says, too */
     HTTP_FIELD_HOST,
     HTTP_FIELD_KEEP_ALIVE,
     HTTP_FIELD_MAX_FORWARDS,
@@ -59,15 +61,18 @@ enum http_field_id {
     HTTP_FIELD_X_FORWARDED_PROTO,
     HTTP_FIELD_X_REQUEST_ID, /* the name that config gives; by default X-Request-Id */
     HTTP_FIELD_X_REQUEST_START,
-    /* One of the above, but spelt with `_` for `-`: another field to HTTP, the same one to an app
-     * behind CGI or WSGI. Never passed on; as a framing field it is refused. */
+    /* Of a request, with `_` in its name, which CGI and WSGI do not tell from `-`. ALIAS: the rest
+     * reads as one of the above, and is never passed on; as a framing field it is refused, in a
+     * response too. UNDERSCORE: any other, such as SCRIPT_NAME, which Gunicorn takes for the path
+     * that the app is mounted at; passed on when config says so. */
     HTTP_FIELD_ALIAS,
+    HTTP_FIELD_UNDERSCORE,
 };
 
 /* A set of ids, for what asks about several at once. */
 #define HTTP_FIELD_BIT(id) (1u << (id))
 
-/* By name in either case, and with `_` read as `-`; never X_REQUEST_ID, never ALIAS. */
+/* By name in either case, and with `_` read as `-`; never X_REQUEST_ID, ALIAS or UNDERSCORE. */
 enum http_field_id http_field_id_of(struct span name);
 
 struct http_field {

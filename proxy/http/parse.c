@@ -148,20 +148,26 @@ static bool folds_alike(struct span a, struct span b)
     return true;
 }
 
-static bool classify(struct reader *r, struct http_field *f)
+/* A response's names are read by clients, which fold none. */
+static bool classify_underscore(struct reader *r, struct http_field *f)
+{
+    if (f->id == HTTP_FIELD_CONTENT_LENGTH || f->id == HTTP_FIELD_TRANSFER_ENCODING)
+        return refuse(r, 400, "a framing field's name spelt with an underscore");
+    if (r->response)
+        f->id = HTTP_FIELD_OTHER;
+    else if (f->id != HTTP_FIELD_X_REQUEST_ID)
+        f->id = f->id == HTTP_FIELD_OTHER ? HTTP_FIELD_UNDERSCORE : HTTP_FIELD_ALIAS;
+    return true;
+}
+
+/* `plain`: the name has nothing but letters, digits and `-`. */
+static bool classify(struct reader *r, struct http_field *f, bool plain)
 {
     f->id = http_field_id_of(f->name);
     if (f->id == HTTP_FIELD_OTHER && folds_alike(f->name, r->request_id_name))
         f->id = span_equal_nocase(f->name, r->request_id_name) ? HTTP_FIELD_X_REQUEST_ID
                                                                : HTTP_FIELD_ALIAS;
-    if (f->id == HTTP_FIELD_OTHER || f->id == HTTP_FIELD_X_REQUEST_ID)
-        return true;
-    if (memchr(f->name.at, '_', f->name.len) == NULL)
-        return true;
-    if (f->id == HTTP_FIELD_CONTENT_LENGTH || f->id == HTTP_FIELD_TRANSFER_ENCODING)
-        return refuse(r, 400, "a framing field's name spelt with an underscore");
-    f->id = HTTP_FIELD_ALIAS;
-    return true;
+    return plain || memchr(f->name.at, '_', f->name.len) == NULL || classify_underscore(r, f);
 }
 
 static bool refuse_name(struct reader *r, const char *start, const char *stop)
@@ -178,7 +184,10 @@ static bool refuse_name(struct reader *r, const char *start, const char *stop)
 static bool read_field(struct reader *r, struct http_field *f)
 {
     const char *start = r->at;
-    const char *colon = http_scan_token(start, r->end);
+    const char *colon = http_scan_name(start, r->end);
+    const bool plain = colon < r->end && *colon == ':';
+    if (!plain)
+        colon = http_scan_token_plain(colon, r->end);
     if (colon == r->end || *colon != ':' || colon == start)
         return refuse_name(r, start, colon);
 
@@ -194,7 +203,7 @@ static bool read_field(struct reader *r, struct http_field *f)
         stop--;
     f->name = (struct span){start, (size_t)(colon - start)};
     f->value = (struct span){value, (size_t)(stop - value)};
-    if (!classify(r, f) || !note_field(r, f))
+    if (!classify(r, f, plain) || !note_field(r, f))
         return false;
     r->head->present |= HTTP_FIELD_BIT(f->id);
     return true;

@@ -16,7 +16,8 @@
     (BIT(CLOSE) | BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_AUTHENTICATE) |                    \
      BIT(PROXY_AUTHORIZATION) | BIT(PROXY_OTHER) | BIT(TE) | BIT(UPGRADE) | BIT(ALIAS))
 #define FORWARDING                                                                                 \
-    (BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_HOST) | BIT(X_FORWARDED_PROTO) | BIT(FORWARDED))
+    (BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_HOST) | BIT(X_FORWARDED_PROTO) | BIT(FORWARDED) |      \
+     BIT(FORWARDED_OTHER) | BIT(FORWARDED_SCHEME))
 #define FRAMING (BIT(CONTENT_LENGTH) | BIT(TRANSFER_ENCODING))
 
 /* Room for all that is added beside names and values of unknown length: less than 300 bytes. */
@@ -82,22 +83,23 @@ static bool begins_with(struct span s, struct span lower)
 }
 
 /*
- * What Connection cannot take away: fields of the message as a whole, and those an app believes
- * about who asks. A client that names them wants the app to see another request than weir.
+ * What Connection cannot take away beside the fields that weir knows: those of the message as a
+ * whole, and those an app believes about who asks. A client that names them wants the app to see
+ * another request than weir.
  */
 static bool is_protected(struct span name)
 {
     static const char *const known[] = {
         "authorization", "cookie",      "set-cookie", "www-authenticate",
         "cache-control", "etag",        "location",   "origin",
-        "range",         "referer",     "vary",       "x-real-ip",
-        "x-csrf-token",  "traceparent", "tracestate", "user-agent",
+        "range",         "referer",     "vary",       "user-agent",
+        "x-csrf-token",  "traceparent", "tracestate",
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (span_equal_nocase(name, span_of(known[i])))
             return true;
     }
-    return begins_with(name, SPAN("content-")) || begins_with(name, SPAN("x-forwarded-"));
+    return begins_with(name, SPAN("content-"));
 }
 
 static bool connection_names(const struct http_head *head, struct span name)
@@ -203,7 +205,7 @@ static void put_fields(struct writer *w, const struct http_head *head, uint32_t 
 {
     uint32_t look = drop | FRAMING | BIT(MAX_FORWARDS) | BIT(EXPECT);
     if (head->names_fields)
-        look |= BIT(OTHER) | BIT(ACCEPT) | BIT(TRAILER);
+        look |= BIT(OTHER) | BIT(ACCEPT) | BIT(TRAILER) | BIT(UNDERSCORE);
     w->run = head->n_fields > 0 ? head->fields[0].line.at : NULL;
     if (w->run == NULL)
         return;
@@ -239,13 +241,22 @@ static bool replaces_host(const struct http_head *head)
     return head->authority.len > 0;
 }
 
-/* The client's list is rewritten as one line, so it always leaves its place. */
+/* A client's list that its address is added to is rewritten as one line, and leaves its place. */
+static uint32_t dropped_of_forwarding(const struct http_request_rewrite *how)
+{
+    if (how->forwarded == HTTP_FORWARDED_OFF)
+        return 0;
+    if (!believes(how))
+        return FORWARDING;
+    return how->client_address.len > 0 ? BIT(X_FORWARDED_FOR) : 0;
+}
+
 static uint32_t dropped_of_request(const struct http_head *head,
                                    const struct http_request_rewrite *how)
 {
-    uint32_t drop = HOP_BY_HOP;
-    if (how->forwarded != HTTP_FORWARDED_OFF)
-        drop |= believes(how) ? BIT(X_FORWARDED_FOR) : FORWARDING;
+    uint32_t drop = HOP_BY_HOP | dropped_of_forwarding(how);
+    if (!how->underscores)
+        drop |= BIT(UNDERSCORE);
     if (replaces_host(head))
         drop |= BIT(HOST);
     if (how->request_id_name.len > 0 && how->request_id.len > 0)
@@ -302,20 +313,51 @@ static void put_clients_list(struct writer *w, const struct http_head *head)
     }
 }
 
-static void put_forwarded(struct writer *w, const struct http_head *head,
-                          const struct http_request_rewrite *how)
+static void put_forwarded_for(struct writer *w, const struct http_head *head,
+                              const struct http_request_rewrite *how)
 {
-    const uint32_t kept = believes(how) ? head->present : 0;
-    if (how->forwarded == HTTP_FORWARDED_OFF)
+    if (how->client_address.len == 0)
         return;
     PUT(w, "X-Forwarded-For: ");
-    if (kept & BIT(X_FORWARDED_FOR))
+    if (believes(how) && head->present & BIT(X_FORWARDED_FOR))
         put_clients_list(w, head);
     put(w, how->client_address);
     PUT(w, "\r\n");
-    if (!(kept & BIT(X_FORWARDED_PROTO)))
+}
+
+/* Whether a Forwarded has this parameter (RFC 7239 section 4). Within a quoted value it counts too:
+ * that takes no more than a field of ours. */
+static bool forwarded_has(const struct http_head *head, struct span parameter)
+{
+    const struct http_field *f = head->fields, *end = f + head->n_fields;
+    for (; f < end; f++) {
+        struct span rest = f->value;
+        for (; f->id == HTTP_FIELD_FORWARDED && rest.len > parameter.len; rest.at++, rest.len--) {
+            if (rest.at[parameter.len] == '=' && begins_with(rest, parameter))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the client has said it, in the field of that id or in another: a second word of ours
+ * beside a TLS front's would contradict it, for which Gunicorn answers 400. */
+static bool is_said(const struct http_head *head, uint32_t ids, struct span parameter)
+{
+    return head->present & ids ||
+           (head->present & BIT(FORWARDED) && forwarded_has(head, parameter));
+}
+
+static void put_forwarded(struct writer *w, const struct http_head *head,
+                          const struct http_request_rewrite *how)
+{
+    const bool kept = believes(how);
+    if (how->forwarded == HTTP_FORWARDED_OFF)
+        return;
+    put_forwarded_for(w, head, how);
+    if (!kept || !is_said(head, BIT(X_FORWARDED_PROTO) | BIT(FORWARDED_SCHEME), SPAN("proto")))
         PUT(w, "X-Forwarded-Proto: http\r\n");
-    if (!(kept & BIT(X_FORWARDED_HOST)) && head->host.len > 0)
+    if (head->host.len > 0 && (!kept || !is_said(head, BIT(X_FORWARDED_HOST), SPAN("host"))))
         put_field(w, SPAN("X-Forwarded-Host"), head->host);
 }
 

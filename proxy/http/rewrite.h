@@ -18,16 +18,19 @@ enum http_forwarded { HTTP_FORWARDED_APPEND, HTTP_FORWARDED_REPLACE, HTTP_FORWAR
 
 /*
  * What a request's rewriting needs to know beside the head.
- *   APPEND: X-Forwarded-For is the client's list, if trusted, with client_address behind it; Proto
- *           and Host are the client's, if trusted and present, else ours. Untrusted ones are
- * dropped and written anew. REPLACE: as if nobody were trusted. OFF: all pass untouched, none is
- * added.
+ *   APPEND: of a trusted client the whole forwarding set (X-Forwarded-*, Forwarded, X-Real-IP) is
+ *           kept, with client_address behind its X-Forwarded-For; Proto and Host are ours where it
+ *           says neither, also not in another of these fields. Of any other client the whole set is
+ *           dropped, and For, Proto and Host are ours.
+ *   REPLACE: as if nobody were trusted.
+ *   OFF: all pass untouched, none is added.
  */
 struct http_request_rewrite {
     enum http_forwarded forwarded;
-    bool trusted; /* the client's X-Forwarded-* may be believed */
-    struct span
-        client_address; /* "192.0.2.1", "2001:db8::1" without brackets, "unknown" for unix: */
+    bool trusted;                /* the client's forwarding fields may be believed */
+    bool underscores;            /* names with `_` go on, but for those that read as others */
+    struct span client_address;  /* "192.0.2.1", "2001:db8::1" without brackets; empty: it has none,
+                                  * and X-Forwarded-For is as the client sent it */
     struct span request_id_name; /* empty: no request id at all */
     struct span request_id;      /* the id to add; empty: the client's own was kept */
     bool request_start;          /* add X-Request-Start unless it is there */

@@ -195,6 +195,7 @@ static void configure(struct config *c, uint8_t a, uint8_t b)
     if (b & 16)
         c->headers.request_id[0] = '\0';
     judge_rules.abort_closes = c->on_client_abort == CONFIG_ABORT_CLOSE;
+    judge_rules.believes = c->headers.n_trusted > 0 && (a & 8) == 0;
     judge_rules.half_close = c->client.half_close == CONFIG_HALF_CLOSE_ALLOW;
     judge_rules.patience = c->upstream.idle_timeout;
 }

@@ -33,7 +33,8 @@ static void check_rewritten(const struct http_head *head, uint8_t choice)
     const struct http_request_rewrite how = {
         .forwarded = (enum http_forwarded)(choice % 3),
         .trusted = choice & 4,
-        .client_address = SPAN("192.0.2.1"),
+        .underscores = choice & 64,
+        .client_address = choice & 128 ? SPAN("") : SPAN("192.0.2.1"),
         .request_id_name = SPAN("X-Request-Id"),
         .request_id = choice & 8 ? SPAN("1") : SPAN(""),
         .request_start = choice & 16,

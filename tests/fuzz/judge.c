@@ -247,10 +247,12 @@ static bool is_hop_by_hop(struct span name)
     return false;
 }
 
-/* Named by Connection, meant for a proxy, or one that an app would take for another. */
+/* Named by Connection, meant for a proxy, said by who is not believed, or one that an app would
+ * take for another. */
 static bool may_be_left_out(const struct strict_message *m, const struct strict_field *f)
 {
-    return is_hop_by_hop(f->name) || begins(f->name, "proxy") ||
+    return is_hop_by_hop(f->name) || begins(f->name, "proxy") || begins(f->name, "x-forwarded-") ||
+           begins(f->name, "x-real-ip") || begins(f->name, "daphne-root-path") ||
            memchr(f->name.at, '_', f->name.len) != NULL || strict_lists(m, "connection", f->name);
 }
 
@@ -355,10 +357,32 @@ static bool expects_plainly(const struct strict_message *out)
     return true;
 }
 
+/* What an app believes because weir says it: of clients that weir does not, only its own. */
+static bool may_be_told(struct span name)
+{
+    static const char *const own[] = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"};
+
+    if (memchr(name.at, '_', name.len) != NULL)
+        return false;
+    if (judge_rules.believes)
+        return true;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (span_equal_nocase(name, span_of(own[i])))
+            return true;
+    }
+    return !begins(name, "x-forwarded-") && !span_equal_nocase(name, SPAN("forwarded")) &&
+           !span_equal_nocase(name, SPAN("x-real-ip")) &&
+           !span_equal_nocase(name, SPAN("daphne-root-path"));
+}
+
 static bool same_request(const struct read_message *in, const struct read_message *out)
 {
     if (!in->m.head_whole || !span_equal(in->m.method, out->m.method))
         return false;
+    for (size_t i = 0; i < out->m.n_fields; i++) {
+        if (!may_be_told(out->m.fields[i].name))
+            return false;
+    }
     if (!same_target(&in->m, &out->m) || !same_fields(&in->m, &out->m) || out->m.minor != 1)
         return false;
     if (!expects_plainly(&out->m))

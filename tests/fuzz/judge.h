@@ -12,6 +12,7 @@
 struct judge_rules {
     bool abort_closes;  /* on_client_abort: close */
     bool half_close;    /* client.half_close: allow */
+    bool believes;      /* headers.trusted names the clients, and headers.forwarded: append */
     mono_us patience;   /* no timeout towards the app is shorter */
     bool cut, draining; /* weir was told to */
 };

@@ -11,18 +11,12 @@ from .reader import NOT_IN_ANSWER_TRAILERS, NOT_IN_REQUEST_TRAILERS
 # Of one connection only (RFC 9110 section 7.6.1), with all that begins with Proxy-.
 # Close is reserved (RFC 9112 section 9.6), for Connection: close would name it.
 HOP_BY_HOP = frozenset(b"close connection keep-alive te upgrade proxy".split())
-# The client's are not believed; weir writes its own, which other tests judge.
-FORWARDING = frozenset(b"x-forwarded-for x-forwarded-host x-forwarded-proto forwarded".split())
+# With all that begins with X-Forwarded-. The client's are not believed; weir writes its own, which
+# other tests judge.
+FORWARDING = frozenset(b"forwarded x-real-ip daphne-root-path".split())
 # Compared by what they say and not as lines, or weir's own to keep or to write.
 APART = frozenset(
     b"host content-length transfer-encoding expect x-request-id x-request-start".split()
-)
-# Names that weir knows; with _ for -, an app behind CGI takes them for these, so they stay behind.
-KNOWN = (
-    HOP_BY_HOP
-    | FORWARDING
-    | frozenset(b"content-length transfer-encoding max-forwards weir-reason".split())
-    | frozenset(b"x-request-id x-request-start".split())
 )
 # What Connection cannot take away, though it names it: framing, routing, forwarding, and what an
 # app believes about who asks. The rest of the list is weir's own caution.
@@ -31,11 +25,10 @@ PROTECTED = (
     | APART
     | frozenset(
         b"authorization cookie set-cookie www-authenticate cache-control date etag location origin "
-        b"range referer vary x-real-ip x-csrf-token traceparent tracestate user-agent via "
+        b"range referer vary x-csrf-token traceparent tracestate user-agent via "
         b"max-forwards".split()
     )
 )
-KNOWN_IN_ANSWERS = KNOWN - {b"x-request-id"}  # no app reads them
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 PLAIN_LENGTH = re.compile(rb"(?:0|[1-9][0-9]*)\Z")
 
@@ -44,8 +37,8 @@ def folded(name):
     return name.lower().replace(b"_", b"-")
 
 
-def is_alias(name, known=KNOWN):
-    return b"_" in name and (folded(name) in known or folded(name).startswith(b"proxy-"))
+def is_forwarding(name):
+    return name.lower() in FORWARDING or name.lower().startswith(b"x-forwarded-")
 
 
 def is_hop_by_hop(name):
@@ -54,19 +47,18 @@ def is_hop_by_hop(name):
 
 def is_named_away(name, options):
     low = name.lower()
-    if low not in options or low in PROTECTED:
+    if low not in options or low in PROTECTED or is_forwarding(name):
         return False
-    return not low.startswith((b"content-", b"x-forwarded-"))
+    return not low.startswith(b"content-")
 
 
-def end_to_end(message, left_out, known=KNOWN):
+def end_to_end(message, left_out):
     """The fields that go on as they are."""
     options = frozenset(message.options())
     return tuple(
         field
         for field in message.fields
         if not is_hop_by_hop(field[0])
-        and not is_alias(field[0], known)
         and field[0].lower() not in left_out
         and not (options and is_named_away(field[0], options))
     )
@@ -94,10 +86,20 @@ def spelt_plainly(message):
 # ---- requests ------------------------------------------------------------------------------------
 
 
+def goes_to_the_app(name):
+    """CGI and WSGI take _ for -, and some names with _ for variables of their own."""
+    return b"_" not in name and not is_forwarding(name)
+
+
+def asked_fields(request):
+    fields = end_to_end(request, APART)
+    return tuple(field for field in fields if goes_to_the_app(field[0]))
+
+
 def counted_down(request):
     """RFC 9110 section 7.6.2: one hop less, in a line that weir writes anew."""
     out = []
-    for name, value in end_to_end(request, FORWARDING | APART):
+    for name, value in asked_fields(request):
         if name.lower() == b"max-forwards" and value.isdigit():
             name, value = b"Max-Forwards", b"%d" % min(max(int(value) - 1, 0), 255)
         out.append((name, value))
@@ -109,7 +111,7 @@ def request_after(request):
     if request.method in (b"OPTIONS", b"TRACE"):
         fields = counted_down(request)
     else:
-        fields = end_to_end(request, FORWARDING | APART)
+        fields = asked_fields(request)
     host = request.host if request.host is not None else b"localhost"
     start = (request.method, request.path, host, fields + (via(request),))
     return start + (bytes(request.body), trailers_after(request))
@@ -120,15 +122,17 @@ def request_seen(request):
     spelt_plainly(request)
     assert request.minor == 1 and not request.blank_lines and request.target == request.path
     for name, value in request.fields:
-        assert not is_alias(name), name
+        assert b"_" not in name, name
         if is_hop_by_hop(name):
             assert may_be_sent_on(name, value), (name, value)
     assert request.all(b"x-forwarded-for") == [b"127.0.0.1"]
     assert request.all(b"x-forwarded-proto") == [b"http"]
-    assert request.all(b"forwarded") == []
     assert request.all(b"expect") in ([], [b"100-continue"])
+    own = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+    assert {f[0].lower() for f in request.fields if is_forwarding(f[0])} <= own
     assert len(request.all(b"x-request-id")) == 1 and request.all(b"x-request-start")
-    fields = tuple(f for f in request.fields if f[0].lower() not in NOT_COMPARED)
+    compared = [f for f in request.fields if f[0].lower() not in NOT_COMPARED]
+    fields = tuple(f for f in compared if not is_forwarding(f[0]))
     start = (request.method, request.path, request.host, fields)
     return start + (bytes(request.body), tuple(request.trailers))
 
@@ -146,7 +150,7 @@ def may_be_sent_on(name, value):
     )
 
 
-NOT_COMPARED = FORWARDING | APART | HOP_BY_HOP
+NOT_COMPARED = APART | HOP_BY_HOP
 
 
 def is_last_hop(request):
@@ -291,7 +295,7 @@ ANSWER_APART = frozenset(b"content-length transfer-encoding weir-reason x-reques
 def answer_fields(answer, old_client=False):
     """HTTP/1.0 knows no trailers, so it is promised none."""
     left_out = ANSWER_APART | {b"trailer"} if old_client else ANSWER_APART
-    return end_to_end(answer, left_out, KNOWN_IN_ANSWERS)
+    return end_to_end(answer, left_out)
 
 
 def answer_after(answer, old_client):
@@ -323,7 +327,6 @@ def answer_seen(answer, old_client, dates=()):
         upgrade = {b"upgrade"} if message.status == 426 else set()  # RFC 9110 section 15.5.22
         assert set(message.options()) <= {b"close", b"keep-alive"} | upgrade, message.options()
         for name, _ in message.fields:
-            assert not is_alias(name, KNOWN_IN_ANSWERS), name
             assert name.lower() in {b"connection"} | upgrade or not is_hop_by_hop(name), name
 
     def fields(message):

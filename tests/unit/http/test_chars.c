@@ -11,6 +11,7 @@ static const struct {
     const char *name;
     scan_fn *fast, *plain;
 } scans[] = {
+    {"name", http_scan_name, http_scan_name_plain},
     {"token", http_scan_token, http_scan_token_plain},
     {"field", http_scan_field, http_scan_field_plain},
     {"target", http_scan_target, http_scan_target_plain},
@@ -26,6 +27,15 @@ static void token_bytes_are_those_of_rfc9110_5_6_2(void **state)
         bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         bool want = alnum || (c > 0 && strchr(others, c) != NULL);
         assert_int_equal(http_char_is((char)c, HTTP_CHAR_TOKEN), want);
+    }
+}
+
+static void name_bytes_are_letters_digits_and_the_dash(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 256; c++) {
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        assert_int_equal(http_char_is((char)c, HTTP_CHAR_NAME), alnum || c == '-');
     }
 }
 
@@ -128,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_bytes_are_those_of_rfc9110_5_6_2),
+        cmocka_unit_test(name_bytes_are_letters_digits_and_the_dash),
         cmocka_unit_test(host_bytes_are_those_of_rfc3986_3_2_2_without_comma_and_percent),
         cmocka_unit_test(digits_and_hex_have_their_values),
         cmocka_unit_test(field_bytes_are_tab_space_visible_and_obs_text),

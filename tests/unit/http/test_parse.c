@@ -634,7 +634,7 @@ static void fields_keep_their_bytes_and_know_their_ids(void **state)
     assert_int_equal(h.fields[2].id, HTTP_FIELD_ALIAS);
     assert_int_equal(h.fields[3].id, HTTP_FIELD_ALIAS);
     assert_int_equal(h.fields[4].id, HTTP_FIELD_OTHER);
-    assert_int_equal(h.fields[5].id, HTTP_FIELD_OTHER);
+    assert_int_equal(h.fields[5].id, HTTP_FIELD_UNDERSCORE);
     parse_one(bytes, SPAN("X-Trace"), &h);
     assert_int_equal(h.fields[1].id, HTTP_FIELD_OTHER);
     assert_int_equal(h.fields[4].id, HTTP_FIELD_X_REQUEST_ID);
@@ -643,6 +643,62 @@ static void fields_keep_their_bytes_and_know_their_ids(void **state)
     parse_one(bytes, SPAN("X_Y"), &h);
     assert_int_equal(h.fields[5].id, HTTP_FIELD_X_REQUEST_ID);
     parse_one(bytes, (struct span){NULL, 0}, &h);
+    assert_int_equal(h.fields[1].id, HTTP_FIELD_OTHER);
+}
+
+/* Each alone at the head's end, where few bytes follow, and in front of many. */
+static void names_with_an_underscore_are_told_from_all_others(void **state)
+{
+    static const struct {
+        const char *name;
+        enum http_field_id id;
+    } rows[] = {
+        {"_", HTTP_FIELD_UNDERSCORE},
+        {"SCRIPT_NAME", HTTP_FIELD_UNDERSCORE},
+        {"x_", HTTP_FIELD_UNDERSCORE},
+        {"A-Name-Of-More-Than_16", HTTP_FIELD_UNDERSCORE},
+        {"a!b_c", HTTP_FIELD_UNDERSCORE},
+        {"X_Real-IP", HTTP_FIELD_ALIAS},
+        {"X_Forwarded_Any", HTTP_FIELD_ALIAS},
+        {"Keep_Alive", HTTP_FIELD_ALIAS},
+        {"a!b", HTTP_FIELD_OTHER},
+        {"Script-Name", HTTP_FIELD_OTHER},
+        {"X-Forwarded-", HTTP_FIELD_FORWARDED_OTHER},
+        {"X-Forwarded", HTTP_FIELD_OTHER},
+        {"X-Real-I", HTTP_FIELD_OTHER},
+        {"x-real-ip", HTTP_FIELD_FORWARDED_OTHER},
+        {"X-Forwarded-A", HTTP_FIELD_FORWARDED_OTHER},
+        {"X-Forwarded-Port", HTTP_FIELD_FORWARDED_OTHER},
+        {"Daphne-Root-Path", HTTP_FIELD_FORWARDED_OTHER},
+        {"x-forwarded-SSL", HTTP_FIELD_FORWARDED_SCHEME},
+        {"X-Forwarded-Scheme", HTTP_FIELD_FORWARDED_SCHEME},
+        {"X-Forwarded-Protocol", HTTP_FIELD_FORWARDED_SCHEME},
+        {"X-Forwarded-Proto", HTTP_FIELD_X_FORWARDED_PROTO},
+    };
+    static struct http_head h;
+    char bytes[256];
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        const char *more = i % 2 == 0 ? "" : "Another: of more bytes than a vector holds\r\n";
+        (void)snprintf(bytes, sizeof bytes, "GET / HTTP/1.1\r\nHost: a\r\n%s:\r\n%s\r\n",
+                       rows[i / 2].name, more);
+        parse_one(bytes, SPAN("X-Request-Id"), &h);
+        if (h.fields[1].id != rows[i / 2].id)
+            fail_msg("%s is of id %d", rows[i / 2].name, (int)h.fields[1].id);
+    }
+}
+
+/* Clients fold no names, so these are fields like others; but for framing, which is refused. */
+static void names_of_responses_are_what_they_are(void **state)
+{
+    static const char bytes[] = "HTTP/1.1 200 OK\r\nKeep_Alive: x\r\nSome_Name: y\r\n\r\n";
+    static struct http_head h;
+    struct http_parser p = {0};
+    struct http_problem problem = {0};
+    (void)state;
+    assert_int_equal(http_parse_response(&p, bytes, sizeof bytes - 1, &feed_limits, &h, &problem),
+                     HTTP_PARSE_DONE);
+    assert_int_equal(h.fields[0].id, HTTP_FIELD_OTHER);
     assert_int_equal(h.fields[1].id, HTTP_FIELD_OTHER);
 }
 
@@ -801,6 +857,8 @@ int main(void)
         cmocka_unit_test(an_empty_line_before_the_request_does_not_count_against_its_limit),
         cmocka_unit_test(what_is_too_long_is_refused_before_its_end_comes),
         cmocka_unit_test(fields_keep_their_bytes_and_know_their_ids),
+        cmocka_unit_test(names_with_an_underscore_are_told_from_all_others),
+        cmocka_unit_test(names_of_responses_are_what_they_are),
         cmocka_unit_test(methods_have_their_names),
         cmocka_unit_test(pipelined_requests_are_read_one_by_one),
         cmocka_unit_test(an_idle_parser_is_eight_bytes),

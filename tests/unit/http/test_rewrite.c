@@ -139,8 +139,23 @@ static void names_that_cgi_reads_as_others_stay_here(void **state)
 {
     (void)state;
     fields("X_Forwarded_For: 1\r\nx-forwarded_proto: 2\r\nProxy: http://x\r\nX_Request_Id: 3\r\n"
-           "Some_Name: 4\r\n",
-           "Some_Name: 4\r\n");
+           "A: 5\r\n",
+           "A: 5\r\n");
+}
+
+/* Gunicorn takes SCRIPT_NAME for the path that the app is mounted at (its issue 2650). */
+static void names_with_an_underscore_stay_here_unless_told_otherwise(void **state)
+{
+    const struct http_request_rewrite pass = {.forwarded = HTTP_FORWARDED_OFF, .underscores = true};
+    (void)state;
+    fields("SCRIPT_NAME: /public\r\nA: 1\r\npath_info: /x\r\nREMOTE_USER: root\r\nB_: 2\r\n"
+           "_: 3\r\na!_: 4\r\nA_Name_Of_More_Than_Sixteen: 5\r\nScript-Name: 6\r\n",
+           "A: 1\r\nScript-Name: 6\r\n");
+    request(START H "SCRIPT_NAME: /a\r\nB_: 2\r\nX_Real_IP: 3\r\nKeep_Alive: 4\r\n\r\n", &pass,
+            START H "SCRIPT_NAME: /a\r\nB_: 2\r\n" VIA "\r\n");
+    request(START H "Connection: b_, c\r\nB_: 2\r\nA_: 3\r\n\r\n", &pass,
+            START H "A_: 3\r\n" VIA "\r\n");
+    answers("Some_Name: 1\r\nKeep_Alive: 2\r\n", "Some_Name: 1\r\nKeep_Alive: 2\r\n");
 }
 
 static void te_trailers_goes_on_with_its_connection_option(void **state)
@@ -372,6 +387,71 @@ static void append_believes_the_trusted_and_adds_their_address(void **state)
     forwards(HTTP_FORWARDED_APPEND, true,
              "X-Forwarded-For: 1, 2\r\nA: b\r\nX-Forwarded-For:\r\nx-forwarded-for: 3\r\n",
              "A: b\r\n" XF("1, 2, 3, 192.0.2.1") VIA);
+}
+
+/* All that a front may say of the client, beside what has tests of its own. */
+#define REST                                                                                       \
+    "X-Forwarded-Port: 443\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\n"                \
+    "X-Forwarded-Protocol: ssl\r\nX-Forwarded-Prefix: /p\r\nX-Forwarded-Server: s\r\n"             \
+    "X-Real-IP: 198.51.100.1\r\nX-Forwarded-User: u\r\nDaphne-Root-Path: /d\r\n"
+
+static void the_forwarding_set_is_kept_or_dropped_as_one(void **state)
+{
+    static const char *const names[] = {"Port", "Ssl", "Scheme", "Protocol", "Prefix", "Server"};
+    (void)state;
+    forwards(HTTP_FORWARDED_APPEND, true, SENT REST,
+             "X-Forwarded-Proto: https\r\nA: b\r\nX-Forwarded-Host: c\r\nForwarded: for=d\r\n" REST
+             "X-Forwarded-For: 198.51.100.1, 192.0.2.1\r\n" VIA);
+    forwards(HTTP_FORWARDED_APPEND, false, SENT REST, "A: b\r\n" XF("192.0.2.1") VIA);
+    forwards(HTTP_FORWARDED_REPLACE, true, SENT REST, "A: b\r\n" XF("192.0.2.1") VIA);
+    forwards(HTTP_FORWARDED_OFF, false, SENT REST, SENT REST VIA);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char in[128];
+        (void)snprintf(in, sizeof in, "Connection: x-forwarded-%s\r\nx-forwarded-%s: 1\r\n",
+                       names[i], names[i]);
+        forwards(HTTP_FORWARDED_APPEND, false, in, XF("192.0.2.1") VIA);
+    }
+}
+
+/* Gunicorn answers 400 when one field says https and another says http. */
+static void nothing_is_added_that_contradicts_a_trusted_front(void **state)
+{
+    static const char *const schemes[] = {
+        "X-Forwarded-Ssl: on\r\n",
+        "x-forwarded-scheme: https\r\n",
+        "X-Forwarded-Protocol: ssl\r\n",
+        "Forwarded: for=a;proto=https\r\n",
+        "Forwarded: for=a, for=b; Proto=\"https\"\r\n",
+        "Forwarded: for=a\r\nForwarded: PROTO=https\r\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        char want[256];
+        (void)snprintf(want, sizeof want,
+                       "%sX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: a\r\n" VIA, schemes[i]);
+        forwards(HTTP_FORWARDED_APPEND, true, schemes[i], want);
+        forwards(HTTP_FORWARDED_APPEND, false, schemes[i], XF("192.0.2.1") VIA);
+    }
+    forwards(HTTP_FORWARDED_APPEND, true, "Forwarded: host=b\r\n",
+             "Forwarded: host=b\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\n" VIA);
+    forwards(HTTP_FORWARDED_APPEND, true,
+             "A: proto=x\r\nForwarded: proto\r\nX-Forwarded-Port: 1\r\n",
+             "A: proto=x\r\nForwarded: proto\r\nX-Forwarded-Port: 1\r\n" XF("192.0.2.1") VIA);
+}
+
+/* A Unix socket's peer has no address, and a made-up one would be taken for the client's. */
+static void without_an_address_x_forwarded_for_is_left_as_it_is(void **state)
+{
+    struct http_request_rewrite how = {.trusted = true};
+    (void)state;
+    request(START H "X-Forwarded-For: 1\r\nA: b\r\nx-forwarded-for: 2\r\n\r\n", &how,
+            START H "X-Forwarded-For: 1\r\nA: b\r\nx-forwarded-for: 2\r\n"
+                    "X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n" VIA "\r\n");
+    request(START H "\r\n", &how,
+            START H "X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n" VIA "\r\n");
+    how.trusted = false;
+    request(START H "X-Forwarded-For: 1\r\n\r\n", &how,
+            START H "X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n" VIA "\r\n");
 }
 
 static void append_believes_nobody_else(void **state)
@@ -634,7 +714,7 @@ static void what_goes_out_reads_as_what_came_in(void **state)
 {
     static const char in[] = "POST http://b/x HTTP/1.1\r\nHost: a\r\nContent-Length:\t007\r\n"
                              "Connection: A, TE\r\nA: 1\r\nTE: trailers\r\nB: 2\r\n\r\n";
-    const struct http_request_rewrite how = {.client_address = SPAN("unknown")};
+    const struct http_request_rewrite how = {.client_address = SPAN("192.0.2.1")};
     static struct http_head first, second;
     struct http_parser p = {0};
     struct http_problem problem;
@@ -663,6 +743,7 @@ int main(void)
         cmocka_unit_test(connection_takes_no_field_that_routes_frames_or_authenticates),
         cmocka_unit_test(connection_takes_nothing_that_an_app_believes),
         cmocka_unit_test(names_that_cgi_reads_as_others_stay_here),
+        cmocka_unit_test(names_with_an_underscore_stay_here_unless_told_otherwise),
         cmocka_unit_test(te_trailers_goes_on_with_its_connection_option),
         cmocka_unit_test(an_upgrade_is_not_passed_on_unasked),
         cmocka_unit_test(only_what_may_be_tunnelled_is_offered),
@@ -679,6 +760,9 @@ int main(void)
         cmocka_unit_test(http_1_0_expectations_are_ignored),
         cmocka_unit_test(append_adds_what_is_missing),
         cmocka_unit_test(append_believes_the_trusted_and_adds_their_address),
+        cmocka_unit_test(the_forwarding_set_is_kept_or_dropped_as_one),
+        cmocka_unit_test(nothing_is_added_that_contradicts_a_trusted_front),
+        cmocka_unit_test(without_an_address_x_forwarded_for_is_left_as_it_is),
         cmocka_unit_test(append_believes_nobody_else),
         cmocka_unit_test(replace_believes_nobody),
         cmocka_unit_test(off_neither_takes_nor_adds),

@@ -288,6 +288,20 @@ static void blocks_are_masked_and_replace_the_list(void **state)
     option_clear_blocks(&c);
 }
 
+static void fields_that_weir_itself_reads_or_writes_are_no_request_id(void **state)
+{
+    static const char *const reserved[] = {"host",      "X-Forwarded-For",  "x-forwarded-user",
+                                           "X-Real-IP", "Daphne-Root-Path", "Proxy-Authorization"};
+    static const char *const fine[] = {"X-Forwarded", "X-Real-IP2", "Proxy", "Trace-Id", ""};
+    struct config c = {.threads = 0};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+        assert_int_equal(read_into(&c, "headers.request_id", reserved[i]), OPTION_MALFORMED);
+    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
+        assert_int_equal(read_into(&c, "headers.request_id", fine[i]), OPTION_READ);
+}
+
 static void permissions_are_octal(void **state)
 {
     struct config c = {.threads = 0};
@@ -334,6 +348,7 @@ static void hints_are_values_that_can_be_read(void **state)
     assert_hint("listen", "", " (host:port, :port, [v6]:port or unix:/path)");
     assert_hint("headers.request_id", "a b", " (such as \"X-Request-Id\")");
     assert_hint("headers.trusted", "x", " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
+    assert_hint("headers.underscores", "dorp", " (did you mean \"drop\"?)");
     assert_hint("listen_mode", "0o660", " (did you mean \"660\"?)");
     assert_hint("listen_mode", "rw", " (such as \"0660\")");
     assert_hint("threads", "x", "");
@@ -406,6 +421,7 @@ int main(void)
         cmocka_unit_test(a_host_that_is_not_known_is_named),
         cmocka_unit_test(malformed_addresses_are_refused),
         cmocka_unit_test(blocks_are_masked_and_replace_the_list),
+        cmocka_unit_test(fields_that_weir_itself_reads_or_writes_are_no_request_id),
         cmocka_unit_test(permissions_are_octal),
         cmocka_unit_test(hints_are_values_that_can_be_read),
         cmocka_unit_test(the_nearest_word_wins_and_far_ones_are_not_guessed),
