@@ -677,8 +677,8 @@ static void write_address(struct client *cl, const struct sockaddr *sa)
             return;
         }
     }
-    if (raw == NULL || inet_ntop(sa->sa_family, raw, cl->address, sizeof(cl->address)) == NULL)
-        memcpy(cl->address, "unknown", sizeof("unknown"));
+    if (raw != NULL)
+        inet_ntop(sa->sa_family, raw, cl->address, sizeof(cl->address));
 }
 
 void client_accept(struct clients *cs, int fd, const struct sockaddr *sa)
@@ -764,6 +764,11 @@ struct conn *client_conn(struct client *cl)
 struct span client_address(const struct client *cl)
 {
     return span_of(cl->address);
+}
+
+struct span client_name(const struct client *cl)
+{
+    return cl->address[0] != '\0' ? span_of(cl->address) : SPAN("on a Unix socket");
 }
 
 bool client_trusted(const struct client *cl)

@@ -117,8 +117,9 @@ size_t client_least(mono_us within);
 
 struct conn *client_conn(struct client *cl); /* for relaying the request's body */
 
-struct span client_address(const struct client *cl); /* text, "unknown" for a Unix socket */
-bool client_trusted(const struct client *cl);        /* its X-Forwarded-* may be believed */
+struct span client_address(const struct client *cl); /* text; empty for a Unix socket */
+struct span client_name(const struct client *cl);    /* for the log: the address, or what it is */
+bool client_trusted(const struct client *cl);        /* its forwarding fields may be believed */
 mono_us client_began(const struct client *cl);       /* t0 of the present request */
 bool client_left(const struct client *cl);           /* a FIN or an error was seen */
 

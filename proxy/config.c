@@ -479,8 +479,8 @@ static void bad_value(struct loader *ld, const struct option *o, enum option_ver
     struct strbuf message = {0};
 
     strbuf_addf(&message, "\"%s%s\"", o->path, element);
-    write_complaint(o, verdict, shown(value, raw), text_of(value, raw), option_is_text(o),
-                    &message);
+    write_complaint(o, verdict, shown(value, raw), text_of(value, raw),
+                    option_is_text(o) || *element != '\0', &message);
     if (json_is_null(value))
         strbuf_adds(&message, "; leave the key out for the default");
     problem_in_file(ld, at->at, at->len, (struct span){strbuf_cstr(&message), message.len}, "");
@@ -512,7 +512,7 @@ static void read_blocks(struct loader *ld, const struct option *o, const json_t 
     if (json_is_array(value))
         read_list(ld, o, value, node);
     else
-        problem_at(ld, at->at, at->len, "\"%s\" wants a list such as [\"10.0.0.0/8\"], got %.*s%s",
+        problem_at(ld, at->at, at->len, "\"%s\" wants a list such as [\"private\"], got %.*s%s",
                    o->path, (int)(show.len > 60 ? 60 : show.len), show.at,
                    show.len > 60 ? "..." : "");
 }
@@ -1077,21 +1077,57 @@ static bool lies_in(const struct config_cidr *block, const uint8_t *bytes)
     return rest == 0 || (block->addr[whole] ^ bytes[whole]) >> (8 - rest) == 0;
 }
 
+/* Each named range is the beginning of this list. */
+static const struct config_cidr private_blocks[] = {
+    {AF_INET, 8, {127}},       {AF_INET6, 128, {[15] = 1}}, /* loopback */
+    {AF_INET, 8, {10}},        {AF_INET, 12, {172, 16}},
+    {AF_INET, 16, {192, 168}},                               /* RFC 1918 */
+    {AF_INET, 10, {100, 64}},                                /* RFC 6598 */
+    {AF_INET, 16, {169, 254}}, {AF_INET6, 10, {0xfe, 0x80}}, /* link-local */
+    {AF_INET6, 7, {0xfc}},                                   /* unique local, RFC 4193 */
+};
+static const size_t range_blocks[] = {
+    [CONFIG_RANGE_PRIVATE] = sizeof(private_blocks) / sizeof(private_blocks[0]),
+    [CONFIG_RANGE_LOOPBACK] = 2,
+};
+
+static bool lies_in_any(const struct config_cidr *blocks, size_t n, sa_family_t family,
+                        const uint8_t *bytes)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (blocks[i].family == family && lies_in(&blocks[i], bytes))
+            return true;
+    }
+    return false;
+}
+
 bool config_trusts(const struct config *c, const struct sockaddr *sa)
 {
+    const struct config_cidr *trusted = c->headers.trusted;
+    size_t n = c->headers.n_trusted;
     sa_family_t family;
     const uint8_t *bytes;
 
     if (sa->sa_family == AF_UNIX)
-        return true;
+        return n > 0;
     if (!address_bytes(sa, &family, &bytes))
         return false;
-    for (size_t i = 0; i < c->headers.n_trusted; i++) {
-        const struct config_cidr *block = &c->headers.trusted[i];
-        if (block->family == family && lies_in(block, bytes))
+    for (size_t i = 0; i < n; i++) {
+        if (trusted[i].family == AF_UNSPEC &&
+            lies_in_any(private_blocks, range_blocks[trusted[i].bits], family, bytes))
             return true;
     }
-    return false;
+    return lies_in_any(trusted, n, family, bytes);
+}
+
+bool config_trust_is_default(const struct config *c)
+{
+    const struct loaded *loaded = (const void *)c;
+    const struct option *o = option_find(SPAN("headers.trusted"));
+
+    return loaded->origin[index_of(o)] == ORIGIN_DEFAULT &&
+           c->headers.forwarded == CONFIG_FORWARDED_APPEND && c->listen.sa.ss_family != AF_UNIX &&
+           !is_loopback(&c->listen);
 }
 
 /* ---- written out ---------------------------------------------------------------------------- */

@@ -26,10 +26,13 @@ struct config_address {
     uint32_t mode; /* of the file of a Unix socket that listens; 0: as the umask leaves it */
 };
 
-/* A block of addresses, 10.0.0.0/8 or 2001:db8::/32. */
+/* Ranges of addresses with a name, in the order of the option's words. */
+enum config_range { CONFIG_RANGE_PRIVATE, CONFIG_RANGE_LOOPBACK };
+
+/* A block of addresses, 10.0.0.0/8 or 2001:db8::/32; or with AF_UNSPEC a named range. */
 struct config_cidr {
     sa_family_t family;
-    uint8_t bits;
+    uint8_t bits; /* of AF_UNSPEC: enum config_range */
     uint8_t addr[16];
 };
 
@@ -129,5 +132,10 @@ void config_write(const struct config *c, struct strbuf *out);
 struct config *config_get(struct config *c);
 void config_put(struct config *c);
 
-/* Whether an address lies in one of the trusted blocks. unix: peers are always trusted. */
+/* Whether an address lies in one of the trusted blocks. A Unix peer has none: it is trusted, unless
+ * the list is empty, since who reaches the socket's file is the file system's to say. */
 bool config_trusts(const struct config *c, const struct sockaddr *sa);
+
+/* Whether private addresses are believed only because nobody said otherwise, where that may be a
+ * mistake: not on loopback or a Unix socket. `c` is from config_load. */
+bool config_trust_is_default(const struct config *c);

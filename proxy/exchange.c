@@ -357,7 +357,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
 
     if (news_may_log(&env->news, loop_now(env->c.loop), problem->reason, more))
         log_info("a request was refused with %u: %s (client %.*s)%s", problem->status,
-                 problem->reason, SPAN_PRINTF(client_address(cl)), more);
+                 problem->reason, SPAN_PRINTF(client_name(cl)), more);
     stats_answered(env->c.stats, STATS_BY_WEIR, problem->status);
     stats_request_duration(env->c.stats, loop_now(env->c.loop) - client_began(cl));
     if (client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0}))

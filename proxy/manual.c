@@ -72,7 +72,7 @@ static void write_metavar(const struct option *o, struct strbuf *out)
         [OPTION_BLOCKS] = "BLOCK,...",  [OPTION_MODE] = "MODE",
     };
 
-    if (o->words != NULL)
+    if (names[o->type] == NULL)
         write_words(o, "", "|", out);
     else
         strbuf_adds(out, names[o->type]);
@@ -247,11 +247,13 @@ static void write_field_pattern(const struct option *o, struct strbuf *out)
     strbuf_addf(out, ")$)[-0-9A-Za-z!#$%%&'*+.^_`|~]{0,%zu}$", o->width - 1);
 }
 
-static void write_block_pattern(struct strbuf *out)
+static void write_block_pattern(const struct option *o, struct strbuf *out)
 {
     static const char byte[] = "(?:[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])";
 
-    strbuf_addf(out, "^(?:%s(?:\\.%s){3}(?:/(?:[0-9]|[12][0-9]|3[0-2]))?|", byte, byte);
+    strbuf_adds(out, "^(?:");
+    write_words(o, "", "|", out);
+    strbuf_addf(out, "|%s(?:\\.%s){3}(?:/(?:[0-9]|[12][0-9]|3[0-2]))?|", byte, byte);
     strbuf_adds(out, "[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/(?:");
     manual_write_range(0, 128, out);
     strbuf_adds(out, "))?)$");
@@ -268,7 +270,7 @@ static void write_pattern(const struct option *o, struct strbuf *out)
     else if (o->type == OPTION_FIELD)
         write_field_pattern(o, &pattern);
     else if (o->type == OPTION_BLOCKS)
-        write_block_pattern(&pattern);
+        write_block_pattern(o, &pattern);
     else if (o->type == OPTION_MODE)
         strbuf_adds(&pattern, "^0?(?!000)[0-7]{3}$");
     else
@@ -331,7 +333,7 @@ static void write_default(const struct option *o, struct strbuf *out)
         return;
     strbuf_adds(out, ", \"default\": ");
     if (o->type == OPTION_BLOCKS)
-        strbuf_adds(out, "[]");
+        strbuf_addf(out, "[\"%s\"]", o->preset);
     else if (option_is_text(o) || word)
         strbuf_add_json(out, span_of(o->preset));
     else
@@ -416,21 +418,24 @@ void manual_write_schema(struct strbuf *out)
 static void write_values(const struct option *o, struct strbuf *out)
 {
     static const char *const names[] = {
-        [OPTION_ADDRESS] = "an address",      [OPTION_FIELD] = "a field's name, or `\"\"`",
-        [OPTION_BLOCKS] = "a list of blocks", [OPTION_MODE] = "permissions in octal",
+        [OPTION_ADDRESS] = "an address",
+        [OPTION_FIELD] = "a field's name, or `\"\"`",
+        [OPTION_BLOCKS] = "a list of blocks, or of ",
+        [OPTION_MODE] = "permissions in octal",
         [OPTION_BOOL] = "`true`, `false`",
     };
 
+    if (o->type <= OPTION_COUNT) {
+        write_limit(o, o->min, out);
+        strbuf_adds(out, " to ");
+        write_limit(o, o->max, out);
+    } else if (names[o->type] != NULL) {
+        strbuf_adds(out, names[o->type]);
+    }
     if (o->words != NULL) {
         strbuf_adds(out, "`");
         write_words(o, o->type == OPTION_CODE ? "" : "\"", "`, `", out);
         strbuf_adds(out, "`");
-    } else if (o->type <= OPTION_COUNT) {
-        write_limit(o, o->min, out);
-        strbuf_adds(out, " to ");
-        write_limit(o, o->max, out);
-    } else {
-        strbuf_adds(out, names[o->type]);
     }
     if (o->special != NULL)
         strbuf_addf(out, ", or `\"%s\"`", o->special);
@@ -497,8 +502,11 @@ static const char docs_head[] =
     "  once, at start; of several addresses the first of IPv4 is taken. For what weir listens on,\n"
     "  `:port` is every address of the machine and port 0 any free port; for `upstream` it is\n"
     "  127.0.0.1.\n"
-    "- **Blocks** are `10.0.0.0/8`, `2001:db8::/32` or a single address. Flags and environment\n"
-    "  take several with commas between.\n"
+    "- **Blocks** are `10.0.0.0/8`, `2001:db8::/32` or a single address. `private` stands for\n"
+    "  loopback, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, link-local\n"
+    "  (169.254.0.0/16, fe80::/10) and fc00::/7; `loopback` for 127.0.0.0/8 and ::1. An IPv4\n"
+    "  address that an IPv6 socket shows as ::ffff:10.0.0.1 counts as IPv4. Flags and environment\n"
+    "  take several with commas between, and `none` for the empty list.\n"
     "- **Permissions** are three octal digits, with or without a 0 in front, in quotes: "
     "`\"0660\"`.\n"
     "- `\"upstream\"` may be an object, or its address alone.\n"

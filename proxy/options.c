@@ -142,9 +142,11 @@ const struct option option_table[] = {
      .help = "X-Forwarded-*, Forwarded and X-Real-IP: append keeps what trusted clients sent, drops "
              "what others sent, and adds X-Forwarded-For, -Proto and -Host; replace drops all and "
              "writes its own; off leaves all alone"},
-    {"headers.trusted", OPTION_BLOCKS, FIELD(headers.trusted), 0, BLOCKS_MAX, .preset = "",
-     .also = "trusted_proxies trusted_ips trust",
-     .help = "blocks of addresses whose forwarding fields are believed"},
+    {"headers.trusted", OPTION_BLOCKS, FIELD(headers.trusted), 0, BLOCKS_MAX, .preset = "private",
+     .words = "private loopback", .empty = "none", .also = "trusted_proxies trusted_ips trust",
+     .help = "clients whose forwarding fields are believed, by address; with an empty list "
+             "(\"none\" in a flag or the environment) nobody's are, which is needed where every "
+             "client looks private, as behind a published container port"},
     {"headers.underscores", OPTION_WORD, FIELD(headers.underscores), .words = "drop pass",
      .preset = "drop", .also = "underscores_in_headers",
      .help = "fields of a request with \"_\" in their name, which CGI and WSGI do not tell from "
@@ -721,11 +723,30 @@ static bool parse_block(struct span text, struct config_cidr *block)
     return true;
 }
 
+/* Which of the option's words it is; past the last: none. */
+static unsigned word_index(const struct option *o, struct span text)
+{
+    struct span list = words_of(o->words), word;
+    unsigned i = 0;
+
+    while (next_word(&list, &word) && !span_equal(word, text))
+        i++;
+    return i;
+}
+
+static bool parse_range(const struct option *o, struct span text, struct config_cidr *block)
+{
+    memset(block, 0, sizeof(*block));
+    block->family = AF_UNSPEC;
+    block->bits = (uint8_t)word_index(o, text);
+    return block->bits <= CONFIG_RANGE_LOOPBACK;
+}
+
 enum option_verdict option_read_block(const struct option *o, struct span text, struct config *c)
 {
     struct config_cidr block;
 
-    if (!parse_block(text, &block))
+    if (!parse_range(o, text, &block) && !parse_block(text, &block))
         return OPTION_MALFORMED;
     if (c->headers.n_trusted >= o->max)
         return OPTION_OUT_OF_RANGE;
@@ -751,6 +772,8 @@ static enum option_verdict read_blocks(const struct option *o, struct span text,
 {
     struct config scratch = {.headers.trusted = NULL};
 
+    if (span_equal(text, span_of(o->empty)))
+        text.len = 0;
     while (text.len > 0) {
         const char *comma = memchr(text.at, ',', text.len);
         size_t len = comma == NULL ? text.len : (size_t)(comma - text.at);
@@ -842,20 +865,24 @@ static void write_mode(const struct option *o, uint64_t mode, struct strbuf *out
         strbuf_addf(out, "%04o", (unsigned)mode);
 }
 
-static void write_block(const struct config_cidr *block, struct strbuf *out)
+static void write_block(const struct option *o, const struct config_cidr *block, struct strbuf *out)
 {
     char text[INET6_ADDRSTRLEN];
 
+    if (block->family == AF_UNSPEC) {
+        write_word(o, block->bits, out);
+        return;
+    }
     inet_ntop(block->family, block->addr, text, sizeof(text));
     strbuf_addf(out, "%s/%u", text, block->bits);
 }
 
-static void write_blocks(const struct config *c, const char *quote, const char *between,
-                         struct strbuf *out)
+static void write_blocks(const struct option *o, const struct config *c, const char *quote,
+                         const char *between, struct strbuf *out)
 {
     for (size_t i = 0; i < c->headers.n_trusted; i++) {
         strbuf_addf(out, "%s%s", i == 0 ? "" : between, quote);
-        write_block(&c->headers.trusted[i], out);
+        write_block(o, &c->headers.trusted[i], out);
         strbuf_adds(out, quote);
     }
 }
@@ -882,7 +909,9 @@ void option_write_text(const struct option *o, const struct config *c, struct st
         strbuf_adds(out, place_const(o, c));
         return;
     case OPTION_BLOCKS:
-        write_blocks(c, "", ",", out);
+        if (c->headers.n_trusted == 0)
+            strbuf_adds(out, o->empty);
+        write_blocks(o, c, "", ",", out);
         return;
     case OPTION_MODE:
         write_mode(o, load(o, c), out);
@@ -904,7 +933,7 @@ void option_write_json(const struct option *o, const struct config *c, struct st
     struct span s = {strbuf_cstr(&text), text.len};
     if (o->type == OPTION_BLOCKS) {
         strbuf_adds(out, "[");
-        write_blocks(c, "\"", ", ", out);
+        write_blocks(o, c, "\"", ", ", out);
         strbuf_adds(out, "]");
     } else if (stands_in_quotes(o, s)) {
         strbuf_add_json(out, s);
@@ -986,8 +1015,9 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
                     o->width - 1);
         break;
     case OPTION_BLOCKS:
-        strbuf_adds(out, verdict == OPTION_MALFORMED ? "blocks of addresses"
-                                                     : "at most 256 blocks of addresses");
+        strbuf_adds(out, verdict == OPTION_MALFORMED ? "blocks of addresses, "
+                                                     : "at most 256 blocks of addresses, ");
+        write_choice(o, out);
         break;
     case OPTION_MODE:
         strbuf_adds(out, "permissions in octal, from \"0001\" to \"0777\",");
@@ -1105,6 +1135,32 @@ static bool fix_word(const char *words, struct span text, struct strbuf *fix)
     return n.answer != NULL;
 }
 
+/* Each of a list that is no block, by the nearest name. False, too, when nothing is changed: a list
+ * that a flag takes is no element of one in JSON. */
+static bool fix_blocks(const struct option *o, struct span text, struct strbuf *fix)
+{
+    struct strbuf all = {0};
+    bool changed = false;
+
+    for (const char *between = ""; text.len > 0; between = ",") {
+        const char *comma = memchr(text.at, ',', text.len);
+        size_t len = comma == NULL ? text.len : (size_t)(comma - text.at);
+        struct span one = trim((struct span){text.at, len});
+        strbuf_adds(&all, between);
+        if (!can_be_read(o, one) && fix_word(o->words, one, fix)) {
+            one = (struct span){fix->at, fix->len};
+            changed = true;
+        }
+        strbuf_add_span(&all, one);
+        len += comma != NULL;
+        text = (struct span){text.at + len, text.len - len};
+    }
+    strbuf_clear(fix);
+    strbuf_add(fix, strbuf_cstr(&all), all.len);
+    strbuf_fini(&all);
+    return changed && can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
+}
+
 static struct span without_prefix(struct span text, const char *prefix)
 {
     size_t len = strlen(prefix);
@@ -1170,12 +1226,13 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
         return fix_bool(text, fix);
     case OPTION_ADDRESS:
         return fix_address(o, text, fix);
+    case OPTION_BLOCKS:
+        return fix_blocks(o, text, fix);
     case OPTION_MODE:
         return fix_mode(o, text, fix);
     case OPTION_COUNT:
     case OPTION_CODE:
     case OPTION_FIELD:
-    case OPTION_BLOCKS:
         break;
     }
     return false;

@@ -22,7 +22,7 @@ enum option_type {
     OPTION_BOOL,
     OPTION_ADDRESS, /* struct config_address; read here, looked up by option_resolve() */
     OPTION_FIELD,   /* char[64]: the name of a header field, or "" */
-    OPTION_BLOCKS,  /* headers.trusted: a list in JSON, commas in flags */
+    OPTION_BLOCKS,  /* headers.trusted: a list in JSON, commas in flags; `words` stand for blocks */
     OPTION_MODE,    /* uint32_t: permissions in octal, text in JSON too; `special` is 0 */
 };
 
@@ -32,8 +32,8 @@ struct option {
     size_t at, width;     /* where in struct config */
     uint64_t min, max;    /* of durations, sizes, counts; of the port of an address */
     const char *special;  /* a word allowed beside the numbers or addresses, or NULL */
-    const char *words;    /* of OPTION_WORD and OPTION_CODE, a space between */
-    const char *empty;    /* the word that "" stands for, or NULL */
+    const char *words;    /* of OPTION_WORD, OPTION_CODE and OPTION_BLOCKS, a space between */
+    const char *empty;    /* the word that "" stands for, or NULL; of blocks: [] in a flag */
     const char *preset;   /* the default as text; NULL: see `computed` */
     const char *computed; /* the default in words, when it is no constant */
     const char *platform; /* the platform's own variable for it, or NULL */

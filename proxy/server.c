@@ -635,6 +635,9 @@ static void greet(const struct server *s)
     log_info("weir %s listens on %s for the app at %s: concurrency %s, queue %u, admin %s",
              WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
              cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off");
+    if (config_trust_is_default(cf))
+        log_info("forwarding fields from private addresses are believed: set headers.trusted to [] "
+                 "where every client looks private (a published container port, a NAT)");
 }
 
 static bool run(struct server *s)

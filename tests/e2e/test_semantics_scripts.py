@@ -13,6 +13,7 @@ import pytest
 from support import origin as app
 from support import wire
 from support.waiting import until
+from support.weir import free_port
 
 rfc = pytest.mark.rfc
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -573,7 +574,19 @@ OURS_6 = {**OURS, "For": "::1"}
 # sentence: (weir's options, where it listens and is asked, sent, what the app gets)
 FORWARDED = {
     "nothing sent": ({}, None, {}, OURS),
-    "append, not trusted": ({}, None, SENT, OURS),
+    "append, nobody trusted": ({"headers_trusted": "none"}, None, SENT, OURS),
+    "append, private addresses trusted by default": (
+        {},
+        None,
+        SENT,
+        {**SENT, "For": "192.0.2.1, 127.0.0.1"},
+    ),
+    "append, loopback trusted": (
+        {"headers_trusted": "loopback"},
+        None,
+        SENT,
+        {**SENT, "For": "192.0.2.1, 127.0.0.1"},
+    ),
     "append, another block trusted": (
         {"headers_trusted": "10.0.0.0/8,::1,128.0.0.0/1"},
         None,
@@ -615,7 +628,27 @@ FORWARDED = {
         SENT,
         {**SENT, "For": "192.0.2.1, 127.0.0.1"},
     ),
-    "a unix socket is trusted": ({}, "unix", SENT, {**SENT, "For": "192.0.2.1, unknown"}),
+    "a trusted front that says the scheme in another field": (
+        {},
+        None,
+        {"Ssl": "on"},
+        {"For": "127.0.0.1", "Host": "app.test", "Ssl": "on"},
+    ),
+    "IPv6 is trusted by default": ({}, "[::1]", SENT, {**SENT, "For": "192.0.2.1, ::1"}),
+    "a unix socket is trusted, and has no address": ({}, "unix", SENT, SENT),
+    "a unix socket that says nothing": ({}, "unix", {}, {"Proto": "http", "Host": "app.test"}),
+    "a unix socket, nobody trusted": (
+        {"headers_trusted": "none"},
+        "unix",
+        SENT,
+        {"Proto": "http", "Host": "app.test"},
+    ),
+    "a unix socket, replace": (
+        {"headers_forwarded": "replace"},
+        "unix",
+        SENT,
+        {"Proto": "http", "Host": "app.test"},
+    ),
 }
 
 
@@ -630,9 +663,23 @@ def test_forwarding_fields(world, row):
     origin, weir = world.pair(listen=listen, **options)
     fields = [f"X-Forwarded-{name}: {value}" for name, value in sent.items()]
     assert world.connect(weir).ask("GET", "/", *fields).status == 200
-    names = ("For", "Proto", "Host")
+    names = ("For", "Proto", "Host", "Ssl")
     got = {name: origin.calls[0].all(f"X-Forwarded-{name}") for name in names}
     assert got == {name: [wanted[name]] if name in wanted else [] for name in names}
+
+
+@pytest.mark.parametrize(
+    "host, options, told",
+    [
+        ("0.0.0.0", {}, True),
+        ("0.0.0.0", {"headers_trusted": "none"}, False),
+        ("0.0.0.0", {"headers_trusted": "private"}, False),
+        ("127.0.0.1", {}, False),
+    ],
+)
+def test_the_log_says_once_that_private_addresses_are_believed(world, host, options, told):
+    _, weir = world.pair(listen=f"{host}:{free_port()}", **options)
+    assert weir.log().count("forwarding fields from private addresses are believed") == told
 
 
 @rfc("SPEC 5")

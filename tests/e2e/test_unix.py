@@ -32,7 +32,7 @@ def test_a_unix_listener_is_used_like_any_other(world):
     for _ in range(3):
         assert client.ask("POST", "/", body=b"hello").status == 200
     assert origin.calls[0].body == b"hello"
-    assert origin.calls[0].get("X-Forwarded-For") == "unknown"
+    assert origin.calls[0].all("X-Forwarded-For") == []
     world.expect_requests(weir, 3)
 
 
@@ -50,6 +50,12 @@ def test_a_unix_socket_has_the_mode_that_is_asked_for(world, mode):
     finally:
         weir.terminate()
         weir.communicate(timeout=20)
+
+
+def test_the_log_makes_up_no_address_for_a_unix_socket(world):
+    weir = world.weir(world.origin(), listen="unix:" + world.path("weir.sock"))
+    assert world.connect(weir).send(b"x y\r\n\r\n").response().status == 400
+    until(lambda: "(client on a Unix socket)" in weir.log(), "the refusal to be logged")
 
 
 def test_both_sides_can_be_unix_sockets(world):

@@ -27,6 +27,7 @@ SHOWN, ENOUGH = 6, 100  # failures
 PATIENT = {
     "concurrency": 64, "queue_length": 1000, "queue_timeout": "60s", "client_head_timeout": "60s",
     "client_body_timeout": "60s", "client_half_close": "allow", "upstream_idle_timeout": "60s",
+    "headers_trusted": "none",
 }  # fmt: skip
 
 

@@ -281,7 +281,9 @@ class Feeder:
         self.server = self.loop.run_until_complete(make)
         port = listener.getsockname()[1]
         self.world = world
-        options = {"concurrency": "unlimited", "log_level": "warning", **options}
+        # Nobody is trusted: a client is known by the X-Forwarded-For that weir writes.
+        own = {"concurrency": "unlimited", "log_level": "warning", "headers_trusted": "none"}
+        options = {**own, **options}
         self.weir = world.weir(f"127.0.0.1:{port}", **options)
 
     def __enter__(self):

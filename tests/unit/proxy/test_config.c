@@ -289,7 +289,10 @@ static void values_of_the_wrong_type_are_told(void **state)
     assert_problem(*state, "{\"headers\": {\"request_start\": 1}}", "true or false, got 1");
     assert_problem(*state, "{\"headers\": {\"trusted\": \"::1\"}}", "wants a list such as");
     assert_problem(*state, "{\"headers\": {\"trusted\": [\"::1\", \"x\", 3]}}",
-                   "\"headers.trusted[1]\" wants blocks of addresses, got \"x\"");
+                   "\"headers.trusted[1]\" wants blocks of addresses, \"private\" or \"loopback\", "
+                   "got \"x\"");
+    assert_problem(*state, "{\"headers\": {\"trusted\": [\"privat\"]}}",
+                   "got \"privat\" (did you mean \"private\"?)");
     assert_problem(*state, "{\"upstream\": \":1\", \"listen_mode\": \"0660\"}",
                    "\"listen_mode\": is for a Unix socket");
     assert_problem(
@@ -454,9 +457,72 @@ static void trust_follows_the_blocks(void **state)
     assert_true(config_trusts(c, &un));
     assert_false(config_trusts(c, &none));
     config_put(c);
-    c = load(*state, "{\"upstream\": \":1\"}");
+    c = load(*state, "{\"upstream\": \":1\", \"headers\": {\"trusted\": []}}");
     assert_false(trusts(c, AF_INET, "127.0.0.1"));
+    assert_false(config_trusts(c, &un));
     config_put(c);
+    c = load(*state, "{\"upstream\": \":1\", \"headers\": {\"trusted\": [\"loopback\"]}}");
+    assert_true(trusts(c, AF_INET, "127.255.0.1") && trusts(c, AF_INET6, "::1"));
+    assert_false(trusts(c, AF_INET, "10.0.0.1") || trusts(c, AF_INET6, "fe80::1"));
+    config_put(c);
+}
+
+static void private_addresses_are_trusted_by_default_and_public_ones_never(void **state)
+{
+    static const char *const four[] = {"127.0.0.1",       "127.255.255.255", "10.0.0.0",
+                                       "10.255.255.255",  "172.16.0.0",      "172.31.255.255",
+                                       "192.168.0.0",     "192.168.255.255", "100.64.0.0",
+                                       "100.127.255.255", "169.254.0.0",     "169.254.255.255"};
+    static const char *const not_four[] = {
+        "126.255.255.255", "128.0.0.0",       "9.255.255.255", "11.0.0.0",       "172.15.255.255",
+        "172.32.0.0",      "192.167.255.255", "192.169.0.0",   "100.63.255.255", "100.128.0.0",
+        "169.253.255.255", "169.255.0.0",     "0.0.0.0",       "8.8.8.8",        "255.255.255.255"};
+    static const char *const six[] = {"::1", "fe80::1", "febf:ffff::", "fc00::", "fdff::1"};
+    static const char *const not_six[] = {"::",     "::2",    "fe7f::1",     "fec0::1",
+                                          "fbff::", "fe00::", "2001:db8::1", "::127.0.0.1"};
+    struct config *c = load(*state, "{\"upstream\": \":1\"}");
+    struct sockaddr un = {.sa_family = AF_UNIX};
+    char mapped[64];
+
+    for (size_t i = 0; i < sizeof(four) / sizeof(four[0]); i++) {
+        (void)snprintf(mapped, sizeof(mapped), "::ffff:%s", four[i]);
+        assert_true(trusts(c, AF_INET, four[i]) && trusts(c, AF_INET6, mapped));
+    }
+    for (size_t i = 0; i < sizeof(not_four) / sizeof(not_four[0]); i++) {
+        (void)snprintf(mapped, sizeof(mapped), "::ffff:%s", not_four[i]);
+        assert_false(trusts(c, AF_INET, not_four[i]) || trusts(c, AF_INET6, mapped));
+    }
+    for (size_t i = 0; i < sizeof(six) / sizeof(six[0]); i++)
+        assert_true(trusts(c, AF_INET6, six[i]));
+    for (size_t i = 0; i < sizeof(not_six) / sizeof(not_six[0]); i++)
+        assert_false(trusts(c, AF_INET6, not_six[i]));
+    assert_true(config_trusts(c, &un));
+    config_put(c);
+}
+
+static void trust_by_default_is_told_where_it_may_be_a_mistake(void **state)
+{
+    static const struct {
+        const char *json;
+        bool told;
+    } rows[] = {
+        {"{\"upstream\": \":1\"}", true},
+        {"{\"upstream\": \":1\", \"listen\": \"0.0.0.0:80\"}", true},
+        {"{\"upstream\": \":1\", \"listen\": \"127.0.0.1:80\"}", false},
+        {"{\"upstream\": \":1\", \"listen\": \"unix:/a\"}", false},
+        {"{\"upstream\": \":1\", \"headers\": {\"trusted\": [\"private\"]}}", false},
+        {"{\"upstream\": \":1\", \"headers\": {\"trusted\": []}}", false},
+        {"{\"upstream\": \":1\", \"headers\": {\"forwarded\": \"replace\"}}", false},
+        {"{\"upstream\": \":1\", \"headers\": {\"forwarded\": \"off\"}}", false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct config *c = load(*state, rows[i].json);
+        assert_non_null(c);
+        if (config_trust_is_default(c) != rows[i].told)
+            fail_msg("%s", rows[i].json);
+        config_put(c);
+    }
 }
 
 static void ranges_as_regular_expressions_are_exact(void **state)
@@ -498,6 +564,8 @@ int main(void)
         IN_DIR(what_is_written_reads_back_also_where_connections_are_few),
         IN_DIR(a_configuration_lives_until_the_last_put),
         IN_DIR(trust_follows_the_blocks),
+        IN_DIR(private_addresses_are_trusted_by_default_and_public_ones_never),
+        IN_DIR(trust_by_default_is_told_where_it_may_be_a_mistake),
         cmocka_unit_test(ranges_as_regular_expressions_are_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,10 @@ static void every_default_can_be_read_and_written_back(void **state)
         assert_int_equal(option_read(o, s, &again), OPTION_READ);
         strbuf_fini(&text);
     }
+    assert_int_equal(c.headers.n_trusted, 1);
+    assert_memory_equal(c.headers.trusted, again.headers.trusted, sizeof(*c.headers.trusted));
+    option_clear_blocks(&c); /* the lists lie at two addresses */
+    option_clear_blocks(&again);
     assert_memory_equal(&c, &again, offsetof(struct config, refs));
 }
 
@@ -288,6 +292,27 @@ static void blocks_are_masked_and_replace_the_list(void **state)
     option_clear_blocks(&c);
 }
 
+static void ranges_have_names_which_are_written_as_they_were_read(void **state)
+{
+    struct config c = {.threads = 0};
+    (void)state;
+
+    assert_int_equal(read_into(&c, "headers.trusted", "loopback,10.0.0.0/8, private"), OPTION_READ);
+    assert_int_equal(c.headers.n_trusted, 3);
+    assert_json(&c, "headers.trusted", "[\"loopback\", \"10.0.0.0/8\", \"private\"]");
+    assert_text(&c, "headers.trusted", "loopback,10.0.0.0/8,private");
+    assert_int_equal(read_into(&c, "headers.trusted", "Private"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "headers.trusted", "private/8"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "headers.trusted", "none,private"), OPTION_MALFORMED);
+    assert_int_equal(c.headers.n_trusted, 3);
+    assert_int_equal(read_into(&c, "headers.trusted", "none"), OPTION_READ);
+    assert_json(&c, "headers.trusted", "[]");
+    assert_text(&c, "headers.trusted", "none");
+    assert_int_equal(option_read_block(opt("headers.trusted"), SPAN("none"), &c), OPTION_MALFORMED);
+    assert_int_equal(option_read_block(opt("headers.trusted"), SPAN(""), &c), OPTION_MALFORMED);
+    option_clear_blocks(&c);
+}
+
 static void fields_that_weir_itself_reads_or_writes_are_no_request_id(void **state)
 {
     static const char *const reserved[] = {"host",      "X-Forwarded-For",  "x-forwarded-user",
@@ -348,6 +373,9 @@ static void hints_are_values_that_can_be_read(void **state)
     assert_hint("listen", "", " (host:port, :port, [v6]:port or unix:/path)");
     assert_hint("headers.request_id", "a b", " (such as \"X-Request-Id\")");
     assert_hint("headers.trusted", "x", " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
+    assert_hint("headers.trusted", "Private", " (did you mean \"private\"?)");
+    assert_hint("headers.trusted", "::1, privat", " (did you mean \"::1,private\"?)");
+    assert_hint("headers.trusted", "privat,x", " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
     assert_hint("headers.underscores", "dorp", " (did you mean \"drop\"?)");
     assert_hint("listen_mode", "0o660", " (did you mean \"660\"?)");
     assert_hint("listen_mode", "rw", " (such as \"0660\")");
@@ -421,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_host_that_is_not_known_is_named),
         cmocka_unit_test(malformed_addresses_are_refused),
         cmocka_unit_test(blocks_are_masked_and_replace_the_list),
+        cmocka_unit_test(ranges_have_names_which_are_written_as_they_were_read),
         cmocka_unit_test(fields_that_weir_itself_reads_or_writes_are_no_request_id),
         cmocka_unit_test(permissions_are_octal),
         cmocka_unit_test(hints_are_values_that_can_be_read),
