@@ -36,6 +36,8 @@ test|header|cmocka.h|libcmocka-dev|libcmocka-devel|cmocka-dev|cmocka
 test|module|pytest|python3-pytest|python3-pytest|py3-pytest|python-pytest
 test|module|fastapi|python3-fastapi|python3-fastapi|py3-fastapi|python-fastapi
 test|module|uvicorn|python3-uvicorn|python3-uvicorn|uvicorn|uvicorn
+test|module|gunicorn|python3-gunicorn|python3-gunicorn|py3-gunicorn|gunicorn
+test|module|hypercorn|python3-hypercorn|python3-hypercorn|py3-hypercorn|hypercorn
 test|module|httpx|python3-httpx|python3-httpx|py3-httpx|python-httpx
 test|module|yaml|python3-yaml|python3-pyyaml|py3-yaml|python-yaml
 test|module|jsonschema|python3-jsonschema|python3-jsonschema|py3-jsonschema|python-jsonschema

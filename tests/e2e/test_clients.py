@@ -13,10 +13,11 @@ import threading
 
 import pytest
 
+from support import golang
 from support import origin as app
 from support import wire
 from support.demo import Demo
-from support.weir import BINARY, clean_environment
+from support.weir import clean_environment
 from support.world import scaled
 
 HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients")
@@ -407,21 +408,8 @@ def test_node(pair, mode):
 
 @pytest.fixture(scope="session")
 def go_client():
-    """Built once, and anew when its source is newer. The first time takes a minute."""
-    program = os.path.join(os.path.dirname(os.path.abspath(BINARY)), "clients", "go-client")
-    folder = os.path.join(HERE, "go")
-    newest = max(entry.stat().st_mtime for entry in os.scandir(folder))
-    if not os.path.exists(program) or os.path.getmtime(program) < newest:
-        env = {
-            "GOFLAGS": "-buildvcs=false",
-            "GOTOOLCHAIN": "local",
-            "GOPROXY": "off",
-            "GOWORK": "off",
-        }
-        subprocess.run(
-            ["go", "build", "-o", program, "."], cwd=folder, env={**os.environ, **env}, check=True
-        )
-    return program
+    """The first time takes a minute."""
+    return golang.built(os.path.join(HERE, "go"), "go-client")
 
 
 GO = [

@@ -1,4 +1,4 @@
-"""A real application under Uvicorn, as a process of its own."""
+"""A real application under its server, as a process of its own."""
 
 import contextlib
 import subprocess
@@ -10,17 +10,14 @@ from .weir import free_port
 
 
 @contextlib.contextmanager
-def serving(folder, name, source, *options):
-    """The port on which `app` of this Python source is served. It must answer GET /pronto with 200."""
-    port = free_port()
-    (folder / f"{name}.py").write_text(source, encoding="utf-8")
-    command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--host", "127.0.0.1"]
+def running(command, port, folder):
+    """The port, once what the command starts answers GET /pronto with 200 there."""
     process = subprocess.Popen(
-        command + ["--port", str(port), "--log-level", "warning", *options], cwd=folder,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
 
     def up():
+        assert process.poll() is None, f"{command} ended with {process.returncode}"
         try:
             client = Client(("127.0.0.1", port), timeout=5)
         except OSError:
@@ -30,8 +27,19 @@ def serving(folder, name, source, *options):
         return status == 200
 
     try:
-        until(up, "Uvicorn", within=40, every=0.05)
+        until(up, command[0], within=40, every=0.05)
         yield port
     finally:
         process.terminate()
         process.wait(10)
+
+
+@contextlib.contextmanager
+def serving(folder, name, source, *options):
+    """The port on which `app` of this Python source is served. It must answer GET /pronto with 200."""
+    port = free_port()
+    (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--log-level", "warning", *options]
+    with running(command, port, folder):
+        yield port

@@ -1,0 +1,3 @@
+module weir-test-app
+
+go 1.19
