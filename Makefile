@@ -13,7 +13,7 @@ LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
 CONFIG  := proxy/options.c proxy/config.c proxy/jsonpos.c proxy/manual.c proxy/cli.c
-BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/stats.c
+BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/buckets.c proxy/stats.c
 ENDS    := proxy/conn.c proxy/socket.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/tunnel.c \
            proxy/message.c proxy/reply.c proxy/probe.c
@@ -190,6 +190,10 @@ e2e: build ## both peers scripted, over real sockets; WEIR_SCALE=0.1 for a short
 .PHONY: attack
 attack: build ## 2,000 slow or idle clients beside a good one (5 minutes)
 	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py tests/e2e/test_siege.py
+
+.PHONY: quantiles
+quantiles: build ## documented quantiles beside the truth, with long timeouts too (8 minutes)
+	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py
 
 .PHONY: lint
 lint: ## format, clang-tidy, cppcheck, floors, shell, spelling

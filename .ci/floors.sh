@@ -10,7 +10,7 @@ pure="$pure|(emmintrin|immintrin|arm_neon)\.h"
 threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
-base='proxy/(loop|wheel|budget|news|config|stats|accesslog)\.h'
+base='proxy/(loop|wheel|budget|news|config|buckets|stats|accesslog)\.h'
 ends='proxy/(conn|socket|listener|client|upstream|relay|tunnel|message|reply|probe|child)\.h'
 judged=$(mktemp)
 trap 'rm -f "$judged"' EXIT
@@ -42,7 +42,7 @@ floor 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|
 for m in config options jsonpos manual cli; do
     floor "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z_]+\.h|limiter/limiter\.h|proxy/(config|options|jsonpos|manual|cli)\.h"
 done
-for m in loop wheel budget news stats accesslog; do
+for m in loop wheel budget news buckets stats accesslog; do
     floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z_]+\.h|limiter/[a-z_]+\.h|$base"
 done
 

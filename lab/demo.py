@@ -257,10 +257,10 @@ async def run_burst(screen, children, weir_path, backend, path, limit):
 def result(path, limit, seconds, answers, at_weir, at_backend):
     good = [(head, t) for status, head, t in answers if status == 200]
     outcome = 'outcome="dispatched"'
-    waited = total(at_weir, "weir_queue_wait_seconds_sum", outcome)
+    waited = total(at_weir, "weir_queue_waited_seconds_total", outcome)
     return {
         "path": path, "limit": limit, "seconds": seconds,
-        "mean": waited / max(1, total(at_weir, "weir_queue_wait_seconds_count", outcome)),
+        "mean": waited / max(1, total(at_weir, "weir_queue_waits_total", outcome)),
         "weir": [t - spent(head, "app") for head, t in good],
         "pool": [spent(head, "pool") for head, _ in good],
         "client": [t for _, t in good],
@@ -295,7 +295,7 @@ def print_table(screen, results):
     for r in results:
         print(table_row(screen, r))
     print()
-    print("In seconds. The mean is weir's own, from weir_queue_wait_seconds; p50 and p99\n"
+    print("In seconds. The mean is weir's own, from weir_queue_waited_seconds_total; p50 and p99\n"
           "are the clients', who take the time inside the app off the whole to find the\n"
           "wait in weir. \"Most in\": the most requests that were inside the app at once.\n")
 

@@ -524,7 +524,7 @@ static bool build(struct server *s)
     loop_timer_init(&s->not_ready, on_not_ready, s);
     s->control = loop_new(s->n);
     s->started = clock_mono();
-    s->stats = stats_new(s->n);
+    s->stats = stats_new(s->n, s->config);
     s->house.limiter = limiter_new(&lc, s->started);
     if (s->control == NULL || s->house.limiter == NULL) {
         log_error("cannot make the control loop: %s", strerror(errno));

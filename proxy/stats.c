@@ -16,16 +16,10 @@
 #include <stdlib.h>
 
 #include "common/check.h"
-#include "common/metrics.h"
 #include "common/prometheus.h"
+#include "proxy/buckets.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-/* SPEC: 0 .001 .0025 .005 .01 .025 .05 .1 .25 .5 1 2 3 5 10 30 60 120 300 */
-static const mono_us bounds[] = {
-    0,       1000,    2500,    5000,    10000,    25000,    50000,    100000,    250000,   500000,
-    1000000, 2000000, 3000000, 5000000, 10000000, 30000000, 60000000, 120000000, 300000000};
-enum { BOUNDS = COUNT(bounds), HISTOGRAM = BOUNDS + 2 /* +Inf, then the sum in us */ };
 
 enum { SOURCES = STATS_BY_NOBODY + 1, CODE_FIRST = 100, CODE_LAST = 599 };
 enum { CODE_OTHER = CODE_LAST - CODE_FIRST + 1, CODES };
@@ -42,41 +36,54 @@ enum cell {
     C_ORPHANS,
     C_ORPHANED,
     C_ACCOUNTING_ERRORS,
-    C_QUEUE_WAIT, /* from here on histograms, the busiest first */
-    C_DURATION = C_QUEUE_WAIT + STATS_OUTCOMES * HISTOGRAM,
-    C_CONNECT = C_DURATION + HISTOGRAM,
-    C_FIRST_BYTE = C_CONNECT + HISTOGRAM,
-    C_SLOT_HOLD = C_FIRST_BYTE + HISTOGRAM,
-    C_DELIVERY = C_SLOT_HOLD + HISTOGRAM,
-    C_ORPHAN_HOLD = C_DELIVERY + HISTOGRAM,
-    C_BODY_WAIT = C_ORPHAN_HOLD + HISTOGRAM,
-    C_UPGRADE_DURATION = C_BODY_WAIT + HISTOGRAM,
-    CELLS = C_UPGRADE_DURATION + HISTOGRAM,
+    C_WAITS, /* that have ended, by outcome, and their time in us */
+    C_WAITED = C_WAITS + STATS_OUTCOMES,
+    C_HISTOGRAMS = C_WAITED + STATS_OUTCOMES,
 };
+
+enum stats_histogram { /* the busiest first */
+                       H_QUEUE_WAIT,
+                       H_DURATION,
+                       H_CONNECT,
+                       H_FIRST_BYTE,
+                       H_SLOT_HOLD,
+                       H_DELIVERY,
+                       H_BODY_WAIT,
+                       H_ORPHAN_HOLD,
+                       H_UPGRADE_DURATION,
+                       HISTOGRAMS,
+};
+
+/* Of a histogram's cells the first is its sum in us, and behind that come its buckets. */
+enum { FINE = 1 + BUCKETS_MAX + 1, COARSE = 24 };
+enum { CELLS = C_HISTOGRAMS + FINE + (HISTOGRAMS - 1) * COARSE };
+
+static inline size_t cells_of(enum stats_histogram h)
+{
+    return h == H_QUEUE_WAIT ? C_HISTOGRAMS : C_HISTOGRAMS + FINE + ((size_t)h - 1) * COARSE;
+}
 
 struct stats_shard {
     _Alignas(128) _Atomic uint64_t cell[CELLS]; /* own cache lines, and their neighbours */
+    const struct buckets *buckets;
 };
 
 struct stats {
     unsigned n;
     struct stats_shard *shards;
+    struct buckets buckets[HISTOGRAMS];
 };
 
 static const char *const outcome_names[STATS_OUTCOMES] = {
-    [STATS_DISPATCHED] = "dispatched",   [STATS_TIMEOUT] = "timeout",
-    [STATS_CLIENT_GONE] = "client_gone", [STATS_EVICTED] = "evicted",
+    [STATS_DISPATCHED] = "dispatched",
+    [STATS_TIMEOUT] = "timeout",
+    [STATS_CLIENT_GONE] = "client_gone",
     [STATS_DRAINED] = "drained",
 };
 static const char *const reason_names[STATS_REASONS] = {
-    [STATS_QUEUE_FULL] = "queue_full",
-    [STATS_QUEUE_TIMEOUT] = "queue_timeout",
-    [STATS_NOT_READY] = "not_ready",
-    [STATS_DRAINING] = "draining",
-    [STATS_REJECT_EVICTED] = "evicted",
-    [STATS_DEADLINE] = "deadline",
-    [STATS_BYTES] = "bytes",
-    [STATS_UPGRADES] = "upgrades",
+    [STATS_QUEUE_FULL] = "queue_full", [STATS_QUEUE_TIMEOUT] = "queue_timeout",
+    [STATS_NOT_READY] = "not_ready",   [STATS_DRAINING] = "draining",
+    [STATS_BYTES] = "bytes",           [STATS_UPGRADES] = "upgrades",
 };
 static const char *const source_names[SOURCES] = {
     [STATS_BY_APP] = "app", [STATS_BY_WEIR] = "weir", [STATS_BY_NOBODY] = "client_gone"};
@@ -85,17 +92,58 @@ static const char *const upstream_names[] = {[STATS_OPENED] = "opened",
                                              [STATS_FAILED] = "failed",
                                              [STATS_REPLAYED] = "replayed"};
 
+/* ---- bounds -------------------------------------------------------------------------------- */
+
+#define MS INT64_C(1000)
+#define S  (1000 * MS)
+
+static const mono_us durations[] = {5 * MS,   10 * MS,  25 * MS, 50 * MS,   100 * MS,
+                                    250 * MS, 500 * MS, 1 * S,   2500 * MS, 5 * S,
+                                    10 * S,   30 * S,   60 * S};
+static const mono_us briefs[] = {0, 1 * MS, 10 * MS, 100 * MS, 1 * S, 10 * S};
+static const mono_us upgrades[] = {1 * S, 10 * S, 60 * S, 300 * S, 1800 * S, 3600 * S, 14400 * S};
+
+/* `timeouts` end with 0. */
+static void coarse_init(struct buckets *b, const mono_us *base, size_t n, const mono_us *timeouts)
+{
+    buckets_coarse(b, base, n, timeouts);
+    CHECK(1 + b->n + 1 <= COARSE);
+}
+
+#define UP_TO(...) ((const mono_us[]){__VA_ARGS__, 0})
+
+/* Each histogram by the timeouts at which its numbers gather. */
+static void bounds_init(struct buckets *b, const struct config *cf)
+{
+    mono_us wait = cf->queue.timeout, startup = cf->startup.timeout;
+    mono_us first_byte = cf->upstream.first_byte_timeout;
+
+    buckets_fine(&b[H_QUEUE_WAIT], wait, wait > startup ? wait : startup);
+    coarse_init(&b[H_DURATION], durations, COUNT(durations),
+                UP_TO(wait, first_byte, cf->client.head_timeout, cf->client.body_timeout));
+    coarse_init(&b[H_FIRST_BYTE], durations, COUNT(durations), UP_TO(first_byte));
+    coarse_init(&b[H_SLOT_HOLD], durations, COUNT(durations), UP_TO(first_byte));
+    coarse_init(&b[H_CONNECT], briefs, COUNT(briefs) - 1, UP_TO(cf->upstream.connect_timeout));
+    coarse_init(&b[H_DELIVERY], briefs, COUNT(briefs), UP_TO(cf->client.send_timeout));
+    coarse_init(&b[H_BODY_WAIT], briefs, COUNT(briefs), UP_TO(cf->client.body_timeout));
+    coarse_init(&b[H_ORPHAN_HOLD], briefs, COUNT(briefs),
+                UP_TO(first_byte, cf->upstream.idle_timeout));
+    coarse_init(&b[H_UPGRADE_DURATION], upgrades, COUNT(upgrades), UP_TO(0));
+}
+
 /* ---- recording ---------------------------------------------------------------------------- */
 
-struct stats *stats_new(unsigned shards)
+struct stats *stats_new(unsigned shards, const struct config *cf)
 {
     CHECK(shards > 0);
     struct stats *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
     s->n = shards;
+    bounds_init(s->buckets, cf);
     s->shards = aligned_alloc(_Alignof(struct stats_shard), shards * sizeof(struct stats_shard));
     CHECK(s->shards != NULL);
     for (unsigned i = 0; i < shards; i++) {
+        s->shards[i].buckets = s->buckets;
         for (size_t c = 0; c < CELLS; c++)
             atomic_init(&s->shards[i].cell[c], 0);
     }
@@ -122,17 +170,19 @@ static inline void add(struct stats_shard *sh, size_t cell, uint64_t n)
     atomic_store_explicit(&sh->cell[cell], old + n, memory_order_relaxed);
 }
 
-static inline void observe(struct stats_shard *sh, size_t histogram, mono_us us)
+static inline void observe(struct stats_shard *sh, enum stats_histogram h, mono_us us)
 {
     CHECK(us >= 0);
-    add(sh, histogram + histogram_bucket(bounds, BOUNDS, us), 1);
-    add(sh, histogram + BOUNDS + 1, (uint64_t)us);
+    add(sh, cells_of(h), (uint64_t)us);
+    add(sh, cells_of(h) + 1 + buckets_find(&sh->buckets[h], us), 1);
 }
 
 void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us)
 {
     CHECK(outcome < STATS_OUTCOMES);
-    observe(sh, C_QUEUE_WAIT + (size_t)outcome * HISTOGRAM, us);
+    observe(sh, H_QUEUE_WAIT, us);
+    add(sh, C_WAITS + (size_t)outcome, 1);
+    add(sh, C_WAITED + (size_t)outcome, (uint64_t)us);
 }
 
 void stats_rejected(struct stats_shard *sh, enum stats_reason reason)
@@ -157,27 +207,27 @@ void stats_answered(struct stats_shard *sh, enum stats_source by, unsigned code)
 
 void stats_request_duration(struct stats_shard *sh, mono_us us)
 {
-    observe(sh, C_DURATION, us);
+    observe(sh, H_DURATION, us);
 }
 
 void stats_connect(struct stats_shard *sh, mono_us us)
 {
-    observe(sh, C_CONNECT, us);
+    observe(sh, H_CONNECT, us);
 }
 
 void stats_first_byte(struct stats_shard *sh, mono_us us)
 {
-    observe(sh, C_FIRST_BYTE, us);
+    observe(sh, H_FIRST_BYTE, us);
 }
 
 void stats_slot_hold(struct stats_shard *sh, mono_us us)
 {
-    observe(sh, C_SLOT_HOLD, us);
+    observe(sh, H_SLOT_HOLD, us);
 }
 
 void stats_delivery(struct stats_shard *sh, mono_us us)
 {
-    observe(sh, C_DELIVERY, us);
+    observe(sh, H_DELIVERY, us);
 }
 
 void stats_orphan_begins(struct stats_shard *sh)
@@ -189,7 +239,7 @@ void stats_orphan_begins(struct stats_shard *sh)
 void stats_orphan_ends(struct stats_shard *sh, mono_us hold)
 {
     add(sh, C_ORPHANS, (uint64_t)-1);
-    observe(sh, C_ORPHAN_HOLD, hold);
+    observe(sh, H_ORPHAN_HOLD, hold);
 }
 
 static size_t connections_cell(enum stats_side side, enum stats_conn_state state)
@@ -223,7 +273,7 @@ void stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change
 
 void stats_body_wait(struct stats_shard *sh, mono_us us)
 {
-    observe(sh, C_BODY_WAIT, us);
+    observe(sh, H_BODY_WAIT, us);
 }
 
 void stats_backpressure(struct stats_shard *sh, mono_us us)
@@ -240,7 +290,7 @@ void stats_upgrade_begins(struct stats_shard *sh)
 void stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
 {
     add(sh, C_UPGRADES, (uint64_t)-1);
-    observe(sh, C_UPGRADE_DURATION, hold);
+    observe(sh, H_UPGRADE_DURATION, hold);
 }
 
 void stats_accounting_error(struct stats_shard *sh)
@@ -252,6 +302,7 @@ void stats_accounting_error(struct stats_shard *sh)
 
 struct reading {
     const struct stats_now *now;
+    const struct buckets *buckets;
     uint64_t cell[CELLS]; /* summed over the shards */
 };
 
@@ -307,10 +358,8 @@ typedef void family_print_fn(const struct family *f, const struct reading *r, st
 struct family {
     const char *name, *type, *labels, *help;
     family_print_fn *print;
-    size_t cell; /* where its numbers begin, when they come from the shards */
+    size_t from; /* its first cell, or its histogram, when its numbers come from the shards */
 };
-
-static const struct prometheus_label class_default[] = {{"class", "default"}, {NULL, NULL}};
 
 static void print_build_info(const struct family *f, const struct reading *r, struct strbuf *out)
 {
@@ -346,12 +395,12 @@ static void print_in_flight(const struct family *f, const struct reading *r, str
 
 static void print_queue_depth(const struct family *f, const struct reading *r, struct strbuf *out)
 {
-    prometheus_count(out, f->name, class_default, r->now->limiter.depth);
+    prometheus_count(out, f->name, NULL, r->now->limiter.depth);
 }
 
 static void print_oldest_wait(const struct family *f, const struct reading *r, struct strbuf *out)
 {
-    prometheus_seconds(out, f->name, class_default, (uint64_t)r->now->limiter.oldest_wait);
+    prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->limiter.oldest_wait);
 }
 
 static void print_drain(const struct family *f, const struct reading *r, struct strbuf *out)
@@ -375,17 +424,25 @@ static void print_saturated(const struct family *f, const struct reading *r, str
 
 static void print_histogram(const struct family *f, const struct reading *r, struct strbuf *out)
 {
-    const uint64_t *at = &r->cell[f->cell];
-    prometheus_histogram(out, f->name, NULL, bounds, at, BOUNDS, at[BOUNDS + 1]);
+    const struct buckets *b = &r->buckets[f->from];
+    const uint64_t *at = &r->cell[cells_of((enum stats_histogram)f->from)];
+
+    prometheus_histogram(out, f->name, NULL, b->bound, at + 1, b->n, at[0]);
 }
 
-static void print_queue_wait(const struct family *f, const struct reading *r, struct strbuf *out)
+static void print_waits(const struct family *f, const struct reading *r, struct strbuf *out)
 {
     for (size_t o = 0; o < STATS_OUTCOMES; o++) {
-        const struct prometheus_label labels[] = {
-            {"class", "default"}, {"outcome", outcome_names[o]}, {NULL, NULL}};
-        const uint64_t *at = &r->cell[f->cell + o * HISTOGRAM];
-        prometheus_histogram(out, f->name, labels, bounds, at, BOUNDS, at[BOUNDS + 1]);
+        const struct prometheus_label labels[] = {{"outcome", outcome_names[o]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, r->cell[f->from + o]);
+    }
+}
+
+static void print_waited(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    for (size_t o = 0; o < STATS_OUTCOMES; o++) {
+        const struct prometheus_label labels[] = {{"outcome", outcome_names[o]}, {NULL, NULL}};
+        prometheus_seconds(out, f->name, labels, r->cell[f->from + o]);
     }
 }
 
@@ -393,7 +450,7 @@ static void print_rejected(const struct family *f, const struct reading *r, stru
 {
     for (size_t i = 0; i < STATS_REASONS; i++) {
         const struct prometheus_label labels[] = {{"reason", reason_names[i]}, {NULL, NULL}};
-        prometheus_count(out, f->name, labels, r->cell[f->cell + i]);
+        prometheus_count(out, f->name, labels, r->cell[f->from + i]);
     }
 }
 
@@ -427,12 +484,12 @@ static void print_requests(const struct family *f, const struct reading *r, stru
 
 static void print_counter(const struct family *f, const struct reading *r, struct strbuf *out)
 {
-    prometheus_count(out, f->name, NULL, r->cell[f->cell]);
+    prometheus_count(out, f->name, NULL, r->cell[f->from]);
 }
 
 static void print_gauge(const struct family *f, const struct reading *r, struct strbuf *out)
 {
-    prometheus_count(out, f->name, NULL, level(r, f->cell));
+    prometheus_count(out, f->name, NULL, level(r, f->from));
 }
 
 static void print_ready(const struct family *f, const struct reading *r, struct strbuf *out)
@@ -449,7 +506,7 @@ static void print_upstream(const struct family *f, const struct reading *r, stru
 {
     for (size_t i = 0; i < COUNT(upstream_names); i++) {
         const struct prometheus_label labels[] = {{"result", upstream_names[i]}, {NULL, NULL}};
-        prometheus_count(out, f->name, labels, r->cell[f->cell + i]);
+        prometheus_count(out, f->name, labels, r->cell[f->from + i]);
     }
 }
 
@@ -460,7 +517,7 @@ static void print_connections(const struct family *f, const struct reading *r, s
     for (size_t i = 0; i < 4; i++) {
         const struct prometheus_label labels[] = {
             {"side", sides[i / 2]}, {"state", states[i % 2]}, {NULL, NULL}};
-        prometheus_count(out, f->name, labels, level(r, f->cell + i));
+        prometheus_count(out, f->name, labels, level(r, f->from + i));
     }
 }
 
@@ -469,13 +526,13 @@ static void print_buffered(const struct family *f, const struct reading *r, stru
     static const char *const kept[] = {[STATS_REQUEST] = "request", [STATS_RESPONSE] = "response"};
     for (size_t i = 0; i < COUNT(kept); i++) {
         const struct prometheus_label labels[] = {{"what", kept[i]}, {NULL, NULL}};
-        prometheus_count(out, f->name, labels, level(r, f->cell + i));
+        prometheus_count(out, f->name, labels, level(r, f->from + i));
     }
 }
 
 static void print_time(const struct family *f, const struct reading *r, struct strbuf *out)
 {
-    prometheus_seconds(out, f->name, NULL, r->cell[f->cell]);
+    prometheus_seconds(out, f->name, NULL, r->cell[f->from]);
 }
 
 static void print_accounting(const struct family *f, const struct reading *r, struct strbuf *out)
@@ -483,27 +540,25 @@ static void print_accounting(const struct family *f, const struct reading *r, st
     prometheus_count(out, f->name, NULL, accounting_errors(r));
 }
 
-#define OUTCOME_LABELS "class, outcome=dispatched, timeout, client_gone, evicted, drained"
-#define REASON_LABELS                                                                              \
-    "reason=queue_full, queue_timeout, not_ready, draining, evicted, deadline, bytes, upgrades"
+#define OUTCOME_LABELS "outcome=dispatched, timeout, client_gone, drained"
+#define REASON_LABELS  "reason=queue_full, queue_timeout, not_ready, draining, bytes, upgrades"
 
 static const struct family families[] = {
     {"weir_build_info", "gauge", "version, revision", "Always 1; the labels say what is running.",
      print_build_info, 0},
+    {"weir_requests_in_flight", "gauge", "",
+     "Slots held now: requests inside the app, orphans included.", print_in_flight, 0},
     {"weir_concurrency_limit", "gauge", "",
      "Requests that may be inside the app at once, in force now; +Inf when unlimited.",
      print_concurrency_limit, 0},
-    {"weir_requests_in_flight", "gauge", "",
-     "Slots held now: requests inside the app, orphans included.", print_in_flight, 0},
+    {"weir_queue_depth", "gauge", "", "Requests waiting for a slot now.", print_queue_depth, 0},
     {"weir_queue_limit", "gauge", "", "Requests that may wait at once, in force now.",
      print_queue_limit, 0},
-    {"weir_queue_timeout_seconds", "gauge", "", "The longest a request may wait, in force now.",
-     print_queue_timeout, 0},
-    {"weir_queue_depth", "gauge", "class", "Requests waiting for a slot now.", print_queue_depth,
-     0},
-    {"weir_queue_oldest_wait_seconds", "gauge", "class",
+    {"weir_queue_oldest_wait_seconds", "gauge", "",
      "How long the first in the queue has been waiting; 0 when the queue is empty.",
      print_oldest_wait, 0},
+    {"weir_queue_timeout_seconds", "gauge", "", "The longest a request may wait, in force now.",
+     print_queue_timeout, 0},
     {"weir_queue_drain_seconds", "gauge", "",
      "Estimated time until the queue as it is now has been served; what Retry-After says.",
      print_drain, 0},
@@ -512,11 +567,16 @@ static const struct family families[] = {
      print_request_seconds, 0},
     {"weir_saturated_seconds_total", "counter", "", "Time during which no slot was free.",
      print_saturated, 0},
-    {"weir_queue_wait_seconds", "histogram", OUTCOME_LABELS,
+    {"weir_queue_wait_seconds", "histogram", "",
      "Blocking time: from eligible for a slot to granted, or to leaving without one; le=\"0\" did "
      "not wait at all.",
-     print_queue_wait, C_QUEUE_WAIT},
-    {"weir_rejected_total", "counter", REASON_LABELS,
+     print_histogram, H_QUEUE_WAIT},
+    {"weir_queue_waits_total", "counter", OUTCOME_LABELS,
+     "Waits for a slot that have ended, those of no length included, by how they ended.",
+     print_waits, C_WAITS},
+    {"weir_queue_waited_seconds_total", "counter", OUTCOME_LABELS,
+     "How long those waits were, together.", print_waited, C_WAITED},
+    {"weir_requests_rejected_total", "counter", REASON_LABELS,
      "Requests that weir refused because of load or state, by reason.", print_rejected, C_REJECTED},
     {"weir_requests_total", "counter", "code, source=app, weir, client_gone",
      "Requests that have ended, by status code and by who gave it; 499 means the client left "
@@ -524,37 +584,37 @@ static const struct family families[] = {
      print_requests, C_REQUESTS},
     {"weir_request_duration_seconds", "histogram", "",
      "From the first byte of the request to the last byte of the answer.", print_histogram,
-     C_DURATION},
+     H_DURATION},
     {"weir_request_body_wait_seconds", "histogram", "",
      "How long requests with a body waited for it before they asked for a slot; 0 when it came "
      "with the head, or when slots were plentiful.",
-     print_histogram, C_BODY_WAIT},
+     print_histogram, H_BODY_WAIT},
     {"weir_upstream_connect_seconds", "histogram", "",
      "From slot granted to a usable connection to the app; 0 when one was reused.", print_histogram,
-     C_CONNECT},
+     H_CONNECT},
     {"weir_upstream_first_byte_seconds", "histogram", "",
-     "From the request sent to the first byte of the app's answer.", print_histogram, C_FIRST_BYTE},
+     "From the request sent to the first byte of the app's answer.", print_histogram, H_FIRST_BYTE},
     {"weir_slot_hold_seconds", "histogram", "",
      "From slot granted to slot given back: the time a request was inside the app; without "
      "upgraded connections.",
-     print_histogram, C_SLOT_HOLD},
+     print_histogram, H_SLOT_HOLD},
     {"weir_response_delivery_seconds", "histogram", "",
      "From the app's last byte to the client's last byte; no slot is held meanwhile.",
-     print_histogram, C_DELIVERY},
+     print_histogram, H_DELIVERY},
     {"weir_client_backpressure_seconds_total", "counter", "",
      "Time in which slots were held because clients were slow to read: buffers.response was full.",
      print_time, C_BACKPRESSURE},
     {"weir_upgrades_in_flight", "gauge", "",
      "Upgraded connections (WebSocket) now; each holds a slot.", print_gauge, C_UPGRADES},
     {"weir_upgrade_duration_seconds", "histogram", "",
-     "How long upgraded connections held their slots.", print_histogram, C_UPGRADE_DURATION},
+     "How long upgraded connections held their slots.", print_histogram, H_UPGRADE_DURATION},
     {"weir_orphans_in_flight", "gauge", "",
      "Requests inside the app whose client has left; each still holds its slot.", print_gauge,
      C_ORPHANS},
-    {"weir_orphaned_total", "counter", "",
+    {"weir_requests_orphaned_total", "counter", "",
      "Requests whose client left while they were inside the app.", print_counter, C_ORPHANED},
     {"weir_orphan_hold_seconds", "histogram", "",
-     "How long a slot stayed held after its client had left.", print_histogram, C_ORPHAN_HOLD},
+     "How long a slot stayed held after its client had left.", print_histogram, H_ORPHAN_HOLD},
     {"weir_upstream_ready", "gauge", "", "1 once the app has answered its startup probe, else 0.",
      print_ready, 0},
     {"weir_upstream_startup_seconds", "gauge", "",
@@ -580,7 +640,7 @@ static const struct family families[] = {
 
 void stats_write(struct stats *s, const struct stats_now *now, struct strbuf *out)
 {
-    struct reading r = {.now = now};
+    struct reading r = {.now = now, .buckets = s->buckets};
     read_shards(s, &r);
     for (size_t i = 0; i < COUNT(families); i++) {
         prometheus_head(out, families[i].name, families[i].type, families[i].help);
@@ -684,12 +744,11 @@ static uint64_t sum(const struct reading *r, size_t from, size_t n)
 static void json_waits(const struct reading *r, struct strbuf *out)
 {
     json_open(out, "waits");
+    json_count(out, "without_wait", r->cell[cells_of(H_QUEUE_WAIT) + 1]);
     for (size_t o = 0; o < STATS_OUTCOMES; o++) {
-        size_t at = C_QUEUE_WAIT + o * HISTOGRAM;
         json_open(out, outcome_names[o]);
-        json_count(out, "count", sum(r, at, BOUNDS + 1));
-        json_count(out, "without_wait", r->cell[at]);
-        json_seconds(out, "seconds", r->cell[at + BOUNDS + 1]);
+        json_count(out, "count", r->cell[C_WAITS + o]);
+        json_seconds(out, "seconds", r->cell[C_WAITED + o]);
         json_close(out);
     }
     json_close(out);
@@ -725,7 +784,7 @@ static void json_totals(const struct reading *r, struct strbuf *out)
 
 void stats_write_json(struct stats *s, const struct stats_now *now, struct strbuf *out)
 {
-    struct reading r = {.now = now};
+    struct reading r = {.now = now, .buckets = s->buckets};
     read_shards(s, &r);
     strbuf_adds(out, "{");
     json_key(out, "version");
@@ -746,75 +805,135 @@ static const char docs_top[] =
     "\n"
     "Written from the table in `proxy/stats.c`; a test fails when it is stale.\n"
     "\n"
-    "`GET /metrics` on the admin port answers in Prometheus text format 0.0.4. Times are in "
-    "seconds\n"
-    "and exact to the microsecond. Every series is there from the first scrape, with 0; only "
-    "status\n"
-    "codes beyond the usual ones appear with their first request: each from 100 to 599 as itself,\n"
-    "all others, which an app may send, as `other`; so an app can make at most 501 series of "
-    "them.\n"
-    "No label carries a path, a method, a host or a client, so the number of series does not "
-    "follow\n"
-    "the traffic.\n"
+    "`GET /metrics` on the admin port answers in Prometheus text format 0.0.4. Times are in\n"
+    "seconds and exact to the microsecond. Every series is there from the first scrape, with\n"
+    "0; only status codes beyond the usual ones appear with their first request: each from\n"
+    "100 to 599 as itself, all others, which an app may send, as `other`; so an app can make\n"
+    "at most 501 series of them. No label carries a path, a method, a host or a client, so\n"
+    "the number of series does not follow the traffic: with the default timeouts there are\n"
+    "about 360, of which `weir_queue_wait_seconds` has 138.\n"
     "\n"
     "| name | type | labels | meaning |\n"
     "|---|---|---|---|\n";
 
+static const char docs_histograms[] =
+    "\n"
+    "## Buckets\n"
+    "\n"
+    "A quantile that `histogram_quantile()` reads is wrong by the width of one bucket at\n"
+    "most. `weir_queue_wait_seconds` is made for it. From a fiftieth of `queue.timeout` to\n"
+    "above it the bounds are at most 5 % apart, so a quantile that lies there is within 5 %\n"
+    "of the truth, however the waits are distributed; one bound lies 1 % above the timeout,\n"
+    "where those who waited for all of it are. Below, the bounds are 10 % apart, and below a\n"
+    "thousandth of the timeout 35 %; the first two are 0, for those who did not wait, and 1\n"
+    "ms. Above the timeout, where only requests that wait for the app's start come, a few\n"
+    "lead to `startup.timeout`.\n"
+    "\n"
+    "The bounds follow from `queue.timeout`: a sum by `le` over pods with different ones is\n"
+    "wrong, and so is one during a rollout that changes it.\n"
+    "\n"
+    "The other histograms are for means (`_sum` / `_count`) and for the share below a bound;\n"
+    "both are exact. Their bounds are those below and 1 % above each timeout that ends what\n"
+    "they measure: with the defaults 10.1, 30.3 and 303 in the request's duration. A quantile\n"
+    "of theirs is as coarse as they are.\n"
+    "\n"
+    "| histogram | bounds in seconds |\n"
+    "|---|---|\n";
+
 static const char docs_bottom[] =
     "## Questions and their queries\n"
     "\n"
-    "How long do requests block before they enter the app? The 99th percentile, of all outcomes:\n"
+    "Each query selects one app and groups by pod, so that apps which one Prometheus scrapes\n"
+    "do not mix. `app=\"web\"` stands for what selects yours, for instance `namespace=\"shop\",\n"
+    "pod=~\"web-.+\"`. Outside Kubernetes there are no labels `namespace` and `pod`: group `by\n"
+    "(job, instance)`. To see an app as a whole, leave `pod` out of `by (...)`.\n"
+    "\n"
+    "How long do requests block before they enter the app? The 99th percentile, of all\n"
+    "outcomes; with 0.5 it is the median:\n"
     "\n"
     "```promql\n"
-    "histogram_quantile(0.99, sum by (le) (rate(weir_queue_wait_seconds_bucket[5m])))\n"
+    "histogram_quantile(0.99, sum by (namespace, pod, le) (\n"
+    "  rate(weir_queue_wait_seconds_bucket{app=\"web\"}[5m])))\n"
     "```\n"
     "\n"
     "Which share did not wait at all?\n"
     "\n"
     "```promql\n"
-    "sum(rate(weir_queue_wait_seconds_bucket{le=\"0\"}[5m]))\n"
-    "  / sum(rate(weir_queue_wait_seconds_count[5m]))\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_queue_wait_seconds_bucket{le=\"0\", app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (\n"
+    "  rate(weir_queue_wait_seconds_count{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "How many requests are inside the app, and how many wait, on average? Exact, whatever the "
-    "scrape\n"
-    "interval: a gauge shows the moment of the scrape only.\n"
+    "How long did those wait, on average, that then entered the app?\n"
     "\n"
     "```promql\n"
-    "rate(weir_request_seconds_total[1m])\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_queue_waited_seconds_total{outcome=\"dispatched\", app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (\n"
+    "  rate(weir_queue_waits_total{outcome=\"dispatched\", app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "How long is a request inside the app, on average?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_slot_hold_seconds_sum{app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (\n"
+    "  rate(weir_slot_hold_seconds_count{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "How many requests are inside the app, and how many wait, on average? Exact, whatever the\n"
+    "scrape interval: a gauge shows the moment of the scrape only.\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod, state) (\n"
+    "  rate(weir_request_seconds_total{app=\"web\"}[1m]))\n"
     "```\n"
     "\n"
     "Which share of the time was no slot free?\n"
     "\n"
     "```promql\n"
-    "rate(weir_saturated_seconds_total[5m])\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_saturated_seconds_total{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
     "Which share of the requests is refused, and why?\n"
     "\n"
     "```promql\n"
-    "sum by (reason) (rate(weir_rejected_total[5m]))\n"
-    "  / scalar(sum(rate(weir_requests_total[5m])))\n"
+    "sum by (namespace, pod, reason) (\n"
+    "  rate(weir_requests_rejected_total{app=\"web\"}[5m]))\n"
+    "/ on (namespace, pod) group_left ()\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_requests_total{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "How many replicas does the demand want? Demand is what is inside and what waits; each "
-    "replica\n"
-    "is filled to 70 % of its limit (Knative's rule). It means nothing with an unlimited limit.\n"
+    "How many replicas does the demand want? Demand is what is inside and what waits; each\n"
+    "replica is filled to 70 % of its limit (Knative's rule). The answer is for the app as a\n"
+    "whole, hence not by pod. It means nothing with an unlimited limit.\n"
     "\n"
     "```promql\n"
-    "ceil(sum(rate(weir_request_seconds_total[1m])) / (0.7 * max(weir_concurrency_limit)))\n"
+    "ceil(\n"
+    "  sum by (namespace) (\n"
+    "    rate(weir_request_seconds_total{app=\"web\"}[1m]))\n"
+    "  / (0.7 * max by (namespace) (\n"
+    "    weir_concurrency_limit{app=\"web\"})))\n"
     "```\n"
     "\n"
     "How much of the app's capacity goes to clients that have left?\n"
     "\n"
     "```promql\n"
-    "sum(rate(weir_orphan_hold_seconds_sum[5m])) / sum(rate(weir_slot_hold_seconds_sum[5m]))\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_orphan_hold_seconds_sum{app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (\n"
+    "  rate(weir_slot_hold_seconds_sum{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "Is weir itself in order? This must never fire:\n"
+    "Is weir itself in order? This must never be above 0:\n"
     "\n"
     "```promql\n"
-    "increase(weir_accounting_error_total[10m]) > 0\n"
+    "sum by (namespace, pod) (\n"
+    "  increase(weir_accounting_error_total{app=\"web\"}[10m]))\n"
     "```\n";
 
 static void docs_row(struct strbuf *out, const char *name, const char *type, const char *labels,
@@ -823,14 +942,23 @@ static void docs_row(struct strbuf *out, const char *name, const char *type, con
     strbuf_addf(out, "| `%s` | %s | %s | %s |\n", name, type, labels, help);
 }
 
-static void docs_buckets(struct strbuf *out)
+static void docs_bounds(struct strbuf *out, const char *name, const mono_us *bounds, size_t n)
 {
-    strbuf_adds(out, "\nBuckets of all histograms, in seconds:");
-    for (size_t i = 0; i < BOUNDS; i++) {
-        strbuf_adds(out, i == 0 ? " `" : " ");
+    strbuf_addf(out, "| %s |", name);
+    for (size_t i = 0; i < n; i++) {
+        strbuf_adds(out, " ");
         prometheus_add_seconds(out, (uint64_t)bounds[i]);
     }
-    strbuf_adds(out, " +Inf`.\n");
+    strbuf_adds(out, " |\n");
+}
+
+static void docs_buckets(struct strbuf *out)
+{
+    strbuf_adds(out, docs_histograms);
+    docs_bounds(out, "request duration, first byte, slot hold", durations, COUNT(durations));
+    docs_bounds(out, "connect", briefs, COUNT(briefs) - 1);
+    docs_bounds(out, "body wait, delivery, orphan hold", briefs, COUNT(briefs));
+    docs_bounds(out, "upgrade duration", upgrades, COUNT(upgrades));
 }
 
 static void docs_codes(struct strbuf *out)

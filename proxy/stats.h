@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/strbuf.h"
 #include "limiter/limiter.h"
+#include "proxy/config.h"
 
 struct stats;       /* opaque: defined in stats.c */
 struct stats_shard; /* opaque */
@@ -19,7 +20,6 @@ enum stats_outcome { /* how a wait in the queue ended */
                      STATS_DISPATCHED,
                      STATS_TIMEOUT,
                      STATS_CLIENT_GONE,
-                     STATS_EVICTED,
                      STATS_DRAINED,
                      STATS_OUTCOMES,
 };
@@ -29,8 +29,6 @@ enum stats_reason { /* why weir refused on its own account */
                     STATS_QUEUE_TIMEOUT,
                     STATS_NOT_READY,
                     STATS_DRAINING,
-                    STATS_REJECT_EVICTED,
-                    STATS_DEADLINE,
                     STATS_BYTES,
                     STATS_UPGRADES,
                     STATS_REASONS,
@@ -45,7 +43,8 @@ enum stats_what { STATS_REQUEST, STATS_RESPONSE }; /* whose bytes are kept */
 
 enum stats_upstream_result { STATS_OPENED, STATS_REUSED, STATS_FAILED, STATS_REPLAYED };
 
-struct stats *stats_new(unsigned shards);
+/* The bounds of the histograms follow the timeouts in `cf`, which is not kept. */
+struct stats *stats_new(unsigned shards, const struct config *cf);
 void stats_free(struct stats *s);
 struct stats_shard *stats_shard_of(struct stats *s, unsigned i);
 

@@ -38,9 +38,9 @@ def seconds_of_the_patient(world, how):
     assert origin.most_inside == 1
     assert [call.get("X-Who") for call in origin.calls] == ["leaver", "patient"]
     m = weir.wait_counted(11)
-    assert m.one("weir_orphaned_total") == 1
+    assert m.one("weir_requests_orphaned_total") == 1
     assert m.total("weir_requests_total", code="499", source="client_gone") == 10
-    assert m.total("weir_queue_wait_seconds_count", outcome="client_gone") == 9
+    assert m.total("weir_queue_waits_total", outcome="client_gone") == 9
     world.expect_requests(weir, 11)
     return seconds
 
@@ -63,7 +63,7 @@ def test_an_orphan_keeps_its_slot_until_the_apps_last_byte(world, how):
     assert nextone.response().status == 200
     assert origin.most_inside == 1
     m = weir.wait_quiet()
-    assert m.one("weir_orphaned_total") == 1
+    assert m.one("weir_requests_orphaned_total") == 1
     assert m.total("weir_orphan_hold_seconds_sum") >= 0.25
 
 
@@ -103,7 +103,7 @@ def test_on_client_abort_close_closes_the_connection_and_frees_the_slot(world, h
     assert time.monotonic() - began < SOON
     assert origin.seen("/hang")[0].connection.peer_gone()
     m = weir.wait_counted(2)
-    assert m.one("weir_orphaned_total") == 0
+    assert m.one("weir_requests_orphaned_total") == 0
     assert m.total("weir_requests_total", source="client_gone") == 1
     world.expect_requests(weir, 2)
 
@@ -140,7 +140,7 @@ def test_half_close_allow_answers_those_who_only_ended_their_side(world):
     assert waiting.response().body == b"queued"
     assert inside.until_closed() == b"" and waiting.until_closed() == b""
     m = weir.metrics()
-    assert m.one("weir_orphaned_total") == 0
+    assert m.one("weir_requests_orphaned_total") == 0
     world.expect_requests(weir, 2)
 
 

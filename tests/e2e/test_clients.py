@@ -193,7 +193,7 @@ def check_load(weir, n):
     m = weir.wait_counted(n)
     assert m.total("weir_requests_total", code="200", source="app") == n
     assert m.total("weir_requests_total") == n
-    assert m.total("weir_rejected_total") == 0
+    assert m.total("weir_requests_rejected_total") == 0
 
 
 @needs("wrk")
@@ -202,7 +202,7 @@ def test_wrk(loaded):
     assert "Socket errors" not in out and "Non-2xx" not in out
     done = int(re.search(r"([0-9]+) requests in", out)[1])
     m = loaded.wait_counted(done)
-    assert done > 0 and m.total("weir_rejected_total") == 0
+    assert done > 0 and m.total("weir_requests_rejected_total") == 0
     answered = m.total("weir_requests_total", code="200", source="app")
     assert done <= answered <= done + 20  # what was under way when wrk had had enough
     assert m.total("weir_requests_total") <= done + 40

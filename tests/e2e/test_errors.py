@@ -334,4 +334,4 @@ def test_the_apps_own_errors_pass_untouched(world):
         lambda: weir.metrics().total("weir_requests_total", source="app") == 7,
         "all to be counted",
     )
-    assert weir.metrics().total("weir_rejected_total") == 0
+    assert weir.metrics().total("weir_requests_rejected_total") == 0

@@ -8,11 +8,13 @@ from support import metrics
 from support import origin as app
 from support.waiting import until
 
-BUCKETS = "0 .001 .0025 .005 .01 .025 .05 .1 .25 .5 1 2 3 5 10 30 60 120 300".split()
+DURATIONS = ".005 .01 .025 .05 .1 .25 .5 1 2.5 5 10 30 60".split()
 
 FAMILIES = {
     "weir_concurrency_limit": "gauge",
     "weir_queue_limit": "gauge",
+    "weir_queue_waits_total": "counter",
+    "weir_queue_waited_seconds_total": "counter",
     "weir_queue_timeout_seconds": "gauge",
     "weir_requests_in_flight": "gauge",
     "weir_queue_depth": "gauge",
@@ -21,7 +23,7 @@ FAMILIES = {
     "weir_queue_wait_seconds": "histogram",
     "weir_queue_oldest_wait_seconds": "gauge",
     "weir_queue_drain_seconds": "gauge",
-    "weir_rejected_total": "counter",
+    "weir_requests_rejected_total": "counter",
     "weir_requests_total": "counter",
     "weir_request_duration_seconds": "histogram",
     "weir_upstream_connect_seconds": "histogram",
@@ -29,7 +31,7 @@ FAMILIES = {
     "weir_slot_hold_seconds": "histogram",
     "weir_response_delivery_seconds": "histogram",
     "weir_orphans_in_flight": "gauge",
-    "weir_orphaned_total": "counter",
+    "weir_requests_orphaned_total": "counter",
     "weir_orphan_hold_seconds": "histogram",
     "weir_upstream_ready": "gauge",
     "weir_upstream_startup_seconds": "gauge",
@@ -44,16 +46,18 @@ FAMILIES = {
     "process_start_time_seconds": "gauge",
 }
 
+OUTCOMES = ["dispatched", "timeout", "client_gone", "drained"]
+SOURCES = ["app", "weir", "client_gone"]
+
 PRESET = {
-    "weir_queue_wait_seconds_count": {
-        "outcome": ["dispatched", "timeout", "client_gone", "evicted", "drained"]
-    },
-    "weir_rejected_total": {
-        "reason": "queue_full queue_timeout not_ready draining evicted deadline bytes".split()
+    "weir_queue_waits_total": {"outcome": OUTCOMES},
+    "weir_queue_waited_seconds_total": {"outcome": OUTCOMES},
+    "weir_requests_rejected_total": {
+        "reason": "queue_full queue_timeout not_ready draining bytes upgrades".split()
     },
     "weir_request_seconds_total": {"state": ["in_flight", "queued"]},
     "weir_upstream_connections_total": {"result": ["opened", "reused", "failed", "replayed"]},
-    "weir_requests_total": {"source": ["app", "weir", "client_gone"]},
+    "weir_requests_total": {"source": SOURCES},
     "weir_connections": {"side": ["client", "upstream"]},
 }
 
@@ -74,19 +78,121 @@ def test_every_preset_series_is_there_and_0_before_any_request(world):
         for label, values in labels.items():
             for value in values:
                 assert m.total(name, **{label: value}) == 0, (name, label, value)
-    for name in ("slot_hold", "request_duration", "orphan_hold", "upstream_connect"):
+    for name in ("slot_hold", "queue_wait", "orphan_hold", "upstream_connect"):
         assert m.one(f"weir_{name}_seconds_count") == 0
-    assert m.one("weir_orphaned_total") == 0
+    assert m.one("weir_requests_orphaned_total") == 0
     assert m.one("weir_saturated_seconds_total") == 0
 
 
-def test_histograms_have_the_documented_buckets(world):
-    _, weir = world.pair()
+def bounds(m, name, **labels):
+    return sorted(float(dict(have)["le"]) for have in m.series(name + "_bucket", **labels))
+
+
+def test_bounds_follow_the_timeouts(world):
+    origin = world.origin()
+    weir = world.weir(
+        origin, queue_timeout="700ms", upstream_first_byte_timeout="40s", client_head_timeout="3s"
+    )
     m = weir.metrics()
-    want = sorted(float(b) for b in BUCKETS) + [float("inf")]
-    for name in ("weir_slot_hold_seconds", "weir_queue_wait_seconds"):
-        found = {float(dict(labels)["le"]) for labels in m.series(name + "_bucket")}
-        assert sorted(found) == want
+    base = [float(b) for b in DURATIONS]
+    inside = sorted(base + [40.4, float("inf")])
+    assert bounds(m, "weir_slot_hold_seconds") == inside
+    assert bounds(m, "weir_request_duration_seconds") == sorted(
+        inside + [0.707, 3.03, 30.3]
+    )
+    waits = bounds(m, "weir_queue_wait_seconds")
+    assert waits[:2] == [0, 0.001] and 0.707 in waits and 0.5 in waits
+    assert all(high <= 1.05 * low for low, high in zip(waits[1:], waits[2:]) if 0.014 < low < 0.7)
+    assert waits[-2:] == [pytest.approx(1.01 * 240), float("inf")]
+
+
+def values(m, name, label):
+    return {dict(labels)[label] for labels in m.series(name)}
+
+
+def moved(m, name, label):
+    return {dict(labels)[label] for labels, n in m.series(name).items() if n > 0}
+
+
+def load(world, weir, origin, refused):
+    """One inside, one waiting; `refused` more."""
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    held = world.connect(weir).get("/held")
+    origin.wait_inside(1)
+    waiting = world.connect(weir).get("/held")
+    weir.wait_depth(1)
+    for _ in range(refused):
+        assert world.connect(weir).ask("GET", "/").status == 503
+    return gate, held, waiting
+
+
+def timed_out(world):
+    origin, weir = world.pair(concurrency=1, queue_length=1, queue_timeout="50ms")
+    gate, held, waiting = load(world, weir, origin, 0)
+    assert waiting.response().status == 503
+    gate.open()
+    assert held.response().status == 200
+    return weir.wait_counted(2)
+
+
+def no_place(world):
+    origin, weir = world.pair(concurrency=1, queue_length=1)
+    gate, held, waiting = load(world, weir, origin, 1)
+    waiting.rst()
+    weir.wait_depth(0)
+    gate.open()
+    assert held.response().status == 200
+    return weir.wait_counted(3)
+
+
+def no_memory(world):
+    origin, weir = world.pair(concurrency=1, queue_max_bytes="64KiB")
+    gate = origin.gate()
+    origin.default = (app.wait(gate), app.answer())
+    clients = [world.connect(weir).get("/", "X-Long: " + "x" * 30_000) for _ in range(4)]
+    refused = lambda: weir.metrics().one("weir_requests_rejected_total", reason="bytes")
+    until(lambda: refused() + weir.metrics().one("weir_queue_depth") == 3, "all to have come")
+    gate.open()
+    assert {client.response().status for client in clients} == {200, 503}
+    return weir.wait_counted(4)
+
+
+def no_tunnel(world):
+    _, weir = world.pair(upgrades_max=0)
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket")
+    assert world.connect(weir).ask("GET", "/", *upgrade).status == 503
+    return weir.wait_counted(1)
+
+
+def not_started(world):
+    weir = world.weir("unix:" + world.path("nobody"), wait="/livez", startup_timeout="100ms")
+    assert world.connect(weir).ask("GET", "/").status == 503
+    return weir.wait_counted(1)
+
+
+def draining(world):
+    origin, weir = world.pair(concurrency=1, drain_timeout="1500ms")
+    gate, held, waiting = load(world, weir, origin, 0)
+    weir.signal()
+    assert waiting.response().status == 503
+    m = weir.metrics()
+    gate.open()
+    assert held.response().status == 200
+    weir.exited(3)  # someone was turned away
+    return m
+
+
+def test_every_series_of_the_queue_can_move(world):
+    """A label's value that nothing can cause has no place in the page."""
+    causes = (timed_out, no_place, no_memory, no_tunnel, not_started, draining)
+    pages = [cause(world) for cause in causes]
+    for name, label in (
+        ("weir_requests_rejected_total", "reason"),
+        ("weir_queue_waits_total", "outcome"),
+    ):
+        seen = set().union(*(moved(m, name, label) for m in pages))
+        assert seen == values(pages[0], name, label)
 
 
 def test_the_content_type_is_exactly_that_of_the_text_format(world):
@@ -160,12 +266,13 @@ def test_a_run_of_known_requests_gives_exact_numbers(world):
         ("503", "weir"): 4,
         ("499", "client_gone"): 2,
     }
-    assert m.total("weir_rejected_total") == m.one("weir_rejected_total", reason="queue_full") == 4
-    assert m.total("weir_queue_wait_seconds_count", outcome="dispatched") == 12
-    assert m.total("weir_queue_wait_seconds_bucket", outcome="dispatched", le="0") == 10
-    assert m.total("weir_queue_wait_seconds_count", outcome="client_gone") == 1
+    rejected = "weir_requests_rejected_total"
+    assert m.total(rejected) == m.one(rejected, reason="queue_full") == 4
+    assert m.total("weir_queue_waits_total", outcome="dispatched") == 12
+    assert m.total("weir_queue_wait_seconds_bucket", le="0") == 10
+    assert m.total("weir_queue_waits_total", outcome="client_gone") == 1
     assert m.one("weir_slot_hold_seconds_count") == 12
-    assert m.one("weir_orphaned_total") == 1
+    assert m.one("weir_requests_orphaned_total") == 1
     world.expect_requests(weir, 17)
 
 
@@ -184,13 +291,13 @@ def test_time_is_counted_where_it_was_spent(world):
     m = weir.identities(3)
     seconds = time.monotonic() - began
     held = m.one("weir_slot_hold_seconds_sum")
-    waited = m.total("weir_queue_wait_seconds_sum", outcome="dispatched")
+    waited = m.total("weir_queue_waited_seconds_total", outcome="dispatched")
     assert 0.9 <= m.one("weir_upstream_first_byte_seconds_sum") <= held <= seconds
     assert m.one("weir_saturated_seconds_total") == pytest.approx(held, abs=0.01)
     assert 0.3 + 0.6 <= waited <= 2 * seconds
     assert m.one("weir_request_duration_seconds_count") == 3
     delivered = m.one("weir_response_delivery_seconds_sum")
-    assert m.one("weir_request_duration_seconds_sum") == pytest.approx(
+    assert m.total("weir_request_duration_seconds_sum") == pytest.approx(
         waited + held + delivered, abs=0.01
     )
 

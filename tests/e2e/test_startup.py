@@ -59,7 +59,7 @@ def test_from_readiness_on_the_queue_timeout_holds_for_those_who_came_before(wor
     weir.wait_depth(5)
     origin.listen()
     origin.wait_inside(1)
-    timed_out = lambda: weir.metrics().total("weir_rejected_total", reason="queue_timeout")
+    timed_out = lambda: weir.metrics().total("weir_requests_rejected_total", reason="queue_timeout")
     until(lambda: timed_out() == 4, "the timeout of all that wait", within=10)
     gate.open()
     assert sorted(client.response().status for client in clients) == [200, 503, 503, 503, 503]
@@ -75,7 +75,7 @@ def test_startup_timeout_refuses_with_not_ready(world):
         assert answer.status == 503 and answer.get("Weir-Reason") == "not_ready"
         assert 1 <= int(answer.get("Retry-After")) <= 30
     assert time.monotonic() - began < SOON
-    assert weir.metrics().total("weir_rejected_total", reason="not_ready") == 3
+    assert weir.metrics().total("weir_requests_rejected_total", reason="not_ready") == 3
     assert weir.admin_get("/livez").status == 200
     assert weir.admin_get("/readyz").status == 503
     assert "takes no connection (Connection refused: nothing listens there), startup" in weir.log()

@@ -77,7 +77,7 @@ def test_bytes_go_both_ways_as_they_are(world):
     assert m.one("weir_requests_total", code="101", source="app") == 1
     assert m.one("weir_upgrade_duration_seconds_count") == 1
     assert m.one("weir_slot_hold_seconds_count") == 0
-    assert m.one("weir_request_duration_seconds_count") == 0
+    assert m.total("weir_request_duration_seconds_count") == 0
 
 
 def test_bytes_that_came_with_the_heads_are_the_tunnels(world):
@@ -168,7 +168,7 @@ def test_a_client_that_leaves_ends_the_tunnel_and_frees_its_slot(world, how):
     getattr(client, how)()
     wait_upgrades(weir, 0)
     until(lambda: not origin.inside_now(), "the app to hear it")
-    assert weir.metrics().one("weir_orphaned_total") == 0
+    assert weir.metrics().one("weir_requests_orphaned_total") == 0
 
 
 def test_an_app_that_resets_resets_the_client(world):
@@ -190,7 +190,7 @@ def test_tunnels_have_a_cap_that_leaves_a_slot_for_requests(world):
     assert (answer.status, answer.get("Weir-Reason")) == (503, "upgrades")
     assert answer.get("Retry-After")
     assert third.ask("GET", "/plain").status == 200, "the connection stays usable"
-    assert weir.metrics().one("weir_rejected_total", reason="upgrades") == 1
+    assert weir.metrics().one("weir_requests_rejected_total", reason="upgrades") == 1
     held[0].half_close().rest()
     wait_upgrades(weir, 1)
     open_tunnel(world, weir)
@@ -277,7 +277,7 @@ def test_a_refused_upgrade_holds_no_place_while_its_answer_is_not_read(world):
         return weir.metrics().one("weir_buffered_bytes", what="response")
 
     until(in_the_way, "an answer that is kept")
-    settled(lambda: (in_the_way(), weir.metrics().total("weir_rejected_total")))
+    settled(lambda: (in_the_way(), weir.metrics().total("weir_requests_rejected_total")))
     assert in_the_way(), "the kernel took all of it"
     gate.open()
     assert [client.response().status for client in held] == [200, 200]

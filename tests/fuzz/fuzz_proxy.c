@@ -227,7 +227,7 @@ static void house_build(uint8_t a, uint8_t b)
 
     house.loop = loop_new(0);
     CHECK(house.loop != NULL);
-    house.stats = stats_new(1);
+    house.stats = stats_new(1, cf);
     house.shared.limiter = limiter_new(&lc, peers.now);
     limiter_pause(house.shared.limiter, peers.now);
     atomic_store(&house.shared.startup_deadline, peers.now + cf->startup.timeout);

@@ -145,17 +145,17 @@ def check_identities(m, requests=None):
 
 
 def check_counts(m):
-    dispatched = m.total("weir_queue_wait_seconds_count", outcome="dispatched")
-    gone = m.total("weir_queue_wait_seconds_count", outcome="client_gone")
+    dispatched = m.total("weir_queue_waits_total", outcome="dispatched")
+    gone = m.total("weir_queue_waits_total", outcome="client_gone")
     holds = m.total("weir_slot_hold_seconds_count")
     holds += m.total("weir_upgrade_duration_seconds_count")
     # One that leaves while its slot is in the mail holds it for a moment, and counts as gone.
     assert dispatched <= holds <= dispatched + gone, f"{holds} holds of {dispatched} dispatched"
-    timeouts = m.total("weir_queue_wait_seconds_count", outcome="timeout")
-    refused = m.total("weir_rejected_total", reason="queue_timeout")
-    late = m.total("weir_rejected_total", reason="not_ready")
+    timeouts = m.total("weir_queue_waits_total", outcome="timeout")
+    refused = m.total("weir_requests_rejected_total", reason="queue_timeout")
+    late = m.total("weir_requests_rejected_total", reason="not_ready")
     assert refused <= timeouts <= refused + late, f"{timeouts} timeouts, {refused} refused for it"
-    assert m.total("weir_orphan_hold_seconds_count") == m.one("weir_orphaned_total")
+    assert m.total("weir_orphan_hold_seconds_count") == m.one("weir_requests_orphaned_total")
 
 
 def promtool_check(text):

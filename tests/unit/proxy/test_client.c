@@ -83,7 +83,7 @@ static int nobody_has_come(void **state)
     f->config = config_load(&source, &problems);
     assert_non_null(f->config);
     f->loop = loop_new(0);
-    f->stats = stats_new(1);
+    f->stats = stats_new(1, f->config);
     budget_init(&f->budget, 1 << 20);
     f->clients =
         clients_new(f->loop, stats_shard_of(f->stats, 0), f->config, &f->budget, &handler, f);

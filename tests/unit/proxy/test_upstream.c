@@ -111,7 +111,7 @@ static int set_up(void **state)
     fx.config.upstream.keepalive_timeout = 10000000;
     listen_nowhere();
     fx.loop = loop_new(0);
-    fx.stats = stats_new(1);
+    fx.stats = stats_new(1, &fx.config);
     budget_init(&fx.budget, 1 << 20);
     fx.shared = upstream_shared_new(2, 1);
     fx.upstream =

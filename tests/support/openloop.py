@@ -1,0 +1,71 @@
+"""Requests at times that were chosen beforehand, however the answers come: an open loop, as many
+clients are together. Each asks on a connection that is free, or a new one."""
+
+import asyncio
+import random
+import re
+import time
+from collections import namedtuple
+
+# status and Weir-Reason, seconds on the client's clock, and what Server-Timing says, in seconds
+Outcome = namedtuple("Outcome", "status reason seconds queue app")
+
+
+def poisson(rate, seconds, seed):
+    """Moments of arrival, in seconds."""
+    dice, at, moments = random.Random(seed), 0.0, []
+    while True:
+        at += dice.expovariate(rate)
+        if at > seconds:
+            return moments
+        moments.append(at)
+
+
+def run(port, arrivals):
+    """`arrivals`: (moment, target), ascending. An Outcome of each, in that order."""
+    return asyncio.run(_Loop(port).run(arrivals))
+
+
+class _Loop:
+    def __init__(self, port):
+        self.port, self.free = port, []
+
+    async def run(self, arrivals):
+        begun, tasks = time.monotonic(), []
+        for moment, target in arrivals:
+            await asyncio.sleep(begun + moment - time.monotonic())
+            tasks.append(asyncio.ensure_future(self._ask(target)))
+        outcomes = await asyncio.gather(*tasks)
+        for _, writer in self.free:
+            writer.close()
+        return outcomes
+
+    async def _ask(self, target):
+        if not self.free:
+            self.free.append(await asyncio.open_connection("127.0.0.1", self.port))
+        reader, writer = self.free.pop()
+        began = time.monotonic()
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: weir.test\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        await reader.readexactly(int(_field(head, "content-length")))
+        seconds = time.monotonic() - began
+        self.free.append((reader, writer))
+        timing = " ".join(re.findall(r"(?im)^server-timing:(.*)$", head))
+        return Outcome(
+            int(head.split(" ", 2)[1]),
+            _field(head, "weir-reason"),
+            seconds,
+            _spent(timing, "queue"),
+            _spent(timing, "app"),
+        )
+
+
+def _field(head, name):
+    found = re.search(rf"(?im)^{name}: *(.*?)\r$", head)
+    return found and found[1]
+
+
+def _spent(timing, what):
+    """The first of its name: weir's stands behind the app's, but only weir says `queue`."""
+    found = re.search(rf"\b{what};dur=([\d.]+)", timing)
+    return float(found[1]) / 1000 if found else None
