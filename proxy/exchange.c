@@ -359,7 +359,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         log_info("a request was refused with %u: %s (client %.*s)%s", problem->status,
                  problem->reason, SPAN_PRINTF(client_name(cl)), more);
     stats_answered(env->c.stats, STATS_BY_WEIR, problem->status);
-    stats_request_duration(env->c.stats, loop_now(env->c.loop) - client_began(cl));
+    stats_request_duration(env->c.stats, STATS_BY_WEIR, loop_now(env->c.loop) - client_began(cl));
     if (client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0}))
         client_close(cl);
     else
@@ -1778,11 +1778,11 @@ static void count_outcome(struct exchange *ex, mono_us now)
         stats_answered(stats, STATS_BY_APP, 101);
         return;
     }
-    if (ex->left != 0)
-        stats_answered(stats, STATS_BY_NOBODY, 499);
-    else
-        stats_answered(stats, ex->by_weir ? STATS_BY_WEIR : STATS_BY_APP, ex->status);
-    stats_request_duration(stats, now - ex->began);
+    enum stats_source by = ex->left != 0 ? STATS_BY_NOBODY
+                           : ex->by_weir ? STATS_BY_WEIR
+                                         : STATS_BY_APP;
+    stats_answered(stats, by, ex->status);
+    stats_request_duration(stats, by, (ex->left != 0 ? ex->left : now) - ex->began);
     if (ex->answered != 0 && !ex->orphan)
         stats_delivery(stats, now - ex->answered);
     if (ex->orphan)

@@ -43,8 +43,8 @@ enum cell {
 
 enum stats_histogram { /* the busiest first */
                        H_QUEUE_WAIT,
-                       H_DURATION,
-                       H_CONNECT,
+                       H_DURATION, /* by source */
+                       H_CONNECT = H_DURATION + SOURCES,
                        H_FIRST_BYTE,
                        H_SLOT_HOLD,
                        H_DELIVERY,
@@ -119,8 +119,9 @@ static void bounds_init(struct buckets *b, const struct config *cf)
     mono_us first_byte = cf->upstream.first_byte_timeout;
 
     buckets_fine(&b[H_QUEUE_WAIT], wait, wait > startup ? wait : startup);
-    coarse_init(&b[H_DURATION], durations, COUNT(durations),
-                UP_TO(wait, first_byte, cf->client.head_timeout, cf->client.body_timeout));
+    for (size_t by = 0; by < SOURCES; by++)
+        coarse_init(&b[H_DURATION + by], durations, COUNT(durations),
+                    UP_TO(wait, first_byte, cf->client.head_timeout, cf->client.body_timeout));
     coarse_init(&b[H_FIRST_BYTE], durations, COUNT(durations), UP_TO(first_byte));
     coarse_init(&b[H_SLOT_HOLD], durations, COUNT(durations), UP_TO(first_byte));
     coarse_init(&b[H_CONNECT], briefs, COUNT(briefs) - 1, UP_TO(cf->upstream.connect_timeout));
@@ -205,9 +206,10 @@ void stats_answered(struct stats_shard *sh, enum stats_source by, unsigned code)
     add(sh, requests_cell(by, by == STATS_BY_NOBODY ? 499 : code), 1);
 }
 
-void stats_request_duration(struct stats_shard *sh, mono_us us)
+void stats_request_duration(struct stats_shard *sh, enum stats_source by, mono_us us)
 {
-    observe(sh, H_DURATION, us);
+    CHECK(by <= STATS_BY_NOBODY);
+    observe(sh, H_DURATION + by, us);
 }
 
 void stats_connect(struct stats_shard *sh, mono_us us)
@@ -422,12 +424,27 @@ static void print_saturated(const struct family *f, const struct reading *r, str
     prometheus_seconds(out, f->name, NULL, r->now->limiter.saturated_us);
 }
 
+static void print_one_histogram(const struct family *f, const struct reading *r,
+                                enum stats_histogram h, const struct prometheus_label *labels,
+                                struct strbuf *out)
+{
+    const struct buckets *b = &r->buckets[h];
+    const uint64_t *at = &r->cell[cells_of(h)];
+
+    prometheus_histogram(out, f->name, labels, b->bound, at + 1, b->n, at[0]);
+}
+
 static void print_histogram(const struct family *f, const struct reading *r, struct strbuf *out)
 {
-    const struct buckets *b = &r->buckets[f->from];
-    const uint64_t *at = &r->cell[cells_of((enum stats_histogram)f->from)];
+    print_one_histogram(f, r, (enum stats_histogram)f->from, NULL, out);
+}
 
-    prometheus_histogram(out, f->name, NULL, b->bound, at + 1, b->n, at[0]);
+static void print_durations(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    for (size_t by = 0; by < SOURCES; by++) {
+        const struct prometheus_label labels[] = {{"source", source_names[by]}, {NULL, NULL}};
+        print_one_histogram(f, r, (enum stats_histogram)(f->from + by), labels, out);
+    }
 }
 
 static void print_waits(const struct family *f, const struct reading *r, struct strbuf *out)
@@ -582,9 +599,10 @@ static const struct family families[] = {
      "Requests that have ended, by status code and by who gave it; 499 means the client left "
      "first.",
      print_requests, C_REQUESTS},
-    {"weir_request_duration_seconds", "histogram", "",
-     "From the first byte of the request to the last byte of the answer.", print_histogram,
-     H_DURATION},
+    {"weir_request_duration_seconds", "histogram", "source=app, weir, client_gone",
+     "From the first byte of the request to the last byte of the response, or to the client's "
+     "leaving, by who gave the response; without upgraded connections.",
+     print_durations, H_DURATION},
     {"weir_request_body_wait_seconds", "histogram", "",
      "How long requests with a body waited for it before they asked for a slot; 0 when it came "
      "with the head, or when slots were plentiful.",
@@ -872,6 +890,17 @@ static const char docs_bottom[] =
     "  rate(weir_queue_waited_seconds_total{outcome=\"dispatched\", app=\"web\"}[5m]))\n"
     "/ sum by (namespace, pod) (\n"
     "  rate(weir_queue_waits_total{outcome=\"dispatched\", app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "Which share of the app's responses took no longer than half a second in all? 0.5 is a\n"
+    "bound, so the answer is exact. Refusals, which take next to no time, are `source=\"weir\"`\n"
+    "and stay out:\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (rate(\n"
+    "  weir_request_duration_seconds_bucket{source=\"app\", le=\"0.5\", app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (rate(\n"
+    "  weir_request_duration_seconds_count{source=\"app\", app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
     "How long is a request inside the app, on average?\n"

@@ -52,7 +52,7 @@ struct stats_shard *stats_shard_of(struct stats *s, unsigned i);
 void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
 void stats_rejected(struct stats_shard *sh, enum stats_reason reason);
 void stats_answered(struct stats_shard *sh, enum stats_source by, unsigned code);
-void stats_request_duration(struct stats_shard *sh, mono_us us);
+void stats_request_duration(struct stats_shard *sh, enum stats_source by, mono_us us);
 void stats_connect(struct stats_shard *sh, mono_us us);
 void stats_first_byte(struct stats_shard *sh, mono_us us);
 void stats_slot_hold(struct stats_shard *sh, mono_us us);

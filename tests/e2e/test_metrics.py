@@ -52,6 +52,7 @@ SOURCES = ["app", "weir", "client_gone"]
 PRESET = {
     "weir_queue_waits_total": {"outcome": OUTCOMES},
     "weir_queue_waited_seconds_total": {"outcome": OUTCOMES},
+    "weir_request_duration_seconds_count": {"source": SOURCES},
     "weir_requests_rejected_total": {
         "reason": "queue_full queue_timeout not_ready draining bytes upgrades".split()
     },
@@ -97,7 +98,7 @@ def test_bounds_follow_the_timeouts(world):
     base = [float(b) for b in DURATIONS]
     inside = sorted(base + [40.4, float("inf")])
     assert bounds(m, "weir_slot_hold_seconds") == inside
-    assert bounds(m, "weir_request_duration_seconds") == sorted(
+    assert bounds(m, "weir_request_duration_seconds", source="app") == sorted(
         inside + [0.707, 3.03, 30.3]
     )
     waits = bounds(m, "weir_queue_wait_seconds")
@@ -193,6 +194,35 @@ def test_every_series_of_the_queue_can_move(world):
     ):
         seen = set().union(*(moved(m, name, label) for m in pages))
         assert seen == values(pages[0], name, label)
+
+
+def test_a_response_is_timed_by_who_gave_it(world):
+    origin, weir = world.pair(concurrency=1, queue_length=0)
+    gate, other = origin.gate(), origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    origin.on("/left", app.wait(other), app.answer())
+    held = world.connect(weir).get("/held")
+    origin.wait_inside(1)
+    began = time.monotonic()
+    assert world.connect(weir).ask("GET", "/").status == 503
+    gate.open()
+    assert held.response().status == 200
+    left = world.connect(weir).get("/left")
+    origin.wait_inside(1)
+    left.fin()
+    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    gone = time.monotonic() - began
+    time_of = lambda m, by: m.one("weir_request_duration_seconds_sum", source=by)
+    until(lambda: weir.metrics().one("weir_slot_hold_seconds_count") == 1, "the first")
+    while time.monotonic() - began < 3 * gone:
+        weir.metrics()
+    other.open()
+    m = weir.identities(3)
+    for by in SOURCES:
+        assert m.one("weir_request_duration_seconds_count", source=by) == 1
+    # It ended when the client left, not when the app had finished with it.
+    assert time_of(m, "client_gone") <= gone
+    assert time_of(m, "weir") <= gone
 
 
 def test_the_content_type_is_exactly_that_of_the_text_format(world):
@@ -295,7 +325,7 @@ def test_time_is_counted_where_it_was_spent(world):
     assert 0.9 <= m.one("weir_upstream_first_byte_seconds_sum") <= held <= seconds
     assert m.one("weir_saturated_seconds_total") == pytest.approx(held, abs=0.01)
     assert 0.3 + 0.6 <= waited <= 2 * seconds
-    assert m.one("weir_request_duration_seconds_count") == 3
+    assert m.one("weir_request_duration_seconds_count", source="app") == 3
     delivered = m.one("weir_response_delivery_seconds_sum")
     assert m.total("weir_request_duration_seconds_sum") == pytest.approx(
         waited + held + delivered, abs=0.01

@@ -97,3 +97,20 @@ def test_quantiles_are_within_a_twentieth_of_the_truth(demo, world, timeout, loa
     print(f"\ntimeout {timeout} s, {load}, {queue} queue: {len(truth)} of {len(outcomes)} waited")
     for q in QUANTILES:
         judge(q, promql.quantile(q, buckets(m, "weir_queue_wait_seconds")), truth)
+
+
+def test_refusals_do_not_make_the_responses_look_quick(demo, world):
+    """Twice the load that one slot can take, and nobody may wait: half is refused at once."""
+    weir = world.weir(demo.upstream, concurrency=1, queue_length=0)
+    outcomes = openloop.run(weir.port, [(i * 0.02, "/usuarios?ms=40") for i in range(60)])
+    m = weir.identities(60)
+    served = [o for o in outcomes if o.status == 200]
+    counts = {
+        by: m.one("weir_request_duration_seconds_count", source=by)
+        for by in ("app", "weir", "client_gone")
+    }
+    assert counts == {"app": len(served), "weir": 60 - len(served), "client_gone": 0}
+    assert 0 < len(served) < 60
+    quick = m.one("weir_request_duration_seconds_bucket", source="app", le="0.025")
+    assert quick == 0, "the app's responses take 40 ms"
+    assert m.one("weir_request_duration_seconds_sum", source="app") >= 0.04 * len(served)

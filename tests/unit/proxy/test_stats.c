@@ -70,6 +70,7 @@ static void the_first_scrape_has_every_series_with_zero(void **state)
     expect("weir_queue_wait_seconds_count", "0");
     expect("weir_queue_waits_total{outcome=\"drained\"}", "0");
     expect("weir_queue_waited_seconds_total{outcome=\"client_gone\"}", "0");
+    expect("weir_request_duration_seconds_count{source=\"weir\"}", "0");
     expect("weir_requests_rejected_total{reason=\"queue_full\"}", "0");
     expect("weir_requests_rejected_total{reason=\"bytes\"}", "0");
     expect("weir_requests_total{code=\"200\",source=\"app\"}", "0");
@@ -185,7 +186,7 @@ static void bounds_are_round_and_just_above_each_timeout(void **state)
     static const char *const upgrade[] = {"1", "10", "60", "300", "1800", "3600", "14400", "+Inf"};
     struct stats_now now = quiet();
     scrape(*state, &now);
-    expect_bounds("weir_request_duration_seconds", "", request);
+    expect_bounds("weir_request_duration_seconds", "source=\"weir\",", request);
     expect_bounds("weir_slot_hold_seconds", "", hold);
     expect_bounds("weir_upstream_first_byte_seconds", "", hold);
     expect_bounds("weir_upstream_connect_seconds", "", connect);
@@ -202,7 +203,9 @@ static void every_outcome_and_every_phase_has_its_own_numbers(void **state)
     stats_queue_wait(sh, STATS_TIMEOUT, 1);
     stats_queue_wait(sh, STATS_CLIENT_GONE, 2);
     stats_queue_wait(sh, STATS_DRAINED, 4);
-    stats_request_duration(sh, 5);
+    stats_request_duration(sh, STATS_BY_APP, 5);
+    stats_request_duration(sh, STATS_BY_WEIR, 10);
+    stats_request_duration(sh, STATS_BY_NOBODY, 11);
     stats_connect(sh, 6);
     stats_first_byte(sh, 7);
     stats_slot_hold(sh, 8);
@@ -214,7 +217,9 @@ static void every_outcome_and_every_phase_has_its_own_numbers(void **state)
     expect("weir_queue_waited_seconds_total{outcome=\"dispatched\"}", "0");
     expect("weir_queue_wait_seconds_sum", "0.000007");
     expect("weir_queue_wait_seconds_count", "3");
-    expect("weir_request_duration_seconds_sum", "0.000005");
+    expect("weir_request_duration_seconds_sum{source=\"app\"}", "0.000005");
+    expect("weir_request_duration_seconds_sum{source=\"weir\"}", "0.00001");
+    expect("weir_request_duration_seconds_sum{source=\"client_gone\"}", "0.000011");
     expect("weir_upstream_connect_seconds_sum", "0.000006");
     expect("weir_upstream_first_byte_seconds_sum", "0.000007");
     expect("weir_slot_hold_seconds_sum", "0.000008");
