@@ -383,6 +383,10 @@ static void look_now(struct server *s, struct stats_now *now)
 {
     *now = (struct stats_now){
         .queue_timeout = s->config->queue.timeout,
+        .queue_max_bytes = s->config->queue.max_bytes,
+        .buffers_budget = s->config->buffers.budget,
+        .client_connections_max = s->max_connections,
+        .upgrades_max = s->house.upgrades_max,
         .upstream_ready = atomic_load_explicit(&s->house.ready, memory_order_acquire),
         .upstream_startup = s->startup,
     };

@@ -363,6 +363,9 @@ struct family {
     size_t from; /* its first cell, or its histogram, when its numbers come from the shards */
 };
 
+static const struct prometheus_label client_side[] = {{"side", "client"}, {NULL, NULL}};
+static const struct prometheus_label upstream_side[] = {{"side", "upstream"}, {NULL, NULL}};
+
 static void print_build_info(const struct family *f, const struct reading *r, struct strbuf *out)
 {
     (void)r;
@@ -371,18 +374,55 @@ static void print_build_info(const struct family *f, const struct reading *r, st
     prometheus_count(out, f->name, labels, 1);
 }
 
+/* UINT32_MAX: none. */
+static void print_limit(const char *name, const struct prometheus_label *labels, uint32_t limit,
+                        struct strbuf *out)
+{
+    if (limit == UINT32_MAX)
+        prometheus_infinity(out, name, labels);
+    else
+        prometheus_count(out, name, labels, limit);
+}
+
 static void print_concurrency_limit(const struct family *f, const struct reading *r,
                                     struct strbuf *out)
 {
-    if (r->now->limiter.limit == LIMITER_UNLIMITED)
-        prometheus_infinity(out, f->name, NULL);
-    else
-        prometheus_count(out, f->name, NULL, r->now->limiter.limit);
+    print_limit(f->name, NULL, r->now->limiter.limit, out);
 }
 
 static void print_queue_limit(const struct family *f, const struct reading *r, struct strbuf *out)
 {
     prometheus_count(out, f->name, NULL, r->now->limiter.queue_length);
+}
+
+static void print_queue_bytes(const struct family *f, const struct reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.bytes);
+}
+
+static void print_queue_limit_bytes(const struct family *f, const struct reading *r,
+                                    struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->queue_max_bytes);
+}
+
+static void print_upgrades_limit(const struct family *f, const struct reading *r,
+                                 struct strbuf *out)
+{
+    print_limit(f->name, NULL, r->now->upgrades_max, out);
+}
+
+static void print_connections_limit(const struct family *f, const struct reading *r,
+                                    struct strbuf *out)
+{
+    print_limit(f->name, client_side, r->now->client_connections_max, out);
+    print_limit(f->name, upstream_side, r->now->limiter.limit, out);
+}
+
+static void print_buffered_limit(const struct family *f, const struct reading *r,
+                                 struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->buffers_budget);
 }
 
 static void print_queue_timeout(const struct family *f, const struct reading *r, struct strbuf *out)
@@ -571,6 +611,10 @@ static const struct family families[] = {
     {"weir_queue_depth", "gauge", "", "Requests waiting for a slot now.", print_queue_depth, 0},
     {"weir_queue_limit", "gauge", "", "Requests that may wait at once, in force now.",
      print_queue_limit, 0},
+    {"weir_queue_bytes", "gauge", "", "Memory that the waiting requests take now.",
+     print_queue_bytes, 0},
+    {"weir_queue_limit_bytes", "gauge", "", "Memory that they may take: queue.max_bytes.",
+     print_queue_limit_bytes, 0},
     {"weir_queue_oldest_wait_seconds", "gauge", "",
      "How long the first in the queue has been waiting; 0 when the queue is empty.",
      print_oldest_wait, 0},
@@ -624,6 +668,8 @@ static const struct family families[] = {
      print_time, C_BACKPRESSURE},
     {"weir_upgrades_in_flight", "gauge", "",
      "Upgraded connections (WebSocket) now; each holds a slot.", print_gauge, C_UPGRADES},
+    {"weir_upgrades_limit", "gauge", "", "How many there may be at once; +Inf when unlimited.",
+     print_upgrades_limit, 0},
     {"weir_upgrade_duration_seconds", "histogram", "",
      "How long upgraded connections held their slots.", print_histogram, H_UPGRADE_DURATION},
     {"weir_orphans_in_flight", "gauge", "",
@@ -643,6 +689,8 @@ static const struct family families[] = {
      print_upstream, C_UPSTREAM},
     {"weir_connections", "gauge", "side=client, upstream; state=active, idle",
      "Open connections; idle ones carry no request now.", print_connections, C_CONNECTIONS},
+    {"weir_connections_limit", "gauge", "side=client, upstream",
+     "How many there may be, in force now; +Inf when unlimited.", print_connections_limit, 0},
     {"weir_connections_evicted_total", "counter", "",
      "Client connections that were closed to make room for new ones: those that had been waiting "
      "longest for their client's next byte.",
@@ -651,6 +699,9 @@ static const struct family families[] = {
      "Bytes held in memory: of requests that wait for their rest or behind another, or that the "
      "app has not taken, and of responses that clients have not read.",
      print_buffered, C_BUFFERED},
+    {"weir_buffered_limit_bytes", "gauge", "",
+     "How many both may be together before weir reads no further ahead: buffers.budget.",
+     print_buffered_limit, 0},
     {"weir_accounting_error_total", "counter", "",
      "Broken promises of the limiter's own accounting; anything but 0 is a fault in weir.",
      print_accounting, C_ACCOUNTING_ERRORS},
@@ -708,15 +759,15 @@ static void json_close(struct strbuf *out)
     strbuf_adds(out, "}");
 }
 
-static void json_limit(const struct limiter_snapshot *l, struct strbuf *out)
+/* UINT32_MAX: none. */
+static void json_limit(struct strbuf *out, uint32_t limit)
 {
-    if (l->limit == LIMITER_UNLIMITED) {
+    if (limit == UINT32_MAX) {
         json_key(out, "limit");
         strbuf_adds(out, "\"unlimited\"");
     } else {
-        json_count(out, "limit", l->limit);
+        json_count(out, "limit", limit);
     }
-    json_count(out, "in_flight", l->in_flight);
 }
 
 static void json_queue(const struct reading *r, struct strbuf *out)
@@ -726,6 +777,7 @@ static void json_queue(const struct reading *r, struct strbuf *out)
     json_count(out, "depth", l->depth);
     json_count(out, "limit", l->queue_length);
     json_count(out, "bytes", l->bytes);
+    json_count(out, "limit_bytes", r->now->queue_max_bytes);
     json_bool(out, "paused", l->paused);
     json_seconds(out, "timeout_seconds", (uint64_t)r->now->queue_timeout);
     json_seconds(out, "oldest_wait_seconds", (uint64_t)l->oldest_wait);
@@ -738,17 +790,20 @@ static void json_ends(const struct reading *r, struct strbuf *out)
     json_open(out, "clients");
     json_count(out, "active", level(r, connections_cell(STATS_CLIENT, STATS_ACTIVE)));
     json_count(out, "idle", level(r, connections_cell(STATS_CLIENT, STATS_IDLE)));
+    json_limit(out, r->now->client_connections_max);
     json_close(out);
     json_open(out, "upstream");
     json_bool(out, "ready", r->now->upstream_ready);
     json_seconds(out, "startup_seconds", (uint64_t)r->now->upstream_startup);
     json_count(out, "active", level(r, connections_cell(STATS_UPSTREAM, STATS_ACTIVE)));
     json_count(out, "idle", level(r, connections_cell(STATS_UPSTREAM, STATS_IDLE)));
+    json_limit(out, r->now->limiter.limit);
     json_close(out);
     json_count(out, "orphans", level(r, C_ORPHANS));
     json_count(out, "upgrades", level(r, C_UPGRADES));
     json_count(out, "buffered_bytes",
                level(r, C_BUFFERED + STATS_REQUEST) + level(r, C_BUFFERED + STATS_RESPONSE));
+    json_count(out, "buffered_limit_bytes", r->now->buffers_budget);
 }
 
 static uint64_t sum(const struct reading *r, size_t from, size_t n)
@@ -809,7 +864,8 @@ void stats_write_json(struct stats *s, const struct stats_now *now, struct strbu
     strbuf_add_json(out, SPAN(WEIR_VERSION));
     json_key(out, "revision");
     strbuf_add_json(out, SPAN(WEIR_REVISION));
-    json_limit(&now->limiter, out);
+    json_limit(out, now->limiter.limit);
+    json_count(out, "in_flight", now->limiter.in_flight);
     json_queue(&r, out);
     json_ends(&r, out);
     json_totals(&r, out);
@@ -956,6 +1012,18 @@ static const char docs_bottom[] =
     "  rate(weir_orphan_hold_seconds_sum{app=\"web\"}[5m]))\n"
     "/ sum by (namespace, pod) (\n"
     "  rate(weir_slot_hold_seconds_sum{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "How full are the buffers, and the places for connections?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (weir_buffered_bytes{app=\"web\"})\n"
+    "/ sum by (namespace, pod) (weir_buffered_limit_bytes{app=\"web\"})\n"
+    "```\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod, side) (weir_connections{app=\"web\"})\n"
+    "/ sum by (namespace, pod, side) (weir_connections_limit{app=\"web\"})\n"
     "```\n"
     "\n"
     "Is weir itself in order? This must never be above 0:\n"

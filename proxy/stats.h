@@ -74,6 +74,8 @@ void stats_accounting_error(struct stats_shard *sh);
 struct stats_now {
     struct limiter_snapshot limiter;
     mono_us queue_timeout;
+    uint64_t queue_max_bytes, buffers_budget;
+    uint32_t client_connections_max, upgrades_max; /* UINT32_MAX: none */
     bool upstream_ready;
     mono_us upstream_startup; /* how long the app took to start, 0 while not known */
 };

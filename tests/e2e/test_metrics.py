@@ -13,6 +13,8 @@ DURATIONS = ".005 .01 .025 .05 .1 .25 .5 1 2.5 5 10 30 60".split()
 FAMILIES = {
     "weir_concurrency_limit": "gauge",
     "weir_queue_limit": "gauge",
+    "weir_queue_bytes": "gauge",
+    "weir_queue_limit_bytes": "gauge",
     "weir_queue_waits_total": "counter",
     "weir_queue_waited_seconds_total": "counter",
     "weir_queue_timeout_seconds": "gauge",
@@ -37,7 +39,10 @@ FAMILIES = {
     "weir_upstream_startup_seconds": "gauge",
     "weir_upstream_connections_total": "counter",
     "weir_connections": "gauge",
+    "weir_connections_limit": "gauge",
+    "weir_upgrades_limit": "gauge",
     "weir_buffered_bytes": "gauge",
+    "weir_buffered_limit_bytes": "gauge",
     "weir_accounting_error_total": "counter",
     "weir_build_info": "gauge",
     "process_cpu_seconds_total": "counter",
@@ -105,6 +110,37 @@ def test_bounds_follow_the_timeouts(world):
     assert waits[:2] == [0, 0.001] and 0.707 in waits and 0.5 in waits
     assert all(high <= 1.05 * low for low, high in zip(waits[1:], waits[2:]) if 0.014 < low < 0.7)
     assert waits[-2:] == [pytest.approx(1.01 * 240), float("inf")]
+
+
+def test_limits_stand_beside_what_they_bound(world):
+    origin = world.origin()
+    weir = world.weir(
+        origin,
+        concurrency=7,
+        queue_length=9,
+        queue_max_bytes="2MiB",
+        buffers_budget="3MiB",
+        client_max_connections=123,
+        upgrades_max=2,
+    )
+    m = weir.metrics()
+    assert m.one("weir_concurrency_limit") == 7 and m.one("weir_requests_in_flight") == 0
+    assert m.one("weir_queue_limit") == 9 and m.one("weir_queue_depth") == 0
+    assert m.one("weir_queue_limit_bytes") == 2 << 20 and m.one("weir_queue_bytes") == 0
+    assert m.one("weir_buffered_limit_bytes") == 3 << 20 and m.total("weir_buffered_bytes") == 0
+    assert m.one("weir_connections_limit", side="client") == 123
+    assert m.one("weir_connections_limit", side="upstream") == 7
+    assert m.one("weir_upgrades_limit") == 2 and m.one("weir_upgrades_in_flight") == 0
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    clients = [world.connect(weir).get("/held") for _ in range(10)]
+    weir.wait_depth(3)
+    assert 3 * 16 < weir.metrics().one("weir_queue_bytes") < 3 * 65536
+    assert weir.status()["queue"]["limit_bytes"] == 2 << 20
+    gate.open()
+    for client in clients:
+        assert client.response().status == 200
+    world.expect_requests(weir, 10)
 
 
 def values(m, name, label):

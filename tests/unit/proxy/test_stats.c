@@ -30,6 +30,10 @@ static struct stats_now quiet(void)
     return (struct stats_now){
         .limiter = {.limit = 80, .queue_length = 800},
         .queue_timeout = 10000000,
+        .queue_max_bytes = 1 << 26,
+        .buffers_budget = 5000000000,
+        .client_connections_max = 4096,
+        .upgrades_max = 79,
         .upstream_ready = true,
         .upstream_startup = 250000,
     };
@@ -101,6 +105,7 @@ static void what_the_limiter_says_is_passed_on(void **state)
         .queued_us = 500000,
         .saturated_us = 1,
         .accounting_errors = 2,
+        .bytes = 12345,
     };
     now.upstream_ready = false;
     stats_accounting_error(stats_shard_of(*state, 1));
@@ -110,6 +115,12 @@ static void what_the_limiter_says_is_passed_on(void **state)
     expect("weir_queue_timeout_seconds", "10");
     expect("weir_requests_in_flight", "6");
     expect("weir_queue_depth", "5");
+    expect("weir_queue_bytes", "12345");
+    expect("weir_queue_limit_bytes", "67108864");
+    expect("weir_buffered_limit_bytes", "5000000000");
+    expect("weir_connections_limit{side=\"client\"}", "4096");
+    expect("weir_connections_limit{side=\"upstream\"}", "7");
+    expect("weir_upgrades_limit", "79");
     expect("weir_queue_oldest_wait_seconds", "1.234567");
     expect("weir_queue_drain_seconds", "0.00004");
     expect("weir_request_seconds_total{state=\"in_flight\"}", "9007199254.740993");
@@ -128,6 +139,7 @@ static void no_limit_and_no_timeout_are_infinite(void **state)
     scrape(*state, &now);
     expect("weir_concurrency_limit", "+Inf");
     expect("weir_queue_timeout_seconds", "+Inf");
+    expect("weir_connections_limit{side=\"upstream\"}", "+Inf");
 }
 
 #define WAIT(le) "weir_queue_wait_seconds_bucket{le=\"" le "\"}"
@@ -359,6 +371,9 @@ static void status_is_one_json_object_with_the_same_numbers(void **state)
     assert_int_equal(json_integer_value(json_object_get(root, "in_flight")), 3);
     json_t *queue = json_object_get(root, "queue");
     assert_int_equal(json_integer_value(json_object_get(queue, "limit")), 800);
+    assert_int_equal(json_integer_value(json_object_get(queue, "limit_bytes")), 1 << 26);
+    json_t *clients = json_object_get(root, "clients");
+    assert_int_equal(json_integer_value(json_object_get(clients, "limit")), 4096);
     assert_true(json_number_value(json_object_get(queue, "oldest_wait_seconds")) == 1.5);
     assert_true(json_is_false(json_object_get(queue, "paused")));
     assert_true(json_is_true(json_object_get(json_object_get(root, "upstream"), "ready")));
