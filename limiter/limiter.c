@@ -288,6 +288,7 @@ void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *o
 {
     lock_at(l, now);
     const struct limiter_waiter *oldest = waitq_oldest(&l->queue);
+    l->live.accounting_errors += l->live.admitted - l->live.released != l->live.in_flight;
     *out = l->live;
     out->depth = l->queue.depth;
     out->bytes = l->queue.bytes;

@@ -92,7 +92,8 @@ struct limiter_snapshot {
     uint64_t queued_us;    /* integral of depth dt */
     uint64_t saturated_us; /* time with no free slot (in_flight >= limit) */
     uint64_t admitted, queued, shed_full, shed_bytes, expired, cancelled, released; /* events */
-    uint64_t accounting_errors;          /* grants beyond the limit: a law broken, must stay 0 */
+    uint64_t accounting_errors; /* must stay 0: grants beyond the limit, and snapshots in which
+                                   admitted is not released + in_flight */
     uint32_t in_flight_peak, depth_peak; /* since limiter_new or the last reconfigure */
 };
 

@@ -82,6 +82,7 @@ struct exchange_env {
     bool draining;
     struct exchange_list in[EXCHANGE_STATES];
     size_t count[EXCHANGE_STATES];
+    uint64_t begun;            /* requests, those refused from their head included */
     struct http_limits limits; /* of the app's heads */
     struct news news;
     struct http_date date;
@@ -205,6 +206,7 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     ex->state = EXCHANGE_ARRIVED;
     TAILQ_INSERT_TAIL(&env->in[EXCHANGE_ARRIVED], ex, link);
     env->count[EXCHANGE_ARRIVED]++;
+    env->begun++;
     return ex;
 }
 
@@ -358,6 +360,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
     if (news_may_log(&env->news, loop_now(env->c.loop), problem->reason, more))
         log_info("a request was refused with %u: %s (client %.*s)%s", problem->status,
                  problem->reason, SPAN_PRINTF(client_name(cl)), more);
+    env->begun++;
     stats_answered(env->c.stats, STATS_BY_WEIR, problem->status);
     stats_request_duration(env->c.stats, STATS_BY_WEIR, loop_now(env->c.loop) - client_began(cl));
     if (client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0}))
@@ -1900,6 +1903,20 @@ size_t exchange_total(const struct exchange_env *env)
     for (int i = 0; i < EXCHANGE_DONE; i++)
         n += env->count[i];
     return n;
+}
+
+bool exchange_audit(const struct exchange_env *env)
+{
+    const size_t *n = env->count;
+    struct stats_present present = {
+        .begun = env->begun,
+        .requests = exchange_total(env),
+        .holding = n[EXCHANGE_CONNECTING] + n[EXCHANGE_AWAITING] + n[EXCHANGE_STREAMING] +
+                   n[EXCHANGE_TUNNEL] + n[EXCHANGE_ORPHANED],
+        .orphans = n[EXCHANGE_ORPHANED],
+        .upgrades = n[EXCHANGE_TUNNEL],
+    };
+    return stats_audit(env->c.stats, &present);
 }
 
 size_t exchange_turn_away(struct exchange_env *env)

@@ -97,5 +97,9 @@ size_t exchange_cut_all(struct exchange_env *env);
 
 size_t exchange_total(const struct exchange_env *env); /* all but DONE */
 
+/* Whether the loop's numbers agree with its exchanges; what does not is counted. Not within another
+ * callback of an exchange, which may be halfway between two of them. */
+bool exchange_audit(const struct exchange_env *env);
+
 /* Any thread: hands each waiter of the chain its verdict, on its own loop. */
 void exchange_deliver(struct limiter_waiter *chain);

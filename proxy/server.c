@@ -40,8 +40,8 @@ struct worker {
     pthread_t thread;
     bool running;
     bool draining, cutting, told_empty; /* worker */
-    struct mail up_mail, drain_mail, late_mail, cut_mail, empty_mail, room_task;
-    _Atomic bool room_asked;
+    struct mail up_mail, drain_mail, late_mail, cut_mail, empty_mail, room_task, audit_task;
+    _Atomic bool room_asked, auditing; /* room_task, audit_task is on its way */
     struct loop_timer crowded;
 };
 
@@ -126,6 +126,14 @@ static void on_cut_mail(struct mail *m)
     wk->cutting = true;
     cut_all(wk);
     tell_if_empty(wk);
+}
+
+static void on_audit_task(struct mail *m)
+{
+    struct worker *wk = CONTAINER_OF(m, struct worker, audit_task);
+
+    atomic_store(&wk->auditing, false);
+    exchange_audit(wk->exchanges);
 }
 
 /* ---- room for new clients ---- */
@@ -393,6 +401,16 @@ static void look_now(struct server *s, struct stats_now *now)
     limiter_snapshot(s->house.limiter, clock_mono(), &now->limiter);
 }
 
+/* Each loop looks at its own books, between two of its callbacks; the next scrape tells. */
+static void audit(struct server *s)
+{
+    for (unsigned i = 0; i < s->n; i++) {
+        struct worker *wk = &s->workers[i];
+        if (!atomic_exchange(&wk->auditing, true))
+            loop_post(wk->loop, &wk->audit_task);
+    }
+}
+
 static void admin_metrics(void *arg, struct strbuf *out)
 {
     struct server *s = arg;
@@ -400,6 +418,7 @@ static void admin_metrics(void *arg, struct strbuf *out)
 
     look_now(s, &now);
     stats_write(s->stats, &now, out);
+    audit(s);
 }
 
 static void admin_status(void *arg, struct strbuf *out)
@@ -450,6 +469,7 @@ static bool worker_build(struct server *s, unsigned i)
     wk->empty_mail.deliver = on_empty_mail;
     wk->room_task.deliver = on_room_task;
     loop_timer_init(&wk->crowded, on_crowded, wk);
+    wk->audit_task.deliver = on_audit_task;
     wk->loop = loop_new(i);
     if (wk->loop == NULL) {
         log_error("cannot make an event loop: %s", strerror(errno));

@@ -295,9 +295,44 @@ void stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
     observe(sh, H_UPGRADE_DURATION, hold);
 }
 
-void stats_accounting_error(struct stats_shard *sh)
+/* ---- auditing ------------------------------------------------------------------------------ */
+
+static uint64_t get(const struct stats_shard *sh, size_t cell)
 {
-    add(sh, C_ACCOUNTING_ERRORS, 1);
+    return atomic_load_explicit(&sh->cell[cell], memory_order_relaxed);
+}
+
+static uint64_t get_sum(const struct stats_shard *sh, size_t from, size_t n)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += get(sh, from + i);
+    return total;
+}
+
+static uint64_t observed(const struct stats_shard *sh, enum stats_histogram h)
+{
+    return get_sum(sh, cells_of(h) + 1, sh->buckets[h].n + 1);
+}
+
+bool stats_audit(struct stats_shard *sh, const struct stats_present *p)
+{
+    uint64_t granted = get(sh, C_WAITS + STATS_DISPATCHED);
+    uint64_t gone = get(sh, C_WAITS + STATS_CLIENT_GONE); /* a slot may have been on its way */
+    uint64_t slots = observed(sh, H_SLOT_HOLD) + observed(sh, H_UPGRADE_DURATION) + p->holding;
+    const bool right[] = {
+        get_sum(sh, C_REQUESTS, SOURCES * CODES) + p->requests == p->begun,
+        granted <= slots && slots <= granted + gone,
+        get(sh, C_ORPHANS) == p->orphans,
+        get(sh, C_ORPHANED) == observed(sh, H_ORPHAN_HOLD) + p->orphans,
+        get(sh, C_UPGRADES) == p->upgrades,
+    };
+    uint64_t wrong = 0;
+
+    for (size_t i = 0; i < COUNT(right); i++)
+        wrong += !right[i];
+    add(sh, C_ACCOUNTING_ERRORS, wrong);
+    return wrong == 0;
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -703,7 +738,10 @@ static const struct family families[] = {
      "How many both may be together before weir reads no further ahead: buffers.budget.",
      print_buffered_limit, 0},
     {"weir_accounting_error_total", "counter", "",
-     "Broken promises of the limiter's own accounting; anything but 0 is a fault in weir.",
+     "Contradictions in weir's own books, anything but 0 is a fault in weir: at each grant, more "
+     "requests inside than the limit; at each scrape, slots granted that are neither held nor "
+     "given back, requests begun that have neither ended nor are present, and orphans and "
+     "upgrades that are not those present (a scrape shows what the one before it found).",
      print_accounting, C_ACCOUNTING_ERRORS},
 };
 

@@ -68,7 +68,19 @@ void stats_body_wait(struct stats_shard *sh, mono_us us);
 void stats_backpressure(struct stats_shard *sh, mono_us us);
 void stats_upgrade_begins(struct stats_shard *sh);
 void stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
-void stats_accounting_error(struct stats_shard *sh);
+
+/* The part of what a shard has counted that is there now. */
+struct stats_present {
+    uint64_t begun;                                /* requests since the start */
+    uint64_t requests, holding, orphans, upgrades; /* holding: they have a slot */
+};
+
+/*
+ * Compares the shard's numbers with what is there: every request that has begun has ended or is
+ * present, every slot that was granted is held or was given back. False, and each contradiction
+ * is counted, when they disagree.
+ */
+bool stats_audit(struct stats_shard *sh, const struct stats_present *present);
 
 /* What only the server knows at the moment of a scrape. */
 struct stats_now {

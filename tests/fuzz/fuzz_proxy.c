@@ -79,9 +79,11 @@ void __wrap_stats_connection(struct stats_shard *sh, enum stats_side side,
                              enum stats_conn_state state, int change);
 void __wrap_stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change);
 void __wrap_stats_upgrade_begins(struct stats_shard *sh);
+void __real_stats_upgrade_begins(struct stats_shard *sh);
 void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
 void __real_stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
 void __wrap_stats_orphan_begins(struct stats_shard *sh);
+void __real_stats_orphan_begins(struct stats_shard *sh);
 void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold);
 void __real_stats_orphan_ends(struct stats_shard *sh, mono_us hold);
 
@@ -114,8 +116,8 @@ void __wrap_stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t
 
 void __wrap_stats_upgrade_begins(struct stats_shard *sh)
 {
-    (void)sh;
     sums.upgrades++;
+    __real_stats_upgrade_begins(sh);
 }
 
 void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
@@ -127,8 +129,8 @@ void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
 
 void __wrap_stats_orphan_begins(struct stats_shard *sh)
 {
-    (void)sh;
     sums.orphans++;
+    __real_stats_orphan_begins(sh);
 }
 
 void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold)
@@ -269,6 +271,7 @@ static void check_slots(void)
 
     limiter_snapshot(house.shared.limiter, peers.now, &now);
     CHECK(now.accounting_errors == 0);
+    CHECK(exchange_audit(house.exchanges));
     CHECK(now.in_flight <= house.config.concurrency);
     CHECK(judge_inside() <= now.in_flight);
     CHECK(sums.connections[STATS_UPSTREAM][STATS_ACTIVE] +
@@ -598,6 +601,7 @@ static void check_nothing_is_left(void)
 
     limiter_snapshot(house.shared.limiter, peers.now, &now);
     CHECK(now.in_flight == 0 && now.depth == 0 && now.bytes == 0 && now.accounting_errors == 0);
+    CHECK(exchange_audit(house.exchanges));
     CHECK((mono_us)now.in_flight_us == sums.holds);
     CHECK((mono_us)now.queued_us == sums.waits);
     CHECK(sums.connections[STATS_CLIENT][STATS_ACTIVE] == 0);

@@ -108,7 +108,7 @@ static void what_the_limiter_says_is_passed_on(void **state)
         .bytes = 12345,
     };
     now.upstream_ready = false;
-    stats_accounting_error(stats_shard_of(*state, 1));
+    assert_false(stats_audit(stats_shard_of(*state, 1), &(struct stats_present){.begun = 1}));
     scrape(*state, &now);
     expect("weir_concurrency_limit", "7");
     expect("weir_queue_limit", "70");
@@ -236,6 +236,57 @@ static void every_outcome_and_every_phase_has_its_own_numbers(void **state)
     expect("weir_upstream_first_byte_seconds_sum", "0.000007");
     expect("weir_slot_hold_seconds_sum", "0.000008");
     expect("weir_response_delivery_seconds_sum", "0.000009");
+}
+
+/* Each of what stats_audit() compares, and each way in which it can be wrong. */
+static void an_audit_finds_what_the_numbers_do_not_account_for(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+    const struct stats_present right = {
+        .begun = 5, .requests = 3, .holding = 2, .orphans = 1, .upgrades = 1};
+    stats_answered(sh, STATS_BY_APP, 200);
+    stats_answered(sh, STATS_BY_NOBODY, 499);
+    for (int i = 0; i < 4; i++)
+        stats_queue_wait(sh, STATS_DISPATCHED, 0);
+    stats_slot_hold(sh, 10);
+    stats_slot_hold(sh, 10);
+    stats_orphan_begins(sh);
+    stats_orphan_begins(sh);
+    stats_orphan_ends(sh, 5);
+    stats_upgrade_begins(sh);
+    assert_true(stats_audit(sh, &right));
+
+    const struct stats_present wrong[] = {
+        {.begun = 6, .requests = 3, .holding = 2, .orphans = 1, .upgrades = 1},
+        {.begun = 5, .requests = 2, .holding = 2, .orphans = 1, .upgrades = 1},
+        {.begun = 5, .requests = 3, .holding = 1, .orphans = 1, .upgrades = 1},
+        {.begun = 5, .requests = 3, .holding = 3, .orphans = 1, .upgrades = 1},
+        {.begun = 5, .requests = 3, .holding = 2, .orphans = 1, .upgrades = 0},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_false(stats_audit(sh, &wrong[i]));
+    scrape(*state, &now);
+    expect("weir_accounting_error_total", "5");
+
+    struct stats_present two = right;
+    two.orphans = 0; /* neither the level nor the sum */
+    assert_false(stats_audit(sh, &two));
+    scrape(*state, &now);
+    expect("weir_accounting_error_total", "7");
+}
+
+/* One that leaves while its slot is on its way holds it for a moment, and counts as gone. */
+static void an_audit_allows_for_a_slot_whose_client_has_left(void **state)
+{
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+    stats_queue_wait(sh, STATS_CLIENT_GONE, 3);
+    stats_queue_wait(sh, STATS_CLIENT_GONE, 3);
+    stats_slot_hold(sh, 1);
+    assert_true(stats_audit(sh, &(struct stats_present){0}));
+    stats_slot_hold(sh, 1);
+    stats_slot_hold(sh, 1);
+    assert_false(stats_audit(sh, &(struct stats_present){0}));
 }
 
 static void an_unusual_code_appears_once_it_was_seen(void **state)
@@ -463,6 +514,8 @@ int main(int argc, char **argv)
         TEST(only_a_wait_of_exactly_nothing_is_in_the_bucket_of_zero),
         TEST(bounds_are_round_and_just_above_each_timeout),
         TEST(every_outcome_and_every_phase_has_its_own_numbers),
+        TEST(an_audit_finds_what_the_numbers_do_not_account_for),
+        TEST(an_audit_allows_for_a_slot_whose_client_has_left),
         TEST(an_unusual_code_appears_once_it_was_seen),
         TEST(a_code_that_is_none_still_counts_as_an_answer),
         TEST(an_app_that_sends_every_code_makes_at_most_501_series),
