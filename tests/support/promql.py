@@ -1,12 +1,22 @@
-"""The queries of the documentation, and the arithmetic of Prometheus."""
+"""The queries of the documentation, and Prometheus to ask them of: its arithmetic, or itself."""
 
 import bisect
+import json
 import math
 import os
 import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from .waiting import until
+from .weir import free_port
 
 DOCS = os.path.join(os.path.dirname(__file__), "../../docs")
 PAGES = ("metrics.md", "operations.md")
+PROMETHEUS = shutil.which("prometheus")
 
 
 def blocks(language):
@@ -42,3 +52,61 @@ def quantile(q, buckets):
 def true_quantile(q, values):
     values = sorted(values)
     return values[max(0, math.ceil(q * len(values)) - 1)]
+
+
+class Prometheus:
+    """Scrapes each of `targets`, {address: labels}, five times a second."""
+
+    def __init__(self, folder, targets):
+        self.port = free_port()
+        config = {
+            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+            "scrape_configs": [
+                {
+                    "job_name": "weir",
+                    "static_configs": [
+                        {"targets": [address], "labels": labels}
+                        for address, labels in targets.items()
+                    ],
+                }
+            ],
+        }
+        path = os.path.join(folder, "prometheus.json")  # JSON is YAML
+        with open(path, "w", encoding="ascii") as file:
+            json.dump(config, file)
+        self.log = open(os.path.join(folder, "prometheus.log"), "w+b")
+        self.process = subprocess.Popen(
+            [
+                PROMETHEUS,
+                f"--config.file={path}",
+                f"--storage.tsdb.path={folder}/tsdb",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+        )
+        until(lambda: self._up() == len(targets), "Prometheus to scrape", within=20, every=0.05)
+
+    def _up(self):
+        assert self.process.poll() is None, "Prometheus ended"
+        try:
+            return len([1 for _, value in self.ask("up") if value == 1])
+        except OSError:
+            return 0
+
+    def ask(self, query):
+        """[(labels, value)]; what does not parse is an AssertionError."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/query?"
+        try:
+            with urllib.request.urlopen(url + urllib.parse.urlencode({"query": query})) as answer:
+                result = json.load(answer)["data"]["result"]
+        except urllib.error.HTTPError as error:
+            assert error.code == 503, f"{query}: {error.read().decode()}"  # 503: it is starting
+            return []
+        return [(sample["metric"], float(sample["value"][1])) for sample in result]
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(10)
+        self.log.close()

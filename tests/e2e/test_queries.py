@@ -1,0 +1,95 @@
+"""The documented queries and alerts, asked of Prometheus itself, which scrapes two apps at once."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from support import openloop, promql
+from support.demo import Demo
+from support.waiting import until
+
+pytestmark = pytest.mark.skipif(not promql.PROMETHEUS, reason="Prometheus is not installed")
+
+WEB = {"app": "web", "namespace": "shop", "pod": "web-1"}
+API = {"app": "api", "namespace": "shop", "pod": "api-1"}
+BY_APP = re.compile(r"ceil\(")  # replicas are an app's, not a pod's
+
+
+@pytest.fixture
+def demo(tmp_path):
+    demo = Demo(tmp_path)
+    yield demo
+    demo.stop()
+
+
+@pytest.fixture
+def two_apps(demo, world, tmp_path):
+    """A weir of the app web and one of api, both scraped by one Prometheus."""
+    options = {"concurrency": 4, "queue_timeout": "300ms", "headers_server_timing": "true"}
+    web, api = (world.weir(demo.upstream, **options) for _ in "ab")
+    targets = {"%s:%d" % w.admin: labels for w, labels in ((web, WEB), (api, API))}
+    server = promql.Prometheus(tmp_path, targets)
+    yield web, api, server
+    server.stop()
+
+
+def overload(weir):
+    """Two seconds at twice what the app can take: three quarters have to wait, a part in vain."""
+    moments = openloop.poisson(200, 2, seed=1)
+    return openloop.run(weir.port, [(at, "/usuarios?ms=40") for at in moments])
+
+
+def counted(server, n):
+    return [v for _, v in server.ask("sum by (pod) (weir_requests_total)")] == [n, n]
+
+
+def check_queries(server):
+    assert len(promql.queries()) > 10
+    for query in promql.queries():
+        pods = {"web-1"} if not BY_APP.search(query) else {None}
+        answer = server.ask(query)
+        assert {labels.get("pod") for labels, _ in answer} == pods, query
+        assert {labels["namespace"] for labels, _ in answer} == {"shop"}, query
+        if BY_APP.search(query):
+            continue
+        # The same question, asked of all: each pod has its own answer.
+        answer = server.ask(query.replace('{app="web"}', "").replace(', app="web"', ""))
+        assert {labels.get("pod") for labels, _ in answer} == {"web-1", "api-1"}, query
+
+
+def check_alerts(server):
+    """Asked without its threshold each has an answer, and that names the pod."""
+    ((_, text),) = promql.blocks("yaml")
+    for rule in yaml.safe_load(text)["groups"][0]["rules"]:
+        answer = server.ask(re.split(r" (?:>|==) ", rule["expr"])[0])
+        pods = {(labels.get("namespace"), labels.get("pod")) for labels, _ in answer}
+        assert pods == {("shop", "web-1"), ("shop", "api-1")}, rule
+
+
+def check_p99(server, outcomes):
+    """Prometheus extrapolates the rates of all buckets alike, so the quantile is the same."""
+    (query,) = [q for q in promql.queries() if "histogram_quantile(0.99" in q]
+    ((_, found),) = server.ask(query)
+    waits = [o.queue if o.status == 200 else 0.3 for o in outcomes if o.reason != "queue_full"]
+    assert promql.true_quantile(0.99, waits) == 0.3
+    assert 0.3 * 0.95 <= found <= max(o.seconds for o in outcomes) * 1.05
+
+
+def test_queries_and_alerts_keep_two_apps_apart(two_apps):
+    web, api, server = two_apps
+    outcomes = overload(web)
+    assert len(overload(api)) == len(outcomes)
+    until(lambda: counted(server, len(outcomes)), "the last scrape", every=0.05)
+    check_queries(server)
+    check_alerts(server)
+    check_p99(server, outcomes)
+
+
+def test_promtool_takes_the_alerts(tmp_path):
+    ((_, text),) = promql.blocks("yaml")
+    path = tmp_path / "alerts.yml"
+    path.write_text(text, encoding="utf-8")
+    run = subprocess.run(["promtool", "check", "rules", path], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
