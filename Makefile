@@ -192,7 +192,7 @@ attack: build ## 2,000 slow or idle clients beside a good one (5 minutes)
 	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py tests/e2e/test_siege.py
 
 .PHONY: quantiles
-quantiles: build ## documented quantiles beside the truth, with long timeouts too (8 minutes)
+quantiles: build ## documented quantiles beside the truth (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py
 
 .PHONY: lint
