@@ -22,6 +22,28 @@ struct conn_block {
     char bytes[];
 };
 
+/* ---- errors ---- */
+
+/*
+ * A socket tells a reset once. The kernel keeps one error for it, and the first call that meets the
+ * error takes it away, whether that is recv(), send() or SO_ERROR; from then on recv() returns what
+ * had come before and then 0, as after a FIN. So each of the three notes here what it has met, and
+ * conn_fill() believes no end after that.
+ *
+ * EPIPE does not cut. On a TCP socket it means that the peer's FIN came first and the RST behind it
+ * (CLOSE_WAIT), as when the peer has closed and is sent more: all bytes up to the FIN can be read,
+ * and the end behind them is the peer's own. A RST that came first is ECONNRESET for all three
+ * calls. On a Unix socket EPIPE means that the peer has closed, and takes nothing away: recv()
+ * still returns ECONNRESET when the peer has left bytes of ours unread, and 0 when it has not.
+ * (Linux 6.18; tests/unit/proxy/test_conn.c shows each case.)
+ */
+static void note_error(struct conn *c, int error)
+{
+    c->broken = true;
+    if (error != EPIPE)
+        c->cut = true;
+}
+
 /* ---- life ---- */
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
@@ -65,7 +87,7 @@ static void watch_room(struct conn *c)
         return;
     event_del(&c->event);
     if (!watch(c, true))
-        c->broken = true;
+        c->broken = c->cut = true;
 }
 
 bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratch,
@@ -77,7 +99,7 @@ bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratc
     c->scratch = scratch;
     c->readable = false; /* what has come brings its edge at once */
     c->writable = !connecting;
-    c->drained = c->hung_up = c->broken = false;
+    c->drained = c->hung_up = c->broken = c->cut = false;
     c->settled = true;
     c->tenant.evict = evict;
     c->in = (struct span){NULL, 0};
@@ -159,8 +181,16 @@ static enum conn_fill fill_failed(struct conn *c)
         c->readable = false;
         return CONN_WAIT;
     }
-    c->broken = true;
+    c->broken = c->cut = true;
     return CONN_LOST;
+}
+
+static enum conn_fill fill_ended(struct conn *c)
+{
+    if (c->cut)
+        return CONN_LOST;
+    c->hung_up = true;
+    return CONN_EOF;
 }
 
 enum conn_fill conn_fill(struct conn *c, size_t most)
@@ -180,10 +210,8 @@ enum conn_fill conn_fill(struct conn *c, size_t most)
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return fill_failed(c);
-    if (n == 0) {
-        c->hung_up = true;
-        return CONN_EOF;
-    }
+    if (n == 0)
+        return fill_ended(c);
     c->in.len += (size_t)n;
     c->drained = (size_t)n < room;
     return CONN_GOT;
@@ -219,8 +247,12 @@ bool conn_check_broken(struct conn *c)
     int error = 0;
     socklen_t len = sizeof(error);
 
-    if (!c->broken && (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error != 0))
-        c->broken = true;
+    if (c->broken)
+        return true;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        error = errno;
+    if (error != 0)
+        note_error(c, error);
     return c->broken;
 }
 
@@ -236,7 +268,7 @@ bool conn_look(struct conn *c)
     if (n == 0)
         c->hung_up = c->readable = true;
     else if (n < 0)
-        c->broken = true;
+        c->broken = c->cut = true;
     else
         conn_check_broken(c);
     return true;
@@ -300,8 +332,9 @@ static ssize_t send_pieces(struct conn *c, struct iovec *iov, size_t n)
         watch_room(c);
         return 0;
     }
+    note_error(c, errno);
     c->writable = false;
-    c->broken = c->readable = true;
+    c->readable = true;
     c->drained = false;
     return -1;
 }

@@ -44,6 +44,7 @@ struct conn {
     bool watching_room; /* the event has EV_WRITE */
     bool hung_up;       /* the peer has sent its FIN; unread bytes may come before it */
     bool broken;  /* reset, or in error: nothing goes out; what had come in may still be read */
+    bool cut;     /* and that before the peer's own end: an end that is read is not its FIN */
     bool settled; /* input lies in `stash`, not in the scratch */
     struct loop_tenant tenant;
     struct span in; /* unread input */
@@ -73,7 +74,7 @@ enum conn_fill {
     CONN_GOT,  /* there is more input than before */
     CONN_WAIT, /* nothing now; on_event will come */
     CONN_EOF,  /* the peer's FIN: no more input will ever come */
-    CONN_LOST, /* reset or another error; c->broken is set */
+    CONN_LOST, /* reset or another error, now or before; c->broken and c->cut are set */
     CONN_FULL, /* there are `most` unread bytes already */
 };
 

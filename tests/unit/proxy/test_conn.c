@@ -1,0 +1,258 @@
+/* What a socket says at its end, and who has heard it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "proxy/conn.h"
+#include "tests/unit/proxy/sockets.h"
+
+struct fixture {
+    struct loop *loop;
+    struct conn conn;
+    int peer; /* -1: closed */
+};
+
+static struct fixture fx;
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fx, 0, sizeof(fx));
+    fx.conn.fd = fx.peer = -1;
+    fx.loop = loop_new(0);
+    assert_non_null(fx.loop);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    conn_close(&fx.conn, false);
+    if (fx.peer >= 0)
+        close(fx.peer);
+    loop_free(fx.loop);
+    return 0;
+}
+
+static void open_pair(enum sockets_kind kind, int buffer)
+{
+    fx.peer = sockets_conn(&fx.conn, fx.loop, LOOP_SCRATCH_UPSTREAM, kind, buffer);
+}
+
+static void turn(void)
+{
+    while (loop_turn(fx.loop))
+        continue;
+}
+
+static void peer_closes(void)
+{
+    close(fx.peer);
+    fx.peer = -1;
+}
+
+static void peer_resets(void)
+{
+    sockets_reset(fx.peer);
+    fx.peer = -1;
+    sockets_until(&fx.conn, POLLERR | POLLHUP);
+}
+
+static bool conn_says(const char *text)
+{
+    return conn_send(&fx.conn, span_of(text), (struct span){NULL, 0});
+}
+
+static struct span input_of(struct conn *c)
+{
+    struct span in = c->in;
+
+    conn_consume(c, in.len);
+    return in;
+}
+
+/* What had come is read, and then there is this end: the first time, and whenever it is asked. */
+static void check_read(const char *text, enum conn_fill end)
+{
+    turn();
+    if (text[0] != '\0') {
+        assert_int_equal(conn_fill(&fx.conn, LOOP_SCRATCH), CONN_GOT);
+        assert_true(span_equal(input_of(&fx.conn), span_of(text)));
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(conn_fill(&fx.conn, LOOP_SCRATCH), end);
+}
+
+/* ---- an end ---- */
+
+static void a_fin_is_an_end(void **state)
+{
+    (void)state;
+    for (enum sockets_kind kind = 0; kind < SOCKETS_KINDS; kind++) {
+        open_pair(kind, 0);
+        sockets_say(fx.peer, SPAN("last words"));
+        peer_closes();
+        check_read("last words", CONN_EOF);
+        assert_true(fx.conn.hung_up);
+        conn_close(&fx.conn, false);
+    }
+}
+
+static void a_half_close_is_an_end_and_takes_more(void **state)
+{
+    (void)state;
+    for (enum sockets_kind kind = 0; kind < SOCKETS_KINDS; kind++) {
+        open_pair(kind, 0);
+        sockets_say(fx.peer, SPAN("last words"));
+        shutdown(fx.peer, SHUT_WR);
+        check_read("last words", CONN_EOF);
+        assert_true(conn_says("answer"));
+        conn_close(&fx.conn, false);
+        peer_closes();
+    }
+}
+
+/* The peer has closed, and its RST is the answer to what it was sent after that. */
+static void a_reset_behind_a_fin_leaves_the_end_an_end(void **state)
+{
+    (void)state;
+    open_pair(SOCKETS_TCP, 0);
+    sockets_say(fx.peer, SPAN("last words"));
+    peer_closes();
+    sockets_until(&fx.conn, POLLRDHUP);
+    assert_true(conn_says("too late"));
+    sockets_until(&fx.conn, POLLERR | POLLHUP);
+    assert_false(conn_says("too late again"));
+    assert_true(fx.conn.broken);
+    check_read("last words", CONN_EOF);
+}
+
+static void a_reset_behind_a_fin_that_is_looked_for_leaves_the_end_an_end(void **state)
+{
+    (void)state;
+    open_pair(SOCKETS_TCP, 0);
+    sockets_say(fx.peer, SPAN("last words"));
+    peer_closes();
+    sockets_until(&fx.conn, POLLRDHUP);
+    assert_true(conn_says("too late"));
+    sockets_until(&fx.conn, POLLERR | POLLHUP);
+    assert_true(conn_check_broken(&fx.conn));
+    check_read("last words", CONN_EOF);
+}
+
+static void a_unix_peer_that_had_read_all_has_ended_in_order(void **state)
+{
+    (void)state;
+    open_pair(SOCKETS_UNIX, 0);
+    sockets_say(fx.peer, SPAN("last words"));
+    peer_closes();
+    assert_false(conn_says("too late"));
+    assert_true(fx.conn.broken);
+    check_read("last words", CONN_EOF);
+}
+
+/* ---- a reset ---- */
+
+static void a_reset_that_is_read_stays_one(void **state)
+{
+    (void)state;
+    open_pair(SOCKETS_TCP, 0);
+    sockets_say(fx.peer, SPAN("cut of"));
+    peer_resets();
+    check_read("cut of", CONN_LOST);
+    assert_true(fx.conn.broken);
+}
+
+static void a_reset_that_a_send_meets_is_no_end(void **state)
+{
+    (void)state;
+    open_pair(SOCKETS_TCP, 0);
+    sockets_say(fx.peer, SPAN("cut of"));
+    peer_resets();
+    assert_false(conn_says("more"));
+    check_read("cut of", CONN_LOST);
+}
+
+static void a_reset_that_a_flush_meets_is_no_end(void **state)
+{
+    static const char much[65536];
+
+    (void)state;
+    open_pair(SOCKETS_TCP, 4096);
+    turn();
+    while (conn_backlog(&fx.conn) == 0)
+        assert_true(conn_send(&fx.conn, (struct span){much, sizeof(much)}, SPAN("")));
+    sockets_say(fx.peer, SPAN("cut of"));
+    peer_closes(); /* with unread bytes */
+    sockets_until(&fx.conn, POLLERR | POLLHUP);
+    turn();
+    assert_true(fx.conn.writable);
+    assert_false(conn_flush(&fx.conn));
+    check_read("cut of", CONN_LOST);
+}
+
+static void a_reset_that_was_looked_for_is_no_end(void **state)
+{
+    (void)state;
+    open_pair(SOCKETS_TCP, 0);
+    sockets_say(fx.peer, SPAN("cut of"));
+    peer_resets();
+    assert_true(conn_check_broken(&fx.conn));
+    check_read("cut of", CONN_LOST);
+}
+
+static void a_reset_that_a_look_meets_is_no_end(void **state)
+{
+    static const char *const before[] = {"", "cut of"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        open_pair(SOCKETS_TCP, 0);
+        if (i == 1)
+            sockets_say(fx.peer, span_of(before[i]));
+        peer_resets();
+        assert_true(conn_look(&fx.conn));
+        assert_true(fx.conn.broken);
+        check_read(before[i], CONN_LOST);
+        conn_close(&fx.conn, false);
+    }
+}
+
+static void a_unix_peer_that_left_bytes_unread_has_cut(void **state)
+{
+    (void)state;
+    for (int send_first = 0; send_first < 2; send_first++) {
+        open_pair(SOCKETS_UNIX, 0);
+        assert_true(conn_says("unread"));
+        sockets_say(fx.peer, SPAN("cut of"));
+        peer_closes();
+        if (send_first)
+            assert_false(conn_says("more"));
+        check_read("cut of", CONN_LOST);
+        conn_close(&fx.conn, false);
+    }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_fin_is_an_end),
+        TEST(a_half_close_is_an_end_and_takes_more),
+        TEST(a_reset_behind_a_fin_leaves_the_end_an_end),
+        TEST(a_reset_behind_a_fin_that_is_looked_for_leaves_the_end_an_end),
+        TEST(a_unix_peer_that_had_read_all_has_ended_in_order),
+        TEST(a_reset_that_is_read_stays_one),
+        TEST(a_reset_that_a_send_meets_is_no_end),
+        TEST(a_reset_that_a_flush_meets_is_no_end),
+        TEST(a_reset_that_was_looked_for_is_no_end),
+        TEST(a_reset_that_a_look_meets_is_no_end),
+        TEST(a_unix_peer_that_left_bytes_unread_has_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
