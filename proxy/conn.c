@@ -357,37 +357,48 @@ static void backlog_changed(struct conn *c, size_t before)
         c->handler->on_backlog(c, before);
 }
 
-bool conn_send(struct conn *c, struct span a, struct span b)
+/* All but the first `sent` bytes of the pieces. */
+static void keep_rest(struct conn *c, const struct span *pieces, size_t n, size_t sent)
 {
-    size_t sent = 0, before = c->backlog;
+    size_t before = c->backlog;
 
+    for (size_t i = 0; i < n; i++) {
+        size_t gone = sent < pieces[i].len ? sent : pieces[i].len;
+        keep(c, after(pieces[i], gone));
+        sent -= gone;
+    }
+    backlog_changed(c, before);
+}
+
+bool conn_send_pieces(struct conn *c, const struct span *pieces, size_t n)
+{
+    struct iovec iov[CONN_PIECES];
+    size_t filled = 0, total = 0, sent = 0;
+
+    CHECK(n <= CONN_PIECES);
     if (c->broken)
         return false;
-    if (c->backlog == 0 && c->writable) {
-        struct iovec iov[2];
-        size_t n = 0;
-        if (a.len > 0)
-            iov[n++] = piece(a);
-        if (b.len > 0)
-            iov[n++] = piece(b);
-        if (n == 0)
-            return true;
-        ssize_t took = send_pieces(c, iov, n);
+    for (size_t i = 0; i < n; i++) {
+        if (pieces[i].len > 0)
+            iov[filled++] = piece(pieces[i]);
+        total += pieces[i].len;
+    }
+    if (total > 0 && c->backlog == 0 && c->writable) {
+        ssize_t took = send_pieces(c, iov, filled);
         if (took < 0)
             return false;
         sent = (size_t)took;
-        if (sent > 0 && sent < a.len + b.len)
+        if (sent > 0 && sent < total)
             watch_room(c);
     }
-    if (sent < a.len) {
-        keep(c, after(a, sent));
-        sent = 0;
-    } else {
-        sent -= a.len;
-    }
-    keep(c, after(b, sent));
-    backlog_changed(c, before);
+    if (sent < total)
+        keep_rest(c, pieces, n, sent);
     return true;
+}
+
+bool conn_send(struct conn *c, struct span a, struct span b)
+{
+    return conn_send_pieces(c, (const struct span[]){a, b}, 2);
 }
 
 static void backlog_sent(struct conn *c, size_t sent)

@@ -111,10 +111,15 @@ bool conn_look(struct conn *c);
 
 /* ---- output ---- */
 
+#define CONN_PIECES 4
+
 /*
- * Sends `a` and then `b`, in one syscall where possible; keeps what is not taken. Either may be
- * empty. False: the connection is broken.
+ * Sends the pieces, CONN_PIECES at most, one behind the other and in one syscall where possible;
+ * keeps what is not taken. Any of them may be empty. False: the connection is broken.
  */
+MUST_USE bool conn_send_pieces(struct conn *c, const struct span *pieces, size_t n);
+
+/* The same of two. */
 MUST_USE bool conn_send(struct conn *c, struct span a, struct span b);
 
 /* Sends of the backlog what the socket takes. False: the connection is broken. */

@@ -1065,17 +1065,26 @@ static bool interim(struct exchange *ex)
     return false;
 }
 
+/* HTTP/1.0 knows no chunks: a body without a length ends there with the connection. */
+static bool only_the_end_tells(const struct exchange *ex)
+{
+    return ex->down->decode ||
+           (ex->down->body.framing == HTTP_BODY_UNTIL_CLOSE && !ex->down->encode);
+}
+
 static void describe_response(struct exchange *ex, struct http_response_rewrite *how)
 {
-    bool decode = ex->down->body.framing == HTTP_BODY_CHUNKED && ex->old_client;
+    enum http_framing framing = ex->down->body.framing;
 
-    ex->down->decode = decode;
-    ex->close = !ex->persistent || ex->env->draining || decode || !request_is_read(ex) ||
-                ex->down->body.framing == HTTP_BODY_UNTIL_CLOSE;
+    ex->down->decode = framing == HTTP_BODY_CHUNKED && ex->old_client;
+    ex->down->encode = framing == HTTP_BODY_UNTIL_CLOSE && !ex->old_client;
+    ex->close =
+        !ex->persistent || ex->env->draining || only_the_end_tells(ex) || !request_is_read(ex);
     *how = (struct http_response_rewrite){
         .close = ex->close,
         .say_keep_alive = ex->old_client && !ex->close,
         .drop_transfer_encoding = ex->old_client, /* also in answers without a body */
+        .add_chunked = ex->down->encode,
         .upgrade = ex->env->head.status == 426 && ex->env->head.has_upgrade,
         .request_id_name = span_of(ex->env->c.config->headers.request_id),
         .request_id = ex->message.request_id,
@@ -1221,12 +1230,10 @@ static void exchange_cut(struct exchange *ex, const char *why)
 {
     struct client *cl = ex->client;
 
-    /* Where the body's framing cannot show that it was cut, an RST must (RFC 9112 section 8). */
-    bool only_the_end_tells = ex->down->decode || ex->down->body.framing == HTTP_BODY_UNTIL_CLOSE;
-
     complain(ex, why);
     ex->close = true;
-    if (cl != NULL && only_the_end_tells) {
+    /* Where the body's framing cannot show that it was cut, an RST must (RFC 9112 section 8). */
+    if (cl != NULL && only_the_end_tells(ex)) {
         ex->client = NULL;
         client_abort(cl, true);
     }

@@ -5,15 +5,41 @@
 
 #define PUMP_FILLS 8     /* times LOOP_SCRATCH: 512 KiB, and other connections have their turn */
 #define COPY_MAX   16384 /* a copy of this much costs less than a second piece in sendmsg(2) */
+#define CHUNK_LINE 18    /* 16 digits, CRLF */
 
-/* Sends the head, if it has not gone yet, and `bytes` behind it. */
-static bool pass_on(struct conn *to, struct span *head, size_t room, struct span bytes)
+/* A chunk's first line, at the end of `out`. */
+static struct span chunk_line(size_t size, char out[CHUNK_LINE])
+{
+    char *at = out + CHUNK_LINE;
+
+    *--at = '\n';
+    *--at = '\r';
+    do {
+        *--at = "0123456789abcdef"[size & 15];
+        size >>= 4;
+    } while (size > 0);
+    return (struct span){at, (size_t)(out + CHUNK_LINE - at)};
+}
+
+static bool send_chunk(struct conn *to, struct span head, struct span bytes)
+{
+    char line[CHUNK_LINE];
+    const struct span pieces[] = {head, chunk_line(bytes.len, line), bytes, SPAN("\r\n")};
+
+    return conn_send_pieces(to, pieces, 4);
+}
+
+/* Sends the head, if it has not gone yet, and `bytes` behind it, which are not none. */
+static bool pass_on(const struct relay *r, struct conn *to, struct span *head, size_t room,
+                    struct span bytes)
 {
     struct span first = *head;
 
     *head = (struct span){NULL, 0};
     if (to == NULL)
         return true;
+    if (r->encode)
+        return send_chunk(to, first, bytes);
     if (first.len > 0 && bytes.len > 0 && bytes.len <= room && bytes.len <= COPY_MAX) {
         /* The room behind the head is its owner's, and writable. */
         memcpy((char *)(uintptr_t)first.at + first.len, bytes.at, bytes.len);
@@ -72,7 +98,7 @@ static enum relay_status take_input(struct relay *r, struct conn *from, struct c
     r->began = r->began || from->in.len < before;
     if (r->body.data > r->max)
         return RELAY_TOO_LARGE;
-    if (data.len > 0 && !pass_on(to, head, room, data))
+    if (data.len > 0 && !pass_on(r, to, head, room, data))
         return RELAY_RECEIVER_LOST;
     *moved += before - from->in.len;
     return verdict_of(st);
@@ -105,6 +131,12 @@ static enum relay_status pump(struct relay *r, struct conn *from, struct conn *t
     return RELAY_BUSY;
 }
 
+/* What ends the body, beyond the bytes that came. */
+static struct span last_chunk(const struct relay *r, enum relay_status st)
+{
+    return r->encode && st == RELAY_END ? SPAN("0\r\n\r\n") : (struct span){NULL, 0};
+}
+
 enum relay_status relay_pump(struct relay *r, struct conn *from, struct conn *to,
                              const struct relay_front *front, uint64_t *moved)
 {
@@ -114,8 +146,9 @@ enum relay_status relay_pump(struct relay *r, struct conn *from, struct conn *to
     *moved = 0;
     CHECK(!r->stopped);
     enum relay_status st = pump(r, from, to, &head, room, moved);
-    if (head.len > 0 && st != RELAY_RECEIVER_LOST && to != NULL &&
-        !conn_send(to, head, (struct span){NULL, 0}))
+    struct span last = last_chunk(r, st);
+    if (head.len + last.len > 0 && st != RELAY_RECEIVER_LOST && to != NULL &&
+        !conn_send(to, head, last))
         st = RELAY_RECEIVER_LOST;
     r->stopped = st == RELAY_END || st == RELAY_TOO_LARGE || st == RELAY_BAD_FRAMING ||
                  st == RELAY_TRUNCATED;

@@ -3,6 +3,10 @@
  * back-pressure: while the receiver has more than `mark` bytes unsent, nothing more is read. No
  * callbacks: relay_pump() goes as far as it can and says why it stopped; whoever owns the relay
  * calls it again when that has changed. Loop thread only.
+ *
+ * A body goes on with the framing that it came with, or is decoded, for a receiver that knows no
+ * chunks, or is encoded, where it came with none: each read becomes a chunk, and the last chunk
+ * follows only when the sender has ended in order. So a body that was cut cannot look whole.
  */
 #pragma once
 
@@ -35,6 +39,7 @@ struct relay {
     size_t mark;  /* of the receiver's backlog */
     const struct budget *budget;
     bool decode;  /* pass on the content only, without chunk framing */
+    bool encode;  /* pass on in chunks what lasts until the sender's close */
     bool stopped; /* the body has ended in whatever way: relay_pump() is not to be called again */
     bool began;   /* a byte of the body has been taken */
     struct http_problem problem;

@@ -405,6 +405,8 @@ static uint32_t dropped_of_response(const struct http_head *head,
         drop &= ~BIT(UPGRADE);
     if (how->drop_transfer_encoding)
         drop |= BIT(TRANSFER_ENCODING) | BIT(TRAILER); /* who decodes has no place for trailers */
+    if (how->add_chunked)
+        drop |= BIT(TRAILER); /* none will come: the app knew no place for them either */
     if (head->status < 200 || head->status == 204)
         drop |= BIT(CONTENT_LENGTH); /* RFC 9110 section 8.6: it must not be there */
     return drop;
@@ -452,6 +454,8 @@ size_t http_rewrite_response(const struct http_head *head, const struct http_res
     struct writer w = {.at = out};
     put_status_line(&w, head);
     put_fields(&w, head, dropped_of_response(head, how));
+    if (how->add_chunked)
+        PUT(&w, "Transfer-Encoding: chunked\r\n");
     put_connection(&w, how);
     put_via(&w, head);
     if (how->date.len > 0 && head->status >= 200 && !(head->present & BIT(DATE)))

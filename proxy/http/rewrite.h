@@ -56,6 +56,7 @@ struct http_response_rewrite {
     bool close;                  /* say Connection: close to the client */
     bool say_keep_alive;         /* an HTTP/1.0 client that asked for it must be told */
     bool drop_transfer_encoding; /* the body goes on decoded (HTTP/1.0 client) */
+    bool add_chunked;            /* the body has no framing, and goes on in chunks */
     bool upgrade;                /* Upgrade goes on: the answer is a 101 or a 426 */
     struct span request_id_name; /* echoed unless the app sent one; empty: no */
     struct span request_id;

@@ -625,19 +625,19 @@ ANSWERS = {
         {CLOSED, REUSED},
     ),
     # Until the connection ends
-    "an answer may end with its connection": (
-        "9112 6.3",
+    "an answer may end with its connection, and goes on in chunks": (
+        "9112 6.3, 8",
         GET,
         said("200 OK", body=b"hello"),
-        said("200 OK", CLOSE, VIA, body=b"hello"),
-        {CLOSED, LEAVES},
+        said("200 OK", CHUNKED, VIA, body=b"5\r\nhello\r\n0\r\n\r\n"),
+        {KEPT, LEAVES},
     ),
-    "an HTTP/1.0 answer may end with its connection": (
-        "9112 6.3",
+    "an HTTP/1.0 answer may end with its connection, and goes on in chunks": (
+        "9112 6.3, 8",
         GET,
         old("200 OK", "Content-Type: x/y", body=b"hello"),
-        said("200 OK", "Content-Type: x/y", CLOSE, VIA_10, body=b"hello"),
-        {CLOSED, LEAVES},
+        said("200 OK", "Content-Type: x/y", CHUNKED, VIA_10, body=b"5\r\nhello\r\n0\r\n\r\n"),
+        {KEPT, LEAVES},
     ),
     "HTTP/1.0 on both sides": (
         "9112 6.3",

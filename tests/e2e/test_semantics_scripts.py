@@ -345,12 +345,12 @@ def test_chunks_that_are_cut_while_they_are_decoded_look_cut(world, end):
 
 
 @rfc("9112 6.3")
-def test_an_answer_that_ends_with_a_reset_looks_cut_and_with_a_fin_does_not(world):
+def test_to_http_1_0_an_answer_that_ends_with_a_reset_looks_cut_and_with_a_fin_does_not(world):
     origin, weir = world.pair()
     gate = origin.gate()
     for name, end in (("/cut", app.reset()), ("/whole", app.close())):
         origin.on(name, app.send(b"HTTP/1.1 200 OK\r\n\r\npart"), app.wait(gate), end)
-    clients = [world.connect(weir).get(name) for name in ("/cut", "/whole")]
+    clients = [world.connect(weir).get(name, version="HTTP/1.0") for name in ("/cut", "/whole")]
     for client in clients:
         client.final_head()
         assert client.exactly(4) == b"part"
@@ -358,6 +358,17 @@ def test_an_answer_that_ends_with_a_reset_looks_cut_and_with_a_fin_does_not(worl
     with pytest.raises(wire.Truncated, match="reset"):
         clients[0].rest()
     assert clients[1].rest() == b""
+
+
+@rfc("9112 8")
+def test_an_answer_that_ends_with_its_connection_is_whole_by_its_last_chunk_only(world):
+    origin, weir = world.pair()
+    for name, end in (("/cut", app.reset()), ("/whole", app.close())):
+        origin.on(name, app.send(b"HTTP/1.1 200 OK\r\n\r\npart"), end)
+    assert world.connect(weir).ask("GET", "/whole").body == b"part"
+    cut = world.connect(weir).get("/cut")
+    assert cut.final_head().get("Transfer-Encoding") == "chunked"
+    assert cut.rest() == b"4\r\npart\r\n"
 
 
 @rfc("9112 6.3")
@@ -488,7 +499,9 @@ def test_pipelined_requests_of_every_framing_are_answered_in_order(world, thread
 LAST = {
     "the client says close": wire.request("GET", "/last", "Connection: close"),
     "HTTP/1.0 that does not ask to be kept": wire.request("GET", "/last", version="HTTP/1.0"),
-    "the answer ends with the connection": wire.request("GET", "/until-close"),
+    "HTTP/1.0, whose answer ends with the connection": wire.request(
+        "GET", "/until-close", "Connection: keep-alive", version="HTTP/1.0"
+    ),
     "it was refused": b"GET /last HTTP/1.1\r\nHost: a b\r\n\r\n",
 }
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support import feeding
+from support import feeding, wire
 from support.feeding import DATE, ID, NEXT, VIA, Exchange
 
 CHUNKS = "5\r\nhello\r\n0\r\n\r\n"
@@ -36,7 +36,7 @@ class Bad(NamedTuple):
 
 class Cut(NamedTuple):
     """The client gets a part, and can see that it is one: the framing is not complete, or the
-    connection was reset. weir ends both connections. A 502 would be right, too."""
+    connection was reset. weir ends both connections. A 502 would be right, too. `anew`: as below."""
 
     why: str
     name: str
@@ -44,11 +44,13 @@ class Cut(NamedTuple):
     then: str = ""
     ask: str = GET
     becomes: str = ""
+    anew: bool = False
 
 
 class Passes(NamedTuple):
     """The client gets `becomes`, byte for byte, or else `raw` with the usual fields added. `extra`
-    is what the app sends behind its answer, or why weir must end the app's connection ("close")."""
+    is what the app sends behind its answer, or why weir must end the app's connection ("close").
+    `anew`: the chunks are weir's, and `becomes` has all their content in one."""
 
     why: str
     name: str
@@ -58,6 +60,7 @@ class Passes(NamedTuple):
     then: str = ""
     last: bool = False
     extra: str = ""
+    anew: bool = False
 
 
 def ok(*fields, body="hello", version="HTTP/1.1", status="200 OK"):
@@ -249,7 +252,9 @@ CUT = [
     Cut("9112 8", "a length that is not reached, by a reset", length("6"), "reset"),
     Cut("9112 8", "a length and nothing of it", ok("Content-Length: 6", body=""), "close"),
     Cut("9112 8", "an answer that ends with its connection, reset", ok(), "reset",
-        becomes=ok(added(CLOSE))),
+        becomes=ok("Transfer-Encoding: chunked", added(), body="5\r\nhello\r\n"), anew=True),
+    Cut("9112 8", "an answer that ends with its connection, reset, to HTTP/1.0", ok(), "reset", OLD,
+        ok(added(CLOSE))),
     Cut("9112 8", "chunks that are cut, to HTTP/1.0", chunks("5\r\nhello\r\n"), "close", OLD,
         ok(added(CLOSE))),
     Cut("9112 8", "chunks that are broken, to HTTP/1.0", chunks("5\r\nhello!\r\n"), ask=OLD,
@@ -290,10 +295,14 @@ PASSES = [
         trailer("Content-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Range: bytes 0-4/5")),
     Passes("9110 6.5.1", "trailers that mean nothing in an answer",
         trailer("Host: a\r\nAuthorization: x\r\nCookie: a=b\r\nIf-Match: x\r\nX-Forwarded-For: x")),
-    Passes("9112 6.3", "an answer that ends with its connection", ok(), ok(added(CLOSE)), then="close",
-        last=True),
+    Passes("9112 6.3", "an answer that ends with its connection", ok(),
+        ok("Transfer-Encoding: chunked", added(), body=CHUNKS), then="close", anew=True),
     Passes("9112 6.3", "an empty answer that ends with its connection", ok(body=""),
-        ok(added(CLOSE), body=""), then="close", last=True),
+        ok("Transfer-Encoding: chunked", added(), body="0\r\n\r\n"), then="close", anew=True),
+    Passes("9110 6.6.2", "trailers that such an answer promises", ok("Trailer: A"),
+        ok("Transfer-Encoding: chunked", added(), body=CHUNKS), then="close", anew=True),
+    Passes("9112 6.3", "an answer that ends with its connection, to HTTP/1.0", ok(),
+        ok(added(CLOSE)), OLD_KEPT, then="close", last=True),
     Passes("9112 6.2", "a length without a blank", ok("Content-Length:5"), PLAIN_ON),
     Passes("9112 6.2", "a length with zeros", length("005"), PLAIN_ON),
     Passes("9112 7", "chunked in capitals", coding(" CHUNKED"),
@@ -364,7 +373,8 @@ PASSES = [
         ok("Connection: keep-alive", "Content-Length: 5", version="HTTP/1.0"),
         ok("Content-Length: 5", "Via: 1.0 weir", DATE, ID)),
     Passes("9112 6.3", "HTTP/1.0 that ends with its connection", ok(version="HTTP/1.0"),
-        ok(CLOSE + "Via: 1.0 weir", DATE, ID), then="close", last=True),
+        ok("Transfer-Encoding: chunked", "Via: 1.0 weir", DATE, ID, body=CHUNKS), then="close",
+        anew=True),
     Passes("9112 9.6", "Connection: close", ok("Connection: close", "Content-Length: 5"), PLAIN_ON,
         extra="close"),
     Passes("9112 9.6", "Connection: close behind another option",
@@ -450,8 +460,24 @@ def judge_bad(ex):
     assert [call.target for call in ex.calls] == ["/x", "/next"]
 
 
-def judge_cut(ex):
+def as_one_chunk(got):
+    """The chunks of the first answer as one: where weir cut them depends on how they came."""
+    head, end, body = got.partition(b"\r\n\r\n")
+    reader = wire.ChunkReader()
+    content = reader.feed(body)
+    assert reader.done or (reader.left is None and not reader.pending), "a chunk that is not whole"
+    assert not reader.trailers
+    chunk = b"%x\r\n%s\r\n" % (len(content), content) if content else b""
+    return head + end + chunk + (b"0\r\n\r\n" + reader.pending if reader.done else b"")
+
+
+def received(ex):
     got = feeding.steady(bytes(ex.got))
+    return as_one_chunk(got) if ex.row.anew and b"chunked" in got else got
+
+
+def judge_cut(ex):
+    got = received(ex)
     if got.startswith(b"HTTP/1.1 502 "):
         judge_502(ex)
         return
@@ -465,7 +491,7 @@ def judge_passes(ex):
     row = ex.row
     want = with_usual_fields((row.becomes or row.raw).encode("latin-1"))
     want += b"" if row.last else SECOND.encode()
-    assert feeding.steady(bytes(ex.got)) == want, f"wanted {want}"
+    assert received(ex) == want, f"wanted {want}"
     assert [call.target for call in ex.calls] == (["/x"] if row.last else ["/x", "/next"])
     assert ex.ended == "fin"
 

@@ -25,10 +25,13 @@ static void check_second_reader(const struct http_head *head, const char *at, si
 static void check_rewritten(struct http_head *head, uint8_t choice)
 {
     static struct http_head again;
+    bool lasts_until_close = head->status >= 200 && head->status != 204 && head->status != 304 &&
+                             !head->chunked && !head->has_content_length;
     const struct http_response_rewrite how = {
         .close = choice & 1,
         .say_keep_alive = choice & 2,
         .drop_transfer_encoding = choice & 4,
+        .add_chunked = lasts_until_close && (choice & 4) == 0,
         .request_id_name = SPAN("X-Request-Id"),
         .request_id = choice & 8 ? SPAN("1") : SPAN(""),
         .server_timing = choice & 16 ? SPAN("app;dur=1") : SPAN(""),
@@ -45,6 +48,8 @@ static void check_rewritten(struct http_head *head, uint8_t choice)
     CHECK(again.whole.len == len && again.minor == 1 && again.close == how.close);
     if (how.drop_transfer_encoding)
         head->chunked = false;
+    if (how.add_chunked)
+        head->chunked = true;
     if (head->status < 200 || head->status == 204) {
         head->has_content_length = false;
         head->content_length = 0;

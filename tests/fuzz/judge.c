@@ -462,7 +462,8 @@ static struct read_message *read_answer_of(const struct exchange *e, struct span
 
     for (size_t at = e->answer_at;;) {
         struct read_message *r = message_new();
-        r->status = strict_read_response(span_from(&p->sent, at), asked, has_ended(p), &r->m);
+        bool in_order = has_ended(p) && !p->cut;
+        r->status = strict_read_response(span_from(&p->sent, at), asked, in_order, &r->m);
         r->end = at + r->m.used;
         if (r->status != STRICT_WHOLE || r->m.status >= 200 || r->m.status == 101)
             return r;
@@ -601,6 +602,8 @@ static void judge_final(const struct client *cl, const struct read_message *r, s
         broken("an answer to nothing", rest);
     if (asked->m.head_whole && asked->m.minor == 0 && r->m.chunked)
         broken("a chunked answer to HTTP/1.0", rest);
+    if (asked->m.head_whole && asked->m.minor == 1 && r->m.until_end)
+        broken("an answer to HTTP/1.1 that nothing but the end frames", rest);
     bool own = strict_find(&r->m, "weir-reason") != NULL;
     if (!own)
         judge_passed_on(cl, r, &so_far->next);

@@ -188,6 +188,7 @@ void peers_close(struct peer *p)
     if (!p->half_closed && !resets)
         p->alive = p->told;
     p->one_edge = resets && p->told < p->sent.len;
+    p->cut = resets && !p->half_closed;
     close(p->fd);
     p->fd = -1;
     if (p->left == 0)

@@ -22,6 +22,7 @@ struct peer {
     bool reads; /* all that comes; else only what is asked for */
     bool ever_paused;
     bool half_closed; /* by us */
+    bool cut;         /* by our close, which told weir of a reset and of no end */
     bool ended;       /* weir has ended it */
     size_t in_time;   /* of what was sent: before that */
     bool was_reset;   /* and in a way that shows that something was cut */

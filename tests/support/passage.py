@@ -293,8 +293,9 @@ ANSWER_APART = frozenset(b"content-length transfer-encoding weir-reason x-reques
 
 
 def answer_fields(answer, old_client=False):
-    """HTTP/1.0 knows no trailers, so it is promised none."""
-    left_out = ANSWER_APART | {b"trailer"} if old_client else ANSWER_APART
+    """Where there are no trailers, for HTTP/1.0 or until the app's close, none are promised."""
+    unframed = old_client or answer.framing == "close"
+    left_out = ANSWER_APART | {b"trailer"} if unframed else ANSWER_APART
     return end_to_end(answer, left_out)
 
 
@@ -319,6 +320,7 @@ def answer_seen(answer, old_client, dates=()):
     spelt_plainly(answer)
     assert answer.minor == 1
     assert not (old_client and answer.all(b"transfer-encoding")), "a coding to an HTTP/1.0 client"
+    assert old_client or answer.framing != "close", "no framing to an HTTP/1.1 client"
     assert answer.all(b"date") == list(dates) or len(answer.all(b"date")) == 1 and not dates, dates
     for message in (answer, *answer.interim):
         if message.status < 200 or message.status == 204:

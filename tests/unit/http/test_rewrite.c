@@ -583,6 +583,16 @@ static void what_goes_on_decoded_says_so(void **state)
              "HTTP/1.1 200 OK\r\nA: b\r\n" VIA "\r\n");
 }
 
+static void what_goes_on_in_chunks_says_so_and_promises_no_trailers(void **state)
+{
+    const struct http_response_rewrite how = {.add_chunked = true};
+    (void)state;
+    response("HTTP/1.0 200 OK\r\nTrailer: x\r\nA: b\r\n\r\n", &how,
+             "HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\nVia: 1.0 weir\r\n\r\n");
+    response("HTTP/1.1 200\r\n\r\n", &how,
+             "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n" VIA "\r\n");
+}
+
 static void only_weir_says_weir_reason(void **state)
 {
     const struct http_response_rewrite how = {0};
@@ -775,6 +785,7 @@ int main(void)
         cmocka_unit_test(a_length_that_must_not_be_there_goes),
         cmocka_unit_test(the_clients_connection_is_told),
         cmocka_unit_test(what_goes_on_decoded_says_so),
+        cmocka_unit_test(what_goes_on_in_chunks_says_so_and_promises_no_trailers),
         cmocka_unit_test(only_weir_says_weir_reason),
         cmocka_unit_test(responses_are_framed_the_usual_way_too),
         cmocka_unit_test(the_request_id_is_echoed_unless_the_app_sent_one),

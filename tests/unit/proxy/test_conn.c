@@ -1,4 +1,4 @@
-/* What a socket says at its end, and who has heard it. */
+/* What a socket says at its end, and who has heard it; and that output arrives as it was given. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -237,6 +237,61 @@ static void a_unix_peer_that_left_bytes_unread_has_cut(void **state)
     }
 }
 
+/* ---- output ---- */
+
+static char sent[1 << 20], got[1 << 20];
+
+/* A slow peer reads some; what was kept goes on. */
+static size_t peer_reads(size_t at, size_t most)
+{
+    ssize_t n = recv(fx.peer, got + at, most, MSG_DONTWAIT);
+
+    turn();
+    assert_true(conn_flush(&fx.conn));
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void pieces_arrive_in_order_whatever_the_socket_takes(void **state)
+{
+    size_t given = 0, at = 0;
+
+    (void)state;
+    open_pair(SOCKETS_UNIX, 4096);
+    for (size_t i = 0; i < sizeof(sent); i++)
+        sent[i] = (char)sockets_below(256);
+    while (given < sizeof(sent) - 4 * 5000) {
+        struct span pieces[CONN_PIECES];
+        for (size_t i = 0; i < CONN_PIECES; i++) {
+            size_t len = sockets_below(3) == 0 ? 0 : sockets_below(5000);
+            pieces[i] = (struct span){len > 0 ? sent + given : NULL, len};
+            given += len;
+        }
+        assert_true(conn_send_pieces(&fx.conn, pieces, CONN_PIECES));
+        at += peer_reads(at, sockets_below(16000));
+    }
+    while (at < given) {
+        size_t n = peer_reads(at, sizeof(got) - at);
+        assert_true(n > 0);
+        at += n;
+    }
+    assert_int_equal(conn_backlog(&fx.conn), 0);
+    assert_memory_equal(got, sent, given);
+}
+
+static void no_pieces_are_no_bytes(void **state)
+{
+    const struct span none[] = {{NULL, 0}, {NULL, 0}};
+
+    (void)state;
+    open_pair(SOCKETS_UNIX, 0);
+    assert_true(conn_send_pieces(&fx.conn, none, 2));
+    assert_true(conn_send_pieces(&fx.conn, none, 0));
+    assert_int_equal(recv(fx.peer, got, 1, MSG_DONTWAIT), -1);
+    peer_closes();
+    assert_false(conn_says("x"));
+    assert_false(conn_send_pieces(&fx.conn, none, 2));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -253,6 +308,8 @@ int main(void)
         TEST(a_reset_that_was_looked_for_is_no_end),
         TEST(a_reset_that_a_look_meets_is_no_end),
         TEST(a_unix_peer_that_left_bytes_unread_has_cut),
+        TEST(pieces_arrive_in_order_whatever_the_socket_takes),
+        TEST(no_pieces_are_no_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
