@@ -1328,18 +1328,14 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
 
 /* ---- it is a tunnel ---- */
 
-/* One side was reset: so is the other. But where the app had ended in order, its reset says only
- * that it reads no more: the client gets the rest, and the end, as from the app itself. */
+/* One side was reset: so is the other. */
 static void tunnel_lost(struct exchange *ex)
 {
     struct client *cl = ex->client;
 
-    if (ex->tunnel->app_ended) {
-        exchange_done(ex);
-        return;
-    }
     ex->client = NULL;
     client_abort(cl, true);
+    upstream_reset(ex->env->c.upstream, &ex->lease);
     exchange_done(ex);
 }
 
@@ -1441,7 +1437,7 @@ static void on_upstream_event(struct upstream_lease *l)
     struct upstream_conn *uc = l->conn;
 
     if (ex->state == EXCHANGE_TUNNEL) {
-        if (conn_flush(c))
+        if (conn_flush(c) || !c->cut)
             exchange_tunnel(ex);
         else
             tunnel_lost(ex);
@@ -1746,10 +1742,13 @@ static void exchange_client_gone(struct exchange *ex)
     case EXCHANGE_STREAMING:
         leave_app(ex);
         return;
+    case EXCHANGE_TUNNEL:
+        upstream_reset(ex->env->c.upstream, &ex->lease);
+        exchange_done(ex);
+        return;
     case EXCHANGE_ARRIVED:
     case EXCHANGE_BUFFERING:
     case EXCHANGE_CONNECTING:
-    case EXCHANGE_TUNNEL:
     case EXCHANGE_FLUSHING:
     case EXCHANGE_REPLYING:
         exchange_done(ex);

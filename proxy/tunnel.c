@@ -35,6 +35,12 @@ static enum tunnel_status pass(struct tunnel *t, struct conn *from, struct conn 
     return TUNNEL_OPEN;
 }
 
+/* The app has ended in order, and was sent more (see note_error() in conn.c). */
+static bool app_has_closed(const struct tunnel *t)
+{
+    return t->app->broken && !t->app->cut;
+}
+
 static void tell_end(bool ended, struct conn *to, bool *told)
 {
     if (!ended || *told || conn_backlog(to) > 0)
@@ -47,7 +53,9 @@ enum tunnel_status tunnel_pump(struct tunnel *t, uint64_t *moved)
 {
     *moved = 0;
     enum tunnel_status up = pass(t, t->client, t->app, &t->client_ended, moved);
-    if (up == TUNNEL_LOST)
+    if (app_has_closed(t))
+        t->client_ended = t->app_told = true; /* nobody takes what the client says */
+    else if (up == TUNNEL_LOST)
         return TUNNEL_LOST;
     enum tunnel_status down = pass(t, t->app, t->client, &t->app_ended, moved);
     if (down == TUNNEL_LOST)

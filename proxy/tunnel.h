@@ -1,6 +1,8 @@
 /*
  * An upgraded connection (RFC 9110 section 7.8): bytes both ways, unframed, with back-pressure and
- * half-close: a side's FIN goes on when all that came before it has been sent. No callbacks:
+ * half-close: a side's FIN goes on when all that came before it has been sent. An app that closes
+ * while it is sent more answers that with an RST, which takes nothing from what it said before its
+ * FIN: the client gets all of it, and the FIN. No callbacks:
  * tunnel_pump() goes as far as it can; whoever owns the tunnel calls it again when a socket has
  * news or room. Loop thread only.
  */
@@ -19,7 +21,7 @@ enum tunnel_status {
     TUNNEL_OPEN,  /* nothing more to do now */
     TUNNEL_BUSY,  /* there is more, and others have waited long enough: call again soon */
     TUNNEL_ENDED, /* both sides have ended, and each has all that the other sent */
-    TUNNEL_LOST,  /* a side was reset, or takes no more: the other must be too */
+    TUNNEL_LOST,  /* a side was reset: the other must be too */
 };
 
 /* Zero-initialised but for the first three. */

@@ -161,7 +161,7 @@ static void on_backlog(struct conn *c, size_t before)
     kept_changed(uc->upstream, (int64_t)c->backlog - (int64_t)before);
 }
 
-static void uc_close(struct upstream_conn *uc)
+static void uc_end(struct upstream_conn *uc, bool reset)
 {
     struct upstream *up = uc->upstream;
 
@@ -176,12 +176,17 @@ static void uc_close(struct upstream_conn *uc)
     uc->lease = NULL;
     uc->state = UPSTREAM_CLOSED;
     kept_changed(up, -(int64_t)uc->conn.backlog);
-    /* Unread bytes make this an RST by itself; so the app learns that nobody listens. */
-    conn_close(&uc->conn, false);
+    conn_close(&uc->conn, reset);
     loop_timer_fini(&uc->timer);
     uc->grave.bury = bury;
     loop_bury(up->loop, &uc->grave);
     room_give(up);
+}
+
+static void uc_close(struct upstream_conn *uc)
+{
+    /* Unread bytes make this an RST by itself; so the app learns that nobody listens. */
+    uc_end(uc, false);
 }
 
 static enum upstream_failure failure_of(int error)
@@ -598,6 +603,12 @@ void upstream_drop(struct upstream *up, struct upstream_lease *l)
     if (l->conn == NULL)
         return;
     uc_close(l->conn);
+}
+
+void upstream_reset(struct upstream *up, struct upstream_lease *l)
+{
+    CHECK(l->conn != NULL && l->conn->upstream == up && l->conn->state == UPSTREAM_LEASED);
+    uc_end(l->conn, true);
 }
 
 struct conn *upstream_socket(const struct upstream_lease *l)

@@ -92,6 +92,9 @@ void upstream_return(struct upstream *up, struct upstream_lease *l, bool reusabl
 /* Ends a lease in any state, closing what there is. */
 void upstream_drop(struct upstream *up, struct upstream_lease *l);
 
+/* Ends a lease that is ready by an RST: what the app has received was cut, and does not end. */
+void upstream_reset(struct upstream *up, struct upstream_lease *l);
+
 struct conn *upstream_socket(const struct upstream_lease *l);
 
 /* The connection had carried a request before this lease: its end may have crossed ours. */

@@ -10,6 +10,7 @@ import pytest
 
 from support import origin as app
 from support import wire
+from support.rude import RudeApp
 from support.uvicorn import serving
 from support.waiting import settled, stays, until
 from support.world import scaled
@@ -168,7 +169,75 @@ def test_a_client_that_leaves_ends_the_tunnel_and_frees_its_slot(world, how):
     getattr(client, how)()
     wait_upgrades(weir, 0)
     until(lambda: not origin.inside_now(), "the app to hear it")
+    assert origin.seen("/t")[0].connection.ended_by == how, "a reset is no end"
     assert weir.metrics().one("weir_requests_orphaned_total") == 0
+
+
+def test_the_last_words_of_an_app_reach_a_client_that_still_speaks(world):
+    """Its RST is the answer to what it was sent after its FIN."""
+    origin, weir = world.pair()
+    data = wire.noise(400_000)
+    gate = origin.gate()
+    origin.on("/t", app.send(SWITCH), app.wait(gate), app.send(data), app.close())
+    client = open_tunnel(world, weir)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+    gate.open()
+    until(lambda: origin.seen("/t")[0].connection.closed, "the app to close")
+    for _ in range(20):  # the first is answered with the RST, and one behind it meets that
+        client.send(b"x")
+        weir.metrics()
+    assert client.rest() == data
+    wait_upgrades(weir, 0)
+
+
+def fill_tunnel(weir, client):
+    """The client sends until the app, which reads nothing, is in the way."""
+    client.sock.setblocking(False)
+
+    def in_the_way():
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client.sock.send(bytes(65536))
+        return weir.metrics().one("weir_buffered_bytes", what="request") > 0
+
+    until(in_the_way, "the app to be in the way")
+    settled(lambda: weir.metrics().one("weir_buffered_bytes", what="request"))
+    client.sock.settimeout(15)
+
+
+def test_the_last_words_of_an_app_that_was_in_the_way_reach_its_client(world):
+    rude = RudeApp(receive_buffer=4096)
+    weir = world.weir(rude.upstream)
+    client = world.connect(weir).get("/t", *ASK)
+    end, _ = rude.take()
+    end.send(SWITCH)
+    assert client.head().status == 101
+    fill_tunnel(weir, client)
+    data = wire.noise(50_000)
+    with weir.frozen():
+        end.send(data)
+        end.sock.shutdown(socket.SHUT_WR)
+        rude.close()  # with most of what the client said unread: an RST behind the FIN
+    assert client.rest() == data
+    wait_upgrades(weir, 0)
+
+
+def test_a_client_that_resets_while_the_app_is_in_the_way_resets_the_app(world):
+    origin, weir = world.pair()
+    gate = origin.gate()
+
+    async def listen(call):
+        while await call.connection.fill():
+            call.connection.buf.clear()
+
+    origin.on("/t", app.send(SWITCH), app.wait(gate), listen)
+    client = open_tunnel(world, weir)
+    fill_tunnel(weir, client)
+    client.rst()
+    wait_upgrades(weir, 0)
+    gate.open()
+    until(lambda: origin.seen("/t")[0].connection.closed, "the app to hear it")
+    assert origin.seen("/t")[0].connection.ended_by == "rst"
 
 
 def test_an_app_that_resets_resets_the_client(world):
