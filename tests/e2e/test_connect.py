@@ -138,7 +138,8 @@ def test_a_connection_to_itself_is_no_app(world, probe, status, reason):
                 answer = client.ask("GET", "/")
                 client.fin()
                 assert (answer.status, answer.get("Weir-Reason")) == (status, reason)
+            refused = b"Connection refused: nothing listens there"
+            until(lambda: refused in os.pread(log.fileno(), 1 << 20, 0), "the log to tell why")
         finally:
             weir.terminate()
             assert weir.wait(10) == 0
-        assert b"Connection refused: nothing listens there" in os.pread(log.fileno(), 1 << 20, 0)
