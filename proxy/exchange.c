@@ -941,17 +941,23 @@ static bool may_replay(const struct exchange *ex)
     return http_method_is_idempotent(ex->method) && ex->up == NULL;
 }
 
+/* The client is looked at first: an RST that came in one edge with the request has not been seen,
+ * and the app may have had the request for long. See may_be_dead(). */
 static void replay(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
 
-    stats_upstream(env->c.stats, STATS_REPLAYED);
     upstream_drop(env->c.upstream, &ex->lease);
     ex->replayed = true;
     ex->upload_failed = ex->accepted = false;
     ex->sent = 0;
     exchange_enter(ex, EXCHANGE_CONNECTING);
     loop_timer_stop(&ex->timer);
+    if (!client_look(ex->client)) {
+        lose_client(ex);
+        return;
+    }
+    stats_upstream(env->c.stats, STATS_REPLAYED);
     exchange_connect(ex, UPSTREAM_FRESH);
 }
 

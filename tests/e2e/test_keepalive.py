@@ -84,6 +84,29 @@ def test_a_stale_connection_is_replaced_and_a_get_sent_again_once(world, end):
     world.expect_requests(weir, 2)
 
 
+@pytest.mark.parametrize("socket", ["tcp", "unix"])
+def test_nothing_is_sent_again_for_a_client_that_has_left(world, socket):
+    """A request and a reset in one edge: only a look can tell, and the app had it for long."""
+    origin = world.origin(path=world.path("app.sock") if socket == "unix" else None)
+    weir = world.weir(origin, concurrency=1)
+    gate = origin.gate()
+    on_reused(origin, "/again", [app.wait(gate), app.close()])
+    client = world.connect(weir)
+    assert client.ask("GET", "/first").status == 200
+    with weir.frozen():
+        client.get("/again").rst()
+    origin.wait_inside(1)
+    gate.open()
+    weir.wait_counted(2)
+    assert origin.targets() == ["/first", "/again"]
+    assert upstream_results(weir)["replayed"] == 0
+    assert world.connect(weir).ask("GET", "/after").status == 200
+    assert origin.targets() == ["/first", "/again", "/after"]
+    m = weir.metrics()
+    assert m.total("weir_requests_total", code="499", source="client_gone") == 1
+    world.expect_requests(weir, 3)
+
+
 def test_a_put_with_its_body_is_sent_again_whole(world):
     origin, weir = world.pair()
     on_reused(origin, "/again", [app.read_body(), app.reset()])

@@ -20,6 +20,7 @@ struct judge_rules judge_rules;
 static struct exchange {
     size_t app, client;
     size_t request_at, answer_at; /* where in what the app has got, and sent */
+    size_t client_got;            /* when it was dispatched */
 } exchanges[EXCHANGES_MAX];
 static size_t n_exchanges;
 
@@ -71,17 +72,29 @@ static size_t client_of(const struct strict_message *m)
 
 /* ---- the app, as it goes on ---- */
 
+/* Nothing was sent to its client since its last request was dispatched: it is that one again. */
+static bool is_replay(size_t client)
+{
+    for (size_t i = n_exchanges; i-- > 0;) {
+        if (exchanges[i].client == client)
+            return exchanges[i].client_got == peers.clients[client].got.len;
+    }
+    return false;
+}
+
 static void dispatched(struct app *a, size_t client, size_t request_at, size_t answer_at)
 {
     const struct peer *p = &peers.clients[client];
+    /* Each replay is preceded by a look at the client. */
+    bool unseen = p->one_edge && peers.now - p->left < UNSEEN_US && !is_replay(client);
 
     CHECK(n_exchanges < EXCHANGES_MAX);
     exchanges[n_exchanges++] = (struct exchange){.app = (size_t)(a - peers.apps),
                                                  .client = client,
                                                  .request_at = request_at,
-                                                 .answer_at = answer_at};
+                                                 .answer_at = answer_at,
+                                                 .client_got = p->got.len};
     a->client = client;
-    bool unseen = p->one_edge && peers.now - p->left < UNSEEN_US;
     if (p->settled && !unseen && !a->peer.ever_paused && !judge_rules.half_close)
         broken("a request was dispatched whose client had left",
                span_from(&a->peer.got, request_at));
