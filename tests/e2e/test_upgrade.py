@@ -190,6 +190,22 @@ def test_the_last_words_of_an_app_reach_a_client_that_still_speaks(world):
     wait_upgrades(weir, 0)
 
 
+def test_a_client_that_resets_resets_an_app_that_has_ended_its_side(world):
+    origin, weir = world.pair()
+
+    async def listen(call):
+        while await call.connection.fill():
+            pass
+
+    origin.on("/t", app.send(SWITCH + b"bye"), app.half_close(), listen)
+    client = open_tunnel(world, weir)
+    assert client.rest() == b"bye"
+    client.rst()
+    wait_upgrades(weir, 0)
+    until(lambda: origin.seen("/t")[0].connection.closed, "the app to hear it")
+    assert origin.seen("/t")[0].connection.ended_by == "rst"
+
+
 def fill_tunnel(weir, client):
     """The client sends until the app, which reads nothing, is in the way."""
     client.sock.setblocking(False)
