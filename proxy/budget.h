@@ -1,10 +1,11 @@
 /*
  * What all buffers together may hold (buffers.budget): bytes of requests that wait, also for the
- * answer to one before them, or that the app has not taken, and of responses that clients have not
- * read. Nobody asks before buffering: who holds more says so, and who reads for others looks
- * whether the budget is spent, and then reads no more than it can hand on. So the sum may exceed
- * the budget by what each connection reads at once, BUDGET_SPENT_READ, or by the head that it has
- * not sent whole, client.max_head, and no more.
+ * answer to one before them, or that the app has not taken, and of responses that have not come
+ * whole enough to go on, or that clients have not read. Nobody asks before buffering: who holds
+ * more says so, and who reads for others looks how much of the budget is left, and reads no more
+ * than that; when it is spent, no more than it can hand on. So the sum may exceed the budget by
+ * what each connection reads at once, BUDGET_SPENT_READ; by the heads, which are read to their end
+ * and go on whole; and, as another loop may look before we say, by one read for each further loop.
  *
  * Shared by all loops; any thread. Two atomics away from the hot path: bytes that the kernel takes
  * at once are never counted.
@@ -46,8 +47,12 @@ static inline size_t budget_mark(const struct budget *b, size_t mark)
     return budget_is_spent(b) ? 1 : mark;
 }
 
-/* How much may be read at once: `most`, or little. */
+/* How much may be read at once: `most`, or what is left, and a little when nothing is. */
 static inline size_t budget_read(const struct budget *b, size_t most)
 {
-    return budget_is_spent(b) && most > BUDGET_SPENT_READ ? BUDGET_SPENT_READ : most;
+    int64_t left = b->size - atomic_load_explicit(&b->held, memory_order_relaxed);
+
+    if (left < (int64_t)BUDGET_SPENT_READ)
+        left = BUDGET_SPENT_READ;
+    return (uint64_t)left < most ? (size_t)left : most;
 }

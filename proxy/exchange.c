@@ -24,6 +24,7 @@
 #define MAGIC         0x77656972u
 #define LOOK_AFTER_US 10000
 #define INTERIM_MAX   64 /* 1xx answers before the final one; an app that sends more is broken */
+#define HEADS_AT_ONCE 32 /* read in one go, before other connections have their turn */
 
 #define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
 #define ROOM_AFTER_US   50000  /* a body that was waited for less long does not make room */
@@ -47,10 +48,11 @@ struct exchange {
     struct loop_grave grave;
 
     struct message message;
-    mono_us stuck_at;   /* if the app has taken no more by then; 0: it is not in the way */
-    size_t untaken;     /* of it, or of its body, by the app's socket, when the timer was armed */
-    mono_us stalls_at;  /* if the client has taken no more by then; 0: it is not watched */
-    size_t unread;      /* by the client, when that was set; 0: not looked at yet */
+    mono_us stuck_at;      /* if the app has taken no more by then; 0: it is not in the way */
+    mono_us blocked_since; /* the client has been in the way of the answer; 0 while it is not */
+    mono_us stalls_at;     /* if the client has taken no more by then; 0: it is not watched */
+    size_t unread;         /* by the client, when that was set; 0: not looked at yet */
+    size_t untaken;     /* of it, or of its body, by the app's socket, when it was last looked at */
     struct relay *up;   /* what of the body did not come with the head; else NULL */
     struct relay *down; /* the response's body, once its head is there */
     struct tunnel *tunnel; /* TUNNEL */
@@ -105,7 +107,10 @@ static void exchange_client_gone(struct exchange *ex);
 static void lose_client(struct exchange *ex);
 static void exchange_done(struct exchange *ex);
 static void post_again(struct exchange *ex);
+static void arm_awaiting(struct exchange *ex, mono_us patience);
 static void arm_upload(struct exchange *ex, enum relay_status st);
+static void note_backpressure(struct exchange *ex);
+static void watch_client(struct exchange *ex, size_t unread);
 static void arm_tunnel(struct exchange *ex);
 
 /* ---- the door ---- */
@@ -470,6 +475,13 @@ static void arm_buffering(struct exchange *ex)
     arm(ex, due);
 }
 
+/* Behind what there is already: all that the scratch holds, or little when the budget is spent. */
+static size_t reads_at_most(const struct exchange *ex, const struct conn *from)
+{
+    size_t most = from->in.len + budget_read(&ex->env->c.house->budget, LOOP_SCRATCH);
+    return most < LOOP_SCRATCH ? most : LOOP_SCRATCH;
+}
+
 static void exchange_buffer(struct exchange *ex)
 {
     struct conn *from = client_conn(ex->client);
@@ -480,7 +492,7 @@ static void exchange_buffer(struct exchange *ex)
             end_wait(ex, wait);
             return;
         }
-        switch (conn_fill(from, LOOP_SCRATCH)) {
+        switch (conn_fill(from, reads_at_most(ex, from))) {
         case CONN_GOT:
         case CONN_FULL:
             continue;
@@ -696,6 +708,7 @@ static void on_ready(struct upstream_lease *l)
 static void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail)
 {
     upstream_drop(ex->env->c.upstream, &ex->lease);
+    note_backpressure(ex);
     give_slot_back(ex);
     exchange_reply(ex, kind, 0, detail);
 }
@@ -733,8 +746,7 @@ static void request_is_sent(struct exchange *ex)
 {
     ex->sent = not_before(now_of(ex), ex->connected);
     ex->stuck_at = 0;
-    if (ex->state == EXCHANGE_AWAITING)
-        arm(ex, ex->sent + ex->env->c.config->upstream.first_byte_timeout);
+    arm_awaiting(ex, ex->env->c.config->upstream.first_byte_timeout);
 }
 
 /* The app takes no more. It may have answered all the same: read before judging. */
@@ -743,7 +755,7 @@ static void upload_failed(struct exchange *ex)
     ex->upload_failed = true;
     ex->stuck_at = 0;
     if (ex->state == EXCHANGE_AWAITING) {
-        arm(ex, now_of(ex) + ex->env->c.config->upstream.idle_timeout);
+        arm_awaiting(ex, ex->env->c.config->upstream.idle_timeout);
         exchange_read_head(ex);
     } else {
         exchange_download(ex, NULL);
@@ -851,19 +863,26 @@ static void look_at_app(struct exchange *ex)
     arm(ex, conn_next_look(upstream_socket(&ex->lease), patience, ex->stuck_at));
 }
 
+/* The answer's head is waited for. While the client holds it up, its send_timeout watches. */
+static void arm_awaiting(struct exchange *ex, mono_us patience)
+{
+    if (ex->state == EXCHANGE_AWAITING && ex->blocked_since == 0)
+        arm(ex, now_of(ex) + patience);
+}
+
 /* The timer while the request is under way: whoever is slow is named by late_answer(). */
 static void arm_upload(struct exchange *ex, enum relay_status st)
 {
     const struct config *cf = ex->env->c.config;
     mono_us patience = cf->upstream.idle_timeout;
 
-    if (ex->state != EXCHANGE_AWAITING)
+    if (ex->state != EXCHANGE_AWAITING || ex->blocked_since != 0)
         return;
     note_untaken(ex);
     ex->stuck_at = 0;
     if (st == RELAY_WAIT) {
         patience = app_owes_a_100(ex) ? cf->upstream.first_byte_timeout : cf->client.body_timeout;
-        arm(ex, now_of(ex) + patience);
+        arm_awaiting(ex, patience);
         return;
     }
     ex->stuck_at = now_of(ex) + patience;
@@ -888,6 +907,7 @@ static void exchange_upload(struct exchange *ex, const struct relay_front *front
             arm_upload(ex, st);
         return;
     case RELAY_BUSY:
+        arm_upload(ex, RELAY_WAIT); /* it may turn out that there is no more now */
         post_again(ex);
         return;
     case RELAY_WAIT:
@@ -1044,6 +1064,19 @@ static void switch_protocols(struct exchange *ex)
     lose_client(ex);
 }
 
+/* Whoever is to move next has its time from now on. */
+static void renew_patience(struct exchange *ex)
+{
+    const struct config *cf = ex->env->c.config;
+
+    if (ex->sent != 0)
+        arm_awaiting(ex, cf->upstream.first_byte_timeout);
+    else if (ex->upload_failed)
+        arm_awaiting(ex, cf->upstream.idle_timeout);
+    else
+        arm_upload(ex, conn_backlog(upstream_socket(&ex->lease)) > 0 ? RELAY_BLOCKED : RELAY_WAIT);
+}
+
 /* 1xx: passed on at once; the final answer is still to come. False: the exchange has ended. */
 static bool interim(struct exchange *ex)
 {
@@ -1178,14 +1211,44 @@ static bool one_head(struct exchange *ex, bool *more)
     return false;
 }
 
+/*
+ * Heads are held back as bodies are: while the client has not taken the interim ones before, the
+ * next stays unread. Its timers stand still meanwhile.
+ */
+static bool client_holds_up(struct exchange *ex)
+{
+    const struct client *cl = ex->client;
+    size_t mark = ex->env->c.config->buffers.response;
+    bool blocked = cl != NULL && client_backlog(cl) > 0 &&
+                   client_backlog(cl) >= budget_mark(&ex->env->c.house->budget, mark);
+
+    if (blocked && ex->blocked_since == 0) {
+        ex->blocked_since = now_of(ex);
+        watch_client(ex, 0);
+    } else if (!blocked && ex->blocked_since != 0) {
+        note_backpressure(ex);
+        ex->stalls_at = 0;
+        if (uploading(ex))
+            measure_pace(ex);
+        renew_patience(ex);
+    }
+    return blocked;
+}
+
 static void exchange_read_head(struct exchange *ex)
 {
+    struct conn *from = upstream_socket(&ex->lease);
+    int heads = 0;
     bool more;
 
-    while (one_head(ex, &more)) {
-        if (!more)
+    while (!client_holds_up(ex) && one_head(ex, &more)) {
+        if (!more && ++heads < HEADS_AT_ONCE)
             continue;
-        switch (conn_fill(upstream_socket(&ex->lease), LOOP_SCRATCH)) {
+        if (!more) {
+            post_again(ex);
+            return;
+        }
+        switch (conn_fill(from, reads_at_most(ex, from))) {
         case CONN_GOT:
             continue;
         case CONN_WAIT:
@@ -1272,10 +1335,10 @@ static void exchange_download_ended(struct exchange *ex, enum relay_status why)
 /* How long the client has been in the way, if it was. */
 static void note_backpressure(struct exchange *ex)
 {
-    if (ex->down == NULL || ex->down->blocked_since == 0)
+    if (ex->blocked_since == 0)
         return;
-    stats_backpressure(ex->env->c.stats, now_of(ex) - ex->down->blocked_since);
-    ex->down->blocked_since = 0;
+    stats_backpressure(ex->env->c.stats, now_of(ex) - ex->blocked_since);
+    ex->blocked_since = 0;
 }
 
 static void look_at_client(struct exchange *ex)
@@ -1314,7 +1377,7 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
         ex->stalls_at = 0;
         return;
     case RELAY_BLOCKED:
-        ex->down->blocked_since = now_of(ex);
+        ex->blocked_since = now_of(ex);
         if (moved > 0 || ex->stalls_at == 0)
             watch_client(ex, 0);
         discard_upload(ex);
@@ -1502,6 +1565,8 @@ static void on_drained(struct client *cl, void *served)
         exchange_download(ex, NULL);
     else if (ex->state == EXCHANGE_TUNNEL)
         exchange_tunnel(ex);
+    else if (ex->blocked_since != 0) /* heads that it held up */
+        post_again(ex);
 }
 
 /* ---- weir answers ---- */
@@ -1649,7 +1714,7 @@ static void late_client(struct exchange *ex)
         ex->unread = unread;
     if (unread + client_least(patience) < ex->unread)
         watch_client(ex, unread);
-    else if (now_of(ex) >= ex->stalls_at && ex->down->blocked_since != 0 &&
+    else if (now_of(ex) >= ex->stalls_at && ex->blocked_since != 0 &&
              limiter_has_waiters(ex->env->c.house->limiter))
         cut_stalled(ex);
     else
@@ -1678,7 +1743,10 @@ static void on_timeout(void *arg)
         queue_deadline(ex);
         return;
     case EXCHANGE_AWAITING:
-        late_answer(ex);
+        if (ex->stalls_at != 0)
+            late_client(ex);
+        else
+            late_answer(ex);
         return;
     case EXCHANGE_TUNNEL:
         late_tunnel(ex);
@@ -1729,6 +1797,9 @@ static void leave_app(struct exchange *ex)
     ex->orphan = true;
     if (ex->state == EXCHANGE_STREAMING)
         arm(ex, ex->left + cf->upstream.idle_timeout);
+    else if (ex->blocked_since != 0) /* nothing ran: the client has held up the app's heads */
+        arm(ex, ex->left + cf->upstream.first_byte_timeout);
+    note_backpressure(ex);
     exchange_enter(ex, EXCHANGE_ORPHANED);
     if (upstream_socket(&ex->lease)->readable) /* the client's slowness may have held it up */
         post_again(ex);

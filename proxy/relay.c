@@ -109,12 +109,14 @@ static enum relay_status pump(struct relay *r, struct conn *from, struct conn *t
 {
     if (http_body_complete(&r->body))
         return RELAY_END;
-    for (int fills = 0; fills <= PUMP_FILLS; fills++) {
+    for (int fills = 0;; fills++) {
         enum relay_status st = take_input(r, from, to, head, room, moved);
         if (st != RELAY_BUSY)
             return st;
         if (to != NULL && conn_backlog(to) >= budget_mark(r->budget, r->mark))
             return RELAY_BLOCKED;
+        if (fills == PUMP_FILLS)
+            return RELAY_BUSY; /* with no input: what is left unread is the kernel's to keep */
         size_t most = to != NULL ? budget_read(r->budget, LOOP_SCRATCH) : LOOP_SCRATCH;
         switch (conn_fill(from, most)) {
         case CONN_GOT:
@@ -128,7 +130,6 @@ static enum relay_status pump(struct relay *r, struct conn *from, struct conn *t
             return RELAY_TRUNCATED;
         }
     }
-    return RELAY_BUSY;
 }
 
 /* What ends the body, beyond the bytes that came. */

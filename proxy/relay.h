@@ -44,9 +44,8 @@ struct relay {
     bool began;   /* a byte of the body has been taken */
     struct http_problem problem;
     /* Its owner's, who measures both ends: */
-    mono_us pace_since;    /* the sender's pace counts from here... */
-    uint64_t pace_before;  /* ...and from this much content */
-    mono_us blocked_since; /* the receiver has been in the way; 0 while it is not */
+    mono_us pace_since;   /* the sender's pace counts from here... */
+    uint64_t pace_before; /* ...and from this much content */
 };
 
 /* Bytes that go out in front of the first body bytes, in the same send: a message's head. */

@@ -732,7 +732,7 @@ static const struct family families[] = {
      print_counter, C_EVICTED},
     {"weir_buffered_bytes", "gauge", "what=request, response",
      "Bytes held in memory: of requests that wait for their rest or behind another, or that the "
-     "app has not taken, and of responses that clients have not read.",
+     "app has not taken, and of responses that cannot go on yet or that clients have not read.",
      print_buffered, C_BUFFERED},
     {"weir_buffered_limit_bytes", "gauge", "",
      "How many both may be together before weir reads no further ahead: buffers.budget.",

@@ -146,19 +146,25 @@ static void bury(struct loop_grave *g, struct loop *lp)
              sizeof(struct upstream_conn));
 }
 
-/* What is kept for the app, because it has not taken it yet. */
-static void kept_changed(struct upstream *up, int64_t change)
+/* What is kept for the app, because it has not taken it yet; or of it, since it cannot go on. */
+static void kept_changed(struct upstream *up, enum stats_what what, int64_t change)
 {
     if (change == 0)
         return;
-    stats_buffered(up->stats, STATS_REQUEST, change);
+    stats_buffered(up->stats, what, change);
     budget_change(up->budget, change);
 }
 
 static void on_backlog(struct conn *c, size_t before)
 {
     struct upstream_conn *uc = CONTAINER_OF(c, struct upstream_conn, conn);
-    kept_changed(uc->upstream, (int64_t)c->backlog - (int64_t)before);
+    kept_changed(uc->upstream, STATS_REQUEST, (int64_t)c->backlog - (int64_t)before);
+}
+
+static void on_stash(struct conn *c, size_t before)
+{
+    struct upstream_conn *uc = CONTAINER_OF(c, struct upstream_conn, conn);
+    kept_changed(uc->upstream, STATS_RESPONSE, (int64_t)c->stash_size - (int64_t)before);
 }
 
 static void uc_end(struct upstream_conn *uc, bool reset)
@@ -175,7 +181,7 @@ static void uc_end(struct upstream_conn *uc, bool reset)
         uc->lease->conn = NULL;
     uc->lease = NULL;
     uc->state = UPSTREAM_CLOSED;
-    kept_changed(up, -(int64_t)uc->conn.backlog);
+    kept_changed(up, STATS_REQUEST, -(int64_t)uc->conn.backlog);
     conn_close(&uc->conn, reset);
     loop_timer_fini(&uc->timer);
     uc->grave.bury = bury;
@@ -284,7 +290,8 @@ static void on_socket(struct conn *c)
     }
 }
 
-static const struct conn_handler conn_handler = {.on_event = on_socket, .on_backlog = on_backlog};
+static const struct conn_handler conn_handler = {
+    .on_event = on_socket, .on_backlog = on_backlog, .on_stash = on_stash};
 
 /* A socket that is connecting or, as Unix sockets at once, connected; -1 with errno. */
 static int connect_socket(const struct config_address *to, bool *connecting)
@@ -407,6 +414,7 @@ static void make_idle(struct upstream_conn *uc)
 {
     struct upstream *up = uc->upstream;
 
+    conn_settle(&uc->conn); /* nothing is unread, and so nothing is kept */
     uc->lease = NULL;
     uc->state = UPSTREAM_IDLE;
     uc->since = loop_now(up->loop);
