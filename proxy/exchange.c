@@ -23,7 +23,16 @@
 
 #define MAGIC         0x77656972u
 #define LOOK_AFTER_US 10000
-#define INTERIM_MAX   64 /* 1xx answers before the final one; an app that sends more is broken */
+
+/*
+ * How many interim responses (1xx) an app may send: so many at once, and on the mean since it was
+ * asked one in 10 ms. Progress that is told more often is read by nobody, and each costs a parse, a
+ * rewrite and a send. The mean has no memory but a count, so a job that sends 102 each second for
+ * hours passes, and so do those that come together because the client held them up.
+ */
+#define INTERIM_BURST    64
+#define INTERIM_EVERY_US 10000
+
 #define HEADS_AT_ONCE 32 /* read in one go, before other connections have their turn */
 
 #define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
@@ -49,6 +58,7 @@ struct exchange {
 
     struct message message;
     mono_us stuck_at;      /* if the app has taken no more by then; 0: it is not in the way */
+    mono_us idle_at;       /* STREAMING: if nothing has moved by then, either way */
     mono_us blocked_since; /* the client has been in the way of the answer; 0 while it is not */
     mono_us stalls_at;     /* if the client has taken no more by then; 0: it is not watched */
     size_t unread;         /* by the client, when that was set; 0: not looked at yet */
@@ -60,8 +70,8 @@ struct exchange {
     struct http_parser parser; /* of the app's heads */
     mono_us began, arrived, connected, sent, first_byte, answered, left;
     enum http_method method;
-    unsigned status; /* what the client was answered */
-    uint8_t interims;
+    unsigned status;    /* what the client was answered */
+    uint64_t interims;  /* that the app has sent */
     bool by_weir;       /* the answer is our own */
     bool old_client;    /* HTTP/1.0 */
     bool persistent;    /* the client wants its connection kept */
@@ -74,6 +84,7 @@ struct exchange {
     bool replayed, orphan;
     bool expects;              /* it waits for a 100 before it sends its body */
     bool continued;            /* it had that from weir */
+    bool said_100;             /* it had that from the app */
     bool has_body;             /* not an empty one */
     bool upgrade;              /* offered to the app, and counted against upgrades.max */
     bool again_posted, buried; /* both: the mail on its way frees the memory */
@@ -847,7 +858,7 @@ static void post_again(struct exchange *ex)
 /* The client sends nothing because the app has not yet said 100: the app is the slow one. */
 static bool app_owes_a_100(const struct exchange *ex)
 {
-    return ex->expects && ex->interims == 0 && !ex->up->began;
+    return ex->expects && !ex->said_100 && !ex->up->began;
 }
 
 /* For app_takes() to compare with. */
@@ -863,7 +874,7 @@ static void look_at_app(struct exchange *ex)
     arm(ex, conn_next_look(upstream_socket(&ex->lease), patience, ex->stuck_at));
 }
 
-/* The answer's head is waited for. While the client holds it up, its send_timeout watches. */
+/* The answer's head is waited for. While the client holds it up, the timer is the client's. */
 static void arm_awaiting(struct exchange *ex, mono_us patience)
 {
     if (ex->state == EXCHANGE_AWAITING && ex->blocked_since == 0)
@@ -889,6 +900,32 @@ static void arm_upload(struct exchange *ex, enum relay_status st)
     look_at_app(ex);
 }
 
+/*
+ * STREAMING: something has moved, one way or the other, and either is life. Not while the client is
+ * in the way of the answer: then the timer is the client's. What the app takes of a body that its
+ * kernel holds is told by no event, and looked at now and then.
+ */
+static void renew_idle(struct exchange *ex)
+{
+    mono_us patience = ex->env->c.config->upstream.idle_timeout;
+
+    if (ex->state != EXCHANGE_STREAMING || ex->blocked_since != 0)
+        return;
+    ex->idle_at = now_of(ex) + patience;
+    if (ex->up == NULL)
+        arm(ex, ex->idle_at);
+    else
+        arm(ex, conn_next_look(upstream_socket(&ex->lease), patience, ex->idle_at));
+}
+
+static void upload_moves(struct exchange *ex)
+{
+    if (ex->state != EXCHANGE_STREAMING)
+        return;
+    ex->untaken = SIZE_MAX;
+    renew_idle(ex);
+}
+
 static void exchange_upload(struct exchange *ex, const struct relay_front *front)
 {
     struct conn *to = upstream_socket(&ex->lease);
@@ -899,6 +936,8 @@ static void exchange_upload(struct exchange *ex, const struct relay_front *front
         ex->accepted = conn_backlog(to) < ex->message.len + moved;
     else if (moved > 0)
         ex->accepted = true;
+    if (moved > 0)
+        upload_moves(ex);
     switch (st) {
     case RELAY_END:
         if (conn_backlog(to) == 0)
@@ -1077,6 +1116,29 @@ static void renew_patience(struct exchange *ex)
         arm_upload(ex, conn_backlog(upstream_socket(&ex->lease)) > 0 ? RELAY_BLOCKED : RELAY_WAIT);
 }
 
+/*
+ * An interim response is life: the app's timeout begins anew. The client's does not, unless this is
+ * the 100 that it has waited for; nor does an orphan's, or nothing would end it.
+ */
+static void app_lives(struct exchange *ex)
+{
+    bool client_sends = uploading(ex) && conn_backlog(upstream_socket(&ex->lease)) == 0;
+    bool owed = client_sends && app_owes_a_100(ex);
+
+    if (ex->env->head.status == 100)
+        ex->said_100 = true;
+    if (owed)
+        measure_pace(ex);
+    if (owed || !client_sends)
+        renew_patience(ex);
+}
+
+static bool is_flood(const struct exchange *ex)
+{
+    mono_us asked = now_of(ex) - ex->connected;
+    return ex->interims > INTERIM_BURST + (uint64_t)(asked / INTERIM_EVERY_US);
+}
+
 /* 1xx: passed on at once; the final answer is still to come. False: the exchange has ended. */
 static bool interim(struct exchange *ex)
 {
@@ -1088,14 +1150,12 @@ static bool interim(struct exchange *ex)
         switch_protocols(ex);
         return false;
     }
-    if (++ex->interims > INTERIM_MAX) {
-        bad_response(ex, "too many interim answers");
+    ex->interims++;
+    if (is_flood(ex)) {
+        bad_response(ex, "a flood of interim responses");
         return false;
     }
-    if (uploading(ex)) {
-        measure_pace(ex);
-        arm_upload(ex, RELAY_WAIT);
-    }
+    app_lives(ex);
     if (cl == NULL || ex->old_client || (status == 100 && ex->continued))
         return true;
     if (client_send(cl, front_of(ex, &how).head, (struct span){NULL, 0}))
@@ -1173,6 +1233,8 @@ static void final_head(struct exchange *ex)
     how.server_timing = timing_of(ex, timing, sizeof(timing));
     struct relay_front front = front_of(ex, &how);
     exchange_enter(ex, EXCHANGE_STREAMING);
+    bool all_taken = ex->up == NULL && conn_backlog(upstream_socket(&ex->lease)) == 0;
+    ex->untaken = all_taken ? 0 : SIZE_MAX;
     exchange_download(ex, &front);
 }
 
@@ -1213,7 +1275,7 @@ static bool one_head(struct exchange *ex, bool *more)
 
 /*
  * Heads are held back as bodies are: while the client has not taken the interim ones before, the
- * next stays unread. Its timers stand still meanwhile.
+ * next stays unread, and the timer is the client's.
  */
 static bool client_holds_up(struct exchange *ex)
 {
@@ -1371,9 +1433,8 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
     switch (st) {
     case RELAY_WAIT:
         /* After back-pressure, when the timer was the client's, it is the app's turn again. */
-        if (!ex->orphan &&
-            (moved > 0 || front != NULL || ex->stalls_at != 0 || ex->timer.due == MONO_NEVER))
-            arm(ex, now_of(ex) + ex->env->c.config->upstream.idle_timeout);
+        if (moved > 0 || front != NULL || ex->stalls_at != 0 || ex->timer.due == MONO_NEVER)
+            renew_idle(ex);
         ex->stalls_at = 0;
         return;
     case RELAY_BLOCKED:
@@ -1383,6 +1444,8 @@ static void exchange_download(struct exchange *ex, const struct relay_front *fro
         discard_upload(ex);
         return;
     case RELAY_BUSY:
+        renew_idle(ex);
+        ex->stalls_at = 0;
         post_again(ex);
         return;
     case RELAY_END:
@@ -1410,6 +1473,7 @@ static void tunnel_lost(struct exchange *ex)
 
 static void arm_tunnel(struct exchange *ex)
 {
+    ex->untaken = SIZE_MAX; /* unless it is in the way, that is looked at when it has been silent */
     note_untaken(ex);
     arm(ex, now_of(ex) + ex->env->c.config->upgrades.idle_timeout);
 }
@@ -1445,8 +1509,10 @@ static bool flush_request(struct exchange *ex, struct conn *to)
     if (before == 0 || ex->upload_failed)
         return true;
     bool sound = conn_flush(to);
-    if (conn_backlog(to) < before)
+    if (conn_backlog(to) < before) {
         ex->accepted = true;
+        upload_moves(ex);
+    }
     if (!sound) {
         upload_failed(ex);
         return false;
@@ -1679,7 +1745,7 @@ static void late_answer(struct exchange *ex)
     } else if (ex->sent != 0 || (uploading(ex) && app_owes_a_100(ex))) {
         complain(ex, "no answer within upstream.first_byte_timeout");
         exchange_fail(ex, REPLY_FIRST_BYTE_TIMEOUT, NULL);
-    } else if (client_owes_body(ex)) {
+    } else if (!ex->upload_failed && client_owes_body(ex)) {
         exchange_fail(ex, REPLY_BODY_TIMEOUT, NULL);
     } else if (app_takes(ex)) {
         arm_upload(ex, RELAY_BLOCKED);
@@ -1721,14 +1787,34 @@ static void late_client(struct exchange *ex)
         look_at_client(ex);
 }
 
+/* No event has told of progress for upstream.idle_timeout, or for a part of it. */
+static void late_stream(struct exchange *ex)
+{
+    struct conn *to = upstream_socket(&ex->lease);
+    size_t untaken = conn_untaken(to);
+    bool takes = untaken < ex->untaken && !ex->upload_failed;
+
+    ex->untaken = untaken;
+    if (takes)
+        renew_idle(ex);
+    else if (now_of(ex) < ex->idle_at)
+        arm(ex, conn_next_look(to, ex->env->c.config->upstream.idle_timeout, ex->idle_at));
+    else
+        exchange_cut(ex, "nothing moved either way within upstream.idle_timeout");
+}
+
 /* Nobody has said anything for upgrades.idle_timeout. What was said before may still be on its way
  * to a slow reader: while the client has not all of it, client.send_timeout watches. */
 static void late_tunnel(struct exchange *ex)
 {
-    if (client_backlog(ex->client) > 0 || app_takes(ex))
-        arm_tunnel(ex);
-    else
+    size_t untaken = conn_untaken(upstream_socket(&ex->lease)), before = ex->untaken;
+
+    if (client_backlog(ex->client) == 0 && (untaken == 0 || untaken >= before)) {
         exchange_done(ex);
+        return;
+    }
+    arm_tunnel(ex);
+    ex->untaken = untaken;
 }
 
 static void on_timeout(void *arg)
@@ -1755,7 +1841,7 @@ static void on_timeout(void *arg)
         if (ex->stalls_at != 0)
             late_client(ex);
         else
-            exchange_cut(ex, "nothing more of the answer within upstream.idle_timeout");
+            late_stream(ex);
         return;
     case EXCHANGE_ORPHANED:
         exchange_done(ex);

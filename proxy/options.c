@@ -46,9 +46,12 @@ const struct option option_table[] = {
      .preset = "2s", .help = "how long the app may take to accept a connection"},
     {"upstream.first_byte_timeout", OPTION_DURATION, FIELD(upstream.first_byte_timeout), MS,
      24 * HOUR, .preset = "300s", .also = "timeout response_timeout read_timeout ttfb_timeout",
-     .help = "how long the app may take from the request to the first byte of its response"},
+     .help = "how long the app may take from the request to the first byte of its response; each "
+             "interim response (1xx) starts it anew"},
     {"upstream.idle_timeout", OPTION_DURATION, FIELD(upstream.idle_timeout), MS, 24 * HOUR,
-     .preset = "300s", .help = "how long the app may pause within a response"},
+     .preset = "300s",
+     .help = "how long a response that has begun may rest, while nothing moves in either direction; "
+             "and how long the app may take nothing of a request"},
     {"upstream.keepalive_timeout", OPTION_DURATION, FIELD(upstream.keepalive_timeout), MS, HOUR,
      .preset = "4s", .also = "keep_alive keepalive",
      .help = "how long an idle connection to the app is kept; less than the app keeps it"},
@@ -91,8 +94,9 @@ const struct option option_table[] = {
      .help = "how long a client may take to send the head of a request"},
     {"client.body_timeout", OPTION_DURATION, FIELD(client.body_timeout), MS, HOUR, .preset = "30s",
      .also = "read_timeout timeout",
-     .help = "how long a client may pause within a request's body, until the app answers; and how long "
-             "the whole may take, and a second more for each 500 bytes of it"},
+     .help = "how long a client may pause within a request's body, until the app's response begins "
+             "(an interim one is not it); and how long the whole may take, and a second more for "
+             "each 500 bytes of it"},
     {"client.send_timeout", OPTION_DURATION, FIELD(client.send_timeout), MS, HOUR, .preset = "60s",
      .also = "write_timeout",
      .help = "how long a client may read nothing of its response, or less than 500 bytes a second, "

@@ -202,7 +202,6 @@ BAD = [
         before=HINTS_ON),
     Bad("9110 15.2", "content of an interim answer", ok("Content-Length: 5", status="103 x") + PLAIN,
         before=ok(VIA, status="103 x", body="")),
-    Bad("9110 15.2", "65 interim answers", HINTS * 65 + PLAIN, before=HINTS_ON * 64),
     Bad("9110 15.2", "an interim answer, and the end", HINTS, "close", before=HINTS_ON),
     Bad("9110 15.6.3", "no answer, and the end", "", "close", POST),
     Bad("9110 15.6.3", "no answer, and a reset", "", "reset", POST),
