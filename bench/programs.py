@@ -39,7 +39,7 @@ def fill_in(template: str, into: pathlib.Path, **values: object) -> pathlib.Path
     text = (HERE / template).read_text()
     for name, value in values.items():
         text = text.replace(f"@{name.upper()}@", str(value))
-    path = into / template
+    path = into / pathlib.Path(template).name
     path.write_text(text)
     return path
 

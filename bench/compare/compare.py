@@ -42,6 +42,7 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent))
 
 from processes import BenchError, Process, free_port, wait_until_listening  # noqa: E402
+from programs import fill_in  # noqa: E402
 
 SLOTS = 10
 SERVICE_S = 0.1
@@ -161,15 +162,6 @@ async def offer(
 # ---- the programs ----------------------------------------------------------------------------
 
 
-def fill_in(template: str, into: pathlib.Path, **values: object) -> pathlib.Path:
-    text = (HERE / template).read_text()
-    for name, value in values.items():
-        text = text.replace(f"@{name.upper()}@", str(value))
-    path = into / template
-    path.write_text(text)
-    return path
-
-
 def weir(options, port: int, app: int, directory: pathlib.Path, queue_timeout="10s"):
     argv = [str(options.weir), "serve", "--upstream", f"127.0.0.1:{app}"]
     argv += ["--listen", f"127.0.0.1:{port}", "--admin-listen", "off"]
@@ -182,7 +174,7 @@ def weir_short(options, port: int, app: int, directory: pathlib.Path):
 
 def haproxy(_, port: int, app: int, directory: pathlib.Path, line="", queue_timeout="10s"):
     config = fill_in(
-        "haproxy.cfg",
+        "compare/haproxy.cfg",
         directory,
         listen=f"127.0.0.1:{port}",
         upstream=f"127.0.0.1:{app}",
@@ -203,7 +195,7 @@ def haproxy_abort(options, port: int, app: int, directory: pathlib.Path):
 
 def nginx(_, port: int, app: int, directory: pathlib.Path):
     config = fill_in(
-        "nginx.conf",
+        "compare/nginx.conf",
         directory,
         listen=f"127.0.0.1:{port}",
         upstream=f"127.0.0.1:{app}",
