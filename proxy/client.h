@@ -112,7 +112,7 @@ void client_abort(struct client *cl, bool reset);
 MUST_USE bool client_send(struct client *cl, struct span a, struct span b);
 size_t client_backlog(const struct client *cl); /* bytes that the client has not taken */
 
-/* What a client must take in that time: one that takes less is no better than one that stops. */
+/* The bytes that a client must take in that time, or it counts as one that takes nothing. */
 size_t client_least(mono_us within);
 
 struct conn *client_conn(struct client *cl); /* for relaying the request's body */

@@ -950,7 +950,7 @@ static void check_concurrency(struct loader *ld)
     problem_with(ld, o, text);
 }
 
-/* What counts within another bound and says more than that would never be reached. A word is
+/* A number that counts within another bound and exceeds it would never be reached. A word is
  * UINT32_MAX: as `n` it follows the bound, as `most` there is no bound. */
 static void check_within(struct loader *ld, const char *path, uint32_t n, const char *bound,
                          uint32_t most)

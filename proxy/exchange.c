@@ -724,7 +724,7 @@ static void exchange_fail(struct exchange *ex, enum reply_kind kind, const char 
     exchange_reply(ex, kind, 0, detail);
 }
 
-/* What the system said is the kind: strerror()'s text for a known errno is static. */
+/* Each errno has a log rate limit of its own; strerror()'s text for a known one is static. */
 static void complain_of_connect(struct exchange *ex, int error)
 {
     struct exchange_env *env = ex->env;
@@ -902,8 +902,8 @@ static void arm_upload(struct exchange *ex, enum relay_status st)
 
 /*
  * STREAMING: something has moved, one way or the other, and either is life. Not while the client is
- * in the way of the answer: then the timer is the client's. What the app takes of a body that its
- * kernel holds is told by no event, and looked at now and then.
+ * in the way of the answer: then the timer is the client's. No event tells when the app takes some
+ * of a body out of the kernel, so that is looked at now and then.
  */
 static void renew_idle(struct exchange *ex)
 {
@@ -1103,7 +1103,7 @@ static void switch_protocols(struct exchange *ex)
     lose_client(ex);
 }
 
-/* Whoever is to move next has its time from now on. */
+/* The side that has to move next gets its whole timeout from now on. */
 static void renew_patience(struct exchange *ex)
 {
     const struct config *cf = ex->env->c.config;
