@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 
 from processes import Process, free_port, wait_until_listening
@@ -111,8 +112,7 @@ def running(
 ) -> Iterator[tuple[Process, str]]:
     """The started program and the address its clients use."""
     port = free_port()
-    directory = tools.scratch / f"{name}-{port}"
-    directory.mkdir()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=tools.scratch))
     argv = COMMANDS[name](tools, port, upstream, directory)
     with Process(argv, cores, tools.log(name), env) as process:
         wait_until_listening(process, port)
