@@ -7,7 +7,7 @@ Q := $(if $(V),,@)
 
 # ---- the house -------------------------------------------------------------------------------
 
-COMMON  := common/clock.c common/strbuf.c common/log.c common/pool.c common/mailbox.c \
+COMMON  := common/clock.c common/utf8.c common/strbuf.c common/log.c common/pool.c common/mailbox.c \
            common/metrics.c common/prometheus.c
 LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
@@ -133,7 +133,7 @@ unit_libs_proxy := $(EVHTP_LIBS) $(JSON_LIBS)
 unit_libs_demo := $(EVHTP_LIBS)
 unit_src_common := $(COMMON)
 unit_src_limiter := common/clock.c $(LIMITER)
-unit_src_http := common/strbuf.c $(HTTP)
+unit_src_http := common/utf8.c common/strbuf.c $(HTTP)
 unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c proxy/exchange.c,$(WEIR_SRC))
 unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 
@@ -237,11 +237,11 @@ FUZZ_CFLAGS := -std=c11 -g -O1 $(WARNINGS) $(WERROR) -DWEIR_SANITIZED -fno-omit-
 FUZZERS     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 SECONDS     ?= 60
 
-fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c
+fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c common/utf8.c
 fuzz_src_request  := $(HTTP) $(fuzz_reader)
 fuzz_src_response := $(HTTP) $(fuzz_reader)
 fuzz_src_body     := $(HTTP) $(fuzz_reader)
-fuzz_src_config   := $(filter-out proxy/manual.c proxy/cli.c,$(CONFIG)) common/strbuf.c
+fuzz_src_config   := $(filter-out proxy/manual.c proxy/cli.c,$(CONFIG)) common/strbuf.c common/utf8.c
 fuzz_ld_config    := $(call wrap,open getaddrinfo) $(JSON_LIBS)
 fuzz_len_config   := 3000
 # The whole of it but the clock, the threads and the ports: those are the fuzzer's.

@@ -31,7 +31,7 @@ floor() { # 'files' 'what they may include, as an extended regular expression'
 }
 
 # 0  what both programs need and neither owns
-floor 'common/*.[ch]' "$libc|common/[a-z_]+\.h"
+floor 'common/*.[ch]' "$libc|common/[a-z0-9_]+\.h"
 
 # 1  pure: no libevent, no sockets, no logs, no metrics. clock.h is for its types: the clocks
 #    themselves would not link into the unit tests of proxy/http
@@ -40,22 +40,22 @@ floor 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|
 
 # 2  the configuration (the only jansson), and a thread's loop and numbers
 for m in config options jsonpos manual cli; do
-    floor "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z_]+\.h|limiter/limiter\.h|proxy/(config|options|jsonpos|manual|cli)\.h"
+    floor "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(config|options|jsonpos|manual|cli)\.h"
 done
 for m in loop wheel budget news buckets stats accesslog; do
-    floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z_]+\.h|limiter/[a-z_]+\.h|$base"
+    floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"
 done
 
 # 3  the ends: sockets and processes. They do not know what an exchange is
 for m in conn socket listener client upstream relay tunnel message reply probe child; do
-    floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
+    floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
 done
 
 # 4  one request's life: the only one that knows both sides, and no libevent
-floor 'proxy/exchange*.[ch]' "$pure|common/[a-z_]+\.h|limiter/[a-z_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends|proxy/exchange[a-z_]*\.h"
+floor 'proxy/exchange*.[ch]' "$pure|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends|proxy/exchange[a-z_]*\.h"
 
 # 5  the house. Only admin speaks to evhtp, so that weir's own pages do not follow load
-inside='common/[a-z_]+\.h|limiter/[a-z_]+\.h|proxy/([a-z_]+|http/[a-z_]+)\.h'
+inside='common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/([a-z_]+|http/[a-z_]+)\.h'
 floor 'proxy/admin.[ch]' "$libc|event2/[a-z_]+\.h|evhtp/evhtp\.h|evhtp\.h|$inside"
 for m in server lifecycle; do
     floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|$inside"
@@ -65,8 +65,8 @@ done
 floor 'proxy/main.c' "$libc|event2/[a-z_]+\.h|$inside"
 
 # The other programs stand beside the proxy and never reach into it
-floor 'backend-demo/*.[ch]' "$libc|event2/[a-z_]+\.h|evhtp/evhtp\.h|evhtp\.h|common/[a-z_]+\.h|backend-demo/[a-z_]+\.h"
-floor 'lab/*.[ch]' "$libc|event2/[a-z_]+\.h|common/[a-z_]+\.h|lab/[a-z_]+\.h"
+floor 'backend-demo/*.[ch]' "$libc|event2/[a-z_]+\.h|evhtp/evhtp\.h|evhtp\.h|common/[a-z0-9_]+\.h|backend-demo/[a-z_]+\.h"
+floor 'lab/*.[ch]' "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|lab/[a-z_]+\.h"
 
 # A file that no floor has judged is a file that may do as it likes.
 for f in common/*.[ch] limiter/*.[ch] proxy/*.[ch] proxy/*/*.[ch] backend-demo/*.[ch] lab/*.[ch]; do

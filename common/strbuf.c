@@ -1,11 +1,12 @@
 #include "common/strbuf.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/utf8.h"
 
 #define SMALLEST 64
 
@@ -75,48 +76,6 @@ void strbuf_addf(struct strbuf *sb, const char *fmt, ...)
     va_end(args);
 }
 
-static bool is_continuation(unsigned char c)
-{
-    return (c & 0xC0) == 0x80;
-}
-
-/*
- * The length of the UTF-8 sequence that `s` (not empty) begins with, 0 when it is none. The second
- * byte's range keeps out overlong forms, surrogates and what lies above U+10FFFF (RFC 3629, 4).
- */
-static size_t utf8_length(const unsigned char *s, size_t len)
-{
-    unsigned char low = 0x80, high = 0xBF;
-    size_t n;
-    if (s[0] < 0x80)
-        return 1;
-    if (s[0] >= 0xC2 && s[0] <= 0xDF)
-        n = 2;
-    else if (s[0] >= 0xE0 && s[0] <= 0xEF)
-        n = 3;
-    else if (s[0] >= 0xF0 && s[0] <= 0xF4)
-        n = 4;
-    else
-        return 0;
-
-    if (s[0] == 0xE0)
-        low = 0xA0;
-    else if (s[0] == 0xF0)
-        low = 0x90;
-    else if (s[0] == 0xED)
-        high = 0x9F;
-    else if (s[0] == 0xF4)
-        high = 0x8F;
-
-    if (len < n || s[1] < low || s[1] > high)
-        return 0;
-    for (size_t i = 2; i < n; i++) {
-        if (!is_continuation(s[i]))
-            return 0;
-    }
-    return n;
-}
-
 static void add_json_ascii(struct strbuf *sb, char c)
 {
     switch (c) {
@@ -145,11 +104,10 @@ static void add_json_ascii(struct strbuf *sb, char c)
 
 void strbuf_add_json(struct strbuf *sb, struct span s)
 {
-    const unsigned char *bytes = (const unsigned char *)s.at;
     size_t i = 0;
     strbuf_adds(sb, "\"");
     while (i < s.len) {
-        size_t n = utf8_length(bytes + i, s.len - i);
+        size_t n = utf8_length((struct span){s.at + i, s.len - i});
         if (n == 0)
             strbuf_adds(sb, "\xEF\xBF\xBD");
         else if (n == 1)

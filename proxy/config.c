@@ -18,6 +18,7 @@
 
 #include <jansson.h>
 
+#include "common/utf8.h"
 #include "proxy/jsonpos.h"
 #include "proxy/options.h"
 
@@ -174,51 +175,14 @@ static bool read_file(struct loader *ld)
     return ok && ld->file.len <= FILE_MAX;
 }
 
-/* The bytes of a character by its first one; 0: none begins so. */
-static size_t character_len(unsigned char c)
-{
-    if (c < 0x80)
-        return 1;
-    if (c >= 0xc2 && c <= 0xdf)
-        return 2;
-    if (c >= 0xe0 && c <= 0xef)
-        return 3;
-    return c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-}
-
-/* Overlong forms, surrogates and what lies beyond U+10FFFF show in the second byte. */
-static bool second_byte_fits(unsigned char first, unsigned char second)
-{
-    if (first == 0xe0)
-        return second >= 0xa0;
-    if (first == 0xed)
-        return second < 0xa0;
-    if (first == 0xf0)
-        return second >= 0x90;
-    return first != 0xf4 || second < 0x90;
-}
-
-static bool character_is_well_formed(struct span s, size_t *len)
-{
-    const unsigned char *at = (const unsigned char *)s.at;
-
-    *len = character_len(at[0]);
-    if (*len == 0 || *len > s.len)
-        return false;
-    for (size_t i = 1; i < *len; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return false;
-    }
-    return *len == 1 || second_byte_fits(at[0], at[1]);
-}
-
 static bool check_characters(struct loader *ld)
 {
     size_t len;
 
     for (size_t i = 0; i < ld->file.len; i += len) {
         struct span rest = {ld->file.at + i, ld->file.len - i};
-        if (!character_is_well_formed(rest, &len)) {
+        len = utf8_length(rest);
+        if (len == 0) {
             problem_at(ld, i, 1, "not UTF-8: byte 0x%02x", (unsigned char)rest.at[0]);
             return false;
         }
