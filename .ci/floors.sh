@@ -10,8 +10,8 @@ pure="$pure|(emmintrin|immintrin|arm_neon)\.h"
 threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
-base='proxy/(loop|wheel|budget|news|config|buckets|stats|accesslog)\.h'
-ends='proxy/(conn|socket|listener|client|upstream|relay|tunnel|message|reply|probe|child)\.h'
+base='proxy/(loop|wheel|budget|news|cidr|config|buckets|stats|accesslog)\.h'
+ends='proxy/(conn|listener|client|upstream|relay|tunnel|message|reply|probe|child)\.h'
 judged=$(mktemp)
 trap 'rm -f "$judged"' EXIT
 fail=0
@@ -39,15 +39,15 @@ floor 'limiter/*.[ch]' "$pure|$threads|limiter/[a-z_]+\.h|common/(check|clock)\.
 floor 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|strbuf)\.h"
 
 # 2  the configuration (the only jansson), and a thread's loop and numbers
-for m in config options jsonpos manual cli; do
-    floor "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(config|options|jsonpos|manual|cli)\.h"
+for m in cidr config options jsonpos manual cli; do
+    floor "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|config|options|jsonpos|manual|cli)\.h"
 done
 for m in loop wheel budget news buckets stats accesslog; do
     floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"
 done
 
 # 3  the ends: sockets and processes. They do not know what an exchange is
-for m in conn socket listener client upstream relay tunnel message reply probe child; do
+for m in conn listener client upstream relay tunnel message reply probe child; do
     floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
 done
 

@@ -33,9 +33,9 @@
 #include <evhtp/evhtp.h>
 
 #include "common/prometheus.h"
+#include "common/socket.h"
 #include "proxy/client.h"
 #include "proxy/http/parse.h"
-#include "proxy/socket.h"
 
 enum {
     BACKLOG = 4096, /* of a crowd that is turned away as fast as it comes */
@@ -71,7 +71,7 @@ struct admin {
     struct visitors answering;
     unsigned n_visitors;
     unsigned accepted; /* at once */
-    struct config_address at;
+    struct address at;
     char text[SOCKET_TEXT];
     int fd;
 };
@@ -504,7 +504,7 @@ static void set_up(struct admin *a)
     evhtp_disable_flag(a->htp, EVHTP_FLAG_ENABLE_100_CONT); /* no body is ever waited for */
 }
 
-struct admin *admin_new(struct event_base *base, const struct config_address *listen,
+struct admin *admin_new(struct event_base *base, const struct address *listen,
                         const struct admin_source *source, char *problem, size_t size)
 {
     struct admin *a = calloc(1, sizeof(*a));

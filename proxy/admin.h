@@ -29,7 +29,7 @@ struct admin_source {
  * Binds, listens and answers from the base's next turn on. NULL: `problem` says why. A Unix
  * socket's path that nobody answers on any more is taken over.
  */
-struct admin *admin_new(struct event_base *base, const struct config_address *listen,
+struct admin *admin_new(struct event_base *base, const struct address *listen,
                         const struct admin_source *source, char *problem, size_t size);
 
 /*

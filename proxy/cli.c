@@ -1,7 +1,6 @@
 #include "proxy/cli.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/socket.h"
 #include "common/strbuf.h"
 #include "proxy/manual.h"
 #include "proxy/options.h"
@@ -461,28 +461,6 @@ struct answer {
     size_t body;         /* where it begins */
 };
 
-/* Where to connect to reach what listens there: every address includes the loopback. */
-static struct config_address reachable(const struct config_address *listening)
-{
-    struct config_address to = *listening;
-    struct sockaddr_in6 six;
-    struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-
-    if (to.sa.ss_family == AF_INET)
-        memcpy(&four, &to.sa, sizeof(four));
-    memcpy(&six, &to.sa, sizeof(six));
-    bool any6 = to.sa.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&six.sin6_addr);
-    bool any4 = to.sa.ss_family == AF_INET && four.sin_addr.s_addr == htonl(INADDR_ANY);
-    if (!any6 && !any4)
-        return to;
-    if (any6)
-        four.sin_port = six.sin6_port;
-    four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    memcpy(&to.sa, &four, sizeof(four));
-    to.len = sizeof(four);
-    return to;
-}
-
 /* Blocks until the descriptor is ready for `events`. False: the time was up; errno says so. */
 static bool wait_for(int fd, short events, mono_us deadline)
 {
@@ -495,18 +473,7 @@ static bool wait_for(int fd, short events, mono_us deadline)
     return false;
 }
 
-/* Nobody listens there, and the kernel gave our end that very port: see socket.h. */
-static bool reached_itself(int fd)
-{
-    struct sockaddr_storage own = {0}, peer = {0};
-    socklen_t len = sizeof(own), peer_len = sizeof(peer);
-
-    return getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
-           getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && own.ss_family != AF_UNIX &&
-           len == peer_len && memcmp(&own, &peer, len) == 0;
-}
-
-static bool connect_to(int fd, const struct config_address *to, mono_us deadline)
+static bool connect_to(int fd, const struct address *to, mono_us deadline)
 {
     int err = 0;
     socklen_t len = sizeof(err);
@@ -517,7 +484,7 @@ static bool connect_to(int fd, const struct config_address *to, mono_us deadline
         return false;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
         return false;
-    errno = err == 0 && reached_itself(fd) ? ECONNREFUSED : err;
+    errno = err == 0 && socket_reached_itself(fd, to) ? ECONNREFUSED : err;
     return errno == 0;
 }
 
@@ -579,9 +546,9 @@ static bool parse_status(struct answer *a)
     return true;
 }
 
-static bool ask(const struct config_address *listening, const char *path, struct answer *a)
+static bool ask(const struct address *listening, const char *path, struct answer *a)
 {
-    struct config_address to = reachable(listening);
+    struct address to = address_to_reach(listening);
     mono_us deadline = clock_mono() + ADMIN_TIMEOUT;
     int fd = socket(to.sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     bool ok = fd >= 0 && connect_to(fd, &to, deadline) && send_request(fd, path) &&

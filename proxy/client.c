@@ -1,8 +1,6 @@
 /* See client.h. One struct client per connection, in the list of its loop's struct clients. */
 #include "proxy/client.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -663,24 +661,6 @@ static void on_timer(void *arg)
 static const struct conn_handler conn_handler = {
     .on_event = on_event, .on_backlog = on_backlog, .on_stash = on_stash};
 
-static void write_address(struct client *cl, const struct sockaddr *sa)
-{
-    const void *raw = NULL;
-
-    if (sa->sa_family == AF_INET)
-        raw = &((const struct sockaddr_in *)(const void *)sa)->sin_addr;
-    if (sa->sa_family == AF_INET6) {
-        const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
-        raw = six;
-        if (IN6_IS_ADDR_V4MAPPED(six)) { /* a dual-stack listener's view of 192.0.2.1 */
-            inet_ntop(AF_INET, &six->s6_addr[12], cl->address, sizeof(cl->address));
-            return;
-        }
-    }
-    if (raw != NULL)
-        inet_ntop(sa->sa_family, raw, cl->address, sizeof(cl->address));
-}
-
 void client_accept(struct clients *cs, int fd, const struct sockaddr *sa)
 {
     struct client *cl = pool_get(loop_pool(cs->loop), sizeof(*cl));
@@ -690,7 +670,7 @@ void client_accept(struct clients *cs, int fd, const struct sockaddr *sa)
     cl->fresh = true;
     cl->again.deliver = on_again;
     cl->trusted = config_trusts(cs->config, sa);
-    write_address(cl, sa);
+    address_ip_text(sa, cl->address);
     loop_timer_init(&cl->timer, on_timer, cl);
     if (!conn_open(&cl->conn, cs->loop, fd, LOOP_SCRATCH_CLIENT, &conn_handler, false)) {
         pool_put(loop_pool(cs->loop), cl, sizeof(*cl));

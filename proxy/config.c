@@ -7,13 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -456,19 +453,19 @@ static void read_list(struct loader *ld, const struct option *o, const json_t *l
     size_t child = node + 1;
     char element[32];
 
-    option_clear_blocks(ld->c);
+    option_clear_ranges(ld->c);
     for (size_t i = 0; i < json_array_size(list); i++, child = ld->jp.nodes[child].end) {
         const json_t *value = json_array_get(list, i);
         enum option_verdict verdict = OPTION_MALFORMED;
         if (json_is_string(value))
-            verdict = option_read_block(o, text_of(value, SPAN("")), ld->c);
+            verdict = option_read_range(o, text_of(value, SPAN("")), ld->c);
         snprintf(element, sizeof(element), "[%zu]", i);
         if (verdict != OPTION_READ)
             bad_value(ld, o, verdict, value, child, element);
     }
 }
 
-static void read_blocks(struct loader *ld, const struct option *o, const json_t *value, size_t node)
+static void read_ranges(struct loader *ld, const struct option *o, const json_t *value, size_t node)
 {
     const struct jsonpos_node *at = &ld->jp.nodes[node];
     struct span show = shown(value, jsonpos_value(&ld->jp, node));
@@ -490,8 +487,8 @@ static void read_value(struct loader *ld, const struct option *o, const json_t *
     note_origin(ld, o, ORIGIN_FILE);
     ld->node[index_of(o)] = node;
     ld->out->line[index_of(o)] = jsonpos_place(whole, ld->jp.nodes[node].at).line;
-    if (o->type == OPTION_BLOCKS) {
-        read_blocks(ld, o, value, node);
+    if (o->type == OPTION_RANGES) {
+        read_ranges(ld, o, value, node);
         return;
     }
     if (type_fits(o, value, text))
@@ -823,49 +820,7 @@ static void check_upstream_is_given(struct loader *ld)
         problem(ld, "weir", "--upstream is missing: where the app listens, such as 127.0.0.1:8000");
 }
 
-/* 0: no port, it is a path. */
-static unsigned port_of(const struct config_address *a)
-{
-    const char *colon = strrchr(a->text, ':');
-    return a->sa.ss_family == AF_UNIX ? 0 : (unsigned)strtoul(colon + 1, NULL, 10);
-}
-
-static bool is_wildcard(const struct config_address *a)
-{
-    const struct sockaddr_in6 *six = (const void *)&a->sa;
-    const struct sockaddr_in *four = (const void *)&a->sa;
-
-    if (a->sa.ss_family == AF_INET6)
-        return IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr);
-    return a->sa.ss_family == AF_INET && four->sin_addr.s_addr == htonl(INADDR_ANY);
-}
-
-static bool is_loopback(const struct config_address *a)
-{
-    const struct sockaddr_in6 *six = (const void *)&a->sa;
-    const struct sockaddr_in *four = (const void *)&a->sa;
-
-    if (a->sa.ss_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
-    return a->sa.ss_family == AF_INET && ntohl(four->sin_addr.s_addr) >> 24 == 127;
-}
-
-static bool same_address(const struct config_address *a, const struct config_address *b)
-{
-    return a->len > 0 && a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
-}
-
-/* Whether a socket that listens on `a` takes what is meant for `b`. Port 0 is one that is free. */
-static bool takes(const struct config_address *a, const struct config_address *b)
-{
-    if (a->len == 0 || b->len == 0 || a->sa.ss_family == AF_UNIX || b->sa.ss_family == AF_UNIX)
-        return same_address(a, b);
-    if (port_of(a) == 0 || port_of(a) != port_of(b))
-        return false;
-    return same_address(a, b) || (is_wildcard(a) && (is_loopback(b) || is_wildcard(b)));
-}
-
-static void check_mode(struct loader *ld, const char *path, const struct config_address *at)
+static void check_mode(struct loader *ld, const char *path, const struct address *at)
 {
     if (at->mode != 0 && at->sa.ss_family != AF_UNIX)
         problem_with(ld, option_find(span_of(path)),
@@ -877,11 +832,12 @@ static void check_addresses(struct loader *ld)
     const struct config *c = ld->c;
     const struct option *upstream = option_find(SPAN("upstream.address"));
 
-    if (takes(&c->listen, &c->upstream.address))
+    if (address_covers(&c->listen, &c->upstream.address))
         problem_with(ld, upstream, "is weir's own \"listen\": it would call itself");
-    if (takes(&c->admin.listen, &c->upstream.address))
+    if (address_covers(&c->admin.listen, &c->upstream.address))
         problem_with(ld, upstream, "is weir's own \"admin.listen\": it would call itself");
-    if (takes(&c->admin.listen, &c->listen) || takes(&c->listen, &c->admin.listen))
+    if (address_covers(&c->admin.listen, &c->listen) ||
+        address_covers(&c->listen, &c->admin.listen))
         problem_with(ld, option_find(SPAN("admin.listen")),
                      "is the same as \"listen\"; choose another port, or \"off\"");
 }
@@ -1008,80 +964,16 @@ void config_put(struct config *c)
     if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
         return;
     struct loaded *loaded = CONTAINER_OF(c, struct loaded, config);
-    option_clear_blocks(c);
+    option_clear_ranges(c);
     free(loaded->path);
     free(loaded);
 }
 
-/* False: neither IPv4 nor IPv6. IPv4 that came through an IPv6 socket is IPv4. */
-static bool address_bytes(const struct sockaddr *sa, sa_family_t *family, const uint8_t **bytes)
-{
-    const struct sockaddr_in *four = (const void *)sa;
-    const struct sockaddr_in6 *six = (const void *)sa;
-
-    *family = AF_INET;
-    if (sa->sa_family == AF_INET) {
-        *bytes = (const uint8_t *)&four->sin_addr;
-        return true;
-    }
-    if (sa->sa_family != AF_INET6)
-        return false;
-    bool mapped = IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
-    *family = mapped ? AF_INET : AF_INET6;
-    *bytes = six->sin6_addr.s6_addr + (mapped ? 12 : 0);
-    return true;
-}
-
-static bool lies_in(const struct config_cidr *block, const uint8_t *bytes)
-{
-    unsigned whole = block->bits / 8, rest = block->bits % 8;
-
-    if (memcmp(block->addr, bytes, whole) != 0)
-        return false;
-    return rest == 0 || (block->addr[whole] ^ bytes[whole]) >> (8 - rest) == 0;
-}
-
-/* Each named range is the beginning of this list. */
-static const struct config_cidr private_blocks[] = {
-    {AF_INET, 8, {127}},       {AF_INET6, 128, {[15] = 1}}, /* loopback */
-    {AF_INET, 8, {10}},        {AF_INET, 12, {172, 16}},
-    {AF_INET, 16, {192, 168}},                               /* RFC 1918 */
-    {AF_INET, 10, {100, 64}},                                /* RFC 6598 */
-    {AF_INET, 16, {169, 254}}, {AF_INET6, 10, {0xfe, 0x80}}, /* link-local */
-    {AF_INET6, 7, {0xfc}},                                   /* unique local, RFC 4193 */
-};
-static const size_t range_blocks[] = {
-    [CONFIG_RANGE_PRIVATE] = sizeof(private_blocks) / sizeof(private_blocks[0]),
-    [CONFIG_RANGE_LOOPBACK] = 2,
-};
-
-static bool lies_in_any(const struct config_cidr *blocks, size_t n, sa_family_t family,
-                        const uint8_t *bytes)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (blocks[i].family == family && lies_in(&blocks[i], bytes))
-            return true;
-    }
-    return false;
-}
-
 bool config_trusts(const struct config *c, const struct sockaddr *sa)
 {
-    const struct config_cidr *trusted = c->headers.trusted;
-    size_t n = c->headers.n_trusted;
-    sa_family_t family;
-    const uint8_t *bytes;
-
     if (sa->sa_family == AF_UNIX)
-        return n > 0;
-    if (!address_bytes(sa, &family, &bytes))
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        if (trusted[i].family == AF_UNSPEC &&
-            lies_in_any(private_blocks, range_blocks[trusted[i].bits], family, bytes))
-            return true;
-    }
-    return lies_in_any(trusted, n, family, bytes);
+        return c->headers.n_trusted > 0;
+    return cidr_any_contains(c->headers.trusted, c->headers.n_trusted, sa);
 }
 
 bool config_trust_is_default(const struct config *c)
@@ -1091,7 +983,7 @@ bool config_trust_is_default(const struct config *c)
 
     return loaded->origin[index_of(o)] == ORIGIN_DEFAULT &&
            c->headers.forwarded == CONFIG_FORWARDED_APPEND && c->listen.sa.ss_family != AF_UNIX &&
-           !is_loopback(&c->listen);
+           !address_is_loopback(&c->listen);
 }
 
 /* ---- written out ---------------------------------------------------------------------------- */

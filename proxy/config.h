@@ -10,31 +10,15 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "common/address.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/span.h"
 #include "common/strbuf.h"
+#include "proxy/cidr.h"
 
 #define CONFIG_UNLIMITED UINT64_MAX
-
-/* An address to listen on or to connect to; `text` is as configured. */
-struct config_address {
-    char text[128];
-    struct sockaddr_storage sa;
-    socklen_t len;
-    uint32_t mode; /* of the file of a Unix socket that listens; 0: as the umask leaves it */
-};
-
-/* Ranges of addresses with a name, in the order of the option's words. */
-enum config_range { CONFIG_RANGE_PRIVATE, CONFIG_RANGE_LOOPBACK };
-
-/* A block of addresses, 10.0.0.0/8 or 2001:db8::/32; or with AF_UNSPEC a named range. */
-struct config_cidr {
-    sa_family_t family;
-    uint8_t bits; /* of AF_UNSPEC: enum config_range */
-    uint8_t addr[16];
-};
 
 enum config_forwarded { CONFIG_FORWARDED_APPEND, CONFIG_FORWARDED_REPLACE, CONFIG_FORWARDED_OFF };
 enum config_underscores { CONFIG_UNDERSCORES_DROP, CONFIG_UNDERSCORES_PASS };
@@ -44,10 +28,10 @@ enum config_probe { CONFIG_PROBE_TCP, CONFIG_PROBE_NONE };
 
 /* Durations in microseconds, sizes in bytes. Field names follow the JSON paths. */
 struct config {
-    struct config_address listen;
+    struct address listen;
     uint32_t threads;
     struct {
-        struct config_address address;
+        struct address address;
         mono_us connect_timeout, first_byte_timeout, idle_timeout, keepalive_timeout;
         uint32_t max_connections; /* UINT32_MAX: as many as `concurrency` */
         uint32_t max_head, max_headers;
@@ -79,7 +63,7 @@ struct config {
     } upgrades;
     struct {
         enum config_forwarded forwarded;
-        struct config_cidr *trusted;
+        struct cidr *trusted;
         size_t n_trusted;
         enum config_underscores underscores;
         char request_id[64]; /* field name; "" none */
@@ -95,7 +79,7 @@ struct config {
     } drain;
     struct {
         bool enabled; /* false when admin.listen is "off" */
-        struct config_address listen;
+        struct address listen;
     } admin;
     struct {
         enum log_level level;
@@ -132,7 +116,7 @@ void config_write(const struct config *c, struct strbuf *out);
 struct config *config_get(struct config *c);
 void config_put(struct config *c);
 
-/* Whether an address lies in one of the trusted blocks. A Unix peer has none: it is trusted, unless
+/* Whether an address lies in one of the trusted ranges. A Unix peer has none: it is trusted, unless
  * the list is empty, since who reaches the socket's file is the file system's to say. */
 bool config_trusts(const struct config *c, const struct sockaddr *sa);
 

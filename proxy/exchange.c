@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "common/log.h"
+#include "common/socket.h"
 #include "proxy/conn.h"
 #include "proxy/http/body.h"
 #include "proxy/http/date.h"
@@ -18,7 +19,6 @@
 #include "proxy/news.h"
 #include "proxy/relay.h"
 #include "proxy/reply.h"
-#include "proxy/socket.h"
 #include "proxy/tunnel.h"
 
 #define MAGIC         0x77656972u
@@ -728,7 +728,7 @@ static void exchange_fail(struct exchange *ex, enum reply_kind kind, const char 
 static void complain_of_connect(struct exchange *ex, int error)
 {
     struct exchange_env *env = ex->env;
-    const struct config_address *to = &env->c.config->upstream.address;
+    const struct address *to = &env->c.config->upstream.address;
     const char *what = strerror(error);
     char more[NEWS_MORE];
 

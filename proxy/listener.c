@@ -11,7 +11,7 @@
 #include <event2/event.h>
 
 #include "common/log.h"
-#include "proxy/socket.h"
+#include "common/socket.h"
 
 #define ACCEPT_AT_ONCE 64
 #define BACKLOG        4096
@@ -35,7 +35,7 @@ struct listener {
     _Atomic uint32_t count;
     struct mail stop_mail, room_mail;
     _Atomic bool stop_posted, room_posted;
-    struct config_address at;
+    struct address at;
     char text[SOCKET_TEXT];
 };
 
@@ -217,7 +217,7 @@ void listener_stop(struct listener *l)
         loop_post(l->loop, &l->stop_mail);
 }
 
-struct listener *listener_new(struct loop *lp, const struct config_address *at, uint32_t max,
+struct listener *listener_new(struct loop *lp, const struct address *at, uint32_t max,
                               const struct listener_handler *handler, void *arg, char *problem,
                               size_t size)
 {

@@ -30,7 +30,7 @@ struct listener_handler {
  * Binds and listens. NULL: `problem` says why. Before the loop runs. A Unix socket's path that
  * nobody answers on any more is taken over; its file goes when the listener stops.
  */
-struct listener *listener_new(struct loop *lp, const struct config_address *at, uint32_t max,
+struct listener *listener_new(struct loop *lp, const struct address *at, uint32_t max,
                               const struct listener_handler *handler, void *arg, char *problem,
                               size_t size);
 void listener_free(struct listener *l);

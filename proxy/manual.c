@@ -69,7 +69,7 @@ static void write_metavar(const struct option *o, struct strbuf *out)
     static const char *const names[] = {
         [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
         [OPTION_BOOL] = "true|false",   [OPTION_ADDRESS] = "ADDRESS", [OPTION_FIELD] = "NAME",
-        [OPTION_BLOCKS] = "BLOCK,...",  [OPTION_MODE] = "MODE",
+        [OPTION_RANGES] = "BLOCK,...",  [OPTION_MODE] = "MODE",
     };
 
     if (names[o->type] == NULL)
@@ -247,7 +247,7 @@ static void write_field_pattern(const struct option *o, struct strbuf *out)
     strbuf_addf(out, ")$)[-0-9A-Za-z!#$%%&'*+.^_`|~]{0,%zu}$", o->width - 1);
 }
 
-static void write_block_pattern(const struct option *o, struct strbuf *out)
+static void write_range_pattern(const struct option *o, struct strbuf *out)
 {
     static const char byte[] = "(?:[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])";
 
@@ -269,8 +269,8 @@ static void write_pattern(const struct option *o, struct strbuf *out)
         write_address_pattern(o, &pattern);
     else if (o->type == OPTION_FIELD)
         write_field_pattern(o, &pattern);
-    else if (o->type == OPTION_BLOCKS)
-        write_block_pattern(o, &pattern);
+    else if (o->type == OPTION_RANGES)
+        write_range_pattern(o, &pattern);
     else if (o->type == OPTION_MODE)
         strbuf_adds(&pattern, "^0?(?!000)[0-7]{3}$");
     else
@@ -278,7 +278,7 @@ static void write_pattern(const struct option *o, struct strbuf *out)
     strbuf_adds(out, "\"type\": \"string\", \"pattern\": ");
     strbuf_add_json(out, (struct span){strbuf_cstr(&pattern), pattern.len});
     if (o->type == OPTION_ADDRESS)
-        strbuf_addf(out, ", \"maxLength\": %zu", sizeof(((struct config_address *)NULL)->text) - 1);
+        strbuf_addf(out, ", \"maxLength\": %zu", sizeof(((struct address *)NULL)->text) - 1);
     strbuf_fini(&pattern);
 }
 
@@ -298,7 +298,7 @@ static void write_type(const struct option *o, struct strbuf *out)
     case OPTION_BOOL:
         strbuf_adds(out, "\"type\": \"boolean\"");
         return;
-    case OPTION_BLOCKS:
+    case OPTION_RANGES:
         strbuf_addf(out, "\"type\": \"array\", \"maxItems\": %llu, \"items\": {",
                     (unsigned long long)o->max);
         write_pattern(o, out);
@@ -332,7 +332,7 @@ static void write_default(const struct option *o, struct strbuf *out)
     if (o->preset == NULL)
         return;
     strbuf_adds(out, ", \"default\": ");
-    if (o->type == OPTION_BLOCKS)
+    if (o->type == OPTION_RANGES)
         strbuf_addf(out, "[\"%s\"]", o->preset);
     else if (option_is_text(o) || word)
         strbuf_add_json(out, span_of(o->preset));
@@ -420,7 +420,7 @@ static void write_values(const struct option *o, struct strbuf *out)
     static const char *const names[] = {
         [OPTION_ADDRESS] = "an address",
         [OPTION_FIELD] = "a field's name, or `\"\"`",
-        [OPTION_BLOCKS] = "a list of blocks, or of ",
+        [OPTION_RANGES] = "a list of CIDR ranges, or of ",
         [OPTION_MODE] = "permissions in octal",
         [OPTION_BOOL] = "`true`, `false`",
     };

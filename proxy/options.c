@@ -4,13 +4,8 @@
  */
 #include "proxy/options.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define FIELD(f) offsetof(struct config, f), sizeof(((struct config *)NULL)->f)
 #define MS       1000u
@@ -146,7 +141,7 @@ const struct option option_table[] = {
      .help = "X-Forwarded-*, Forwarded and X-Real-IP: append keeps what trusted clients sent, drops "
              "what others sent, and adds X-Forwarded-For, -Proto and -Host; replace drops all and "
              "writes its own; off leaves all alone"},
-    {"headers.trusted", OPTION_BLOCKS, FIELD(headers.trusted), 0, BLOCKS_MAX, .preset = "private",
+    {"headers.trusted", OPTION_RANGES, FIELD(headers.trusted), 0, BLOCKS_MAX, .preset = "private",
      .words = "private loopback", .empty = "none", .also = "trusted_proxies trusted_ips trust",
      .help = "clients whose forwarding fields are believed, by address; with an empty list "
              "(\"none\" in a flag or the environment) nobody's are, which is needed where every "
@@ -496,235 +491,49 @@ static enum option_verdict read_field(const struct option *o, struct span text, 
 
 /* ---- addresses ------------------------------------------------------------------------------ */
 
-#define UNIX_PREFIX   "unix:"
-#define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
-
-static bool is_unix(struct span text)
-{
-    return text.len > strlen(UNIX_PREFIX) && memcmp(text.at, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
-}
-
-static bool unix_is_well_formed(struct span text)
-{
-    struct span path = {text.at + strlen(UNIX_PREFIX), text.len - strlen(UNIX_PREFIX)};
-
-    return path.at[0] == '/' && path.len > 1 && path.len <= UNIX_PATH_MAX &&
-           memchr(path.at, '\0', path.len) == NULL;
-}
-
-static bool is_host_char(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
-           c == '_' || c == '.';
-}
-
-static bool parse_ip(int family, struct span s, void *addr)
-{
-    char text[INET6_ADDRSTRLEN];
-
-    if (s.len >= sizeof(text))
-        return false;
-    memcpy(text, s.at, s.len);
-    text[s.len] = '\0';
-    return inet_pton(family, text, addr) == 1;
-}
-
-static bool host_is_well_formed(struct span host)
-{
-    struct in6_addr six;
-
-    if (host.len >= 2 && host.at[0] == '[' && host.at[host.len - 1] == ']')
-        return parse_ip(AF_INET6, (struct span){host.at + 1, host.len - 2}, &six);
-    if (host.len > 0 && (host.at[0] == '-' || host.at[0] == '.'))
-        return false;
-    for (size_t i = 0; i < host.len; i++) {
-        if (!is_host_char(host.at[i]))
-            return false;
-    }
-    return true;
-}
-
-/* Splits at the last colon. */
-static bool split_address(struct span text, struct span *host, struct span *port)
-{
-    const char *colon = memrchr(text.at, ':', text.len);
-
-    if (colon == NULL)
-        return false;
-    *host = (struct span){text.at, (size_t)(colon - text.at)};
-    *port = (struct span){colon + 1, text.len - host->len - 1};
-    return true;
-}
-
 static enum option_verdict check_address(const struct option *o, struct span text)
 {
-    struct span host, port;
-    uint64_t n;
-
-    if (text.len == 0 || text.len >= sizeof(((struct config_address *)NULL)->text))
-        return OPTION_MALFORMED;
-    if (is_unix(text))
-        return unix_is_well_formed(text) ? OPTION_READ : OPTION_MALFORMED;
-    if (!split_address(text, &host, &port) || !host_is_well_formed(host) ||
-        read_digits(port, &n) != OPTION_READ)
-        return OPTION_MALFORMED;
-    return n < o->min || n > o->max ? OPTION_OUT_OF_RANGE : OPTION_READ;
+    switch (address_check(text, (unsigned)o->min, (unsigned)o->max)) {
+    case ADDRESS_OK:
+        return OPTION_READ;
+    case ADDRESS_BAD_PORT:
+        return OPTION_OUT_OF_RANGE;
+    case ADDRESS_MALFORMED:
+    case ADDRESS_PATH_TOO_LONG:
+        break;
+    }
+    return OPTION_MALFORMED;
 }
 
 static enum option_verdict read_address(const struct option *o, struct span text, struct config *c)
 {
-    struct config_address *to = place(o, c);
+    struct address *to = place(o, c);
     bool special = o->special != NULL && span_equal(text, span_of(o->special));
     enum option_verdict verdict = special ? OPTION_READ : check_address(o, text);
 
     if (verdict != OPTION_READ)
         return verdict;
-    memset(to->text, 0, sizeof(to->text)); /* no more: `mode` is another option's */
-    memcpy(to->text, text.at, text.len);
+    address_set(to, text);
     return OPTION_READ;
-}
-
-static void resolve_unix(struct config_address *a)
-{
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    const char *path = a->text + strlen(UNIX_PREFIX);
-    size_t len = strlen(path);
-
-    memcpy(un.sun_path, path, len);
-    memcpy(&a->sa, &un, sizeof(un));
-    a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
-}
-
-/* A kernel without IPv6 has no such socket, and a container may have no such address. */
-static bool have_ipv6(void)
-{
-    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return false;
-    bool bound = bind(fd, (const struct sockaddr *)&any, sizeof(any)) == 0;
-    close(fd);
-    return bound;
-}
-
-static void set_four(struct config_address *a, uint32_t addr, uint16_t port)
-{
-    struct sockaddr_in four = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(addr)};
-
-    memcpy(&a->sa, &four, sizeof(four));
-    a->len = sizeof(four);
-}
-
-static void resolve_port(const struct option *o, struct config_address *a, uint16_t port)
-{
-    struct sockaddr_in6 six = {
-        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
-
-    if (strcmp(o->path, "upstream.address") == 0) {
-        set_four(a, INADDR_LOOPBACK, port);
-    } else if (!have_ipv6()) {
-        set_four(a, INADDR_ANY, port);
-    } else {
-        memcpy(&a->sa, &six, sizeof(six));
-        a->len = sizeof(six);
-    }
-}
-
-static const struct addrinfo *prefer_ipv4(const struct addrinfo *found)
-{
-    for (const struct addrinfo *ai = found; ai != NULL; ai = ai->ai_next) {
-        if (ai->ai_family == AF_INET)
-            return ai;
-    }
-    return found;
-}
-
-static bool resolve_name(struct config_address *a, const char *host, const char *port,
-                         struct strbuf *why)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
-    /* RFC 6761 section 6.3: it is the loopback, also where no resolver and no /etc/hosts says so.
-     */
-    int err =
-        getaddrinfo(strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host, port, &hints, &found);
-
-    if (err != 0) {
-        strbuf_addf(why, "the host \"%s\" is not known: %s", host, gai_strerror(err));
-        return false;
-    }
-    const struct addrinfo *best = prefer_ipv4(found);
-    memcpy(&a->sa, best->ai_addr, best->ai_addrlen);
-    a->len = best->ai_addrlen;
-    freeaddrinfo(found);
-    return true;
 }
 
 bool option_resolve(const struct option *o, struct config *c, struct strbuf *why)
 {
-    struct config_address *a = place(o, c);
-    char text[sizeof(a->text)];
-    struct span host, port;
+    struct address *a = place(o, c);
+    bool connects = strcmp(o->path, "upstream.address") == 0;
 
     if (a->text[0] == '\0' || (o->special != NULL && strcmp(a->text, o->special) == 0))
         return true;
-    if (is_unix(span_of(a->text))) {
-        resolve_unix(a);
-        return true;
-    }
-    memcpy(text, a->text, sizeof(text));
-    CHECK(split_address(span_of(text), &host, &port));
-    text[host.len] = '\0';
-    if (host.len == 0) {
-        resolve_port(o, a, (uint16_t)strtoul(port.at, NULL, 10));
-        return true;
-    }
-    bool bracketed = text[0] == '[';
-    if (bracketed)
-        text[host.len - 1] = '\0';
-    return resolve_name(a, text + bracketed, port.at, why);
+    return address_resolve(a, connects ? ADDRESS_CONNECT : ADDRESS_LISTEN, why);
 }
 
-/* ---- blocks of addresses -------------------------------------------------------------------- */
+/* ---- ranges of addresses -------------------------------------------------------------------- */
 
-void option_clear_blocks(struct config *c)
+void option_clear_ranges(struct config *c)
 {
     free(c->headers.trusted);
     c->headers.trusted = NULL;
     c->headers.n_trusted = 0;
-}
-
-/* Bits beyond the mask are cleared, so that comparing is plain. */
-static void mask_block(struct config_cidr *block)
-{
-    for (unsigned bit = block->bits; bit < 128; bit++)
-        block->addr[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
-}
-
-static bool parse_block(struct span text, struct config_cidr *block)
-{
-    const char *slash = text.len == 0 ? NULL : memchr(text.at, '/', text.len);
-    struct span ip = {text.at, slash == NULL ? text.len : (size_t)(slash - text.at)};
-    uint64_t bits;
-
-    memset(block, 0, sizeof(*block));
-    if (parse_ip(AF_INET, ip, block->addr))
-        block->family = AF_INET;
-    else if (parse_ip(AF_INET6, ip, block->addr))
-        block->family = AF_INET6;
-    else
-        return false;
-    bits = block->family == AF_INET ? 32 : 128;
-    block->bits = (uint8_t)bits;
-    if (slash == NULL)
-        return true;
-    struct span digits = {slash + 1, text.len - ip.len - 1};
-    if (read_digits(digits, &bits) != OPTION_READ || bits > block->bits)
-        return false;
-    block->bits = (uint8_t)bits;
-    mask_block(block);
-    return true;
 }
 
 /* Which of the option's words it is; past the last: none. */
@@ -738,26 +547,28 @@ static unsigned word_index(const struct option *o, struct span text)
     return i;
 }
 
-static bool parse_range(const struct option *o, struct span text, struct config_cidr *block)
+static bool read_name(const struct option *o, struct span text, struct cidr *range)
 {
-    memset(block, 0, sizeof(*block));
-    block->family = AF_UNSPEC;
-    block->bits = (uint8_t)word_index(o, text);
-    return block->bits <= CONFIG_RANGE_LOOPBACK;
+    unsigned i = word_index(o, text);
+
+    if (i >= CIDR_NAMES)
+        return false;
+    *range = cidr_named((enum cidr_name)i);
+    return true;
 }
 
-enum option_verdict option_read_block(const struct option *o, struct span text, struct config *c)
+enum option_verdict option_read_range(const struct option *o, struct span text, struct config *c)
 {
-    struct config_cidr block;
+    struct cidr range;
 
-    if (!parse_range(o, text, &block) && !parse_block(text, &block))
+    if (!read_name(o, text, &range) && !cidr_parse(text, &range))
         return OPTION_MALFORMED;
     if (c->headers.n_trusted >= o->max)
         return OPTION_OUT_OF_RANGE;
     size_t n = c->headers.n_trusted + 1;
-    struct config_cidr *grown = realloc(c->headers.trusted, n * sizeof(block));
+    struct cidr *grown = realloc(c->headers.trusted, n * sizeof(range));
     CHECK(grown != NULL);
-    grown[n - 1] = block;
+    grown[n - 1] = range;
     c->headers.trusted = grown;
     c->headers.n_trusted = n;
     return OPTION_READ;
@@ -772,7 +583,7 @@ static struct span trim(struct span s)
     return s;
 }
 
-static enum option_verdict read_blocks(const struct option *o, struct span text, struct config *c)
+static enum option_verdict read_ranges(const struct option *o, struct span text, struct config *c)
 {
     struct config scratch = {.headers.trusted = NULL};
 
@@ -782,15 +593,15 @@ static enum option_verdict read_blocks(const struct option *o, struct span text,
         const char *comma = memchr(text.at, ',', text.len);
         size_t len = comma == NULL ? text.len : (size_t)(comma - text.at);
         struct span one = trim((struct span){text.at, len});
-        enum option_verdict verdict = option_read_block(o, one, &scratch);
+        enum option_verdict verdict = option_read_range(o, one, &scratch);
         if (verdict != OPTION_READ) {
-            option_clear_blocks(&scratch);
+            option_clear_ranges(&scratch);
             return verdict;
         }
         len += comma != NULL;
         text = (struct span){text.at + len, text.len - len};
     }
-    option_clear_blocks(c);
+    option_clear_ranges(c);
     c->headers.trusted = scratch.headers.trusted;
     c->headers.n_trusted = scratch.headers.n_trusted;
     return OPTION_READ;
@@ -814,10 +625,10 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
         return read_field(o, text, c);
     case OPTION_MODE:
         return read_mode(o, text, c);
-    case OPTION_BLOCKS:
+    case OPTION_RANGES:
         break;
     }
-    return read_blocks(o, text, c);
+    return read_ranges(o, text, c);
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -825,7 +636,7 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
 bool option_is_text(const struct option *o)
 {
     return o->type != OPTION_COUNT && o->type != OPTION_CODE && o->type != OPTION_BOOL &&
-           o->type != OPTION_BLOCKS;
+           o->type != OPTION_RANGES;
 }
 
 void option_write_quantity(const struct option *o, uint64_t n, struct strbuf *out)
@@ -869,24 +680,20 @@ static void write_mode(const struct option *o, uint64_t mode, struct strbuf *out
         strbuf_addf(out, "%04o", (unsigned)mode);
 }
 
-static void write_block(const struct option *o, const struct config_cidr *block, struct strbuf *out)
+static void write_cidr(const struct option *o, const struct cidr *range, struct strbuf *out)
 {
-    char text[INET6_ADDRSTRLEN];
-
-    if (block->family == AF_UNSPEC) {
-        write_word(o, block->bits, out);
-        return;
-    }
-    inet_ntop(block->family, block->addr, text, sizeof(text));
-    strbuf_addf(out, "%s/%u", text, block->bits);
+    if (range->family == AF_UNSPEC)
+        write_word(o, range->bits, out);
+    else
+        cidr_write(range, out);
 }
 
-static void write_blocks(const struct option *o, const struct config *c, const char *quote,
+static void write_ranges(const struct option *o, const struct config *c, const char *quote,
                          const char *between, struct strbuf *out)
 {
     for (size_t i = 0; i < c->headers.n_trusted; i++) {
         strbuf_addf(out, "%s%s", i == 0 ? "" : between, quote);
-        write_block(o, &c->headers.trusted[i], out);
+        write_cidr(o, &c->headers.trusted[i], out);
         strbuf_adds(out, quote);
     }
 }
@@ -907,15 +714,15 @@ void option_write_text(const struct option *o, const struct config *c, struct st
         strbuf_adds(out, *(const bool *)place_const(o, c) ? "true" : "false");
         return;
     case OPTION_ADDRESS:
-        strbuf_adds(out, ((const struct config_address *)place_const(o, c))->text);
+        strbuf_adds(out, ((const struct address *)place_const(o, c))->text);
         return;
     case OPTION_FIELD:
         strbuf_adds(out, place_const(o, c));
         return;
-    case OPTION_BLOCKS:
+    case OPTION_RANGES:
         if (c->headers.n_trusted == 0)
             strbuf_adds(out, o->empty);
-        write_blocks(o, c, "", ",", out);
+        write_ranges(o, c, "", ",", out);
         return;
     case OPTION_MODE:
         write_mode(o, load(o, c), out);
@@ -935,9 +742,9 @@ void option_write_json(const struct option *o, const struct config *c, struct st
 
     option_write_text(o, c, &text);
     struct span s = {strbuf_cstr(&text), text.len};
-    if (o->type == OPTION_BLOCKS) {
+    if (o->type == OPTION_RANGES) {
         strbuf_adds(out, "[");
-        write_blocks(o, c, "\"", ", ", out);
+        write_ranges(o, c, "\"", ", ", out);
         strbuf_adds(out, "]");
     } else if (stands_in_quotes(o, s)) {
         strbuf_add_json(out, s);
@@ -1018,9 +825,9 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
                     "%zu characters, or \"\"",
                     o->width - 1);
         break;
-    case OPTION_BLOCKS:
-        strbuf_adds(out, verdict == OPTION_MALFORMED ? "blocks of addresses, "
-                                                     : "at most 256 blocks of addresses, ");
+    case OPTION_RANGES:
+        strbuf_adds(out,
+                    verdict == OPTION_MALFORMED ? "CIDR ranges, " : "at most 256 CIDR ranges, ");
         write_choice(o, out);
         break;
     case OPTION_MODE:
@@ -1036,7 +843,7 @@ static bool can_be_read(const struct option *o, struct span text)
     struct config scratch = {.headers.trusted = NULL};
     bool ok = option_read(o, text, &scratch) == OPTION_READ;
 
-    option_clear_blocks(&scratch);
+    option_clear_ranges(&scratch);
     return ok;
 }
 
@@ -1139,9 +946,9 @@ static bool fix_word(const char *words, struct span text, struct strbuf *fix)
     return n.answer != NULL;
 }
 
-/* Each of a list that is no block, by the nearest name. False, too, when nothing is changed: a list
+/* Each of a list that is no range, by the nearest name. False, too, when nothing is changed: a list
  * that a flag takes is no element of one in JSON. */
-static bool fix_blocks(const struct option *o, struct span text, struct strbuf *fix)
+static bool fix_ranges(const struct option *o, struct span text, struct strbuf *fix)
 {
     struct strbuf all = {0};
     bool changed = false;
@@ -1199,24 +1006,26 @@ static bool fix_bool(struct span text, struct strbuf *fix)
 /* "8080", "http://host:80/", "*:80", "/run/app.sock", "::1:80" */
 static bool fix_address(const struct option *o, struct span text, struct strbuf *fix)
 {
-    struct span host, port, rest = without_prefix(without_prefix(text, "http://"), "*");
+    struct span rest = without_prefix(without_prefix(text, "http://"), "*");
 
-    if (try_fix(o, ":", rest, "", fix) || try_fix(o, UNIX_PREFIX, rest, "", fix) ||
+    if (try_fix(o, ":", rest, "", fix) || try_fix(o, ADDRESS_UNIX, rest, "", fix) ||
         try_fix(o, "", rest, "", fix))
         return true;
     const char *slash = rest.len == 0 ? NULL : memchr(rest.at, '/', rest.len);
     if (slash != NULL && try_fix(o, "", (struct span){rest.at, (size_t)(slash - rest.at)}, "", fix))
         return true;
-    if (rest.len == 0 || !split_address(rest, &host, &port))
+    const char *colon = rest.len == 0 ? NULL : memrchr(rest.at, ':', rest.len);
+    if (colon == NULL)
         return false;
+    int host = (int)(colon - rest.at);
     strbuf_clear(fix);
-    strbuf_addf(fix, "[%.*s]:%.*s", SPAN_PRINTF(host), SPAN_PRINTF(port));
+    strbuf_addf(fix, "[%.*s]:%.*s", host, rest.at, (int)rest.len - host - 1, colon + 1);
     return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
 }
 
 static bool find_fix(const struct option *o, struct span text, struct strbuf *fix)
 {
-    if (o->type != OPTION_BLOCKS && try_fix(o, "", trim(text), "", fix))
+    if (o->type != OPTION_RANGES && try_fix(o, "", trim(text), "", fix))
         return true;
     if (o->special != NULL && fix_word(o->special, text, fix))
         return true;
@@ -1230,8 +1039,8 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
         return fix_bool(text, fix);
     case OPTION_ADDRESS:
         return fix_address(o, text, fix);
-    case OPTION_BLOCKS:
-        return fix_blocks(o, text, fix);
+    case OPTION_RANGES:
+        return fix_ranges(o, text, fix);
     case OPTION_MODE:
         return fix_mode(o, text, fix);
     case OPTION_COUNT:
@@ -1256,15 +1065,15 @@ static void write_example(const struct option *o, struct span text, struct strbu
                                                     : "; units: B, kB, KiB, MB, MiB, GB, GiB)");
         break;
     case OPTION_ADDRESS:
-        if (is_unix(text) && text.len - strlen(UNIX_PREFIX) > UNIX_PATH_MAX)
-            strbuf_addf(out, " (a socket's path has at most %zu bytes)", UNIX_PATH_MAX);
+        if (address_check(text, 0, UINT16_MAX) == ADDRESS_PATH_TOO_LONG)
+            strbuf_addf(out, " (a socket's path has at most %zu bytes)", ADDRESS_UNIX_PATH_MAX);
         else
             strbuf_adds(out, " (host:port, :port, [v6]:port or unix:/path)");
         break;
     case OPTION_FIELD:
         strbuf_adds(out, " (such as \"X-Request-Id\")");
         break;
-    case OPTION_BLOCKS:
+    case OPTION_RANGES:
         strbuf_adds(out, " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
         break;
     case OPTION_MODE:

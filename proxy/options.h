@@ -20,9 +20,9 @@ enum option_type {
     OPTION_CODE,     /* unsigned; an integer in JSON, one of `words` */
     OPTION_WORD,     /* an enum; the index into `words` */
     OPTION_BOOL,
-    OPTION_ADDRESS, /* struct config_address; read here, looked up by option_resolve() */
+    OPTION_ADDRESS, /* struct address; read here, looked up by option_resolve() */
     OPTION_FIELD,   /* char[64]: the name of a header field, or "" */
-    OPTION_BLOCKS,  /* headers.trusted: a list in JSON, commas in flags; `words` stand for blocks */
+    OPTION_RANGES,  /* headers.trusted: a list in JSON, commas in flags; `words` name ranges */
     OPTION_MODE,    /* uint32_t: permissions in octal, text in JSON too; `special` is 0 */
 };
 
@@ -32,8 +32,8 @@ struct option {
     size_t at, width;     /* where in struct config */
     uint64_t min, max;    /* of durations, sizes, counts; of the port of an address */
     const char *special;  /* a word allowed beside the numbers or addresses, or NULL */
-    const char *words;    /* of OPTION_WORD, OPTION_CODE and OPTION_BLOCKS, a space between */
-    const char *empty;    /* the word that "" stands for, or NULL; of blocks: [] in a flag */
+    const char *words;    /* of OPTION_WORD, OPTION_CODE and OPTION_RANGES, a space between */
+    const char *empty;    /* the word that "" stands for, or NULL; of ranges: [] in a flag */
     const char *preset;   /* the default as text; NULL: see `computed` */
     const char *computed; /* the default in words, when it is no constant */
     const char *platform; /* the platform's own variable for it, or NULL */
@@ -73,14 +73,14 @@ struct span option_leaf(const struct option *o);
 
 enum option_verdict { OPTION_READ, OPTION_MALFORMED, OPTION_OUT_OF_RANGE };
 
-/* Reads `text` into its place in `c`; unless READ, `c` is as before. Blocks replace the list. */
+/* Reads `text` into its place in `c`; unless READ, `c` is as before. Ranges replace the list. */
 MUST_USE enum option_verdict option_read(const struct option *o, struct span text,
                                          struct config *c);
 
-/* One element of OPTION_BLOCKS, added to the list. */
-MUST_USE enum option_verdict option_read_block(const struct option *o, struct span text,
+/* One element of OPTION_RANGES, added to the list. */
+MUST_USE enum option_verdict option_read_range(const struct option *o, struct span text,
                                                struct config *c);
-void option_clear_blocks(struct config *c);
+void option_clear_ranges(struct config *c);
 
 /* Whether the value stands in JSON as a string (else as a number, true, false or a list). */
 bool option_is_text(const struct option *o);

@@ -13,7 +13,7 @@
 
 #include <event2/event.h>
 
-#include "proxy/socket.h"
+#include "common/socket.h"
 
 #define FIRST_PAUSE_US 10000
 #define LAST_PAUSE_US  250000
@@ -23,7 +23,7 @@ enum probe_state { PROBE_WAITING, PROBE_CONNECTING, PROBE_UP };
 
 struct probe {
     struct loop *loop;
-    const struct config_address *to;
+    const struct address *to;
     void (*on_up)(void *arg);
     void *arg;
     enum probe_state state;
@@ -114,7 +114,7 @@ static void on_timer(void *arg)
         wait_longer(p, ETIMEDOUT);
 }
 
-struct probe *probe_new(struct loop *lp, const struct config_address *to, void (*on_up)(void *arg),
+struct probe *probe_new(struct loop *lp, const struct address *to, void (*on_up)(void *arg),
                         void *arg)
 {
     struct probe *p = calloc(1, sizeof(*p));

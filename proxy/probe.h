@@ -11,7 +11,7 @@
 struct probe; /* opaque: defined in probe.c */
 
 /* `on_up` comes once, not from within probe_new(). The address must outlive the probe. */
-struct probe *probe_new(struct loop *lp, const struct config_address *to, void (*on_up)(void *arg),
+struct probe *probe_new(struct loop *lp, const struct address *to, void (*on_up)(void *arg),
                         void *arg);
 void probe_free(struct probe *p);
 

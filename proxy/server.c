@@ -17,13 +17,13 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/socket.h"
 #include "limiter/limiter.h"
 #include "proxy/admin.h"
 #include "proxy/exchange.h"
 #include "proxy/lifecycle.h"
 #include "proxy/listener.h"
 #include "proxy/probe.h"
-#include "proxy/socket.h"
 
 #define OWN_DESCRIPTORS  92 /* 64 connections of the admin port, control loop, standard streams */
 #define LOOP_DESCRIPTORS 4  /* of each worker: epoll, a pipe that libevent makes, the mailbox */
@@ -348,7 +348,7 @@ static void on_up(void *arg)
 static void on_still_away(void *arg)
 {
     struct server *s = arg;
-    const struct config_address *app = &s->config->upstream.address;
+    const struct address *app = &s->config->upstream.address;
     int why = probe_error(s->probe);
 
     if (!atomic_load(&s->house.ready))
@@ -361,7 +361,7 @@ static void on_still_away(void *arg)
 static void on_not_ready(void *arg)
 {
     struct server *s = arg;
-    const struct config_address *app = &s->config->upstream.address;
+    const struct address *app = &s->config->upstream.address;
 
     if (atomic_load(&s->house.ready))
         return;

@@ -16,8 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/socket.h"
 #include "proxy/conn.h"
-#include "proxy/socket.h"
 
 /* A connection that has been idle for this long is no longer one that the app closes after each
  * answer without saying so: that it does within microseconds. */
@@ -294,7 +294,7 @@ static const struct conn_handler conn_handler = {
     .on_event = on_socket, .on_backlog = on_backlog, .on_stash = on_stash};
 
 /* A socket that is connecting or, as Unix sockets at once, connected; -1 with errno. */
-static int connect_socket(const struct config_address *to, bool *connecting)
+static int connect_socket(const struct address *to, bool *connecting)
 {
     int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 

@@ -144,12 +144,12 @@ static void check_same(const struct config *a, const struct config *b)
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];
         const char *left = (const char *)a + o->at, *right = (const char *)b + o->at;
-        if (o->type != OPTION_BLOCKS)
+        if (o->type != OPTION_RANGES)
             CHECK(memcmp(left, right, o->width) == 0);
     }
     CHECK(a->headers.n_trusted == b->headers.n_trusted);
     for (size_t i = 0; i < a->headers.n_trusted; i++)
-        CHECK(memcmp(&a->headers.trusted[i], &b->headers.trusted[i], sizeof(struct config_cidr)) ==
+        CHECK(memcmp(&a->headers.trusted[i], &b->headers.trusted[i], sizeof(struct cidr)) ==
               0);
     CHECK(a->admin.enabled == b->admin.enabled);
 }

@@ -178,7 +178,7 @@ static const struct config *base_config(void)
 
 static void configure(struct config *c, uint8_t a, uint8_t b)
 {
-    static struct config_cidr all_clients = {.family = AF_INET, .bits = 8, .addr = {10}};
+    static struct cidr all_clients = {.family = AF_INET, .bits = 8, .addr = {10}};
 
     memcpy(c, base_config(), sizeof(*c));
     c->concurrency = a & 1 ? 1 : 2;

@@ -25,7 +25,7 @@
 struct port {
     struct event_base *base;
     struct admin *admin;
-    struct config_address at;
+    struct address at;
     const char *not_ready, *not_started; /* NULL: it is */
     size_t metrics_size;                 /* at least */
 };
@@ -80,18 +80,18 @@ static struct admin *open_at(struct port *p, char *problem, size_t size)
     return admin_new(p->base, &p->at, &source, problem, size);
 }
 
-static struct config_address loopback(void)
+static struct address loopback(void)
 {
-    struct config_address a = {.text = "127.0.0.1:0", .len = sizeof(struct sockaddr_in)};
+    struct address a = {.text = "127.0.0.1:0", .len = sizeof(struct sockaddr_in)};
     struct sockaddr_in in = {.sin_family = AF_INET};
     in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     memcpy(&a.sa, &in, sizeof(in));
     return a;
 }
 
-static struct config_address unix_address(const char *path)
+static struct address unix_address(const char *path)
 {
-    struct config_address a = {.len = sizeof(struct sockaddr_un)};
+    struct address a = {.len = sizeof(struct sockaddr_un)};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
     snprintf(a.text, sizeof(a.text), "unix:%s", path);
@@ -99,7 +99,7 @@ static struct config_address unix_address(const char *path)
     return a;
 }
 
-static struct port *new_port(struct config_address at)
+static struct port *new_port(struct address at)
 {
     char problem[256] = "";
     struct port *p = calloc(1, sizeof(*p));
@@ -511,7 +511,7 @@ static void a_unix_socket_is_served_taken_over_and_removed(void **state)
     struct stat st;
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/admin", dir);
-    struct config_address at = unix_address(path);
+    struct address at = unix_address(path);
 
     int stale = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(stale, (struct sockaddr *)&at.sa, at.len), 0);
@@ -531,7 +531,7 @@ static void a_unix_socket_is_served_taken_over_and_removed(void **state)
 static void ipv6_is_served_too(void **state)
 {
     (void)state;
-    struct config_address at = {.text = "[::1]:0", .len = sizeof(struct sockaddr_in6)};
+    struct address at = {.text = "[::1]:0", .len = sizeof(struct sockaddr_in6)};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     memcpy(&at.sa, &in6, sizeof(in6));
     int fd = socket(AF_INET6, SOCK_STREAM, 0);

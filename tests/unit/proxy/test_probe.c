@@ -19,7 +19,7 @@
 static struct {
     struct loop *loop;
     struct probe *probe;
-    struct config_address app;
+    struct address app;
     int listener;
     bool up, to_itself;
     int error; /* connect() fails with it */

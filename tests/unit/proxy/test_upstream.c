@@ -94,7 +94,7 @@ static const struct upstream_handler handler = {
 static void listen_nowhere(void)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct config_address *at = &fx.config.upstream.address;
+    struct address *at = &fx.config.upstream.address;
 
     fx.listener = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(fx.listener, (const struct sockaddr *)&in, sizeof(in)), 0);
@@ -194,7 +194,7 @@ static void a_port_where_nothing_listens_refuses(void **state)
 
 static void a_socket_that_cannot_be_made_tells_why(void **state)
 {
-    struct config_address *at = &fx.config.upstream.address;
+    struct address *at = &fx.config.upstream.address;
 
     (void)state;
     at->sa.ss_family = AF_UNSPEC; /* socket() itself fails */
@@ -213,7 +213,7 @@ static void who_does_not_answer_in_time_is_timed_out(void **state)
 
 static void a_connect_that_reaches_itself_is_refused_and_holds_no_port(void **state)
 {
-    const struct config_address *at = &fx.config.upstream.address;
+    const struct address *at = &fx.config.upstream.address;
 
     (void)state;
     close(fx.listener); /* the app is down */

@@ -1,5 +1,5 @@
 /* See socket.h. */
-#include "proxy/socket.h"
+#include "common/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* A path that was mistyped may be somebody's file. */
-void socket_unlink(const struct config_address *at)
+void socket_unlink(const struct address *at)
 {
     const struct sockaddr_un *un = (const void *)&at->sa;
     struct stat st;
@@ -23,7 +23,7 @@ void socket_unlink(const struct config_address *at)
         unlink(un->sun_path);
 }
 
-static void remove_stale(const struct config_address *at)
+static void remove_stale(const struct address *at)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -34,28 +34,18 @@ static void remove_stale(const struct config_address *at)
     close(fd);
 }
 
-static bool is_loopback(const struct config_address *at)
-{
-    const struct sockaddr_in *in = (const void *)&at->sa;
-    const struct sockaddr_in6 *in6 = (const void *)&at->sa;
-
-    if (at->sa.ss_family == AF_INET)
-        return ntohl(in->sin_addr.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
-    return at->sa.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-}
-
-void socket_tune(int fd, const struct config_address *at)
+void socket_tune(int fd, const struct address *at)
 {
     if (at->sa.ss_family == AF_UNIX)
         return;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (is_loopback(at))
+    if (address_is_loopback(at))
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
 }
 
 /* A chmod() afterwards would leave a moment in which the file lets in more than it should, and
  * would follow whatever had taken its place by then. */
-static int bind_with_mode(int fd, const struct config_address *at)
+static int bind_with_mode(int fd, const struct address *at)
 {
     if (at->mode == 0)
         return bind(fd, (const struct sockaddr *)&at->sa, at->len);
@@ -67,7 +57,7 @@ static int bind_with_mode(int fd, const struct config_address *at)
     return result;
 }
 
-int socket_bind(const struct config_address *at)
+int socket_bind(const struct address *at)
 {
     int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -96,43 +86,32 @@ int socket_connect_error(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
 }
 
-union address {
-    struct sockaddr sa;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-};
-
-static in_port_t port_of(const union address *at)
+static in_port_t port_of(const struct sockaddr_storage *ss)
 {
-    return at->sa.sa_family == AF_INET ? at->in.sin_port : at->in6.sin6_port;
-}
+    const struct sockaddr_in *four = (const void *)ss;
+    const struct sockaddr_in6 *six = (const void *)ss;
 
-static bool is_same(const union address *a, const union address *b)
-{
-    if (a->sa.sa_family != b->sa.sa_family || port_of(a) != port_of(b))
-        return false;
-    if (a->sa.sa_family == AF_INET)
-        return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
-    return IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
+    return ss->ss_family == AF_INET ? four->sin_port : six->sin6_port;
 }
 
 /* One system call for a connection between two ends: the ports are the same by rare chance only. */
-bool socket_reached_itself(int fd, const struct config_address *to)
+bool socket_reached_itself(int fd, const struct address *to)
 {
-    union address own = {.sa.sa_family = AF_UNSPEC}, peer = own;
+    struct sockaddr_storage own = {.ss_family = AF_UNSPEC}, peer = own;
     socklen_t len = sizeof(own), peer_len = sizeof(peer);
     const struct linger now = {.l_onoff = 1, .l_linger = 0};
 
-    if (to->sa.ss_family == AF_UNIX || getsockname(fd, &own.sa, &len) < 0 ||
-        port_of(&own) != port_of((const void *)&to->sa))
+    if (to->sa.ss_family == AF_UNIX || getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
+        port_of(&own) != port_of(&to->sa))
         return false;
-    if (getpeername(fd, &peer.sa, &peer_len) < 0 || !is_same(&own, &peer))
+    if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
+        !address_same_end((const struct sockaddr *)&own, (const struct sockaddr *)&peer))
         return false;
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     return true;
 }
 
-const char *socket_remedy(int error, const struct config_address *to)
+const char *socket_remedy(int error, const struct address *to)
 {
     static const struct {
         int error;
@@ -161,20 +140,22 @@ const char *socket_remedy(int error, const struct config_address *to)
     return "";
 }
 
-void socket_text(int fd, const struct config_address *at, char out[SOCKET_TEXT])
+void socket_text(int fd, const struct address *at, char out[SOCKET_TEXT])
 {
-    union address own = {.sa.sa_family = AF_UNSPEC};
+    struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
+    const struct sockaddr_in *four = (const void *)&own;
+    const struct sockaddr_in6 *six = (const void *)&own;
     socklen_t len = sizeof(own);
-    char address[INET6_ADDRSTRLEN] = "";
+    char ip[INET6_ADDRSTRLEN] = "";
 
     snprintf(out, SOCKET_TEXT, "%s", at->text);
-    if (at->sa.ss_family == AF_UNIX || getsockname(fd, &own.sa, &len) < 0)
+    if (at->sa.ss_family == AF_UNIX || getsockname(fd, (struct sockaddr *)&own, &len) < 0)
         return;
-    if (own.sa.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &own.in.sin_addr, address, sizeof(address));
-        snprintf(out, SOCKET_TEXT, "%s:%u", address, ntohs(own.in.sin_port));
+    if (own.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &four->sin_addr, ip, sizeof(ip));
+        snprintf(out, SOCKET_TEXT, "%s:%u", ip, ntohs(four->sin_port));
     } else {
-        inet_ntop(AF_INET6, &own.in6.sin6_addr, address, sizeof(address));
-        snprintf(out, SOCKET_TEXT, "[%s]:%u", address, ntohs(own.in6.sin6_port));
+        inet_ntop(AF_INET6, &six->sin6_addr, ip, sizeof(ip));
+        snprintf(out, SOCKET_TEXT, "[%s]:%u", ip, ntohs(six->sin6_port));
     }
 }

@@ -19,14 +19,14 @@
 
 #include <cmocka.h>
 
-#include "proxy/socket.h"
+#include "common/socket.h"
 
 #define CONTROL_MAX 16 /* TCP_CA_NAME_MAX */
 
-static struct config_address address(const char *ip)
+static struct address address(const char *ip)
 {
     const struct addrinfo numeric = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
-    struct config_address at = {.len = 0};
+    struct address at = {.len = 0};
     struct addrinfo *found;
 
     assert_int_equal(getaddrinfo(ip, NULL, &numeric, &found), 0);
@@ -73,7 +73,7 @@ static void control_of_the_system(char out[CONTROL_MAX])
 
 static void what_is_accepted_inherits_from_what_listens(void **state)
 {
-    struct config_address at = address("127.0.0.1");
+    struct address at = address("127.0.0.1");
     struct sockaddr_in bound;
     socklen_t len = sizeof(bound);
     int listener = socket_bind(&at), client = socket(AF_INET, SOCK_STREAM, 0);
@@ -97,7 +97,7 @@ static void loopback_is_under_reno_and_the_rest_as_the_system_has_it(void **stat
 {
     char otherwise[CONTROL_MAX];
     struct {
-        struct config_address at;
+        struct address at;
         bool loopback;
     } rows[] = {
         {address("127.0.0.1"), true},  {address("127.8.9.10"), true},
@@ -120,7 +120,7 @@ static void loopback_is_under_reno_and_the_rest_as_the_system_has_it(void **stat
 
 static void a_unix_socket_is_left_as_it_is(void **state)
 {
-    struct config_address at = {.sa.ss_family = AF_UNIX};
+    struct address at = {.sa.ss_family = AF_UNIX};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     (void)state;
@@ -131,7 +131,7 @@ static void a_unix_socket_is_left_as_it_is(void **state)
 }
 
 /* Bound, so that connecting to where it is bound reaches itself. */
-static int bound_socket(struct config_address *at)
+static int bound_socket(struct address *at)
 {
     int fd = socket(at->sa.ss_family, SOCK_STREAM, 0);
 
@@ -147,7 +147,7 @@ static void a_connection_to_itself_is_known_as_such(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof ips / sizeof *ips; i++) {
-        struct config_address at = address(ips[i]);
+        struct address at = address(ips[i]);
         int fd = bound_socket(&at);
         assert_int_equal(connect(fd, (const struct sockaddr *)&at.sa, at.len), 0);
         assert_true(socket_reached_itself(fd, &at));
@@ -160,7 +160,7 @@ static void a_connection_to_itself_is_known_as_such(void **state)
 
 static void a_connection_to_any_address_reaches_itself_too(void **state)
 {
-    struct config_address at = address("0.0.0.0");
+    struct address at = address("0.0.0.0");
     int fd = bound_socket(&at);
 
     (void)state;
@@ -171,7 +171,7 @@ static void a_connection_to_any_address_reaches_itself_too(void **state)
 
 static void a_connection_to_another_is_none_to_itself(void **state)
 {
-    struct config_address at = address("127.0.0.1"), from = address("127.0.0.2");
+    struct address at = address("127.0.0.1"), from = address("127.0.0.2");
     int listener = bound_socket(&at), client = socket(AF_INET, SOCK_STREAM, 0);
     int twin = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -192,7 +192,7 @@ static void a_connection_to_another_is_none_to_itself(void **state)
 
 static void a_remedy_is_for_the_kind_of_address(void **state)
 {
-    const struct config_address tcp = address("127.0.0.1"), local = {.sa.ss_family = AF_UNIX};
+    const struct address tcp = address("127.0.0.1"), local = {.sa.ss_family = AF_UNIX};
 
     (void)state;
     assert_non_null(strstr(socket_remedy(EACCES, &local), "weir's user"));
@@ -208,7 +208,7 @@ static void a_unix_socket_has_its_mode_as_soon_as_it_is_there(void **state)
 {
     static const mode_t modes[] = {0, 0660, 0600, 0777, 0222}, masks[] = {0022, 0077, 0};
     char folder[] = "/tmp/weir-socket-XXXXXX";
-    struct config_address at = {.len = sizeof(struct sockaddr_un)};
+    struct address at = {.len = sizeof(struct sockaddr_un)};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     struct stat st;
 

@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
+#include "common/address.h"
 #include "common/check.h"
-#include "proxy/config.h"
 
 #define SOCKET_TEXT 128
 
@@ -17,7 +17,7 @@
  * under Reno, which every kernel has and which costs least: BBR paces each segment and models the
  * path, for 5 % of the CPU of a small request. Elsewhere the system's choice stands.
  */
-void socket_tune(int fd, const struct config_address *at);
+void socket_tune(int fd, const struct address *at);
 
 /*
  * A socket that is bound and tuned, not yet listening; -1 with errno. A Unix socket's file that
@@ -25,7 +25,7 @@ void socket_tune(int fd, const struct config_address *at);
  * file has at->mode from its first moment on. That takes the process's umask for as long as bind()
  * runs, so no other thread may make files then: before the workers start.
  */
-MUST_USE int socket_bind(const struct config_address *at);
+MUST_USE int socket_bind(const struct address *at);
 
 /* Why the connect of `fd`, which has come to its end, has failed, as an errno; 0: it has not. */
 int socket_connect_error(int fd);
@@ -36,15 +36,15 @@ int socket_connect_error(int fd);
  * open). It happens where that port is one of those that connecting sockets are given. To be taken
  * for ECONNREFUSED; the close frees the port at once, since the app may be about to bind it.
  */
-bool socket_reached_itself(int fd, const struct config_address *to);
+bool socket_reached_itself(int fd, const struct address *to);
 
 /* What usually helps when a connect to `to` fails with this errno: "" or ": what", for the end of a
  * line in the log. */
-const char *socket_remedy(int error, const struct config_address *to);
+const char *socket_remedy(int error, const struct address *to);
 
 /* Where it is bound in words, with the port that the kernel chose where 0 was asked for. */
-void socket_text(int fd, const struct config_address *at, char out[SOCKET_TEXT]);
+void socket_text(int fd, const struct address *at, char out[SOCKET_TEXT]);
 
 /* Removes a Unix socket's file and no other; nothing to do for TCP. Before the socket is closed:
  * after that a successor may have taken the path. */
-void socket_unlink(const struct config_address *at);
+void socket_unlink(const struct address *at);
