@@ -12,7 +12,8 @@ COMMON  := common/clock.c common/utf8.c common/strbuf.c common/log.c common/pool
 LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
-CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/jsonpos.c proxy/manual.c proxy/cli.c
+CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/jsonpos.c proxy/manual.c proxy/admin_client.c \
+           proxy/cli.c
 BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/buckets.c proxy/stats.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/tunnel.c \
@@ -241,12 +242,12 @@ fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c common/utf8.c
 fuzz_src_request  := $(HTTP) $(fuzz_reader)
 fuzz_src_response := $(HTTP) $(fuzz_reader)
 fuzz_src_body     := $(HTTP) $(fuzz_reader)
-fuzz_src_config   := $(filter-out proxy/manual.c proxy/cli.c,$(CONFIG)) common/address.c common/strbuf.c common/utf8.c
+fuzz_src_config   := $(filter-out proxy/manual.c proxy/admin_client.c proxy/cli.c,$(CONFIG)) common/address.c common/strbuf.c common/utf8.c
 fuzz_ld_config    := $(call wrap,open getaddrinfo) $(JSON_LIBS)
 fuzz_len_config   := 3000
 # The whole of it but the clock, the threads and the ports: those are the fuzzer's.
 fuzz_src_proxy    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
-                     $(filter-out proxy/manual.c proxy/cli.c,$(CONFIG)) \
+                     $(filter-out proxy/manual.c proxy/admin_client.c proxy/cli.c,$(CONFIG)) \
                      $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) proxy/exchange.c \
                      tests/fuzz/peers.c tests/fuzz/judge.c tests/fuzz/strict_reader.c
 fuzz_ld_proxy     := $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \

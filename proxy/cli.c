@@ -1,19 +1,16 @@
 #include "proxy/cli.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
-#include "common/clock.h"
 #include "common/log.h"
-#include "common/socket.h"
 #include "common/strbuf.h"
+#include "proxy/admin_client.h"
 #include "proxy/manual.h"
 #include "proxy/options.h"
 
@@ -21,9 +18,7 @@
 #error "WEIR_VERSION and WEIR_REVISION are given by the Makefile"
 #endif
 
-#define ADMIN_TIMEOUT (2 * INT64_C(1000000)) /* microseconds, from connecting to the last byte */
-#define ADMIN_ANSWER  (1024 * 1024)          /* bytes */
-#define ARGS_MAX      2
+#define ARGS_MAX 2
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -455,114 +450,8 @@ static int run_config(struct cli *cli)
 
 /* ---- the admin port ------------------------------------------------------------------------- */
 
-struct answer {
-    unsigned status;
-    struct strbuf bytes; /* head and body */
-    size_t body;         /* where it begins */
-};
-
-/* Blocks until the descriptor is ready for `events`. False: the time was up; errno says so. */
-static bool wait_for(int fd, short events, mono_us deadline)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-    mono_us left = deadline - clock_mono();
-
-    if (left > 0 && poll(&p, 1, (int)((left + 999) / 1000)) > 0)
-        return true;
-    errno = ETIMEDOUT;
-    return false;
-}
-
-static bool connect_to(int fd, const struct address *to, mono_us deadline)
-{
-    int err = 0;
-    socklen_t len = sizeof(err);
-
-    if (connect(fd, (const struct sockaddr *)&to->sa, to->len) == 0)
-        return true;
-    if (errno != EINPROGRESS || !wait_for(fd, POLLOUT, deadline))
-        return false;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-        return false;
-    errno = err == 0 && socket_reached_itself(fd, to) ? ECONNREFUSED : err;
-    return errno == 0;
-}
-
-/* The request is far smaller than any socket buffer. HTTP/1.0: the answer ends with the
- * connection, unless it says where. */
-static bool send_request(int fd, const char *path)
-{
-    struct strbuf request = {0};
-
-    strbuf_addf(&request, "GET %s HTTP/1.0\r\nHost: weir\r\nConnection: close\r\n\r\n", path);
-    ssize_t sent = send(fd, request.at, request.len, MSG_NOSIGNAL);
-    bool ok = sent == (ssize_t)request.len;
-    strbuf_fini(&request);
-    return ok;
-}
-
-/* Whether head and body are there, by Content-Length. */
-static bool is_complete(struct answer *a)
-{
-    const char *text = strbuf_cstr(&a->bytes), *end = strstr(text, "\r\n\r\n");
-    const char *field = strcasestr(text, "\r\nContent-Length:");
-
-    if (end == NULL)
-        return false;
-    a->body = (size_t)(end - text) + 4;
-    if (field == NULL || field > end)
-        return false;
-    return a->bytes.len - a->body >= strtoul(field + strlen("\r\nContent-Length:"), NULL, 10);
-}
-
-static bool receive_answer(int fd, struct answer *a, mono_us deadline)
-{
-    char chunk[4096];
-    ssize_t n = 1;
-
-    while (n > 0 && !is_complete(a)) {
-        if (a->bytes.len > ADMIN_ANSWER) {
-            errno = EMSGSIZE;
-            return false;
-        }
-        if (!wait_for(fd, POLLIN, deadline))
-            return false;
-        n = recv(fd, chunk, sizeof(chunk), 0);
-        if (n > 0)
-            strbuf_add(&a->bytes, chunk, (size_t)n);
-    }
-    return n >= 0;
-}
-
-static bool parse_status(struct answer *a)
-{
-    const char *text = strbuf_cstr(&a->bytes);
-
-    if (strncmp(text, "HTTP/1.", 7) != 0 || a->bytes.len < 12 || a->body == 0) {
-        errno = EPROTO;
-        return false;
-    }
-    a->status = (unsigned)strtoul(text + 9, NULL, 10);
-    return true;
-}
-
-static bool ask(const struct address *listening, const char *path, struct answer *a)
-{
-    struct address to = address_to_reach(listening);
-    mono_us deadline = clock_mono() + ADMIN_TIMEOUT;
-    int fd = socket(to.sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && connect_to(fd, &to, deadline) && send_request(fd, path) &&
-              receive_answer(fd, a, deadline) && parse_status(a);
-    int err = errno;
-
-    if (fd >= 0)
-        close(fd);
-    errno = err;
-    return ok;
-}
-
 /* Asks the admin port for `path`. False: why was told. */
-static bool ask_admin(const struct cli *cli, const char *path, struct answer *a)
+static bool ask_admin(const struct cli *cli, const char *path, struct admin_response *r)
 {
     struct config *c = load(cli, true);
     bool ok = false;
@@ -571,7 +460,7 @@ static bool ask_admin(const struct cli *cli, const char *path, struct answer *a)
         return false;
     if (!c->admin.enabled)
         complain(cli->env, "admin.listen is \"off\": there is no port to ask");
-    else if (!(ok = ask(&c->admin.listen, path, a)))
+    else if (!(ok = admin_client_get(&c->admin.listen, path, ADMIN_CLIENT_TIMEOUT_US, r)))
         complain(cli->env, "%s: no answer from the admin port: %s", c->admin.listen.text,
                  strerror(errno));
     config_put(c);
@@ -581,14 +470,13 @@ static bool ask_admin(const struct cli *cli, const char *path, struct answer *a)
 static int run_healthcheck(struct cli *cli)
 {
     const char *path = cli->ready ? "/readyz" : "/livez";
-    struct answer a = {0};
-    bool ok = ask_admin(cli, path, &a);
-    unsigned status = a.status;
+    struct admin_response r = {0};
+    bool ok = ask_admin(cli, path, &r);
 
-    strbuf_fini(&a.bytes);
-    if (ok && status != 200)
-        complain(cli->env, "%s is answered %u", path, status);
-    return ok && status == 200 ? EXIT_OK : EXIT_FAILED;
+    strbuf_fini(&r.bytes);
+    if (ok && r.status != 200)
+        complain(cli->env, "%s is answered %u", path, r.status);
+    return ok && r.status == 200 ? EXIT_OK : EXIT_FAILED;
 }
 
 static void write_flat(const json_t *value, const char *path, struct strbuf *out);
@@ -626,19 +514,18 @@ static void write_flat(const json_t *value, const char *path, struct strbuf *out
     free(text);
 }
 
-static int print_status(struct cli *cli, const struct answer *a)
+static int print_status(struct cli *cli, const struct admin_response *r)
 {
-    struct span body = {a->bytes.at + a->body, a->bytes.len - a->body};
     struct strbuf text = {0};
-    json_t *json = json_loadb(body.at, body.len, 0, NULL);
+    json_t *json = json_loadb(r->body.at, r->body.len, 0, NULL);
 
-    if (a->status != 200 || json == NULL) {
-        complain(cli->env, "/status is answered %u, and not as expected", a->status);
+    if (r->status != 200 || json == NULL) {
+        complain(cli->env, "/status is answered %u, and not as expected", r->status);
         json_decref(json);
         return EXIT_FAILED;
     }
     if (cli->json)
-        strbuf_add_span(&text, body);
+        strbuf_add_span(&text, r->body);
     else
         write_flat(json, "", &text);
     if (text.len > 0 && text.at[text.len - 1] != '\n')
@@ -649,10 +536,10 @@ static int print_status(struct cli *cli, const struct answer *a)
 
 static int run_status(struct cli *cli)
 {
-    struct answer a = {0};
-    int status = ask_admin(cli, "/status", &a) ? print_status(cli, &a) : EXIT_FAILED;
+    struct admin_response r = {0};
+    int status = ask_admin(cli, "/status", &r) ? print_status(cli, &r) : EXIT_FAILED;
 
-    strbuf_fini(&a.bytes);
+    strbuf_fini(&r.bytes);
     return status;
 }
 
