@@ -12,7 +12,7 @@ COMMON  := common/clock.c common/utf8.c common/strbuf.c common/log.c common/pool
 LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
-CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/jsonpos.c proxy/manual.c proxy/admin_client.c \
+CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/config_file.c proxy/jsonpos.c proxy/manual.c proxy/admin_client.c \
            proxy/cli.c
 BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/buckets.c proxy/stats.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \

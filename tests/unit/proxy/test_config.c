@@ -1,3 +1,4 @@
+/* Five sources become one configuration: which wins, what must agree, what is written back. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -15,59 +16,7 @@
 #include "common/strbuf.h"
 #include "proxy/config.h"
 #include "proxy/manual.h"
-
-struct fixture {
-    char dir[64], path[96];
-    struct strbuf problems;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-
-    snprintf(f->dir, sizeof(f->dir), "/tmp/weir-config-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    snprintf(f->path, sizeof(f->path), "%s/weir.json", f->dir);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-
-    unlink(f->path);
-    rmdir(f->dir);
-    strbuf_fini(&f->problems);
-    free(f);
-    return 0;
-}
-
-static struct config *load_bytes(struct fixture *f, struct span text, char **environ_)
-{
-    const struct config_source src = {.path = f->path, .environ_ = environ_};
-    FILE *file = fopen(f->path, "w");
-
-    assert_non_null(file);
-    assert_int_equal(fwrite(text.at, 1, text.len, file), text.len);
-    fclose(file);
-    strbuf_clear(&f->problems);
-    return config_load(&src, &f->problems);
-}
-
-static struct config *load(struct fixture *f, const char *text)
-{
-    return load_bytes(f, span_of(text), NULL);
-}
-
-static void assert_problem(struct fixture *f, const char *text, const char *problem)
-{
-    struct config *c = load(f, text);
-
-    assert_null(c);
-    if (strstr(strbuf_cstr(&f->problems), problem) == NULL)
-        fail_msg("%s\n%s", text, strbuf_cstr(&f->problems));
-}
+#include "tests/unit/proxy/config_fixture.h"
 
 static struct config *load_flags(struct fixture *f, char **environ_, const char *first,
                                  const char *second)
@@ -226,112 +175,6 @@ static void the_example_of_the_manual_reads_as_it_is_printed_there(void **state)
         strstr(strbuf_cstr(&f->problems), "weir.json: 2 errors; nothing was started\n"));
 }
 
-static void files_of_every_wrong_kind_are_told(void **state)
-{
-    struct fixture *f = *state;
-    const struct config_source dir = {.path = f->dir}, none = {.path = f->path};
-    char *large = malloc(1024 * 1024 + 2);
-
-    assert_null(config_load(&none, &f->problems));
-    assert_non_null(strstr(strbuf_cstr(&f->problems), "cannot be read: No such file"));
-    assert_null(config_load(&dir, &f->problems));
-    assert_non_null(strstr(strbuf_cstr(&f->problems), "cannot be read: Is a directory"));
-    memset(large, ' ', 1024 * 1024 + 2);
-    assert_null(load_bytes(f, (struct span){large, 1024 * 1024 + 1}, NULL));
-    assert_non_null(strstr(strbuf_cstr(&f->problems), "larger than 1 MiB"));
-    free(large);
-    assert_null(load_bytes(f, SPAN("{ \"upstream\": \":1\"\0 }"), NULL));
-    assert_non_null(strstr(strbuf_cstr(&f->problems), "a NUL byte"));
-    assert_problem(f, "", "empty");
-    assert_problem(f, " \n", "empty");
-    assert_problem(f, "[]", "must be one JSON object, got a list");
-    assert_problem(f, "7", "must be one JSON object, got 7");
-    assert_problem(f, "\xef\xbb\xbf{}", "byte order mark");
-    assert_problem(f, "{\"//\": \"\\ud800\"}", "invalid Unicode");
-    assert_problem(f, "{} x", "nothing may follow");
-}
-
-static void characters_that_are_not_utf8_are_refused(void **state)
-{
-    static const char *const bad[] = {
-        "\x80",
-        "\xc3",
-        "\xc3(",
-        "\xc0\xaf",
-        "\xe0\x80\xaf",
-        "\xed\xa0\x80",
-        "\xf0\x80\x80\x80",
-        "\xf4\x90\x80\x80",
-        "\xf5\x80\x80\x80",
-        "\xe4\xb8",
-    };
-    char text[64];
-
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        snprintf(text, sizeof(text), "{\"upstream\": \":1\", \"//\": \"%s\"}", bad[i]);
-        assert_problem(*state, text, ":1:27: error: not UTF-8: byte 0x");
-    }
-    struct config *c = load(*state, "{\"upstream\": \":1\", \"//\": "
-                                    "\"\xc3\xa9 \xe4\xb8\xad \xed\x9f\xbf \xf0\x9f\x98\x80\"}");
-    assert_non_null(c);
-    config_put(c);
-}
-
-static void values_of_the_wrong_type_are_told(void **state)
-{
-    assert_problem(*state, "{\"upstream\": 8000}", "got 8000 (did you mean \":8000\"?)");
-    assert_problem(*state, "{\"upstream\": []}", "wants an address or an object, got a list");
-    assert_problem(*state, "{\"queue\": 1}", "\"queue\" wants an object, got 1");
-    assert_problem(*state, "{\"queue\": {\"timeout\": {}}}", "got an object");
-    assert_problem(*state, "{\"threads\": \"2\"}", "got \"2\" (did you mean 2?)");
-    assert_problem(*state, "{\"threads\": 2.5}", "an integer from 1 to 64, got 2.5");
-    assert_problem(*state, "{\"threads\": null}", "leave the key out for the default");
-    assert_problem(*state, "{\"headers\": {\"request_start\": 1}}", "true or false, got 1");
-    assert_problem(*state, "{\"headers\": {\"trusted\": \"::1\"}}", "wants a list such as");
-    assert_problem(*state, "{\"headers\": {\"trusted\": [\"::1\", \"x\", 3]}}",
-                   "\"headers.trusted[1]\" wants CIDR ranges, \"private\" or \"loopback\", "
-                   "got \"x\"");
-    assert_problem(*state, "{\"headers\": {\"trusted\": [\"privat\"]}}",
-                   "got \"privat\" (did you mean \"private\"?)");
-    assert_problem(*state, "{\"upstream\": \":1\", \"listen_mode\": \"0660\"}",
-                   "\"listen_mode\": is for a Unix socket");
-    assert_problem(
-        *state,
-        "{\"upstream\": \":1\", \"admin\": {\"listen\": \"off\", \"listen_mode\": \"0600\"}}",
-        "\"admin.listen_mode\": is for a Unix socket");
-    assert_problem(*state, "{\"concurrency\": 0}", "(0 means \"no limit\"");
-}
-
-static void unknown_and_duplicate_keys_are_told_with_what_may_be_meant(void **state)
-{
-    assert_problem(*state, "{\"quue\": {}}", "did you mean \"queue\"?");
-    assert_problem(*state, "{\"backend\": \":1\"}", "did you mean \"upstream\"?");
-    assert_problem(*state, "{\"max_body\": 1}", "did you mean \"max_body\" in \"client\"?");
-    assert_problem(*state, "{\"queue.timeout\": 1}", "did you mean \"timeout\" in \"queue\"?");
-    assert_problem(*state, "{\"colour\": 1}",
-                   "^~~~~~~~ (known: listen, listen_mode, threads, upstream,");
-    assert_problem(*state, "{\"$schema\": 1, \"queue\": {\"$schema\": 1}}", "in \"queue\"");
-    assert_problem(*state, "{\"threads\": 1, \"threads\": 1}", "duplicate key \"threads\"");
-    assert_problem(*state, "{\"queue\": {\"length\": 1,\n\"l\\u0065ngth\": 2}}", "in line 1");
-    struct config *c = load(*state, "{\"//\": 1, \"//\": 2, \"$schema\": \"x\", \"upstream\": "
-                                    "{\"//x\": [{}], \"address\": \":1\"}}");
-    assert_non_null(c);
-    config_put(c);
-}
-
-static void shown_problems_are_bounded_and_all_are_counted(void **state)
-{
-    struct fixture *f = *state;
-    struct strbuf text = {0};
-
-    strbuf_adds(&text, "{\"concurrency\": \"x\"");
-    for (int i = 0; i < 49; i++)
-        strbuf_addf(&text, ", \"key%d\": {}", i);
-    strbuf_adds(&text, ", \"one\": 1, \"two\": 2}");
-    assert_problem(f, strbuf_cstr(&text), "(only the first 50 errors are shown)\n");
-    strbuf_fini(&text);
-}
-
 static void addresses_that_contradict_each_other_are_told_at_their_place(void **state)
 {
     struct fixture *f = *state;
@@ -480,23 +323,6 @@ static void trust_by_default_is_told_where_it_may_be_a_mistake(void **state)
     }
 }
 
-static void ranges_as_regular_expressions_are_exact(void **state)
-{
-    struct strbuf out = {0};
-    (void)state;
-
-    manual_write_range(0, 65535, &out);
-    assert_string_equal(strbuf_cstr(&out), "[0-9]|[1-9][0-9]|[1-9][0-9]{2}|[1-9][0-9]{3}|"
-                                           "[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|"
-                                           "655[0-2][0-9]|6553[0-5]");
-    strbuf_clear(&out);
-    manual_write_range(23, 24, &out);
-    assert_string_equal(strbuf_cstr(&out), "2[3-4]");
-    strbuf_fini(&out);
-}
-
-#define IN_DIR(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -508,11 +334,6 @@ int main(void)
         IN_DIR(problems_of_flags_and_variables_carry_their_names),
         IN_DIR(what_is_told_of_a_value_moves_no_cursor),
         IN_DIR(the_example_of_the_manual_reads_as_it_is_printed_there),
-        IN_DIR(files_of_every_wrong_kind_are_told),
-        IN_DIR(characters_that_are_not_utf8_are_refused),
-        IN_DIR(values_of_the_wrong_type_are_told),
-        IN_DIR(unknown_and_duplicate_keys_are_told_with_what_may_be_meant),
-        IN_DIR(shown_problems_are_bounded_and_all_are_counted),
         IN_DIR(addresses_that_contradict_each_other_are_told_at_their_place),
         IN_DIR(a_limit_that_connections_cannot_reach_is_told),
         IN_DIR(what_is_written_reads_back_the_same),
@@ -520,7 +341,6 @@ int main(void)
         IN_DIR(a_configuration_lives_until_the_last_put),
         IN_DIR(trust_follows_the_ranges_and_a_unix_peer_any_range),
         IN_DIR(trust_by_default_is_told_where_it_may_be_a_mistake),
-        cmocka_unit_test(ranges_as_regular_expressions_are_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

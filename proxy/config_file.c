@@ -1,0 +1,472 @@
+/*
+ * See config_load.h. The file's text is checked (UTF-8), scanned (jsonpos, which knows where each
+ * value stands) and its values are read one by one by jansson.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "common/utf8.h"
+#include "proxy/config_load.h"
+
+#define FILE_MAX (1024 * 1024)
+
+/* ---- the file: its bytes -------------------------------------------------------------------- */
+
+static bool read_all(int fd, struct strbuf *to)
+{
+    char chunk[16384];
+    ssize_t n;
+
+    while (to->len <= FILE_MAX && (n = read(fd, chunk, sizeof(chunk))) != 0) {
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (n > 0)
+            strbuf_add(to, chunk, (size_t)n);
+    }
+    return true;
+}
+
+static bool read_file(struct loader *ld)
+{
+    int fd = open(ld->src->path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && read_all(fd, &ld->file);
+
+    if (!ok)
+        loader_problem(ld, ld->src->path, "cannot be read: %s", strerror(errno));
+    else if (ld->file.len > FILE_MAX)
+        loader_problem(ld, ld->src->path, "larger than 1 MiB; is this the right file?");
+    if (fd >= 0)
+        close(fd);
+    return ok && ld->file.len <= FILE_MAX;
+}
+
+static bool check_characters(struct loader *ld)
+{
+    size_t len;
+
+    for (size_t i = 0; i < ld->file.len; i += len) {
+        struct span rest = {ld->file.at + i, ld->file.len - i};
+        len = utf8_length(rest);
+        if (len == 0) {
+            loader_problem_at(ld, i, 1, "not UTF-8: byte 0x%02x", (unsigned char)rest.at[0]);
+            return false;
+        }
+        if (rest.at[0] == '\0') {
+            loader_problem_at(ld, i, 1, "a NUL byte; the file must be plain text in UTF-8");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_text(struct loader *ld)
+{
+    struct span text = {strbuf_cstr(&ld->file), ld->file.len};
+
+    if (strspn(text.at, " \t\r\n") == text.len) {
+        loader_problem(ld, ld->src->path,
+                       "empty; the least is { \"upstream\": \"127.0.0.1:8000\" }");
+        return false;
+    }
+    if (text.len >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
+        loader_problem(ld, ld->src->path,
+                       "begins with a byte order mark; save it as UTF-8 without one");
+        return false;
+    }
+    return check_characters(ld);
+}
+
+/* jansson reads a text that the scanner has found well-formed; what it still refuses is rare: an
+ * integer beyond 64 bits, half a surrogate pair. */
+static json_t *parse_text(struct loader *ld)
+{
+    struct span text = {strbuf_cstr(&ld->file), ld->file.len};
+    json_error_t error;
+
+    if (!jsonpos_scan(&ld->jp, text)) {
+        struct span why = {strbuf_cstr(&ld->jp.bad), ld->jp.bad.len};
+        loader_problem_in_file(ld, ld->jp.bad_at, ld->jp.bad_len, why, "");
+        return NULL;
+    }
+    json_t *json = json_loadb(text.at, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (json == NULL) {
+        size_t at = error.position > 0 ? (size_t)error.position - 1 : 0;
+        loader_problem_at(ld, at < text.len ? at : text.len, 1, "%s", error.text);
+    }
+    return json;
+}
+
+/* ---- the file: its keys --------------------------------------------------------------------- */
+
+/* The text of node i's key without quotes and escapes, for the caller to fini. */
+static void decode_key(const struct jsonpos *jp, size_t i, struct strbuf *out)
+{
+    struct span raw = jsonpos_key(jp, i);
+    json_t *key = json_loadb(raw.at, raw.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+    CHECK(key != NULL);
+    strbuf_add(out, json_string_value(key), json_string_length(key));
+    json_decref(key);
+}
+
+static bool is_comment(struct span key)
+{
+    return key.len >= 2 && key.at[0] == '/' && key.at[1] == '/';
+}
+
+/* The first key of the same name in the same object before node i; i if it is the first. */
+static size_t first_of_name(const struct jsonpos *jp, size_t parent, size_t i)
+{
+    struct strbuf mine = {0}, other = {0};
+    size_t first = parent + 1;
+
+    decode_key(jp, i, &mine);
+    while (first < i) {
+        strbuf_clear(&other);
+        decode_key(jp, first, &other);
+        if (other.len == mine.len && memcmp(other.at, mine.at, mine.len) == 0)
+            break;
+        first = jp->nodes[first].end;
+    }
+    strbuf_fini(&mine);
+    strbuf_fini(&other);
+    return first;
+}
+
+/* Whether any option lies inside `path`. */
+static bool is_section(struct span path)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        if (span_equal(option_section(&option_table[i]), path))
+            return path.len > 0;
+    }
+    return false;
+}
+
+/* upstream.address is what the other names of the app mean at the top level too. */
+static bool is_known_there(const struct option *o, struct span section)
+{
+    return span_equal(option_section(o), section) ||
+           (section.len == 0 && strcmp(o->path, "upstream.address") == 0);
+}
+
+static void suggest_key(struct nearest *n, const struct option *o, struct span section)
+{
+    struct span list = span_of(o->also == NULL ? "" : o->also), word;
+
+    if (!is_known_there(o, section))
+        return;
+    if (span_equal(option_section(o), section))
+        nearest_try(n, option_leaf(o), o->path);
+    while (next_word(&list, &word))
+        nearest_try(n, word, o->path);
+}
+
+/* The right key in the wrong section, or a path written as one key. */
+static const struct option *same_elsewhere(struct span key)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        if (span_equal(option_leaf(o), key) || span_equal(span_of(o->path), key))
+            return o;
+    }
+    return NULL;
+}
+
+static bool first_of_section(size_t i)
+{
+    return i == 0 ||
+           !span_equal(option_section(&option_table[i]), option_section(&option_table[i - 1]));
+}
+
+/* The keys of a section; at the top also the sections, once each. */
+static void list_known(struct span section, struct strbuf *out)
+{
+    const char *between = "";
+
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        struct span own = option_section(o);
+        bool inside = span_equal(own, section);
+        if (!inside && (section.len > 0 || !first_of_section(i)))
+            continue;
+        strbuf_adds(out, between);
+        strbuf_add_span(out, inside ? option_leaf(o) : own);
+        between = ", ";
+    }
+}
+
+static void suggest_sections(struct nearest *n, struct span section)
+{
+    for (size_t i = 0; i < option_count && section.len == 0; i++) {
+        const char *dot = strchr(option_table[i].path, '.');
+        if (dot != NULL && first_of_section(i))
+            nearest_try(n, option_section(&option_table[i]), option_table[i].path);
+    }
+}
+
+/* The section of the path, or its last part, whichever is a key here. */
+static void write_key_answer(const char *path, struct span section, struct strbuf *note)
+{
+    const struct option *o = option_find(span_of(path));
+    bool inside = span_equal(option_section(o), section);
+    struct span answer = inside ? option_leaf(o) : option_section(o);
+
+    strbuf_addf(note, "did you mean \"%.*s\"? ", SPAN_PRINTF(answer));
+}
+
+static void write_key_note(struct span section, struct span key, struct strbuf *note)
+{
+    struct nearest n = {.typed = key};
+    const struct option *elsewhere = same_elsewhere(key);
+
+    suggest_sections(&n, section);
+    for (size_t i = 0; i < option_count; i++)
+        suggest_key(&n, &option_table[i], section);
+    if (elsewhere != NULL && (n.answer == NULL || n.distance > 0))
+        strbuf_addf(note, "did you mean \"%.*s\" in \"%.*s\"? ",
+                    SPAN_PRINTF(option_leaf(elsewhere)), SPAN_PRINTF(option_section(elsewhere)));
+    else if (n.answer != NULL)
+        write_key_answer(n.answer, section, note);
+    strbuf_adds(note, "(known: ");
+    list_known(section, note);
+    strbuf_adds(note, ")");
+}
+
+static void write_section_name(struct span section, struct strbuf *out)
+{
+    if (section.len == 0)
+        strbuf_adds(out, "at the top level");
+    else
+        strbuf_addf(out, "in \"%.*s\"", SPAN_PRINTF(section));
+}
+
+static void unknown_key(struct loader *ld, size_t node, struct span section, struct span key)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct strbuf message = {0}, note = {0};
+
+    strbuf_addf(&message, "unknown key %.*s%s ", (int)(at->key_len > 60 ? 60 : at->key_len),
+                ld->file.at + at->key_at, at->key_len > 60 ? "..." : "");
+    write_section_name(section, &message);
+    write_key_note(section, key, &note);
+    loader_problem_in_file(ld, at->key_at, at->key_len,
+                           (struct span){strbuf_cstr(&message), message.len}, strbuf_cstr(&note));
+    strbuf_fini(&message);
+    strbuf_fini(&note);
+}
+
+static void duplicate_key(struct loader *ld, size_t node, size_t first, struct span section)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct span text = {strbuf_cstr(&ld->file), ld->file.len};
+    struct strbuf message = {0};
+
+    strbuf_addf(&message, "duplicate key %.*s ", SPAN_PRINTF(jsonpos_key(&ld->jp, node)));
+    write_section_name(section, &message);
+    strbuf_addf(&message, "; the first is in line %zu",
+                jsonpos_place(text, ld->jp.nodes[first].key_at).line);
+    loader_problem_in_file(ld, at->key_at, at->key_len,
+                           (struct span){strbuf_cstr(&message), message.len}, "");
+    strbuf_fini(&message);
+}
+
+/* ---- the file: its values ------------------------------------------------------------------- */
+
+/* What the value would be in a flag. Objects and lists have no such text. */
+static struct span text_of(const json_t *value, struct span raw)
+{
+    if (json_is_string(value))
+        return (struct span){json_string_value(value), json_string_length(value)};
+    if (json_is_object(value) || json_is_array(value))
+        return SPAN("");
+    return raw;
+}
+
+static struct span shown(const json_t *value, struct span raw)
+{
+    if (json_is_object(value))
+        return SPAN("an object");
+    return json_is_array(value) ? SPAN("a list") : raw;
+}
+
+/* Whether JSON's type is the one that the option is written in. */
+static bool type_fits(const struct option *o, const json_t *value, struct span text)
+{
+    if (option_is_text(o))
+        return json_is_string(value);
+    if (o->type == OPTION_BOOL)
+        return json_is_boolean(value);
+    if (o->special != NULL && span_equal(text, span_of(o->special)))
+        return json_is_string(value);
+    return json_is_integer(value);
+}
+
+static void bad_value(struct loader *ld, const struct option *o, enum option_verdict verdict,
+                      const json_t *value, size_t node, const char *element)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct span raw = jsonpos_value(&ld->jp, node);
+    struct strbuf message = {0};
+
+    strbuf_addf(&message, "\"%s%s\"", o->path, element);
+    loader_write_complaint(o, verdict, shown(value, raw), text_of(value, raw),
+                           option_is_text(o) || *element != '\0', &message);
+    if (json_is_null(value))
+        strbuf_adds(&message, "; leave the key out for the default");
+    loader_problem_in_file(ld, at->at, at->len, (struct span){strbuf_cstr(&message), message.len},
+                           "");
+    strbuf_fini(&message);
+}
+
+static void read_list(struct loader *ld, const struct option *o, const json_t *list, size_t node)
+{
+    size_t child = node + 1;
+    char element[32];
+
+    option_clear_ranges(ld->c);
+    for (size_t i = 0; i < json_array_size(list); i++, child = ld->jp.nodes[child].end) {
+        const json_t *value = json_array_get(list, i);
+        enum option_verdict verdict = OPTION_MALFORMED;
+        if (json_is_string(value))
+            verdict = option_read_range(o, text_of(value, SPAN("")), ld->c);
+        snprintf(element, sizeof(element), "[%zu]", i);
+        if (verdict != OPTION_READ)
+            bad_value(ld, o, verdict, value, child, element);
+    }
+}
+
+static void read_ranges(struct loader *ld, const struct option *o, const json_t *value, size_t node)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct span show = shown(value, jsonpos_value(&ld->jp, node));
+
+    if (json_is_array(value))
+        read_list(ld, o, value, node);
+    else
+        loader_problem_at(
+            ld, at->at, at->len, "\"%s\" wants a list such as [\"private\"], got %.*s%s", o->path,
+            (int)(show.len > 60 ? 60 : show.len), show.at, show.len > 60 ? "..." : "");
+}
+
+static void read_value(struct loader *ld, const struct option *o, const json_t *value, size_t node)
+{
+    struct span raw = jsonpos_value(&ld->jp, node), text = text_of(value, raw);
+    enum option_verdict verdict = OPTION_MALFORMED;
+    struct span whole = {strbuf_cstr(&ld->file), ld->file.len};
+
+    loader_note_origin(ld, o, ORIGIN_FILE);
+    ld->node[loader_index_of(o)] = node;
+    ld->out->line[loader_index_of(o)] = jsonpos_place(whole, ld->jp.nodes[node].at).line;
+    if (o->type == OPTION_RANGES) {
+        read_ranges(ld, o, value, node);
+        return;
+    }
+    if (type_fits(o, value, text))
+        verdict = option_read(o, text, ld->c);
+    if (verdict != OPTION_READ)
+        bad_value(ld, o, verdict, value, node, "");
+}
+
+static void read_object(struct loader *ld, size_t node, struct span section);
+
+/* "upstream" may be its address alone. */
+static void read_section(struct loader *ld, const json_t *value, size_t node, struct span path)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct span raw = jsonpos_value(&ld->jp, node), show = shown(value, raw);
+    bool upstream = span_equal(path, SPAN("upstream"));
+
+    if (json_is_object(value))
+        read_object(ld, node, path);
+    else if (upstream && (json_is_string(value) || json_is_number(value)))
+        read_value(ld, option_find(SPAN("upstream.address")), value, node);
+    else
+        loader_problem_at(ld, at->at, at->len, "\"%.*s\" wants %san object, got %.*s%s",
+                          SPAN_PRINTF(path), upstream ? "an address or " : "",
+                          (int)(show.len > 60 ? 60 : show.len), show.at,
+                          show.len > 60 ? "..." : "");
+}
+
+static void read_member(struct loader *ld, const json_t *value, size_t node, struct span section,
+                        struct span key)
+{
+    struct strbuf path = {0};
+
+    if (section.len > 0)
+        strbuf_addf(&path, "%.*s.", SPAN_PRINTF(section));
+    strbuf_add_span(&path, key);
+    struct span full = {strbuf_cstr(&path), path.len};
+    bool dotted = key.len > 0 && memchr(key.at, '.', key.len) != NULL;
+    const struct option *o = dotted ? NULL : option_find(full);
+    if (o != NULL)
+        read_value(ld, o, value, node);
+    else if (!dotted && is_section(full))
+        read_section(ld, value, node, full);
+    else
+        unknown_key(ld, node, section, key);
+    strbuf_fini(&path);
+}
+
+static bool is_schema(struct span key, struct span section)
+{
+    return section.len == 0 && span_equal(key, SPAN("$schema"));
+}
+
+/* The value of node i, for the caller to decref. It is read alone, as an object of jansson's keeps
+ * the last of its duplicates. */
+static json_t *value_of(const struct jsonpos *jp, size_t i)
+{
+    struct span raw = jsonpos_value(jp, i);
+    json_t *value = json_loadb(raw.at, raw.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+    CHECK(value != NULL);
+    return value;
+}
+
+/* Duplicates keep their first reading: the error is told, whatever their values are. */
+static void read_object(struct loader *ld, size_t node, struct span section)
+{
+    struct strbuf name = {0};
+    size_t end = ld->jp.nodes[node].end;
+
+    for (size_t i = node + 1; i < end && ld->errors <= PROBLEMS_MAX; i = ld->jp.nodes[i].end) {
+        strbuf_clear(&name);
+        decode_key(&ld->jp, i, &name);
+        struct span key = {strbuf_cstr(&name), name.len};
+        if (is_comment(key))
+            continue;
+        size_t first = first_of_name(&ld->jp, node, i);
+        if (first != i) {
+            duplicate_key(ld, i, first, section);
+        } else if (!is_schema(key, section)) {
+            json_t *value = value_of(&ld->jp, i);
+            read_member(ld, value, i, section, key);
+            json_decref(value);
+        }
+    }
+    strbuf_fini(&name);
+}
+
+void config_file_load(struct loader *ld)
+{
+    if (!read_file(ld) || !check_text(ld))
+        return;
+    json_t *json = parse_text(ld);
+    if (json == NULL)
+        return;
+    struct span raw = jsonpos_value(&ld->jp, 0), show = shown(json, raw);
+    if (json_is_object(json))
+        read_object(ld, 0, SPAN(""));
+    else
+        loader_problem_at(
+            ld, ld->jp.nodes[0].at, raw.len, "the file must be one JSON object, got %.*s%s",
+            (int)(show.len > 60 ? 60 : show.len), show.at, show.len > 60 ? "..." : "");
+    json_decref(json);
+}

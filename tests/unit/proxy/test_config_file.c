@@ -1,0 +1,120 @@
+/* The configuration's file: every way in which it can be wrong, and how that is told. */
+#include "tests/unit/proxy/config_fixture.h"
+
+static void files_of_every_wrong_kind_are_told(void **state)
+{
+    struct fixture *f = *state;
+    const struct config_source dir = {.path = f->dir}, none = {.path = f->path};
+    char *large = malloc(1024 * 1024 + 2);
+
+    assert_null(config_load(&none, &f->problems));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "cannot be read: No such file"));
+    assert_null(config_load(&dir, &f->problems));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "cannot be read: Is a directory"));
+    memset(large, ' ', 1024 * 1024 + 2);
+    assert_null(load_bytes(f, (struct span){large, 1024 * 1024 + 1}, NULL));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "larger than 1 MiB"));
+    free(large);
+    assert_null(load_bytes(f, SPAN("{ \"upstream\": \":1\"\0 }"), NULL));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "a NUL byte"));
+    assert_problem(f, "", "empty");
+    assert_problem(f, " \n", "empty");
+    assert_problem(f, "[]", "must be one JSON object, got a list");
+    assert_problem(f, "7", "must be one JSON object, got 7");
+    assert_problem(f, "\xef\xbb\xbf{}", "byte order mark");
+    assert_problem(f, "{\"//\": \"\\ud800\"}", "invalid Unicode");
+    assert_problem(f, "{} x", "nothing may follow");
+}
+
+static void characters_that_are_not_utf8_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "\x80",
+        "\xc3",
+        "\xc3(",
+        "\xc0\xaf",
+        "\xe0\x80\xaf",
+        "\xed\xa0\x80",
+        "\xf0\x80\x80\x80",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xe4\xb8",
+    };
+    char text[64];
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "{\"upstream\": \":1\", \"//\": \"%s\"}", bad[i]);
+        assert_problem(*state, text, ":1:27: error: not UTF-8: byte 0x");
+    }
+    struct config *c = load(*state, "{\"upstream\": \":1\", \"//\": "
+                                    "\"\xc3\xa9 \xe4\xb8\xad \xed\x9f\xbf \xf0\x9f\x98\x80\"}");
+    assert_non_null(c);
+    config_put(c);
+}
+
+static void values_of_the_wrong_type_are_told(void **state)
+{
+    assert_problem(*state, "{\"upstream\": 8000}", "got 8000 (did you mean \":8000\"?)");
+    assert_problem(*state, "{\"upstream\": []}", "wants an address or an object, got a list");
+    assert_problem(*state, "{\"queue\": 1}", "\"queue\" wants an object, got 1");
+    assert_problem(*state, "{\"queue\": {\"timeout\": {}}}", "got an object");
+    assert_problem(*state, "{\"threads\": \"2\"}", "got \"2\" (did you mean 2?)");
+    assert_problem(*state, "{\"threads\": 2.5}", "an integer from 1 to 64, got 2.5");
+    assert_problem(*state, "{\"threads\": null}", "leave the key out for the default");
+    assert_problem(*state, "{\"headers\": {\"request_start\": 1}}", "true or false, got 1");
+    assert_problem(*state, "{\"headers\": {\"trusted\": \"::1\"}}", "wants a list such as");
+    assert_problem(*state, "{\"headers\": {\"trusted\": [\"::1\", \"x\", 3]}}",
+                   "\"headers.trusted[1]\" wants CIDR ranges, \"private\" or \"loopback\", "
+                   "got \"x\"");
+    assert_problem(*state, "{\"headers\": {\"trusted\": [\"privat\"]}}",
+                   "got \"privat\" (did you mean \"private\"?)");
+    assert_problem(*state, "{\"upstream\": \":1\", \"listen_mode\": \"0660\"}",
+                   "\"listen_mode\": is for a Unix socket");
+    assert_problem(
+        *state,
+        "{\"upstream\": \":1\", \"admin\": {\"listen\": \"off\", \"listen_mode\": \"0600\"}}",
+        "\"admin.listen_mode\": is for a Unix socket");
+    assert_problem(*state, "{\"concurrency\": 0}", "(0 means \"no limit\"");
+}
+
+static void unknown_and_duplicate_keys_are_told_with_what_may_be_meant(void **state)
+{
+    assert_problem(*state, "{\"quue\": {}}", "did you mean \"queue\"?");
+    assert_problem(*state, "{\"backend\": \":1\"}", "did you mean \"upstream\"?");
+    assert_problem(*state, "{\"max_body\": 1}", "did you mean \"max_body\" in \"client\"?");
+    assert_problem(*state, "{\"queue.timeout\": 1}", "did you mean \"timeout\" in \"queue\"?");
+    assert_problem(*state, "{\"colour\": 1}",
+                   "^~~~~~~~ (known: listen, listen_mode, threads, upstream,");
+    assert_problem(*state, "{\"$schema\": 1, \"queue\": {\"$schema\": 1}}", "in \"queue\"");
+    assert_problem(*state, "{\"threads\": 1, \"threads\": 1}", "duplicate key \"threads\"");
+    assert_problem(*state, "{\"queue\": {\"length\": 1,\n\"l\\u0065ngth\": 2}}", "in line 1");
+    struct config *c = load(*state, "{\"//\": 1, \"//\": 2, \"$schema\": \"x\", \"upstream\": "
+                                    "{\"//x\": [{}], \"address\": \":1\"}}");
+    assert_non_null(c);
+    config_put(c);
+}
+
+static void shown_problems_are_bounded_and_all_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct strbuf text = {0};
+
+    strbuf_adds(&text, "{\"concurrency\": \"x\"");
+    for (int i = 0; i < 49; i++)
+        strbuf_addf(&text, ", \"key%d\": {}", i);
+    strbuf_adds(&text, ", \"one\": 1, \"two\": 2}");
+    assert_problem(f, strbuf_cstr(&text), "(only the first 50 errors are shown)\n");
+    strbuf_fini(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_DIR(files_of_every_wrong_kind_are_told),
+        IN_DIR(characters_that_are_not_utf8_are_refused),
+        IN_DIR(values_of_the_wrong_type_are_told),
+        IN_DIR(unknown_and_duplicate_keys_are_told_with_what_may_be_meant),
+        IN_DIR(shown_problems_are_bounded_and_all_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,128 @@
+/* What is written from the option table: the help at 80 columns, the schema, the page of options.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "proxy/manual.h"
+#include "proxy/options.h"
+
+static void ranges_as_regular_expressions_are_exact(void **state)
+{
+    struct strbuf out = {0};
+    (void)state;
+
+    manual_write_range(0, 65535, &out);
+    assert_string_equal(strbuf_cstr(&out), "[0-9]|[1-9][0-9]|[1-9][0-9]{2}|[1-9][0-9]{3}|"
+                                           "[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|"
+                                           "655[0-2][0-9]|6553[0-5]");
+    strbuf_clear(&out);
+    manual_write_range(23, 24, &out);
+    assert_string_equal(strbuf_cstr(&out), "2[3-4]");
+    strbuf_fini(&out);
+}
+
+static void text_is_wrapped_at_80_columns(void **state)
+{
+    struct strbuf out = {0};
+    (void)state;
+
+    manual_wrap("one two", 4, &out);
+    assert_string_equal(strbuf_cstr(&out), "    one two\n");
+    strbuf_clear(&out);
+    for (int i = 0; i < 40; i++)
+        strbuf_adds(&out, "word ");
+    struct strbuf wrapped = {0};
+    manual_wrap(strbuf_cstr(&out), 8, &wrapped);
+    for (const char *line = strbuf_cstr(&wrapped); *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        assert_true(len <= 80 && len > 70 - 8 - 5);
+        assert_memory_equal(line, "        word", 12);
+        line += len + 1;
+        if (strlen(line) < 70)
+            break;
+    }
+    strbuf_fini(&wrapped);
+    strbuf_fini(&out);
+}
+
+static void every_flag_is_in_the_help_and_no_line_is_too_long(void **state)
+{
+    struct strbuf out = {0}, name = {0};
+    (void)state;
+
+    manual_write_flags(&out);
+    for (size_t i = 0; i < option_count; i++) {
+        strbuf_clear(&name);
+        strbuf_adds(&name, "--");
+        option_flag_name(&option_table[i], &name);
+        if (strstr(strbuf_cstr(&out), strbuf_cstr(&name)) == NULL)
+            fail_msg("%s", strbuf_cstr(&name));
+    }
+    for (const char *line = strbuf_cstr(&out); *line != '\0'; line += strcspn(line, "\n") + 1)
+        assert_true(strcspn(line, "\n") <= 80);
+    strbuf_fini(&name);
+    strbuf_fini(&out);
+}
+
+static void the_schema_is_json_that_has_every_option(void **state)
+{
+    struct strbuf out = {0};
+    (void)state;
+
+    manual_write_schema(&out);
+    json_t *schema = json_loadb(out.at, out.len, 0, NULL);
+    assert_non_null(schema);
+    for (size_t i = 0; i < option_count; i++) {
+        struct span section = option_section(&option_table[i]),
+                    leaf = option_leaf(&option_table[i]);
+        json_t *at = json_object_get(schema, "properties");
+        if (section.len > 0) {
+            at = json_object_getn(at, section.at, section.len);
+            json_t *alternatives = json_object_get(at, "anyOf");
+            for (size_t k = 0; k < json_array_size(alternatives); k++) {
+                if (json_object_get(json_array_get(alternatives, k), "properties") != NULL)
+                    at = json_array_get(alternatives, k);
+            }
+            at = json_object_get(at, "properties");
+        }
+        if (json_object_getn(at, leaf.at, leaf.len) == NULL)
+            fail_msg("%s", option_table[i].path);
+    }
+    json_decref(schema);
+    strbuf_fini(&out);
+}
+
+static void the_page_has_a_row_for_every_option(void **state)
+{
+    struct strbuf out = {0}, row = {0};
+    (void)state;
+
+    manual_write_docs(&out);
+    for (size_t i = 0; i < option_count; i++) {
+        strbuf_clear(&row);
+        strbuf_addf(&row, "| `%s` |", option_table[i].path);
+        if (strstr(strbuf_cstr(&out), strbuf_cstr(&row)) == NULL)
+            fail_msg("%s", option_table[i].path);
+    }
+    strbuf_fini(&row);
+    strbuf_fini(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ranges_as_regular_expressions_are_exact),
+        cmocka_unit_test(text_is_wrapped_at_80_columns),
+        cmocka_unit_test(every_flag_is_in_the_help_and_no_line_is_too_long),
+        cmocka_unit_test(the_schema_is_json_that_has_every_option),
+        cmocka_unit_test(the_page_has_a_row_for_every_option),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
