@@ -14,7 +14,7 @@ HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/bo
            proxy/http/rewrite.c proxy/http/date.c
 CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/config_file.c proxy/jsonpos.c proxy/manual.c proxy/admin_client.c \
            proxy/cli.c
-BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/buckets.c proxy/stats.c
+BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/buckets.c proxy/stats.c proxy/metrics_page.c proxy/status.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/tunnel.c \
            proxy/message.c proxy/reply.c proxy/probe.c
@@ -224,7 +224,7 @@ compare: build ## limiters under overload, the table in README.md (4 min)
 docs: build units ## write the generated files in docs/
 	@$(OUT)/weir config docs > docs/configuration.md
 	@$(OUT)/weir config schema > docs/weir.schema.json
-	@$(OUT)/tests/unit/proxy/test_stats docs > docs/metrics.md
+	@$(OUT)/tests/unit/proxy/test_metrics_page docs > docs/metrics.md
 
 .PHONY: helm-check
 helm-check: build ## lint and render the chart

@@ -10,7 +10,7 @@ pure="$pure|(emmintrin|immintrin|arm_neon)\.h"
 threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
-base='proxy/(loop|wheel|budget|news|cidr|config|buckets|stats|accesslog)\.h'
+base='proxy/(loop|wheel|budget|news|cidr|config|buckets|stats|stats_reading|metrics_page|status|accesslog)\.h'
 ends='proxy/(conn|listener|client|upstream|relay|tunnel|message|reply|probe|child)\.h'
 judged=$(mktemp)
 trap 'rm -f "$judged"' EXIT
@@ -42,7 +42,7 @@ floor 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|
 for m in cidr config config_file config_load options jsonpos manual admin_client cli; do
     floor "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|config|config_load|options|jsonpos|manual|admin_client|cli)\.h"
 done
-for m in loop wheel budget news buckets stats accesslog; do
+for m in loop wheel budget news buckets stats stats_reading metrics_page status accesslog; do
     floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"
 done
 

@@ -23,7 +23,9 @@
 #include "proxy/exchange.h"
 #include "proxy/lifecycle.h"
 #include "proxy/listener.h"
+#include "proxy/metrics_page.h"
 #include "proxy/probe.h"
+#include "proxy/status.h"
 
 #define OWN_DESCRIPTORS  92 /* 64 connections of the admin port, control loop, standard streams */
 #define LOOP_DESCRIPTORS 4  /* of each worker: epoll, a pipe that libevent makes, the mailbox */
@@ -417,7 +419,7 @@ static void admin_metrics(void *arg, struct strbuf *out)
     struct stats_now now;
 
     look_now(s, &now);
-    stats_write(s->stats, &now, out);
+    metrics_page_write(s->stats, &now, out);
     audit(s);
 }
 
@@ -427,7 +429,7 @@ static void admin_status(void *arg, struct strbuf *out)
     struct stats_now now;
 
     look_now(s, &now);
-    stats_write_json(s->stats, &now, out);
+    status_write(s->stats, &now, out);
 }
 
 static void admin_config(void *arg, struct strbuf *out)

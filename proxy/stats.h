@@ -1,7 +1,7 @@
 /*
- * Every metric weir has: one table with name, help, type and labels (stats.c), and a shard of
- * numbers per loop. A shard has one writer, its loop's thread: recording is a plain add with a
- * relaxed store, no lock, no locked instruction. stats_write() sums the shards on any thread.
+ * What weir counts and measures: a shard of numbers per loop. A shard has one writer, its loop's
+ * thread: recording is a plain add with a relaxed store, no lock, no locked instruction. Any thread
+ * may read all shards (stats_reading.h); metrics_page.h and status.h do.
  */
 #pragma once
 
@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include "common/clock.h"
-#include "common/strbuf.h"
 #include "limiter/limiter.h"
 #include "proxy/config.h"
 
@@ -91,12 +90,3 @@ struct stats_now {
     bool upstream_ready;
     mono_us upstream_startup; /* how long the app took to start, 0 while not known */
 };
-
-/* The whole page in Prometheus text format 0.0.4. Any thread. */
-void stats_write(struct stats *s, const struct stats_now *now, struct strbuf *out);
-
-/* The same numbers for /status, as one JSON object. */
-void stats_write_json(struct stats *s, const struct stats_now *now, struct strbuf *out);
-
-/* docs/metrics.md, from the same table. */
-void stats_write_docs(struct strbuf *out);

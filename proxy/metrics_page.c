@@ -1,0 +1,639 @@
+/*
+ * A family of metrics is a row of `families`, which knows its name, its help and the function that
+ * prints it. So the page and docs/metrics.md cannot disagree about what exists.
+ */
+#include "proxy/metrics_page.h"
+
+#include "common/prometheus.h"
+#include "proxy/stats_reading.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Codes that are always there, so that a rate() over them never starts from nothing. */
+static const unsigned app_codes[] = {101, 200, 201, 204, 301, 302, 304, 400, 401,
+                                     403, 404, 422, 429, 500, 502, 503, 504};
+static const unsigned weir_codes[] = {400, 405, 408, 413, 414, 417, 429,
+                                      431, 501, 502, 503, 504, 505};
+static const unsigned nobody_codes[] = {499};
+static const struct {
+    const unsigned *codes;
+    size_t n;
+} presets[SOURCES] = {
+    [STATS_BY_APP] = {app_codes, COUNT(app_codes)},
+    [STATS_BY_WEIR] = {weir_codes, COUNT(weir_codes)},
+    [STATS_BY_NOBODY] = {nobody_codes, COUNT(nobody_codes)},
+};
+
+static bool is_preset(size_t source, unsigned code)
+{
+    for (size_t i = 0; i < presets[source].n; i++) {
+        if (presets[source].codes[i] == code)
+            return true;
+    }
+    return false;
+}
+
+/* ---- the families ------------------------------------------------------------------------- */
+
+struct family;
+typedef void family_print_fn(const struct family *f, const struct stats_reading *r,
+                             struct strbuf *out);
+
+struct family {
+    const char *name, *type, *labels, *help;
+    family_print_fn *print;
+    size_t from; /* its first cell, or its histogram, when its numbers come from the shards */
+};
+
+static const struct prometheus_label client_side[] = {{"side", "client"}, {NULL, NULL}};
+static const struct prometheus_label upstream_side[] = {{"side", "upstream"}, {NULL, NULL}};
+
+static void print_build_info(const struct family *f, const struct stats_reading *r,
+                             struct strbuf *out)
+{
+    (void)r;
+    const struct prometheus_label labels[] = {
+        {"version", WEIR_VERSION}, {"revision", WEIR_REVISION}, {NULL, NULL}};
+    prometheus_count(out, f->name, labels, 1);
+}
+
+/* UINT32_MAX: none. */
+static void print_limit(const char *name, const struct prometheus_label *labels, uint32_t limit,
+                        struct strbuf *out)
+{
+    if (limit == UINT32_MAX)
+        prometheus_infinity(out, name, labels);
+    else
+        prometheus_count(out, name, labels, limit);
+}
+
+static void print_concurrency_limit(const struct family *f, const struct stats_reading *r,
+                                    struct strbuf *out)
+{
+    print_limit(f->name, NULL, r->now->limiter.limit, out);
+}
+
+static void print_queue_limit(const struct family *f, const struct stats_reading *r,
+                              struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.queue_length);
+}
+
+static void print_queue_bytes(const struct family *f, const struct stats_reading *r,
+                              struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.bytes);
+}
+
+static void print_queue_limit_bytes(const struct family *f, const struct stats_reading *r,
+                                    struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->queue_max_bytes);
+}
+
+static void print_upgrades_limit(const struct family *f, const struct stats_reading *r,
+                                 struct strbuf *out)
+{
+    print_limit(f->name, NULL, r->now->upgrades_max, out);
+}
+
+static void print_connections_limit(const struct family *f, const struct stats_reading *r,
+                                    struct strbuf *out)
+{
+    print_limit(f->name, client_side, r->now->client_connections_max, out);
+    print_limit(f->name, upstream_side, r->now->limiter.limit, out);
+}
+
+static void print_buffered_limit(const struct family *f, const struct stats_reading *r,
+                                 struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->buffers_budget);
+}
+
+static void print_queue_timeout(const struct family *f, const struct stats_reading *r,
+                                struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->queue_timeout);
+}
+
+static void print_in_flight(const struct family *f, const struct stats_reading *r,
+                            struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.in_flight);
+}
+
+static void print_queue_depth(const struct family *f, const struct stats_reading *r,
+                              struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.depth);
+}
+
+static void print_oldest_wait(const struct family *f, const struct stats_reading *r,
+                              struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->limiter.oldest_wait);
+}
+
+static void print_drain(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->limiter.drain);
+}
+
+static void print_request_seconds(const struct family *f, const struct stats_reading *r,
+                                  struct strbuf *out)
+{
+    const struct prometheus_label in_flight[] = {{"state", "in_flight"}, {NULL, NULL}};
+    const struct prometheus_label queued[] = {{"state", "queued"}, {NULL, NULL}};
+    prometheus_seconds(out, f->name, in_flight, r->now->limiter.in_flight_us);
+    prometheus_seconds(out, f->name, queued, r->now->limiter.queued_us);
+}
+
+static void print_saturated(const struct family *f, const struct stats_reading *r,
+                            struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, r->now->limiter.saturated_us);
+}
+
+static void print_one_histogram(const struct family *f, const struct stats_reading *r,
+                                enum stats_histogram h, const struct prometheus_label *labels,
+                                struct strbuf *out)
+{
+    const struct buckets *b = &r->buckets[h];
+    const uint64_t *at = &r->cell[stats_cells_of(h)];
+
+    prometheus_histogram(out, f->name, labels, b->bound, at + 1, b->n, at[0]);
+}
+
+static void print_histogram(const struct family *f, const struct stats_reading *r,
+                            struct strbuf *out)
+{
+    print_one_histogram(f, r, (enum stats_histogram)f->from, NULL, out);
+}
+
+static void print_durations(const struct family *f, const struct stats_reading *r,
+                            struct strbuf *out)
+{
+    for (size_t by = 0; by < SOURCES; by++) {
+        const struct prometheus_label labels[] = {{"source", stats_source_names[by]}, {NULL, NULL}};
+        print_one_histogram(f, r, (enum stats_histogram)(f->from + by), labels, out);
+    }
+}
+
+static void print_waits(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    for (size_t o = 0; o < STATS_OUTCOMES; o++) {
+        const struct prometheus_label labels[] = {{"outcome", stats_outcome_names[o]},
+                                                  {NULL, NULL}};
+        prometheus_count(out, f->name, labels, r->cell[f->from + o]);
+    }
+}
+
+static void print_waited(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    for (size_t o = 0; o < STATS_OUTCOMES; o++) {
+        const struct prometheus_label labels[] = {{"outcome", stats_outcome_names[o]},
+                                                  {NULL, NULL}};
+        prometheus_seconds(out, f->name, labels, r->cell[f->from + o]);
+    }
+}
+
+static void print_rejected(const struct family *f, const struct stats_reading *r,
+                           struct strbuf *out)
+{
+    for (size_t i = 0; i < STATS_REASONS; i++) {
+        const struct prometheus_label labels[] = {{"reason", stats_reason_names[i]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, r->cell[f->from + i]);
+    }
+}
+
+static void print_code(const struct family *f, const char *code, const char *source, uint64_t n,
+                       struct strbuf *out)
+{
+    const struct prometheus_label labels[] = {{"code", code}, {"source", source}, {NULL, NULL}};
+    prometheus_count(out, f->name, labels, n);
+}
+
+static void print_requests_of(const struct family *f, const struct stats_reading *r, size_t source,
+                              struct strbuf *out)
+{
+    for (unsigned code = CODE_FIRST; code <= CODE_LAST; code++) {
+        uint64_t n = r->cell[stats_requests_cell((enum stats_source)source, code)];
+        char text[4] = {(char)('0' + code / 100), (char)('0' + code / 10 % 10),
+                        (char)('0' + code % 10), '\0'};
+        if (n > 0 || is_preset(source, code))
+            print_code(f, text, stats_source_names[source], n, out);
+    }
+    uint64_t other = r->cell[stats_requests_cell((enum stats_source)source, 0)];
+    if (other > 0)
+        print_code(f, "other", stats_source_names[source], other, out);
+}
+
+static void print_requests(const struct family *f, const struct stats_reading *r,
+                           struct strbuf *out)
+{
+    for (size_t source = 0; source < SOURCES; source++)
+        print_requests_of(f, r, source, out);
+}
+
+static void print_counter(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->cell[f->from]);
+}
+
+static void print_gauge(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, stats_level(r, f->from));
+}
+
+static void print_ready(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->upstream_ready);
+}
+
+static void print_startup(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->upstream_startup);
+}
+
+static void print_upstream(const struct family *f, const struct stats_reading *r,
+                           struct strbuf *out)
+{
+    for (size_t i = 0; i < COUNT(stats_upstream_names); i++) {
+        const struct prometheus_label labels[] = {{"result", stats_upstream_names[i]},
+                                                  {NULL, NULL}};
+        prometheus_count(out, f->name, labels, r->cell[f->from + i]);
+    }
+}
+
+static void print_connections(const struct family *f, const struct stats_reading *r,
+                              struct strbuf *out)
+{
+    static const char *const sides[] = {"client", "upstream"};
+    static const char *const states[] = {"active", "idle"};
+    for (size_t i = 0; i < 4; i++) {
+        const struct prometheus_label labels[] = {
+            {"side", sides[i / 2]}, {"state", states[i % 2]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, stats_level(r, f->from + i));
+    }
+}
+
+static void print_buffered(const struct family *f, const struct stats_reading *r,
+                           struct strbuf *out)
+{
+    static const char *const kept[] = {[STATS_REQUEST] = "request", [STATS_RESPONSE] = "response"};
+    for (size_t i = 0; i < COUNT(kept); i++) {
+        const struct prometheus_label labels[] = {{"what", kept[i]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, stats_level(r, f->from + i));
+    }
+}
+
+static void print_time(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, r->cell[f->from]);
+}
+
+static void print_accounting(const struct family *f, const struct stats_reading *r,
+                             struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, stats_accounting_errors(r));
+}
+
+#define OUTCOME_LABELS "outcome=dispatched, timeout, client_gone, drained"
+#define REASON_LABELS  "reason=queue_full, queue_timeout, not_ready, draining, bytes, upgrades"
+
+static const struct family families[] = {
+    {"weir_build_info", "gauge", "version, revision", "Always 1; the labels say what is running.",
+     print_build_info, 0},
+    {"weir_requests_in_flight", "gauge", "",
+     "Slots held now: requests inside the app, orphans included.", print_in_flight, 0},
+    {"weir_concurrency_limit", "gauge", "",
+     "Requests that may be inside the app at once, in force now; +Inf when unlimited.",
+     print_concurrency_limit, 0},
+    {"weir_queue_depth", "gauge", "", "Requests waiting for a slot now.", print_queue_depth, 0},
+    {"weir_queue_limit", "gauge", "", "Requests that may wait at once, in force now.",
+     print_queue_limit, 0},
+    {"weir_queue_bytes", "gauge", "", "Memory that the waiting requests take now.",
+     print_queue_bytes, 0},
+    {"weir_queue_limit_bytes", "gauge", "", "Memory that they may take: queue.max_bytes.",
+     print_queue_limit_bytes, 0},
+    {"weir_queue_oldest_wait_seconds", "gauge", "",
+     "How long the first in the queue has been waiting; 0 when the queue is empty.",
+     print_oldest_wait, 0},
+    {"weir_queue_timeout_seconds", "gauge", "", "The longest a request may wait, in force now.",
+     print_queue_timeout, 0},
+    {"weir_queue_drain_seconds", "gauge", "",
+     "Estimated time until the queue as it is now has been served; what Retry-After says.",
+     print_drain, 0},
+    {"weir_request_seconds_total", "counter", "state=in_flight, queued",
+     "Time integral of requests in flight and of requests queued: its rate() is the exact mean.",
+     print_request_seconds, 0},
+    {"weir_saturated_seconds_total", "counter", "", "Time during which no slot was free.",
+     print_saturated, 0},
+    {"weir_queue_wait_seconds", "histogram", "",
+     "Blocking time: from eligible for a slot to granted, or to leaving without one; le=\"0\" did "
+     "not wait at all.",
+     print_histogram, H_QUEUE_WAIT},
+    {"weir_queue_waits_total", "counter", OUTCOME_LABELS,
+     "Waits for a slot that have ended, those of no length included, by how they ended.",
+     print_waits, C_WAITS},
+    {"weir_queue_waited_seconds_total", "counter", OUTCOME_LABELS,
+     "How long those waits were, together.", print_waited, C_WAITED},
+    {"weir_requests_rejected_total", "counter", REASON_LABELS,
+     "Requests that weir refused because of load or state, by reason.", print_rejected, C_REJECTED},
+    {"weir_requests_total", "counter", "code, source=app, weir, client_gone",
+     "Requests that have ended, by status code and by who gave it; 499 means the client left "
+     "first.",
+     print_requests, C_REQUESTS},
+    {"weir_request_duration_seconds", "histogram", "source=app, weir, client_gone",
+     "From the first byte of the request to the last byte of the response, or to the client's "
+     "leaving, by who gave the response; without upgraded connections.",
+     print_durations, H_DURATION},
+    {"weir_request_body_wait_seconds", "histogram", "",
+     "How long requests with a body waited for it before they asked for a slot; 0 when it came "
+     "with the head, or when slots were plentiful.",
+     print_histogram, H_BODY_WAIT},
+    {"weir_upstream_connect_seconds", "histogram", "",
+     "From slot granted to a usable connection to the app; 0 when one was reused.", print_histogram,
+     H_CONNECT},
+    {"weir_upstream_first_byte_seconds", "histogram", "",
+     "From the request sent to the first byte of the app's answer.", print_histogram, H_FIRST_BYTE},
+    {"weir_slot_hold_seconds", "histogram", "",
+     "From slot granted to slot given back: the time a request was inside the app; without "
+     "upgraded connections.",
+     print_histogram, H_SLOT_HOLD},
+    {"weir_response_delivery_seconds", "histogram", "",
+     "From the app's last byte to the client's last byte; no slot is held meanwhile.",
+     print_histogram, H_DELIVERY},
+    {"weir_client_backpressure_seconds_total", "counter", "",
+     "Time in which slots were held because clients were slow to read: buffers.response was full.",
+     print_time, C_BACKPRESSURE},
+    {"weir_upgrades_in_flight", "gauge", "",
+     "Upgraded connections (WebSocket) now; each holds a slot.", print_gauge, C_UPGRADES},
+    {"weir_upgrades_limit", "gauge", "", "How many there may be at once; +Inf when unlimited.",
+     print_upgrades_limit, 0},
+    {"weir_upgrade_duration_seconds", "histogram", "",
+     "How long upgraded connections held their slots.", print_histogram, H_UPGRADE_DURATION},
+    {"weir_orphans_in_flight", "gauge", "",
+     "Requests inside the app whose client has left; each still holds its slot.", print_gauge,
+     C_ORPHANS},
+    {"weir_requests_orphaned_total", "counter", "",
+     "Requests whose client left while they were inside the app.", print_counter, C_ORPHANED},
+    {"weir_orphan_hold_seconds", "histogram", "",
+     "How long a slot stayed held after its client had left.", print_histogram, H_ORPHAN_HOLD},
+    {"weir_upstream_ready", "gauge", "", "1 once the app has answered its startup probe, else 0.",
+     print_ready, 0},
+    {"weir_upstream_startup_seconds", "gauge", "",
+     "How long the app took to become ready; 0 while that is not known.", print_startup, 0},
+    {"weir_upstream_connections_total", "counter", "result=opened, reused, failed, replayed",
+     "Connections to the app by what became of the attempt; replayed: a reused one had died and "
+     "the request was sent again.",
+     print_upstream, C_UPSTREAM},
+    {"weir_connections", "gauge", "side=client, upstream; state=active, idle",
+     "Open connections; idle ones carry no request now.", print_connections, C_CONNECTIONS},
+    {"weir_connections_limit", "gauge", "side=client, upstream",
+     "How many there may be, in force now; +Inf when unlimited.", print_connections_limit, 0},
+    {"weir_connections_evicted_total", "counter", "",
+     "Client connections that were closed to make room for new ones: those that had been waiting "
+     "longest for their client's next byte.",
+     print_counter, C_EVICTED},
+    {"weir_buffered_bytes", "gauge", "what=request, response",
+     "Bytes held in memory: of requests that wait for their rest or behind another, or that the "
+     "app has not taken, and of responses that cannot go on yet or that clients have not read.",
+     print_buffered, C_BUFFERED},
+    {"weir_buffered_limit_bytes", "gauge", "",
+     "How many both may be together before weir reads no further ahead: buffers.budget.",
+     print_buffered_limit, 0},
+    {"weir_accounting_error_total", "counter", "",
+     "Contradictions in weir's own books, anything but 0 is a fault in weir: at each grant, more "
+     "requests inside than the limit; at each scrape, slots granted that are neither held nor "
+     "given back, requests begun that have neither ended nor are present, and orphans and "
+     "upgrades that are not those present (a scrape shows what the one before it found).",
+     print_accounting, C_ACCOUNTING_ERRORS},
+};
+
+void metrics_page_write(const struct stats *s, const struct stats_now *now, struct strbuf *out)
+{
+    struct stats_reading r;
+
+    stats_read(s, now, &r);
+    for (size_t i = 0; i < COUNT(families); i++) {
+        prometheus_head(out, families[i].name, families[i].type, families[i].help);
+        families[i].print(&families[i], &r, out);
+    }
+    prometheus_process(out);
+}
+
+/* ---- docs/metrics.md ---------------------------------------------------------------------- */
+
+static const char docs_top[] =
+    "# Metrics\n"
+    "\n"
+    "Written from the table in `proxy/metrics_page.c`; a test fails when it is stale.\n"
+    "\n"
+    "`GET /metrics` on the admin port answers in Prometheus text format 0.0.4. Times are in\n"
+    "seconds and exact to the microsecond. Every series is there from the first scrape, with\n"
+    "0; only status codes beyond the usual ones appear with their first request: each from\n"
+    "100 to 599 as itself, all others, which an app may send, as `other`; so an app can make\n"
+    "at most 501 series of them. No label carries a path, a method, a host or a client, so\n"
+    "the number of series does not follow the traffic: with the default timeouts there are\n"
+    "about 360, of which `weir_queue_wait_seconds` has 138.\n"
+    "\n"
+    "| name | type | labels | meaning |\n"
+    "|---|---|---|---|\n";
+
+static const char docs_histograms[] =
+    "\n"
+    "## Buckets\n"
+    "\n"
+    "A quantile that `histogram_quantile()` reads is wrong by the width of one bucket at\n"
+    "most. `weir_queue_wait_seconds` is made for it. From a fiftieth of `queue.timeout` to\n"
+    "above it the bounds are at most 5 % apart, so a quantile that lies there is within 5 %\n"
+    "of the truth, however the waits are distributed; one bound lies 1 % above the timeout,\n"
+    "where those who waited for all of it are. Below, the bounds are 10 % apart, and below a\n"
+    "thousandth of the timeout 35 %; the first two are 0, for those who did not wait, and 1\n"
+    "ms. Above the timeout, where only requests that wait for the app's start come, a few\n"
+    "lead to `startup.timeout`.\n"
+    "\n"
+    "The bounds follow from `queue.timeout`: a sum by `le` over pods with different ones is\n"
+    "wrong, and so is one during a rollout that changes it.\n"
+    "\n"
+    "The other histograms are for means (`_sum` / `_count`) and for the share below a bound;\n"
+    "both are exact. Their bounds are those below and 1 % above each timeout that ends what\n"
+    "they measure: with the defaults 10.1, 30.3 and 303 in the request's duration. A quantile\n"
+    "of theirs is as coarse as they are.\n"
+    "\n"
+    "| histogram | bounds in seconds |\n"
+    "|---|---|\n";
+
+static const char docs_bottom[] =
+    "## Questions and their queries\n"
+    "\n"
+    "Each query selects one app and groups by pod, so that apps which one Prometheus scrapes\n"
+    "do not mix. `app=\"web\"` stands for what selects yours, for instance `namespace=\"shop\",\n"
+    "pod=~\"web-.+\"`. Outside Kubernetes there are no labels `namespace` and `pod`: group `by\n"
+    "(job, instance)`. To see an app as a whole, leave `pod` out of `by (...)`.\n"
+    "\n"
+    "How long do requests block before they enter the app? The 99th percentile, of all\n"
+    "outcomes; with 0.5 it is the median:\n"
+    "\n"
+    "```promql\n"
+    "histogram_quantile(0.99, sum by (namespace, pod, le) (\n"
+    "  rate(weir_queue_wait_seconds_bucket{app=\"web\"}[5m])))\n"
+    "```\n"
+    "\n"
+    "Which share did not wait at all?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_queue_wait_seconds_bucket{le=\"0\", app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (\n"
+    "  rate(weir_queue_wait_seconds_count{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "How long did those wait, on average, that then entered the app?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_queue_waited_seconds_total{outcome=\"dispatched\", app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (\n"
+    "  rate(weir_queue_waits_total{outcome=\"dispatched\", app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "Which share of the app's responses took no longer than half a second in all? 0.5 is a\n"
+    "bound, so the answer is exact. Refusals, which take next to no time, are `source=\"weir\"`\n"
+    "and stay out:\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (rate(\n"
+    "  weir_request_duration_seconds_bucket{source=\"app\", le=\"0.5\", app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (rate(\n"
+    "  weir_request_duration_seconds_count{source=\"app\", app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "How long is a request inside the app, on average?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_slot_hold_seconds_sum{app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (\n"
+    "  rate(weir_slot_hold_seconds_count{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "How many requests are inside the app, and how many wait, on average? Exact, whatever the\n"
+    "scrape interval: a gauge shows the moment of the scrape only.\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod, state) (\n"
+    "  rate(weir_request_seconds_total{app=\"web\"}[1m]))\n"
+    "```\n"
+    "\n"
+    "Which share of the time was no slot free?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_saturated_seconds_total{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "Which share of the requests is refused, and why?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod, reason) (\n"
+    "  rate(weir_requests_rejected_total{app=\"web\"}[5m]))\n"
+    "/ on (namespace, pod) group_left ()\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_requests_total{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "How many replicas does the demand want? Demand is what is inside and what waits; each\n"
+    "replica is filled to 70 % of its limit (Knative's rule). The answer is for the app as a\n"
+    "whole, hence not by pod. It means nothing with an unlimited limit.\n"
+    "\n"
+    "```promql\n"
+    "ceil(\n"
+    "  sum by (namespace) (\n"
+    "    rate(weir_request_seconds_total{app=\"web\"}[1m]))\n"
+    "  / (0.7 * max by (namespace) (\n"
+    "    weir_concurrency_limit{app=\"web\"})))\n"
+    "```\n"
+    "\n"
+    "How much of the app's capacity goes to clients that have left?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_orphan_hold_seconds_sum{app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (\n"
+    "  rate(weir_slot_hold_seconds_sum{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "How full are the buffers, and the places for connections?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (weir_buffered_bytes{app=\"web\"})\n"
+    "/ sum by (namespace, pod) (weir_buffered_limit_bytes{app=\"web\"})\n"
+    "```\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod, side) (weir_connections{app=\"web\"})\n"
+    "/ sum by (namespace, pod, side) (weir_connections_limit{app=\"web\"})\n"
+    "```\n"
+    "\n"
+    "Is weir itself in order? This must never be above 0:\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  increase(weir_accounting_error_total{app=\"web\"}[10m]))\n"
+    "```\n";
+
+static void docs_row(struct strbuf *out, const char *name, const char *type, const char *labels,
+                     const char *help)
+{
+    strbuf_addf(out, "| `%s` | %s | %s | %s |\n", name, type, labels, help);
+}
+
+static void docs_bounds(struct strbuf *out, const char *name, enum stats_histogram h)
+{
+    size_t n;
+    const mono_us *bounds = stats_base_bounds(h, &n);
+
+    strbuf_addf(out, "| %s |", name);
+    for (size_t i = 0; i < n; i++) {
+        strbuf_adds(out, " ");
+        prometheus_add_seconds(out, (uint64_t)bounds[i]);
+    }
+    strbuf_adds(out, " |\n");
+}
+
+static void docs_buckets(struct strbuf *out)
+{
+    strbuf_adds(out, docs_histograms);
+    docs_bounds(out, "request duration, first byte, slot hold", H_DURATION);
+    docs_bounds(out, "connect", H_CONNECT);
+    docs_bounds(out, "body wait, delivery, orphan hold", H_BODY_WAIT);
+    docs_bounds(out, "upgrade duration", H_UPGRADE_DURATION);
+}
+
+static void docs_codes(struct strbuf *out)
+{
+    strbuf_adds(out, "\nStatus codes that `weir_requests_total` has from the start:\n\n");
+    for (size_t s = 0; s < SOURCES; s++) {
+        strbuf_addf(out, "- `source=\"%s\"`:", stats_source_names[s]);
+        for (size_t i = 0; i < presets[s].n; i++)
+            strbuf_addf(out, " %u", presets[s].codes[i]);
+        strbuf_adds(out, "\n");
+    }
+    strbuf_adds(out, "\n");
+}
+
+void metrics_page_write_docs(struct strbuf *out)
+{
+    size_t n;
+    const struct prometheus_process_family *p = prometheus_process_families(&n);
+    strbuf_adds(out, docs_top);
+    for (size_t i = 0; i < COUNT(families); i++)
+        docs_row(out, families[i].name, families[i].type, families[i].labels, families[i].help);
+    for (size_t i = 0; i < n; i++)
+        docs_row(out, p[i].name, p[i].type, "", p[i].help);
+    docs_buckets(out);
+    docs_codes(out);
+    strbuf_adds(out, docs_bottom);
+}

@@ -1,0 +1,90 @@
+/*
+ * What has been recorded, read: the cells of a shard, and their sums over all shards. What stats.c
+ * shares with the pages that it is written to, metrics_page.c and status.c; nobody else includes
+ * it. Any thread.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/clock.h"
+#include "proxy/buckets.h"
+#include "proxy/stats.h"
+
+enum { SOURCES = STATS_BY_NOBODY + 1, CODE_FIRST = 100, CODE_LAST = 599 };
+enum { CODE_OTHER = CODE_LAST - CODE_FIRST + 1, CODES };
+
+enum cell {
+    C_REQUESTS,
+    C_REJECTED = C_REQUESTS + SOURCES * CODES,
+    C_UPSTREAM = C_REJECTED + STATS_REASONS,
+    C_CONNECTIONS = C_UPSTREAM + STATS_REPLAYED + 1,
+    C_EVICTED = C_CONNECTIONS + 4,
+    C_BUFFERED,
+    C_BACKPRESSURE = C_BUFFERED + STATS_RESPONSE + 1,
+    C_UPGRADES,
+    C_ORPHANS,
+    C_ORPHANED,
+    C_ACCOUNTING_ERRORS,
+    C_WAITS, /* that have ended, by outcome, and their time in us */
+    C_WAITED = C_WAITS + STATS_OUTCOMES,
+    C_HISTOGRAMS = C_WAITED + STATS_OUTCOMES,
+};
+
+enum stats_histogram { /* the busiest first */
+                       H_QUEUE_WAIT,
+                       H_DURATION, /* by source */
+                       H_CONNECT = H_DURATION + SOURCES,
+                       H_FIRST_BYTE,
+                       H_SLOT_HOLD,
+                       H_DELIVERY,
+                       H_BODY_WAIT,
+                       H_ORPHAN_HOLD,
+                       H_UPGRADE_DURATION,
+                       HISTOGRAMS,
+};
+
+/* Of a histogram's cells the first is its sum in us, and behind that come its buckets. */
+enum { FINE = 1 + BUCKETS_MAX + 1, COARSE = 24 };
+enum { CELLS = C_HISTOGRAMS + FINE + (HISTOGRAMS - 1) * COARSE };
+
+static inline size_t stats_cells_of(enum stats_histogram h)
+{
+    return h == H_QUEUE_WAIT ? C_HISTOGRAMS : C_HISTOGRAMS + FINE + ((size_t)h - 1) * COARSE;
+}
+
+/* A code outside 100 to 599 is none (RFC 9110 section 15), but the request was answered: it counts.
+ * All such share one series, so that an app has at most CODES of them. */
+static inline size_t stats_requests_cell(enum stats_source by, unsigned code)
+{
+    bool known = code >= CODE_FIRST && code <= CODE_LAST;
+    return C_REQUESTS + (size_t)by * CODES + (known ? code - CODE_FIRST : (size_t)CODE_OTHER);
+}
+
+static inline size_t stats_connections_cell(enum stats_side side, enum stats_conn_state state)
+{
+    return C_CONNECTIONS + (size_t)side * 2 + (size_t)state;
+}
+
+extern const char *const stats_outcome_names[STATS_OUTCOMES];
+extern const char *const stats_reason_names[STATS_REASONS];
+extern const char *const stats_source_names[SOURCES];
+extern const char *const stats_upstream_names[STATS_REPLAYED + 1];
+
+struct stats_reading {
+    const struct stats_now *now;
+    const struct buckets *buckets;
+    uint64_t cell[CELLS]; /* summed over the shards */
+};
+
+void stats_read(const struct stats *s, const struct stats_now *now, struct stats_reading *r);
+
+/* A gauge. Between reading two shards something may have moved from one to the other: never below
+ * zero. */
+uint64_t stats_level(const struct stats_reading *r, size_t cell);
+
+uint64_t stats_accounting_errors(const struct stats_reading *r);
+
+/* The bounds of a histogram without those that follow the timeouts. Not for H_QUEUE_WAIT. */
+const mono_us *stats_base_bounds(enum stats_histogram h, size_t *n);

@@ -1,0 +1,162 @@
+/* See status.h. */
+#include "proxy/status.h"
+
+#include <inttypes.h>
+
+#include "common/prometheus.h"
+#include "proxy/stats_reading.h"
+
+static void json_key(struct strbuf *out, const char *key)
+{
+    char last = out->at[out->len - 1];
+    strbuf_addf(out, "%s\"%s\":", last == '{' ? "" : ",", key);
+}
+
+static void json_count(struct strbuf *out, const char *key, uint64_t n)
+{
+    json_key(out, key);
+    strbuf_addf(out, "%" PRIu64, n);
+}
+
+/* JSON has no infinity: null. */
+static void json_seconds(struct strbuf *out, const char *key, uint64_t us)
+{
+    json_key(out, key);
+    if (us == (uint64_t)MONO_NEVER)
+        strbuf_adds(out, "null");
+    else
+        prometheus_add_seconds(out, us);
+}
+
+static void json_bool(struct strbuf *out, const char *key, bool yes)
+{
+    json_key(out, key);
+    strbuf_adds(out, yes ? "true" : "false");
+}
+
+static void json_open(struct strbuf *out, const char *key)
+{
+    json_key(out, key);
+    strbuf_adds(out, "{");
+}
+
+static void json_close(struct strbuf *out)
+{
+    strbuf_adds(out, "}");
+}
+
+/* UINT32_MAX: none. */
+static void json_limit(struct strbuf *out, uint32_t limit)
+{
+    if (limit == UINT32_MAX) {
+        json_key(out, "limit");
+        strbuf_adds(out, "\"unlimited\"");
+    } else {
+        json_count(out, "limit", limit);
+    }
+}
+
+static void json_queue(const struct stats_reading *r, struct strbuf *out)
+{
+    const struct limiter_snapshot *l = &r->now->limiter;
+    json_open(out, "queue");
+    json_count(out, "depth", l->depth);
+    json_count(out, "limit", l->queue_length);
+    json_count(out, "bytes", l->bytes);
+    json_count(out, "limit_bytes", r->now->queue_max_bytes);
+    json_bool(out, "paused", l->paused);
+    json_seconds(out, "timeout_seconds", (uint64_t)r->now->queue_timeout);
+    json_seconds(out, "oldest_wait_seconds", (uint64_t)l->oldest_wait);
+    json_seconds(out, "drain_seconds", (uint64_t)l->drain);
+    json_close(out);
+}
+
+static void json_ends(const struct stats_reading *r, struct strbuf *out)
+{
+    json_open(out, "clients");
+    json_count(out, "active", stats_level(r, stats_connections_cell(STATS_CLIENT, STATS_ACTIVE)));
+    json_count(out, "idle", stats_level(r, stats_connections_cell(STATS_CLIENT, STATS_IDLE)));
+    json_limit(out, r->now->client_connections_max);
+    json_close(out);
+    json_open(out, "upstream");
+    json_bool(out, "ready", r->now->upstream_ready);
+    json_seconds(out, "startup_seconds", (uint64_t)r->now->upstream_startup);
+    json_count(out, "active", stats_level(r, stats_connections_cell(STATS_UPSTREAM, STATS_ACTIVE)));
+    json_count(out, "idle", stats_level(r, stats_connections_cell(STATS_UPSTREAM, STATS_IDLE)));
+    json_limit(out, r->now->limiter.limit);
+    json_close(out);
+    json_count(out, "orphans", stats_level(r, C_ORPHANS));
+    json_count(out, "upgrades", stats_level(r, C_UPGRADES));
+    json_count(out, "buffered_bytes",
+               stats_level(r, C_BUFFERED + STATS_REQUEST) +
+                   stats_level(r, C_BUFFERED + STATS_RESPONSE));
+    json_count(out, "buffered_limit_bytes", r->now->buffers_budget);
+}
+
+static uint64_t sum(const struct stats_reading *r, size_t from, size_t n)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += r->cell[from + i];
+    return total;
+}
+
+static void json_waits(const struct stats_reading *r, struct strbuf *out)
+{
+    json_open(out, "waits");
+    json_count(out, "without_wait", r->cell[stats_cells_of(H_QUEUE_WAIT) + 1]);
+    for (size_t o = 0; o < STATS_OUTCOMES; o++) {
+        json_open(out, stats_outcome_names[o]);
+        json_count(out, "count", r->cell[C_WAITS + o]);
+        json_seconds(out, "seconds", r->cell[C_WAITED + o]);
+        json_close(out);
+    }
+    json_close(out);
+}
+
+static void json_named(const struct stats_reading *r, struct strbuf *out, const char *key,
+                       const char *const *names, size_t n, size_t cell)
+{
+    json_open(out, key);
+    for (size_t i = 0; i < n; i++)
+        json_count(out, names[i], r->cell[cell + i]);
+    json_close(out);
+}
+
+static void json_totals(const struct stats_reading *r, struct strbuf *out)
+{
+    const struct limiter_snapshot *l = &r->now->limiter;
+    json_open(out, "totals");
+    json_open(out, "requests");
+    for (size_t i = 0; i < SOURCES; i++)
+        json_count(out, stats_source_names[i], sum(r, C_REQUESTS + i * CODES, CODES));
+    json_close(out);
+    json_named(r, out, "rejected", stats_reason_names, STATS_REASONS, C_REJECTED);
+    json_waits(r, out);
+    json_named(r, out, "upstream_connections", stats_upstream_names, STATS_REPLAYED + 1,
+               C_UPSTREAM);
+    json_count(out, "orphaned", r->cell[C_ORPHANED]);
+    json_seconds(out, "in_flight_seconds", l->in_flight_us);
+    json_seconds(out, "queued_seconds", l->queued_us);
+    json_seconds(out, "saturated_seconds", l->saturated_us);
+    json_count(out, "accounting_errors", stats_accounting_errors(r));
+    json_close(out);
+}
+
+void status_write(const struct stats *s, const struct stats_now *now, struct strbuf *out)
+{
+    struct stats_reading r;
+
+    stats_read(s, now, &r);
+    strbuf_adds(out, "{");
+    json_key(out, "version");
+    strbuf_add_json(out, SPAN(WEIR_VERSION));
+    json_key(out, "revision");
+    strbuf_add_json(out, SPAN(WEIR_REVISION));
+    json_limit(out, now->limiter.limit);
+    json_count(out, "in_flight", now->limiter.in_flight);
+    json_queue(&r, out);
+    json_ends(&r, out);
+    json_totals(&r, out);
+    strbuf_adds(out, "}\n");
+}

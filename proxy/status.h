@@ -1,0 +1,10 @@
+/*
+ * /status: the numbers of /metrics as one JSON object, for a person and for `weir status`. Any
+ * thread.
+ */
+#pragma once
+
+#include "common/strbuf.h"
+#include "proxy/stats.h"
+
+void status_write(const struct stats *s, const struct stats_now *now, struct strbuf *out);

@@ -1,0 +1,176 @@
+/* The page of metrics: which series there are and what they say; and its documentation. */
+#include "tests/unit/proxy/stats_fixture.h"
+
+static void the_first_scrape_has_every_series_with_zero(void **state)
+{
+    struct stats_now now = quiet();
+    scrape(*state, &now);
+    expect("weir_queue_wait_seconds_count", "0");
+    expect("weir_queue_waits_total{outcome=\"drained\"}", "0");
+    expect("weir_queue_waited_seconds_total{outcome=\"client_gone\"}", "0");
+    expect("weir_request_duration_seconds_count{source=\"weir\"}", "0");
+    expect("weir_requests_rejected_total{reason=\"queue_full\"}", "0");
+    expect("weir_requests_rejected_total{reason=\"bytes\"}", "0");
+    expect("weir_requests_total{code=\"200\",source=\"app\"}", "0");
+    expect("weir_requests_total{code=\"505\",source=\"weir\"}", "0");
+    expect("weir_requests_total{code=\"499\",source=\"client_gone\"}", "0");
+    expect("weir_connections{side=\"upstream\",state=\"idle\"}", "0");
+    expect("weir_upstream_connections_total{result=\"replayed\"}", "0");
+    expect("weir_buffered_bytes{what=\"response\"}", "0");
+    expect("weir_orphan_hold_seconds_count", "0");
+    expect("weir_accounting_error_total", "0");
+    expect("weir_build_info{version=\"" WEIR_VERSION "\",revision=\"" WEIR_REVISION "\"}", "1");
+    assert_non_null(exposition_value(&page, "process_open_fds"));
+    print_message("series: %zu in %zu families\n", page.n, page.families);
+    assert_in_range(page.n, 1, 370); /* 138 of them are the wait's */
+}
+
+static void what_the_limiter_says_is_passed_on(void **state)
+{
+    struct stats_now now = quiet();
+    now.limiter = (struct limiter_snapshot){
+        .limit = 7,
+        .queue_length = 70,
+        .in_flight = 6,
+        .depth = 5,
+        .oldest_wait = 1234567,
+        .drain = 40,
+        .in_flight_us = 9007199254740993,
+        .queued_us = 500000,
+        .saturated_us = 1,
+        .accounting_errors = 2,
+        .bytes = 12345,
+    };
+    now.upstream_ready = false;
+    assert_false(stats_audit(stats_shard_of(*state, 1), &(struct stats_present){.begun = 1}));
+    scrape(*state, &now);
+    expect("weir_concurrency_limit", "7");
+    expect("weir_queue_limit", "70");
+    expect("weir_queue_timeout_seconds", "10");
+    expect("weir_requests_in_flight", "6");
+    expect("weir_queue_depth", "5");
+    expect("weir_queue_bytes", "12345");
+    expect("weir_queue_limit_bytes", "67108864");
+    expect("weir_buffered_limit_bytes", "5000000000");
+    expect("weir_connections_limit{side=\"client\"}", "4096");
+    expect("weir_connections_limit{side=\"upstream\"}", "7");
+    expect("weir_upgrades_limit", "79");
+    expect("weir_queue_oldest_wait_seconds", "1.234567");
+    expect("weir_queue_drain_seconds", "0.00004");
+    expect("weir_request_seconds_total{state=\"in_flight\"}", "9007199254.740993");
+    expect("weir_request_seconds_total{state=\"queued\"}", "0.5");
+    expect("weir_saturated_seconds_total", "0.000001");
+    expect("weir_upstream_ready", "0");
+    expect("weir_upstream_startup_seconds", "0.25");
+    expect("weir_accounting_error_total", "3");
+}
+
+static void no_limit_and_no_timeout_are_infinite(void **state)
+{
+    struct stats_now now = quiet();
+    now.limiter.limit = LIMITER_UNLIMITED;
+    now.queue_timeout = MONO_NEVER;
+    scrape(*state, &now);
+    expect("weir_concurrency_limit", "+Inf");
+    expect("weir_queue_timeout_seconds", "+Inf");
+    expect("weir_connections_limit{side=\"upstream\"}", "+Inf");
+}
+
+static void an_unusual_code_appears_once_it_was_seen(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+    scrape(*state, &now);
+    assert_null(exposition_value(&page, "weir_requests_total{code=\"418\",source=\"app\"}"));
+    size_t before = page.n;
+    stats_answered(sh, STATS_BY_APP, 418);
+    stats_answered(sh, STATS_BY_APP, 100);
+    stats_answered(sh, STATS_BY_APP, 599);
+    stats_answered(stats_shard_of(*state, 1), STATS_BY_APP, 200);
+    stats_answered(sh, STATS_BY_APP, 200);
+    stats_answered(sh, STATS_BY_WEIR, 503);
+    stats_answered(sh, STATS_BY_NOBODY, 0);
+    scrape(*state, &now);
+    expect("weir_requests_total{code=\"418\",source=\"app\"}", "1");
+    expect("weir_requests_total{code=\"100\",source=\"app\"}", "1");
+    expect("weir_requests_total{code=\"599\",source=\"app\"}", "1");
+    expect("weir_requests_total{code=\"200\",source=\"app\"}", "2");
+    expect("weir_requests_total{code=\"503\",source=\"weir\"}", "1");
+    expect("weir_requests_total{code=\"503\",source=\"app\"}", "0");
+    expect("weir_requests_total{code=\"499\",source=\"client_gone\"}", "1");
+    assert_int_equal(page.n, before + 3);
+}
+
+static void a_code_that_is_none_still_counts_as_an_answer(void **state)
+{
+    struct stats_now now = quiet();
+    stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, 99);
+    stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, 600);
+    stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, 4000000000u);
+    scrape(*state, &now);
+    expect("weir_requests_total{code=\"other\",source=\"app\"}", "3");
+}
+
+static size_t series_of_app_codes(void)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < page.n; i++)
+        n += strncmp(page.at[i].series, "weir_requests_total{", 20) == 0 &&
+             strstr(page.at[i].series, "source=\"app\"") != NULL;
+    return n;
+}
+
+static void an_app_that_sends_every_code_makes_at_most_501_series(void **state)
+{
+    struct stats_now now = quiet();
+    for (unsigned code = 0; code < 2000; code++)
+        stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, code);
+    scrape(*state, &now);
+    assert_int_equal(series_of_app_codes(), 501);
+    expect("weir_requests_total{code=\"599\",source=\"app\"}", "1");
+    expect("weir_requests_total{code=\"other\",source=\"app\"}", "1500");
+}
+
+static void the_documentation_is_what_the_table_says(void **state)
+{
+    (void)state;
+    struct strbuf want = {0}, got = {0};
+    char part[4096];
+    metrics_page_write_docs(&want);
+    FILE *f = fopen("docs/metrics.md", "re");
+    assert_non_null(f);
+    for (size_t n; (n = fread(part, 1, sizeof(part), f)) > 0;)
+        strbuf_add(&got, part, n);
+    fclose(f);
+    if (strcmp(strbuf_cstr(&got), strbuf_cstr(&want)) != 0)
+        fail_msg("docs/metrics.md is stale: write it anew with `make docs`");
+    strbuf_fini(&want);
+    strbuf_fini(&got);
+}
+
+static int print_docs(void)
+{
+    struct strbuf out = {0};
+    metrics_page_write_docs(&out);
+    size_t n = fwrite(out.at, 1, out.len, stdout);
+    int failed = n != out.len || fflush(stdout) != 0;
+    strbuf_fini(&out);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_first_scrape_has_every_series_with_zero),
+        TEST(what_the_limiter_says_is_passed_on),
+        TEST(no_limit_and_no_timeout_are_infinite),
+        TEST(an_unusual_code_appears_once_it_was_seen),
+        TEST(a_code_that_is_none_still_counts_as_an_answer),
+        TEST(an_app_that_sends_every_code_makes_at_most_501_series),
+        TEST(the_documentation_is_what_the_table_says),
+    };
+    if (argc == 2 && strcmp(argv[1], "docs") == 0)
+        return print_docs();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

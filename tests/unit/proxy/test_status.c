@@ -1,0 +1,78 @@
+/* /status: one JSON object with the numbers of the page. */
+#include <jansson.h>
+
+#include "proxy/status.h"
+#include "tests/unit/proxy/stats_fixture.h"
+
+/* Status: found by path, as an integer. */
+static json_int_t at(json_t *root, const char *a, const char *b, const char *c)
+{
+    json_t *v = json_object_get(json_object_get(json_object_get(root, a), b), c);
+    assert_true(json_is_integer(v));
+    return json_integer_value(v);
+}
+
+static json_t *status(struct stats *s, const struct stats_now *now)
+{
+    struct strbuf out = {0};
+    json_error_t error;
+    status_write(s, now, &out);
+    json_t *root = json_loads(strbuf_cstr(&out), JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL)
+        fail_msg("%s in %s", error.text, strbuf_cstr(&out));
+    strbuf_fini(&out);
+    return root;
+}
+
+static void status_is_one_json_object_with_the_same_numbers(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+    now.limiter.in_flight = 3;
+    now.limiter.oldest_wait = 1500000;
+    stats_answered(sh, STATS_BY_APP, 200);
+    stats_answered(sh, STATS_BY_APP, 404);
+    stats_answered(sh, STATS_BY_WEIR, 503);
+    stats_rejected(sh, STATS_QUEUE_FULL);
+    stats_queue_wait(sh, STATS_DISPATCHED, 0);
+    stats_queue_wait(sh, STATS_DISPATCHED, 2500000);
+    json_t *root = status(*state, &now);
+    assert_int_equal(json_integer_value(json_object_get(root, "limit")), 80);
+    assert_int_equal(json_integer_value(json_object_get(root, "in_flight")), 3);
+    json_t *queue = json_object_get(root, "queue");
+    assert_int_equal(json_integer_value(json_object_get(queue, "limit")), 800);
+    assert_int_equal(json_integer_value(json_object_get(queue, "limit_bytes")), 1 << 26);
+    json_t *clients = json_object_get(root, "clients");
+    assert_int_equal(json_integer_value(json_object_get(clients, "limit")), 4096);
+    assert_true(json_number_value(json_object_get(queue, "oldest_wait_seconds")) == 1.5);
+    assert_true(json_is_false(json_object_get(queue, "paused")));
+    assert_true(json_is_true(json_object_get(json_object_get(root, "upstream"), "ready")));
+    assert_int_equal(at(root, "totals", "requests", "app"), 2);
+    assert_int_equal(at(root, "totals", "requests", "weir"), 1);
+    assert_int_equal(at(root, "totals", "rejected", "queue_full"), 1);
+    json_t *waits = json_object_get(root, "totals");
+    assert_int_equal(at(waits, "waits", "dispatched", "count"), 2);
+    json_t *none = json_object_get(json_object_get(waits, "waits"), "without_wait");
+    assert_int_equal(json_integer_value(none), 1);
+    json_decref(root);
+}
+
+static void status_says_unlimited_in_a_word_and_never_as_null(void **state)
+{
+    struct stats_now now = quiet();
+    now.limiter.limit = LIMITER_UNLIMITED;
+    now.queue_timeout = MONO_NEVER;
+    json_t *root = status(*state, &now);
+    assert_string_equal(json_string_value(json_object_get(root, "limit")), "unlimited");
+    assert_true(json_is_null(json_object_get(json_object_get(root, "queue"), "timeout_seconds")));
+    json_decref(root);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(status_is_one_json_object_with_the_same_numbers),
+        TEST(status_says_unlimited_in_a_word_and_never_as_null),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
