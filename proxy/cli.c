@@ -31,7 +31,8 @@ struct cli {
     char **flags; /* of options, for config_load */
     int n_flags;
     const char *config_path;
-    bool json, ready, help;
+    bool json, ready, help, version;
+    unsigned errors; /* of usage, told */
 };
 
 enum takes { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_READY = 4 };
@@ -64,20 +65,25 @@ static const struct command commands[] = {
      TAKES_CONFIG, 0, run_serve},
     {"check", "[FILE] [flags]", "find every error of a configuration",
      "Reads FILE, or that of --config or WEIR_CONFIG, with flags and environment as `weir serve` "
-     "would, and prints every error with its place. Exit status 0 or 1.",
+     "would, and prints every error with its place. \"-\" is the standard input. Exit status 0 or "
+     "1.",
      TAKES_CONFIG, 1, run_check},
-    {"config", "print|schema|defaults|docs", "values in force, JSON Schema, defaults, docs",
-     "print: every option, its value, and where that came from; takes the flags of `weir serve`.\n"
+    {"config", "print [--json]|schema|defaults|docs",
+     "values in force, JSON Schema, defaults, docs",
+     "print: every option, its value, and where that came from; takes the flags of `weir serve`. "
+     "With --json a file that says the same.\n"
      "schema: the JSON Schema of the file, for editors.\n"
      "defaults: a file with every default; it lacks only the upstream.\n"
      "docs: the options as Markdown.",
-     TAKES_CONFIG, 1, run_config},
+     TAKES_CONFIG | TAKES_JSON, 1, run_config},
     {"status", "[--json] [flags]", "one snapshot of a running weir",
-     "Asks the admin port of the effective configuration. --json prints its answer as it came.",
+     "Asks the admin port of the configuration, or that of --admin-listen. --json prints its "
+     "response as it came.",
      TAKES_CONFIG | TAKES_JSON, 0, run_status},
     {"healthcheck", "[--ready] [flags]", "exit 0 if weir runs, for images without a shell",
-     "Asks the admin port of the effective configuration for /livez, with --ready for /readyz. "
-     "Exit status 0 or 1, within 2 seconds.",
+     "Asks the admin port for /livez, with --ready for /readyz. Exit status 0 or 1, within 2 "
+     "seconds. The port is that of the configuration; where --admin-listen or WEIR_ADMIN_LISTEN "
+     "names it, nothing else is read.",
      TAKES_CONFIG | TAKES_READY, 0, run_healthcheck},
     {"version", "[--json]", "the version", "The version and the revision it was built from.",
      TAKES_JSON, 0, run_version},
@@ -141,6 +147,19 @@ static void complain(const struct cli_env *env, const char *fmt, ...)
     strbuf_fini(&line);
 }
 
+PRINTF_LIKE(2, 3)
+static void usage_error(struct cli *cli, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    complain(cli->env, "%s", text);
+    cli->errors++;
+}
+
 static void print(FILE *to, const struct strbuf *text)
 {
     fwrite(strbuf_cstr(text), 1, text->len, to);
@@ -168,20 +187,19 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-static bool unknown_command(const struct cli_env *env, const char *name)
+static void unknown_command(struct cli *cli, const char *name)
 {
     struct nearest n = {.typed = span_of(name)};
 
     for (size_t i = 0; i < N_COMMANDS; i++)
         nearest_try(&n, span_of(commands[i].name), commands[i].name);
     if (n.answer != NULL)
-        complain(env, "unknown command \"%.60s\" (did you mean %s?)", name, n.answer);
+        usage_error(cli, "unknown command \"%.60s\" (did you mean %s?)", name, n.answer);
     else
-        complain(env, "unknown command \"%.60s\"; weir help lists them", name);
-    return false;
+        usage_error(cli, "unknown command \"%.60s\"; weir help lists them", name);
 }
 
-static bool unknown_flag(const struct cli *cli, struct span name)
+static void unknown_flag(struct cli *cli, struct span name)
 {
     static const char *const own[] = {"config", "json", "ready", "help", "version"};
     struct nearest n = {.typed = name};
@@ -192,126 +210,161 @@ static bool unknown_flag(const struct cli *cli, struct span name)
     option_write_unknown_flag(name, &text);
     if (n.answer != NULL && strchr(strbuf_cstr(&text), '(') == NULL)
         strbuf_addf(&text, " (did you mean --%s?)", n.answer);
-    complain(cli->env, "%s", strbuf_cstr(&text));
+    usage_error(cli, "%s", strbuf_cstr(&text));
     strbuf_fini(&text);
-    return false;
 }
 
-static bool refuse_flag(const struct cli *cli, struct span name)
+static void refuse_flag(struct cli *cli, struct span name)
 {
-    complain(cli->env, "weir %s takes no --%.*s", cli->command->name, SPAN_PRINTF(name));
-    return false;
+    usage_error(cli, "weir %s takes no --%.*s", cli->command->name, SPAN_PRINTF(name));
 }
 
 /* A flag of the commands that is on or off. */
-static bool set_switch(struct cli *cli, const struct option_flag *flag, unsigned takes, bool *on)
+static void set_switch(struct cli *cli, const struct option_flag *flag, unsigned takes, bool *on)
 {
     if ((cli->command->takes & takes) != takes)
-        return refuse_flag(cli, flag->name);
-    if (flag->value != NULL) {
-        complain(cli->env, "--%.*s takes no value", SPAN_PRINTF(flag->name));
-        return false;
-    }
-    *on = true;
-    return true;
+        refuse_flag(cli, flag->name);
+    else if (flag->value != NULL)
+        usage_error(cli, "--%.*s takes no value", SPAN_PRINTF(flag->name));
+    else
+        *on = true;
 }
 
-static bool set_config_path(struct cli *cli, struct option_flag *flag, int *i)
+/* A value that stands by itself, in the next argument; "-" is one. */
+static const char *next_value(const struct cli *cli, int *i)
 {
     const struct cli_env *env = cli->env;
+    bool is_value = *i < env->argc && (env->argv[*i][0] != '-' || strcmp(env->argv[*i], "-") == 0);
 
-    if (!(cli->command->takes & TAKES_CONFIG))
-        return refuse_flag(cli, flag->name);
-    if (flag->value == NULL && *i < env->argc && env->argv[*i][0] != '-')
-        flag->value = env->argv[(*i)++];
-    if (flag->value == NULL || *flag->value == '\0') {
-        complain(env, "--config wants the path of a file");
-        return false;
-    }
-    cli->config_path = flag->value;
-    return true;
+    return is_value ? env->argv[(*i)++] : NULL;
 }
 
-static bool add_option(struct cli *cli, const struct option_flag *flag, int from, int to)
+static void set_config_path(struct cli *cli, struct option_flag *flag, int *i)
 {
-    if (flag->option == NULL)
-        return unknown_flag(cli, flag->name);
+    if (flag->value == NULL)
+        flag->value = next_value(cli, i);
     if (!(cli->command->takes & TAKES_CONFIG))
-        return refuse_flag(cli, flag->name);
-    if (flag->value == NULL) {
-        complain(cli->env, "--%.*s wants a value", SPAN_PRINTF(flag->name));
-        return false;
-    }
-    while (from < to)
-        cli->flags[cli->n_flags++] = cli->env->argv[from++];
-    return true;
+        refuse_flag(cli, flag->name);
+    else if (flag->value == NULL || *flag->value == '\0')
+        usage_error(cli, "--config wants the path of a file, or \"-\" for the standard input");
+    else
+        cli->config_path = flag->value;
 }
 
-static bool take_flag(struct cli *cli, struct option_flag *flag, int from, int *i)
+static void add_option(struct cli *cli, const struct option_flag *flag, int from, int *i)
+{
+    if (flag->option == NULL) {
+        unknown_flag(cli, flag->name);
+        if (flag->value == NULL && cli->command->max_args == 0)
+            (void)next_value(cli, i); /* its value, most likely */
+    } else if (!(cli->command->takes & TAKES_CONFIG)) {
+        refuse_flag(cli, flag->name);
+    } else if (flag->value == NULL) {
+        usage_error(cli, "--%.*s wants a value", SPAN_PRINTF(flag->name));
+    } else {
+        while (from < *i)
+            cli->flags[cli->n_flags++] = cli->env->argv[from++];
+    }
+}
+
+static void take_flag(struct cli *cli, struct option_flag *flag, int from, int *i)
 {
     if (span_equal(flag->name, SPAN("config")))
-        return set_config_path(cli, flag, i);
-    if (span_equal(flag->name, SPAN("json")))
-        return set_switch(cli, flag, TAKES_JSON, &cli->json);
-    if (span_equal(flag->name, SPAN("ready")))
-        return set_switch(cli, flag, TAKES_READY, &cli->ready);
-    if (span_equal(flag->name, SPAN("help")))
-        return set_switch(cli, flag, 0, &cli->help);
-    return add_option(cli, flag, from, *i);
+        set_config_path(cli, flag, i);
+    else if (span_equal(flag->name, SPAN("json")))
+        set_switch(cli, flag, TAKES_JSON, &cli->json);
+    else if (span_equal(flag->name, SPAN("ready")))
+        set_switch(cli, flag, TAKES_READY, &cli->ready);
+    else if (span_equal(flag->name, SPAN("help")))
+        set_switch(cli, flag, 0, &cli->help);
+    else if (span_equal(flag->name, SPAN("version")))
+        set_switch(cli, flag, 0, &cli->version);
+    else
+        add_option(cli, flag, from, i);
 }
 
-static bool take_argument(struct cli *cli, const char *arg)
+/* "-upstream", as other programs write it. */
+static bool is_long_flag(struct span name)
 {
-    if (strcmp(arg, "-h") == 0) {
-        cli->help = true;
-        return true;
+    static const char *const own[] = {"config", "json", "ready", "help", "version"};
+    name.len = strcspn(name.at, "=");
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (span_equal(name, span_of(own[i])))
+            return true;
     }
-    if (arg[0] == '-' || cli->n_args == cli->command->max_args) {
-        complain(cli->env, "weir %s: \"%.60s\" is one too many; see weir help %s",
-                 cli->command->name, arg, cli->command->name);
-        return false;
-    }
-    cli->args[cli->n_args++] = arg;
-    return true;
+    return option_of_flag(name) != NULL;
 }
 
-static bool take_all(struct cli *cli, int i)
+/* What begins with one dash. */
+static void take_short_flag(struct cli *cli, const char *arg, int *i)
+{
+    if (strcmp(arg, "-h") == 0)
+        cli->help = true;
+    else if (strcmp(arg, "-V") == 0)
+        cli->version = true;
+    else if (strcmp(arg, "-c") == 0)
+        set_config_path(cli, &(struct option_flag){.name = SPAN("config")}, i);
+    else if (strcmp(arg, "-v") == 0)
+        usage_error(cli, "unknown flag -v; the version is -V, and a more detailed log is "
+                         "--log-level debug");
+    else if (is_long_flag(span_of(arg + 1)))
+        usage_error(cli, "unknown flag %.60s (did you mean -%.60s?)", arg, arg);
+    else
+        usage_error(cli, "unknown flag %.60s; see weir help %s", arg, cli->command->name);
+}
+
+static void take_argument(struct cli *cli, const char *arg)
+{
+    const char *name = cli->command->name;
+
+    if (cli->n_args < cli->command->max_args)
+        cli->args[cli->n_args++] = arg;
+    else if (cli->n_args > 0)
+        usage_error(cli, "weir %s takes one argument, got \"%.60s\" after \"%.60s\"", name, arg,
+                    cli->args[0]);
+    else if (find_command(arg) != NULL)
+        usage_error(cli, "the command comes first: weir %s", arg);
+    else
+        usage_error(cli, "weir %s takes no arguments, got \"%.60s\"; see weir help %s", name, arg,
+                    name);
+}
+
+static void take_all(struct cli *cli, int i)
 {
     const struct cli_env *env = cli->env;
     struct option_flag flag;
+    bool flags_end = false;
 
     while (i < env->argc) {
+        const char *arg = env->argv[i];
         int from = i;
-        bool ok = option_next_flag(env->argc, env->argv, &i, &flag)
-                      ? take_flag(cli, &flag, from, &i)
-                      : take_argument(cli, env->argv[i++]);
-        if (!ok)
-            return false;
+        if (!flags_end && option_next_flag(env->argc, env->argv, &i, &flag)) {
+            take_flag(cli, &flag, from, &i);
+            continue;
+        }
+        i++;
+        if (!flags_end && strcmp(arg, "--") == 0)
+            flags_end = true;
+        else if (!flags_end && arg[0] == '-' && arg[1] != '\0')
+            take_short_flag(cli, arg, &i);
+        else
+            take_argument(cli, arg);
     }
-    return true;
 }
 
 /* What stands first and is no flag is the command. */
-static const char *command_name(const char *first)
-{
-    if (strcmp(first, "--version") == 0 || strcmp(first, "-V") == 0)
-        return "version";
-    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
-        return "help";
-    return first[0] == '-' ? "serve" : first;
-}
-
 static bool take_apart(struct cli *cli)
 {
     const struct cli_env *env = cli->env;
-    const char *first = env->argc > 1 ? env->argv[1] : "serve";
-    const char *name = command_name(first);
+    bool named = env->argc > 1 && env->argv[1][0] != '-';
 
-    cli->command = find_command(name);
+    cli->command = find_command(named ? env->argv[1] : "serve");
     if (cli->command == NULL)
-        return unknown_command(env, name);
-    bool implied = first[0] == '-' && cli->command->run == run_serve;
-    return take_all(cli, implied || env->argc < 2 ? 1 : 2);
+        unknown_command(cli, env->argv[1]);
+    else
+        take_all(cli, named ? 2 : 1);
+    return cli->errors == 0;
 }
 
 /* ---- the configuration ---------------------------------------------------------------------- */
@@ -327,6 +380,7 @@ static struct config *load(const struct cli *cli, bool upstream_optional)
         .argv = cli->flags,
         .environ_ = cli->env->environ_,
         .upstream_optional = upstream_optional,
+        .errors = cli->errors,
     };
 
     struct config *c = config_load(&src, &problems);
@@ -374,7 +428,7 @@ static int run_check(struct cli *cli)
     struct strbuf text = {0};
 
     if (cli->n_args > 0 && cli->config_path != NULL) {
-        complain(cli->env, "weir check: name the file once, not with --config too");
+        usage_error(cli, "weir check: name the file once, not with --config too");
         return EXIT_USAGE;
     }
     if (cli->n_args > 0)
@@ -385,12 +439,14 @@ static int run_check(struct cli *cli)
     bool given = c->upstream_given;
     config_put(c);
     if (!given) {
-        complain(cli->env, "there is nothing to check: no file, no flag, no variable");
+        complain(cli->env,
+                 "there is nothing to check: no file, no flag, no variable; name a file, or "
+                 "\"-\" for the standard input");
         return EXIT_FAILED;
     }
     const char *named = env_get(cli->env, "WEIR_CONFIG");
     const char *path = cli->config_path != NULL ? cli->config_path : named;
-    strbuf_addf(&text, "%s: ok\n", path != NULL ? path : "weir");
+    strbuf_addf(&text, "%s: ok\n", path != NULL ? config_path_text(path) : "weir");
     return print_result(cli, &text);
 }
 
@@ -401,7 +457,10 @@ static int print_effective(struct cli *cli)
 
     if (c == NULL)
         return EXIT_FAILED;
-    config_write(c, &text);
+    if (cli->json)
+        config_write_json(c, &text);
+    else
+        config_write(c, &text);
     config_put(c);
     return print_result(cli, &text);
 }
@@ -434,6 +493,10 @@ static int run_config(struct cli *cli)
 
     if (strcmp(what, "print") == 0)
         return print_effective(cli);
+    if (cli->json) {
+        usage_error(cli, "--json goes with weir config print");
+        return EXIT_USAGE;
+    }
     if (strcmp(what, "schema") == 0)
         return print_written(cli, manual_write_schema);
     if (strcmp(what, "defaults") == 0)
@@ -442,18 +505,62 @@ static int run_config(struct cli *cli)
         return print_written(cli, manual_write_docs);
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         nearest_try(&n, span_of(words[i]), words[i]);
-    complain(cli->env, "weir config wants print, schema, defaults or docs, got \"%.60s\"%s%s%s",
-             what, n.answer == NULL ? "" : " (did you mean ", n.answer == NULL ? "" : n.answer,
-             n.answer == NULL ? "" : "?)");
+    if (*what == '\0')
+        usage_error(cli, "weir config wants one of print, schema, defaults and docs; to see the "
+                         "values in force, type weir config print");
+    else
+        usage_error(cli, "weir config wants print, schema, defaults or docs, got \"%.60s\"%s%s%s",
+                    what, n.answer == NULL ? "" : " (did you mean ",
+                    n.answer == NULL ? "" : n.answer, n.answer == NULL ? "" : "?)");
     return EXIT_USAGE;
 }
 
 /* ---- the admin port ------------------------------------------------------------------------- */
 
+/* What was said of admin.listen, and nothing else: the rest of the configuration may be wrong. */
+static struct config *load_told_address(const struct cli *cli)
+{
+    struct strbuf problems = {0};
+    struct option_flag flag;
+    struct config_source src = {.upstream_optional = true};
+    char *variables[] = {NULL, NULL};
+
+    for (int i = 0; i < cli->n_flags;) {
+        int from = i;
+        if (option_next_flag(cli->n_flags, cli->flags, &i, &flag) &&
+            strcmp(flag.option->path, "admin.listen") == 0) {
+            src.argv = cli->flags + from;
+            src.argc = i - from;
+        }
+    }
+    for (char **e = cli->env->environ_; src.argc == 0 && e != NULL && *e != NULL; e++) {
+        if (strncmp(*e, "WEIR_ADMIN_LISTEN=", strlen("WEIR_ADMIN_LISTEN=")) == 0)
+            variables[0] = *e;
+    }
+    src.environ_ = variables;
+    struct config *c = config_load(&src, &problems);
+    if (c == NULL)
+        print_problems(cli->env, strbuf_cstr(&problems));
+    strbuf_fini(&problems);
+    return c;
+}
+
+static bool address_is_told(const struct cli *cli)
+{
+    struct option_flag flag;
+
+    for (int i = 0; i < cli->n_flags;) {
+        if (option_next_flag(cli->n_flags, cli->flags, &i, &flag) &&
+            strcmp(flag.option->path, "admin.listen") == 0)
+            return true;
+    }
+    return env_get(cli->env, "WEIR_ADMIN_LISTEN") != NULL;
+}
+
 /* Asks the admin port for `path`. False: why was told. */
 static bool ask_admin(const struct cli *cli, const char *path, struct admin_response *r)
 {
-    struct config *c = load(cli, true);
+    struct config *c = address_is_told(cli) ? load_told_address(cli) : load(cli, true);
     bool ok = false;
 
     if (c == NULL)
@@ -606,8 +713,23 @@ static int run_help(struct cli *cli)
 
     if (command != NULL)
         return help_about(cli, command);
-    unknown_command(cli->env, name);
+    unknown_command(cli, name);
     return EXIT_USAGE;
+}
+
+/* `weir --help` is about all of it, `weir serve --help` about that command. */
+static const struct command *asked_help(const struct cli *cli)
+{
+    const struct cli_env *env = cli->env;
+    return find_command(env->argv[1][0] == '-' ? "help" : cli->command->name);
+}
+
+/* So that the rest of the line, and the file, need not be tried one by one. */
+static void tell_other_errors(const struct cli *cli)
+{
+    if (cli->command != NULL && (cli->command->takes & TAKES_CONFIG) &&
+        (cli->n_flags > 0 || cli->config_path != NULL))
+        config_put(load(cli, true));
 }
 
 int cli_main(const struct cli_env *env)
@@ -617,8 +739,14 @@ int cli_main(const struct cli_env *env)
 
     cli.flags = calloc((size_t)env->argc + 1, sizeof(*cli.flags));
     CHECK(cli.flags != NULL);
-    if (take_apart(&cli))
-        status = cli.help ? help_about(&cli, cli.command) : cli.command->run(&cli);
+    if (!take_apart(&cli))
+        tell_other_errors(&cli);
+    else if (cli.help)
+        status = help_about(&cli, asked_help(&cli));
+    else if (cli.version)
+        status = run_version(&cli);
+    else
+        status = cli.command->run(&cli);
     free(cli.flags);
     return status;
 }

@@ -45,7 +45,8 @@ void loader_problem_in_file(struct loader *ld, size_t at, size_t len, struct spa
 
     if (!problem_begins(ld))
         return;
-    strbuf_addf(ld->problems, "%s:%zu:%zu: error: ", ld->src->path, place.line, place.column);
+    strbuf_addf(ld->problems, "%s:%zu:%zu: error: ", config_path_text(ld->src->path), place.line,
+                place.column);
     add_message(ld, message);
     jsonpos_excerpt(text, at, len, note, ld->problems);
 }
@@ -80,12 +81,17 @@ void loader_problem(struct loader *ld, const char *where, const char *fmt, ...)
     problem_elsewhere(ld, where, span_of(text));
 }
 
+const char *config_path_text(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "stdin" : path;
+}
+
 static void write_summary(struct loader *ld)
 {
     if (ld->errors > PROBLEMS_MAX)
         strbuf_addf(ld->problems, "(only the first %d errors are shown)\n", PROBLEMS_MAX);
     strbuf_addf(ld->problems, "%s: %u error%s; nothing was started\n",
-                ld->src->path != NULL ? ld->src->path : "weir", ld->errors,
+                ld->src->path != NULL ? config_path_text(ld->src->path) : "weir", ld->errors,
                 ld->errors == 1 ? "" : "s");
 }
 
@@ -172,15 +178,21 @@ static void read_platform(struct loader *ld, const struct option *o)
 
 static void read_env(struct loader *ld, const struct option *o)
 {
-    struct strbuf name = {0};
+    struct strbuf name = {0}, alias = {0};
 
     option_env_name(o, &name);
     const char *value = env_get(ld, strbuf_cstr(&name));
-    if (value != NULL) {
-        ld->something_given = true;
+    const char *other = option_env_alias(o, &alias) ? env_get(ld, strbuf_cstr(&alias)) : NULL;
+    if (value != NULL && other != NULL && strcmp(value, other) != 0)
+        loader_problem(ld, "weir", "%s and %s are the same option and differ: set one of them",
+                       strbuf_cstr(&name), strbuf_cstr(&alias));
+    else if (value != NULL)
         read_text(ld, o, ORIGIN_ENV, strbuf_cstr(&name), span_of(value));
-    }
+    else if (other != NULL)
+        read_text(ld, o, ORIGIN_ENV, strbuf_cstr(&alias), span_of(other));
+    ld->something_given = ld->something_given || value != NULL || other != NULL;
     strbuf_fini(&name);
+    strbuf_fini(&alias);
 }
 
 /* Kubernetes sets WEIR_PORT, WEIR_SERVICE_HOST and more for a service named weir, so an unknown
@@ -209,6 +221,20 @@ static void check_env_name(struct loader *ld, struct span name)
     strbuf_fini(&answer);
 }
 
+static bool is_alias(struct span name)
+{
+    struct strbuf alias = {0};
+    bool found = false;
+
+    for (size_t i = 0; i < option_count && !found; i++) {
+        strbuf_clear(&alias);
+        found = option_env_alias(&option_table[i], &alias) &&
+                span_equal((struct span){alias.at, alias.len}, name);
+    }
+    strbuf_fini(&alias);
+    return found;
+}
+
 static bool is_ours(struct span name)
 {
     static const char *const not [] = {"WEIR_CONFIG", "WEIR_PORT", "WEIR_SERVICE_"};
@@ -228,7 +254,7 @@ static void load_env(struct loader *ld)
         read_env(ld, &option_table[i]);
     for (char **e = ld->src->environ_; e != NULL && *e != NULL; e++) {
         struct span name = {*e, strcspn(*e, "=")};
-        if (is_ours(name))
+        if (is_ours(name) && !is_alias(name))
             check_env_name(ld, name);
     }
 }
@@ -452,6 +478,7 @@ struct config *config_load(const struct config_source *src, struct strbuf *probl
     struct loaded *out = loaded_new(src->path);
     struct loader ld = {.out = out, .c = &out->config, .src = src, .problems = problems};
 
+    ld.errors = src->errors;
     ld.something_given = src->path != NULL;
     load_defaults(&ld);
     for (size_t i = 0; i < option_count; i++)
@@ -464,6 +491,7 @@ struct config *config_load(const struct config_source *src, struct strbuf *probl
     if (ld.errors > 0)
         write_summary(&ld);
     strbuf_fini(&ld.file);
+    strbuf_fini(&ld.clean);
     jsonpos_fini(&ld.jp);
     if (ld.errors == 0)
         return ld.c;
@@ -559,7 +587,7 @@ static void write_origin(const struct loaded *loaded, const struct option *o, st
         strbuf_addf(out, "platform %s", o->platform);
         return;
     case ORIGIN_FILE:
-        strbuf_addf(out, "%s:%zu", loaded->path, loaded->line[i]);
+        strbuf_addf(out, "%s:%zu", config_path_text(loaded->path), loaded->line[i]);
         return;
     case ORIGIN_ENV:
         strbuf_adds(out, "environment ");

@@ -92,11 +92,12 @@ struct config {
 
 /* Where a configuration comes from, besides the platform and the defaults. */
 struct config_source {
-    const char *path; /* the file; NULL: none */
+    const char *path; /* the file; NULL: none, "-": the standard input */
     int argc;         /* flags only, without the program's name */
     char **argv;
     char **environ_;        /* NULL: none */
     bool upstream_optional; /* neither asked for nor looked up: for commands that do not serve */
+    unsigned errors;        /* that were told before, and count with the others */
 };
 
 /*
@@ -105,6 +106,9 @@ struct config_source {
  * it may block.
  */
 struct config *config_load(const struct config_source *src, struct strbuf *problems);
+
+/* The path as messages have it. */
+const char *config_path_text(const char *path);
 
 /* The effective values as one JSON object that config_load reads again. */
 void config_write_json(const struct config *c, struct strbuf *out);

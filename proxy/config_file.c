@@ -34,14 +34,16 @@ static bool read_all(int fd, struct strbuf *to)
 
 static bool read_file(struct loader *ld)
 {
-    int fd = open(ld->src->path, O_RDONLY | O_CLOEXEC);
+    const char *path = ld->src->path, *name = config_path_text(path);
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     bool ok = fd >= 0 && read_all(fd, &ld->file);
 
     if (!ok)
-        loader_problem(ld, ld->src->path, "cannot be read: %s", strerror(errno));
+        loader_problem(ld, name, "cannot be read: %s", strerror(errno));
     else if (ld->file.len > FILE_MAX)
-        loader_problem(ld, ld->src->path, "larger than 1 MiB; is this the right file?");
-    if (fd >= 0)
+        loader_problem(ld, name, "larger than 1 MiB; is this the right file?");
+    if (fd >= 0 && !is_stdin)
         close(fd);
     return ok && ld->file.len <= FILE_MAX;
 }
@@ -70,30 +72,46 @@ static bool check_text(struct loader *ld)
     struct span text = {strbuf_cstr(&ld->file), ld->file.len};
 
     if (strspn(text.at, " \t\r\n") == text.len) {
-        loader_problem(ld, ld->src->path,
+        loader_problem(ld, config_path_text(ld->src->path),
                        "empty; the least is { \"upstream\": \"127.0.0.1:8000\" }");
         return false;
     }
     if (text.len >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
-        loader_problem(ld, ld->src->path,
+        loader_problem(ld, config_path_text(ld->src->path),
                        "begins with a byte order mark; save it as UTF-8 without one");
         return false;
     }
     return check_characters(ld);
 }
 
+/* They are told, and blanked in the copy that is read. */
+static void drop_trailing_commas(struct loader *ld)
+{
+    strbuf_add_span(&ld->clean, ld->jp.text);
+    for (size_t i = 0; i < ld->jp.n_commas; i++) {
+        size_t comma = ld->jp.commas[i];
+        const char *after = ld->clean.at + comma + 1;
+        loader_problem_at(ld, comma, 1, "trailing comma: nothing follows it before the \"%c\"",
+                          after[strspn(after, " \t\r\n")]);
+        ld->clean.at[comma] = ' ';
+    }
+    ld->jp.text = (struct span){strbuf_cstr(&ld->clean), ld->clean.len};
+}
+
 /* jansson reads a text that the scanner has found well-formed; what it still refuses is rare: an
  * integer beyond 64 bits, half a surrogate pair. */
 static json_t *parse_text(struct loader *ld)
 {
-    struct span text = {strbuf_cstr(&ld->file), ld->file.len};
     json_error_t error;
+    bool sound = jsonpos_scan(&ld->jp, (struct span){strbuf_cstr(&ld->file), ld->file.len});
 
-    if (!jsonpos_scan(&ld->jp, text)) {
+    drop_trailing_commas(ld);
+    if (!sound) {
         struct span why = {strbuf_cstr(&ld->jp.bad), ld->jp.bad.len};
         loader_problem_in_file(ld, ld->jp.bad_at, ld->jp.bad_len, why, "");
         return NULL;
     }
+    struct span text = ld->jp.text;
     json_t *json = json_loadb(text.at, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (json == NULL) {
         size_t at = error.position > 0 ? (size_t)error.position - 1 : 0;

@@ -32,7 +32,8 @@ struct loader {
     const struct config_source *src;
     struct strbuf *problems;
     unsigned errors;
-    struct strbuf file;
+    struct strbuf file;  /* its text */
+    struct strbuf clean; /* that without trailing commas, byte for byte at the same places */
     struct jsonpos jp;
     size_t node[OPTIONS_MAX]; /* of ORIGIN_FILE */
     bool something_given;     /* a file, a flag or a variable of ours */

@@ -160,9 +160,15 @@ static bool fail_after(struct scan *s, size_t open, char close)
     return fail(s, end, 1, "a comma is missing after this value");
 }
 
-static bool fail_trailing_comma(struct scan *s, size_t comma)
+/* So common that what follows is still worth reading. */
+static void note_trailing_comma(struct jsonpos *jp, size_t comma)
 {
-    return fail(s, comma, 1, "trailing comma: nothing follows it before the \"%c\"", peek(s, 0));
+    if (jp->n_commas == jp->commas_room) {
+        jp->commas_room = jp->commas_room == 0 ? 8 : jp->commas_room * 2;
+        jp->commas = realloc(jp->commas, jp->commas_room * sizeof(*jp->commas));
+        CHECK(jp->commas != NULL);
+    }
+    jp->commas[jp->n_commas++] = comma;
 }
 
 /* ---- strings, numbers, words ---------------------------------------------------------------- */
@@ -322,8 +328,10 @@ static bool scan_bracketed(struct scan *s, char close)
         size_t comma = s->at;
         s->at += more;
         skip_space(s);
-        if (more && (peek(s, 0) == '}' || peek(s, 0) == ']'))
-            return fail_trailing_comma(s, comma);
+        if (more && peek(s, 0) == close) {
+            note_trailing_comma(s->jp, comma);
+            more = false;
+        }
     }
     s->at++;
     s->depth--;
@@ -377,6 +385,7 @@ bool jsonpos_scan(struct jsonpos *jp, struct span text)
 void jsonpos_fini(struct jsonpos *jp)
 {
     free(jp->nodes);
+    free(jp->commas);
     strbuf_fini(&jp->bad);
     *jp = (struct jsonpos){0};
 }

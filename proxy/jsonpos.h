@@ -24,11 +24,14 @@ struct jsonpos {
     struct span text;
     struct jsonpos_node *nodes; /* [0] is the whole; the children of i begin at i + 1 */
     size_t n, room;
+    size_t *commas; /* where a comma precedes the closing bracket; the scan goes on behind it */
+    size_t n_commas, commas_room;
     size_t bad_at, bad_len; /* where the text is wrong */
     struct strbuf bad;      /* why, as a sentence for a person */
 };
 
-/* False: `bad` and `bad_at` say why. Zero-initialise before; jsonpos_fini in either case. */
+/* False: `bad` and `bad_at` say why. True, and the text is JSON but for its trailing commas.
+ * Zero-initialise before; jsonpos_fini in either case. */
 MUST_USE bool jsonpos_scan(struct jsonpos *jp, struct span text);
 void jsonpos_fini(struct jsonpos *jp);
 

@@ -69,7 +69,7 @@ static void write_metavar(const struct option *o, struct strbuf *out)
     static const char *const names[] = {
         [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
         [OPTION_BOOL] = "true|false",   [OPTION_ADDRESS] = "ADDRESS", [OPTION_FIELD] = "NAME",
-        [OPTION_RANGES] = "BLOCK,...",  [OPTION_MODE] = "MODE",
+        [OPTION_RANGES] = "RANGE,...",  [OPTION_MODE] = "MODE",
     };
 
     if (names[o->type] == NULL)
@@ -80,205 +80,104 @@ static void write_metavar(const struct option *o, struct strbuf *out)
         strbuf_addf(out, "|%s", o->special);
 }
 
-void manual_write_flags(struct strbuf *out)
+static void write_flag(const struct option *o, struct strbuf *out)
 {
     struct strbuf line = {0};
 
-    for (size_t i = 0; i < option_count; i++) {
-        const struct option *o = &option_table[i];
-        strbuf_clear(&line);
-        strbuf_adds(&line, "  --");
-        option_flag_name(o, &line);
-        strbuf_adds(&line, " ");
-        write_metavar(o, &line);
-        strbuf_addf(out, "%-46s (%s)\n", strbuf_cstr(&line), default_of(o));
-        manual_wrap(o->help, 6, out);
-    }
+    strbuf_adds(&line, "  --");
+    option_flag_name(o, &line);
+    strbuf_adds(&line, " ");
+    write_metavar(o, &line);
+    strbuf_addf(out, "%-46s (%s)\n", strbuf_cstr(&line), default_of(o));
+    manual_wrap(o->help, 6, out);
     strbuf_fini(&line);
 }
 
-/* ---- regular expressions -------------------------------------------------------------------- */
-
-#define DIGITS_MAX 20
-
-struct digits {
-    char at[DIGITS_MAX + 1];
-    size_t len;
-};
-
-static bool all_are(const char *at, size_t len, char digit)
+/* Those at the top level of the file first, then each section under its name. */
+void manual_write_flags(struct strbuf *out)
 {
-    for (size_t i = 0; i < len; i++) {
-        if (at[i] != digit)
-            return false;
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_section(&option_table[i]).len == 0)
+            write_flag(&option_table[i], out);
     }
-    return true;
-}
-
-static void write_any_digits(size_t n, struct strbuf *out)
-{
-    if (n > 0)
-        strbuf_adds(out, "[0-9]");
-    if (n > 1)
-        strbuf_addf(out, "{%zu}", n);
-}
-
-/* One alternative: the first `same` digits of `of`, one from `low` to `high`, then any. */
-static void write_alternative(const struct digits *of, size_t same, char low, char high,
-                              struct strbuf *out)
-{
-    if (low > high)
-        return;
-    if (out->len > 0 && out->at[out->len - 1] != '(' && out->at[out->len - 1] != ':')
-        strbuf_adds(out, "|");
-    strbuf_add(out, of->at, same);
-    if (low == high)
-        strbuf_add(out, &low, 1);
-    else
-        strbuf_addf(out, "[%c-%c]", low, high);
-    write_any_digits(of->len - same - 1, out);
-}
-
-/* From `a` up to the largest number that shares its first `same` digits. */
-static void write_from(const struct digits *a, size_t same, struct strbuf *out)
-{
-    for (size_t i = a->len; i-- > same;) {
-        bool last = i + 1 == a->len;
-        write_alternative(a, i, (char)(a->at[i] + !last), '9', out);
-    }
-}
-
-static void write_up_to(const struct digits *b, size_t same, struct strbuf *out)
-{
-    for (size_t i = same; i < b->len; i++) {
-        bool last = i + 1 == b->len;
-        write_alternative(b, i, '0', (char)(b->at[i] - !last), out);
-    }
-}
-
-/* Both have the same number of digits. */
-static void write_same_length(const struct digits *a, const struct digits *b, struct strbuf *out)
-{
-    size_t same = 0;
-
-    while (same + 1 < a->len && a->at[same] == b->at[same])
-        same++;
-    size_t rest = a->len - same - 1;
-    bool from_zero = all_are(a->at + same + 1, rest, '0');
-    bool to_nine = all_are(b->at + same + 1, rest, '9');
-    if (!from_zero)
-        write_from(a, same + 1, out);
-    write_alternative(a, same, (char)(a->at[same] + !from_zero), (char)(b->at[same] - !to_nine),
-                      out);
-    if (!to_nine)
-        write_up_to(b, same + 1, out);
-}
-
-static struct digits digits_of(uint64_t n)
-{
-    struct digits d;
-
-    d.len = (size_t)snprintf(d.at, sizeof(d.at), "%llu", (unsigned long long)n);
-    return d;
-}
-
-void manual_write_range(uint64_t min, uint64_t max, struct strbuf *out)
-{
-    struct digits last = digits_of(max), from = digits_of(min);
-
-    while (from.len < last.len) {
-        struct digits to = from;
-        memset(to.at, '9', to.len);
-        write_same_length(&from, &to, out);
-        memset(from.at, '0', ++from.len);
-        from.at[0] = '1';
-    }
-    write_same_length(&from, &last, out);
-}
-
-static void write_quantity_pattern(const struct option *o, struct strbuf *out)
-{
-    const char *name, *between = "^(?:";
-    uint64_t factor;
-
-    for (size_t i = 0; (name = option_unit(o, i, &factor)) != NULL; i++) {
-        uint64_t low = (o->min + factor - 1) / factor, high = o->max / factor;
-        if (low > high)
+    for (size_t i = 0; i < option_count; i++) {
+        struct span section = option_section(&option_table[i]);
+        if (section.len == 0)
             continue;
-        strbuf_addf(out, "%s(?:", between);
-        manual_write_range(low, high, out);
-        strbuf_addf(out, ")%s", name);
+        if (next_line_begins_section(i))
+            strbuf_addf(out, "\n%.*s:\n\n", SPAN_PRINTF(section));
+        write_flag(&option_table[i], out);
+    }
+}
+
+/* ---- the schema ----------------------------------------------------------------------------- */
+
+/* Short, for an editor's sake: what is in range is for `weir check` to say. */
+static void write_text_pattern(const struct option *o, struct strbuf *out)
+{
+    switch (o->type) {
+    case OPTION_ADDRESS:
+        strbuf_adds(
+            out,
+            "^(unix:/.+|(\\[[0-9A-Fa-f.:]+\\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)?:(0|[1-9][0-9]*))$");
+        return;
+    case OPTION_FIELD:
+        strbuf_adds(out, "^[!#$%&'*+.^_`|~0-9A-Za-z-]*$");
+        return;
+    case OPTION_RANGES:
+        strbuf_adds(out, "^(");
+        write_words(o, "", "|", out);
+        strbuf_adds(out, "|[0-9A-Fa-f.:]+(/[0-9]+)?)$");
+        return;
+    case OPTION_MODE:
+        strbuf_adds(out, "^0?[0-7]{3}$");
+        return;
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+    case OPTION_COUNT:
+    case OPTION_CODE:
+    case OPTION_WORD:
+    case OPTION_BOOL:
+        break;
+    }
+    const char *name, *between = "^(0|[1-9][0-9]*)(";
+    uint64_t factor;
+    for (size_t i = 0; (name = option_unit(o, i, &factor)) != NULL; i++) {
+        strbuf_addf(out, "%s%s", between, name);
         between = "|";
     }
     strbuf_adds(out, ")$");
 }
 
-static void write_address_pattern(const struct option *o, struct strbuf *out)
+static void write_examples(const struct option *o, struct strbuf *out)
 {
-    strbuf_adds(out, "^(?:unix:/.{1,106}|(?!unix:)"
-                     "(?:\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)?:(?:");
-    manual_write_range(o->min, o->max, out);
-    strbuf_adds(out, "))$");
+    static const char *const examples[] = {
+        [OPTION_DURATION] = "\"250ms\", \"10s\"",
+        [OPTION_SIZE] = "\"64KiB\", \"16MiB\"",
+        [OPTION_ADDRESS] = "\":8000\", \"127.0.0.1:8000\", \"unix:/run/app.sock\"",
+        [OPTION_FIELD] = "\"X-Request-Id\"",
+        [OPTION_RANGES] = "\"private\", \"10.0.0.0/8\"",
+        [OPTION_MODE] = "\"0660\"",
+    };
+
+    strbuf_addf(out, ", \"examples\": [%s]", examples[o->type]);
 }
 
-/* The same word in upper and lower case; `*` is anything. */
-static void write_any_case(struct span word, struct strbuf *out)
+static size_t longest_text(const struct option *o)
 {
-    for (size_t i = 0; i < word.len; i++) {
-        char c = word.at[i];
-        if (c >= 'a' && c <= 'z')
-            strbuf_addf(out, "[%c%c]", c & ~0x20, c);
-        else if (c == '*')
-            strbuf_adds(out, ".*");
-        else
-            strbuf_add(out, &c, 1);
-    }
+    return (o->type == OPTION_FIELD ? o->width : sizeof(((struct address *)NULL)->text)) - 1;
 }
-
-static void write_field_pattern(const struct option *o, struct strbuf *out)
-{
-    struct span list = span_of(option_reserved_fields), word;
-
-    strbuf_adds(out, "^(?!(?:");
-    for (const char *between = ""; next_word(&list, &word); between = "|") {
-        strbuf_adds(out, between);
-        write_any_case(word, out);
-    }
-    strbuf_addf(out, ")$)[-0-9A-Za-z!#$%%&'*+.^_`|~]{0,%zu}$", o->width - 1);
-}
-
-static void write_range_pattern(const struct option *o, struct strbuf *out)
-{
-    static const char byte[] = "(?:[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])";
-
-    strbuf_adds(out, "^(?:");
-    write_words(o, "", "|", out);
-    strbuf_addf(out, "|%s(?:\\.%s){3}(?:/(?:[0-9]|[12][0-9]|3[0-2]))?|", byte, byte);
-    strbuf_adds(out, "[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/(?:");
-    manual_write_range(0, 128, out);
-    strbuf_adds(out, "))?)$");
-}
-
-/* ---- the schema ----------------------------------------------------------------------------- */
 
 static void write_pattern(const struct option *o, struct strbuf *out)
 {
     struct strbuf pattern = {0};
 
-    if (o->type == OPTION_ADDRESS)
-        write_address_pattern(o, &pattern);
-    else if (o->type == OPTION_FIELD)
-        write_field_pattern(o, &pattern);
-    else if (o->type == OPTION_RANGES)
-        write_range_pattern(o, &pattern);
-    else if (o->type == OPTION_MODE)
-        strbuf_adds(&pattern, "^0?(?!000)[0-7]{3}$");
-    else
-        write_quantity_pattern(o, &pattern);
+    write_text_pattern(o, &pattern);
     strbuf_adds(out, "\"type\": \"string\", \"pattern\": ");
     strbuf_add_json(out, (struct span){strbuf_cstr(&pattern), pattern.len});
-    if (o->type == OPTION_ADDRESS)
-        strbuf_addf(out, ", \"maxLength\": %zu", sizeof(((struct address *)NULL)->text) - 1);
+    if (o->type == OPTION_ADDRESS || o->type == OPTION_FIELD)
+        strbuf_addf(out, ", \"maxLength\": %zu", longest_text(o));
+    write_examples(o, out);
     strbuf_fini(&pattern);
 }
 
@@ -398,9 +297,9 @@ void manual_write_schema(struct strbuf *out)
     strbuf_adds(out,
                 "{\n  \"$schema\": \"http://json-schema.org/draft-07/schema#\",\n"
                 "  \"title\": \"weir's configuration\",\n"
-                "  \"description\": \"Written by `weir config schema`. `weir check` also finds "
-                "duplicate keys, hosts that are not known, malformed IPv6 addresses, and values "
-                "that contradict each other.\",\n"
+                "  \"description\": \"Written by `weir config schema`, for editors. `weir check` "
+                "judges more: ranges of values with a unit, duplicate keys, hosts that are not "
+                "known, and values that contradict each other.\",\n"
                 "  \"type\": \"object\", \"required\": [\"upstream\"], " CLOSED
                 "  \"properties\": {\n    \"$schema\": true");
     for (size_t i = 0; i < option_count; i++) {

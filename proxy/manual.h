@@ -4,24 +4,19 @@
  */
 #pragma once
 
-#include <stdint.h>
-
 #include "common/strbuf.h"
 
 #define MANUAL_COLUMNS 80
 
-/* The flags, by section, with their defaults; no line is longer than MANUAL_COLUMNS. */
+/* The flags, grouped by section, with their defaults; no line is longer than MANUAL_COLUMNS. */
 void manual_write_flags(struct strbuf *out);
 
-/* JSON Schema, draft 7. It judges as the parser does, but for what is said in its description. */
+/* JSON Schema, draft 7, for editors. It accepts what the parser does, and a little more: see its
+ * description. */
 void manual_write_schema(struct strbuf *out);
 
 /* docs/configuration.md. */
 void manual_write_docs(struct strbuf *out);
-
-/* A regular expression, without its anchors, for the integers from `min` to `max`, written
- * without leading zeros. */
-void manual_write_range(uint64_t min, uint64_t max, struct strbuf *out);
 
 /* `text` in lines of at most MANUAL_COLUMNS, each indented. */
 void manual_wrap(const char *text, unsigned indent, struct strbuf *out);

@@ -250,15 +250,34 @@ void option_env_name(const struct option *o, struct strbuf *out)
     add_mapped(short_path(o), env_char, out);
 }
 
+bool option_env_alias(const struct option *o, struct strbuf *out)
+{
+    struct span path = span_of(o->path);
+
+    if (span_equal(short_path(o), path))
+        return false;
+    strbuf_adds(out, "WEIR_");
+    add_mapped(path, env_char, out);
+    return true;
+}
+
+static bool is_flag_of(struct span path, struct span name)
+{
+    if (path.len != name.len)
+        return false;
+    for (size_t i = 0; i < path.len; i++) {
+        if (flag_char(path.at[i]) != name.at[i])
+            return false;
+    }
+    return true;
+}
+
 const struct option *option_of_flag(struct span name)
 {
     for (size_t i = 0; i < option_count; i++) {
-        struct span path = short_path(&option_table[i]);
-        size_t same = 0;
-        while (same < path.len && path.len == name.len && flag_char(path.at[same]) == name.at[same])
-            same++;
-        if (same == name.len && same == path.len)
-            return &option_table[i];
+        const struct option *o = &option_table[i];
+        if (is_flag_of(short_path(o), name) || is_flag_of(span_of(o->path), name))
+            return o;
     }
     return NULL;
 }

@@ -49,9 +49,13 @@ extern const size_t option_count;
 const struct option *option_find(struct span path);
 const struct option *option_of_flag(struct span name); /* without the dashes */
 
-/* "queue-timeout" and "WEIR_QUEUE_TIMEOUT". upstream.address is "upstream". */
+/* "queue-timeout" and "WEIR_QUEUE_TIMEOUT". upstream.address is "upstream"; its full path is taken,
+ * too. */
 void option_flag_name(const struct option *o, struct strbuf *out);
 void option_env_name(const struct option *o, struct strbuf *out);
+
+/* The variable that is the full path of an option with a short name. False: it has none. */
+bool option_env_alias(const struct option *o, struct strbuf *out);
 
 /* One flag of a command line. */
 struct option_flag {

@@ -15,7 +15,7 @@
 #include "common/check.h"
 #include "proxy/cli.h"
 
-#define ARGS_MAX 6
+#define ARGS_MAX 8
 
 static unsigned served_concurrency;
 
@@ -92,7 +92,7 @@ static void check_says_ok_or_every_problem(void **state)
     assert_said(run("check", "/nonexistent.json", NULL), 1, NULL, "cannot be read");
     assert_said(run("check", "a", "--config=b", NULL), 2, NULL, "name the file once");
     assert_said(run("check", NULL), 1, NULL, "nothing to check");
-    assert_said(run("check", "a", "b", NULL), 2, NULL, "\"b\" is one too many");
+    assert_said(run("check", "a", "b", NULL), 2, NULL, "takes one argument, got \"b\"");
 }
 
 static void config_prints_what_is_asked_for(void **state)
@@ -104,7 +104,11 @@ static void config_prints_what_is_asked_for(void **state)
     assert_said(run("config", "docs", NULL), 0, "# Configuration", NULL);
     assert_said(run("config", "defaults", NULL), 0, "\"concurrency\": 80", NULL);
     assert_said(run("config", "schem", NULL), 2, NULL, "did you mean schema?");
-    assert_said(run("config", NULL), 2, NULL, "print, schema, defaults or docs, got \"\"");
+    assert_said(run("config", NULL), 2, NULL, "type weir config print");
+    assert_said(run("config", "print", "--json", "--upstream", ":1", NULL), 0,
+                "\"address\": \":1\"", NULL);
+    assert_said(run("config", "schema", "--json", NULL), 2, NULL,
+                "--json goes with weir config print");
 }
 
 static void help_and_version_answer_in_all_their_forms(void **state)
@@ -120,6 +124,9 @@ static void help_and_version_answer_in_all_their_forms(void **state)
     assert_said(run("version", NULL), 0, "weir " WEIR_VERSION, NULL);
     assert_said(run("--version", NULL), 0, "weir " WEIR_VERSION, NULL);
     assert_said(run("version", "--json", NULL), 0, "{\"version\": \"", NULL);
+    assert_said(run("-V", NULL), 0, "weir " WEIR_VERSION, NULL);
+    assert_said(run("serve", "--version", NULL), 0, "weir " WEIR_VERSION, NULL);
+    assert_said(run("--threads", "x", "--help", NULL), 0, "Usage: weir [COMMAND]", NULL);
 }
 
 static void wrong_usage_is_told_with_the_nearest(void **state)
@@ -135,7 +142,27 @@ static void wrong_usage_is_told_with_the_nearest(void **state)
     assert_said(run("version", "--threads=1", NULL), 2, NULL, "takes no --threads");
     assert_said(run("check", "--ready", NULL), 2, NULL, "takes no --ready");
     assert_said(run("version", "--json=1", NULL), 2, NULL, "--json takes no value");
-    assert_said(run("-x", NULL), 2, NULL, "\"-x\" is one too many");
+    assert_said(run("-x", NULL), 2, NULL, "unknown flag -x; see weir help serve");
+    assert_said(run("-v", NULL), 2, NULL, "the version is -V");
+    assert_said(run("-upstream", ":1", NULL), 2, NULL, "did you mean --upstream?");
+    assert_said(run("serve", "status", NULL), 2, NULL, "the command comes first: weir status");
+    assert_said(run("serve", "--", "--threads", NULL), 2, NULL, "takes no arguments");
+    assert_said(run("-c", NULL), 2, NULL, "--config wants the path");
+}
+
+static void everything_that_is_wrong_is_told_at_once(void **state)
+{
+    struct said said = run("--quue-timeout", "5s", "-upstream", "--threads", "x", "foo", NULL);
+    (void)state;
+
+    assert_int_equal(said.status, 2);
+    assert_non_null(strstr(said.err, "did you mean --queue-timeout?"));
+    assert_non_null(strstr(said.err, "did you mean --upstream?"));
+    assert_non_null(strstr(said.err, "got \"foo\""));
+    assert_non_null(strstr(said.err, "--threads wants an integer"));
+    assert_non_null(strstr(said.err, "weir: 4 errors; nothing was started"));
+    free(said.out);
+    free(said.err);
 }
 
 static void a_result_that_cannot_be_written_is_a_failure(void **state)
@@ -239,6 +266,9 @@ static void health_without_a_port_to_ask_is_a_failure(void **state)
     assert_said(run("healthcheck", "--admin-listen=unix:/nonexistent/s", NULL), 1, NULL,
                 "No such file");
     assert_said(run("healthcheck", "--admin-listen=x", NULL), 1, NULL, "wants an address");
+    assert_said(run("healthcheck", "-c", "/nonexistent", NULL), 1, NULL, "cannot be read");
+    assert_said(run("healthcheck", "-c", "/nonexistent", "--admin-listen", "127.0.0.1:1", NULL), 1,
+                NULL, "127.0.0.1:1: no answer from the admin port: Connection refused");
     assert_said(run("status", "--admin-listen=127.0.0.1:1", NULL), 1, NULL, "refused");
 }
 
@@ -272,6 +302,7 @@ int main(void)
         cmocka_unit_test(config_prints_what_is_asked_for),
         cmocka_unit_test(help_and_version_answer_in_all_their_forms),
         cmocka_unit_test(wrong_usage_is_told_with_the_nearest),
+        cmocka_unit_test(everything_that_is_wrong_is_told_at_once),
         cmocka_unit_test(a_result_that_cannot_be_written_is_a_failure),
         cmocka_unit_test(health_is_what_the_admin_port_answers),
         cmocka_unit_test(a_silent_admin_port_is_given_up_after_two_seconds),

@@ -120,6 +120,23 @@ static void higher_sources_win(void **state)
     config_put(c);
 }
 
+static void the_app_has_two_variables_which_may_not_differ(void **state)
+{
+    char one[] = "WEIR_UPSTREAM=:1", other[] = "WEIR_UPSTREAM_ADDRESS=:2";
+    char same[] = "WEIR_UPSTREAM_ADDRESS=:1";
+    struct fixture *f = *state;
+
+    struct config *c = load_flags(f, (char *[]){other, NULL}, NULL, NULL);
+    assert_string_equal(c->upstream.address.text, ":2");
+    config_put(c);
+    c = load_flags(f, (char *[]){one, same, NULL}, NULL, NULL);
+    assert_string_equal(c->upstream.address.text, ":1");
+    config_put(c);
+    assert_null(load_flags(f, (char *[]){one, other, NULL}, NULL, NULL));
+    assert_non_null(strstr(strbuf_cstr(&f->problems),
+                           "WEIR_UPSTREAM and WEIR_UPSTREAM_ADDRESS are the same option"));
+}
+
 static void what_is_told_of_a_value_moves_no_cursor(void **state)
 {
     struct fixture *f = *state;
@@ -332,6 +349,7 @@ int main(void)
         IN_DIR(nothing_at_all_is_no_error_but_says_so),
         IN_DIR(higher_sources_win),
         IN_DIR(problems_of_flags_and_variables_carry_their_names),
+        IN_DIR(the_app_has_two_variables_which_may_not_differ),
         IN_DIR(what_is_told_of_a_value_moves_no_cursor),
         IN_DIR(the_example_of_the_manual_reads_as_it_is_printed_there),
         IN_DIR(addresses_that_contradict_each_other_are_told_at_their_place),

@@ -52,6 +52,22 @@ static void characters_that_are_not_utf8_are_refused(void **state)
     config_put(c);
 }
 
+static void a_trailing_comma_hides_no_other_error(void **state)
+{
+    static const char text[] = "{\"upstream\": \":1\", \"queue\": {\"timeout\": 5,},\n"
+                               "\"headers\": {\"trusted\": [\"x\",],},}";
+    struct fixture *f = *state;
+
+    assert_problem(f, text, ":1:42: error: trailing comma: nothing follows it before the \"}\"");
+    assert_problem(f, text, ":2:28: error: trailing comma: nothing follows it before the \"]\"");
+    assert_problem(f, text, ":1:41: error: \"queue.timeout\" wants");
+    assert_problem(f, text, "\"queue\": {\"timeout\": 5,},"); /* shown as it stands there */
+    assert_problem(f, text, "\"headers.trusted[0]\" wants");
+    assert_problem(f, text, "6 errors");
+    assert_problem(f, "{\"queue\": {\"length\": 1,}, x}", "trailing comma");
+    assert_problem(f, "{\"queue\": {\"length\": 1,}, x}", "a key in double quotes");
+}
+
 static void values_of_the_wrong_type_are_told(void **state)
 {
     assert_problem(*state, "{\"upstream\": 8000}", "got 8000 (did you mean \":8000\"?)");
@@ -112,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_DIR(files_of_every_wrong_kind_are_told),
         IN_DIR(characters_that_are_not_utf8_are_refused),
+        IN_DIR(a_trailing_comma_hides_no_other_error),
         IN_DIR(values_of_the_wrong_type_are_told),
         IN_DIR(unknown_and_duplicate_keys_are_told_with_what_may_be_meant),
         IN_DIR(shown_problems_are_bounded_and_all_are_counted),

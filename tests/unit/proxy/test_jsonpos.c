@@ -69,12 +69,34 @@ static void every_form_of_json_is_let_through(void **state)
         assert_good(good[i]);
 }
 
+static void a_trailing_comma_is_noted_and_the_scan_goes_on(void **state)
+{
+    static const char text[] = "{\"a\": [1, 2 , ],\n \"b\": {},\t}";
+    struct jsonpos jp = {0};
+    (void)state;
+
+    assert_true(jsonpos_scan(&jp, span_of(text)));
+    assert_int_equal(jp.n_commas, 2);
+    assert_int_equal(jp.commas[0], 12);
+    assert_int_equal(jp.commas[1], strlen(text) - 3);
+    assert_int_equal(jp.n, 5);
+    assert_true(span_equal(jsonpos_key(&jp, 4), SPAN("\"b\"")));
+    jsonpos_fini(&jp);
+    for (int i = 0; i < 2; i++) { /* also before something else that is wrong */
+        assert_false(jsonpos_scan(&jp, SPAN("[[1,], x]")));
+        assert_int_equal(jp.n_commas, 1);
+        assert_int_equal(jp.bad_at, 7);
+        jsonpos_fini(&jp);
+    }
+}
+
 static void what_is_wrong_is_named_where_it_is(void **state)
 {
     (void)state;
     assert_bad("", 0, "ends where a value");
-    assert_bad("{\"a\":1,}", 6, "trailing comma");
-    assert_bad("[1,]", 2, "trailing comma");
+    assert_bad("{\"a\":1,]", 7, "a key in double quotes");
+    assert_bad("[,]", 1, "a value is missing");
+    assert_bad("[1,,]", 3, "a value is missing");
     assert_bad("{\"a\":1 \"b\":2}", 6, "comma is missing");
     assert_bad("{\"a\" 1}", 1, "colon");
     assert_bad("{\"a\": \"x\n\"}", 6, "closing quote");
@@ -201,6 +223,7 @@ int main(void)
         cmocka_unit_test(keys_and_values_are_found_in_the_order_of_the_text),
         cmocka_unit_test(every_form_of_json_is_let_through),
         cmocka_unit_test(what_is_wrong_is_named_where_it_is),
+        cmocka_unit_test(a_trailing_comma_is_noted_and_the_scan_goes_on),
         cmocka_unit_test(a_text_cut_anywhere_is_refused_within_its_bounds),
         cmocka_unit_test(nesting_is_bounded),
         cmocka_unit_test(columns_count_characters_and_lines_begin_after_newlines),

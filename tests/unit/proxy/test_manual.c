@@ -13,21 +13,6 @@
 #include "proxy/manual.h"
 #include "proxy/options.h"
 
-static void ranges_as_regular_expressions_are_exact(void **state)
-{
-    struct strbuf out = {0};
-    (void)state;
-
-    manual_write_range(0, 65535, &out);
-    assert_string_equal(strbuf_cstr(&out), "[0-9]|[1-9][0-9]|[1-9][0-9]{2}|[1-9][0-9]{3}|"
-                                           "[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|"
-                                           "655[0-2][0-9]|6553[0-5]");
-    strbuf_clear(&out);
-    manual_write_range(23, 24, &out);
-    assert_string_equal(strbuf_cstr(&out), "2[3-4]");
-    strbuf_fini(&out);
-}
-
 static void text_is_wrapped_at_80_columns(void **state)
 {
     struct strbuf out = {0};
@@ -118,7 +103,6 @@ static void the_page_has_a_row_for_every_option(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranges_as_regular_expressions_are_exact),
         cmocka_unit_test(text_is_wrapped_at_80_columns),
         cmocka_unit_test(every_flag_is_in_the_help_and_no_line_is_too_long),
         cmocka_unit_test(the_schema_is_json_that_has_every_option),

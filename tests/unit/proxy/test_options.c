@@ -90,8 +90,20 @@ static void names_of_flags_and_variables_lead_back_to_the_option(void **state)
         strbuf_fini(&env);
     }
     assert_null(option_of_flag(SPAN("queue")));
-    assert_null(option_of_flag(SPAN("upstream-address")));
+    assert_ptr_equal(option_of_flag(SPAN("upstream-address")), opt("upstream.address"));
     assert_null(option_find(SPAN("queue")));
+}
+
+static void the_full_path_of_the_app_is_a_variable_too(void **state)
+{
+    struct strbuf alias = {0};
+    (void)state;
+
+    assert_true(option_env_alias(opt("upstream.address"), &alias));
+    assert_string_equal(strbuf_cstr(&alias), "WEIR_UPSTREAM_ADDRESS");
+    assert_false(option_env_alias(opt("queue.timeout"), &alias));
+    assert_false(option_env_alias(opt("listen"), &alias));
+    strbuf_fini(&alias);
 }
 
 static void durations_take_every_unit_and_nothing_else(void **state)
@@ -407,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_can_be_read_and_written_back),
         cmocka_unit_test(names_of_flags_and_variables_lead_back_to_the_option),
+        cmocka_unit_test(the_full_path_of_the_app_is_a_variable_too),
         cmocka_unit_test(durations_take_every_unit_and_nothing_else),
         cmocka_unit_test(sizes_fill_32_and_64_bits),
         cmocka_unit_test(counts_codes_words_and_booleans_are_exact),
