@@ -85,7 +85,7 @@ static void watch_room(struct conn *c)
     c->writable = false;
     if (c->watching_room)
         return;
-    event_del(&c->event);
+    loop_delete_event(c->loop, &c->event);
     if (!watch(c, true))
         c->broken = c->cut = true;
 }

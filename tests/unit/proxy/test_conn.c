@@ -292,6 +292,63 @@ static void no_pieces_are_no_bytes(void **state)
     assert_false(conn_send_pieces(&fx.conn, none, 2));
 }
 
+/* ---- what the loop counts ---- */
+
+#define ROOM 32 /* libevent's, for epoll, to begin with */
+
+static struct crowd {
+    struct conn conns[ROOM];
+    int peers[ROOM];
+    int told;
+    bool lags;
+    struct mail mail;
+} crowd;
+
+static void on_crowd_mail(struct mail *m)
+{
+    (void)m;
+    crowd.lags = loop_may_lag(fx.loop);
+}
+
+/* The first sends the last more than its socket takes. */
+static void on_crowd(struct conn *c)
+{
+    struct conn *last = &crowd.conns[ROOM - 1];
+
+    crowd.told++;
+    if (c != &crowd.conns[0])
+        return;
+    loop_post(fx.loop, &crowd.mail);
+    while (conn_backlog(last) == 0)
+        assert_true(conn_send(last, (struct span){sent, sizeof(sent)}, (struct span){NULL, 0}));
+}
+
+static const struct conn_handler crowd_handler = {.on_event = on_crowd};
+
+/* Else the loop would take epoll's room for larger than the turn was, and for not used up. */
+static void an_event_that_is_added_anew_before_it_is_told_was_one_of_the_turn(void **state)
+{
+    (void)state;
+    memset(&crowd, 0, sizeof(crowd));
+    crowd.mail.deliver = on_crowd_mail;
+    for (int i = 0; i < ROOM; i++) {
+        crowd.peers[i] =
+            sockets_conn(&crowd.conns[i], fx.loop, LOOP_SCRATCH_UPSTREAM, SOCKETS_UNIX, 4096);
+        crowd.conns[i].handler = &crowd_handler;
+    }
+    for (int i = 0; i < ROOM; i++)
+        sockets_say(crowd.peers[i], SPAN("x"));
+    assert_true(loop_turn(fx.loop));
+    assert_int_equal(crowd.told, ROOM - 1);
+    assert_true(crowd.lags);
+    turn();
+    assert_int_equal(crowd.told, ROOM);
+    for (int i = 0; i < ROOM; i++) {
+        conn_close(&crowd.conns[i], false);
+        close(crowd.peers[i]);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -310,6 +367,7 @@ int main(void)
         TEST(a_unix_peer_that_left_bytes_unread_has_cut),
         TEST(pieces_arrive_in_order_whatever_the_socket_takes),
         TEST(no_pieces_are_no_bytes),
+        TEST(an_event_that_is_added_anew_before_it_is_told_was_one_of_the_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
