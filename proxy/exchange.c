@@ -87,6 +87,7 @@ struct exchange {
     bool said_100;             /* it had that from the app */
     bool has_body;             /* not an empty one */
     bool upgrade;              /* offered to the app, and counted against upgrades.max */
+    bool put_off;              /* holds a slot, and waits for the end of the turn */
     bool again_posted, buried; /* both: the mail on its way frees the memory */
 };
 
@@ -95,6 +96,7 @@ struct exchange_env {
     bool draining;
     struct exchange_list in[EXCHANGE_STATES];
     size_t count[EXCHANGE_STATES];
+    size_t put_off;            /* exchanges that are */
     uint64_t begun;            /* requests, those refused from their head included */
     struct http_limits limits; /* of the app's heads */
     struct news news;
@@ -562,8 +564,16 @@ static enum reply_kind expired_kind(const struct exchange *ex)
  */
 static void put_off(struct exchange *ex)
 {
+    ex->put_off = true;
+    ex->env->put_off++;
     exchange_enter(ex, EXCHANGE_QUEUED);
     loop_post(ex->env->c.loop, &ex->verdict);
+}
+
+/* The last event of a turn has none behind it, but is not to overtake those before it. */
+static bool must_put_off(const struct exchange_env *env)
+{
+    return env->put_off > 0 || loop_has_more(env->c.loop);
 }
 
 static void exchange_ask(struct exchange *ex)
@@ -580,7 +590,7 @@ static void exchange_ask(struct exchange *ex)
     ex->waiter.bytes = ex->message.size + client_conn(ex->client)->in.len;
     switch (limiter_acquire(ex->env->c.house->limiter, &ex->waiter, now, deadline)) {
     case LIMITER_ADMITTED:
-        if (loop_has_more(ex->env->c.loop))
+        if (must_put_off(ex->env))
             put_off(ex);
         else
             exchange_granted(ex);
@@ -672,6 +682,8 @@ static void on_verdict(struct mail *m)
     struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, verdict));
 
     CHECK(ex->state == EXCHANGE_QUEUED || ex->state == EXCHANGE_ABANDONED);
+    ex->env->put_off -= ex->put_off;
+    ex->put_off = false;
     if (ex->state == EXCHANGE_ABANDONED)
         abandoned(ex);
     else if (ex->waiter.verdict != LIMITER_ADMITTED)

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from support import origin as app
+from support.rude import RudeApp
 from support.waiting import SOON, until
 from support.world import scaled
 
@@ -83,6 +84,23 @@ def test_newcomers_never_overtake_on_connections_that_are_already_warm(world):
         assert client.response().status == 200
     order = [t for t in origin.targets() if t not in ("/warm", "/held")]
     assert order == [f"/{i}" for i in range(30)]
+
+
+def test_who_comes_last_in_a_turn_does_not_overtake(world):
+    """The app accepts connections to a Unix socket in the order in which weir made them."""
+    played = RudeApp(path=world.path("app.sock"), timeout=5)
+    weir = world.weir(played, concurrency=5)
+    clients = [world.connect(weir) for _ in range(5)]
+    until(lambda: weir.metrics().total("weir_connections", side="client") == 5, "the clients")
+    with weir.frozen():
+        for i, client in enumerate(clients):
+            client.get(f"/{i}")
+    for i, client in enumerate(clients):
+        inside, head = played.take()
+        assert head.startswith(b"GET /%d " % i)
+        inside.send(app.wire.response(body=b"%d" % i))
+        assert client.response().body == b"%d" % i
+    played.close()
 
 
 def test_pipelined_requests_are_answered_in_order_with_one_in_the_app_at_a_time(world):
