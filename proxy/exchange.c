@@ -1776,7 +1776,7 @@ static void cut_stalled(struct exchange *ex)
 
     if (news_may_log(&env->news, now_of(ex), what, more))
         log_warning("%s (client %.*s, request id %.*s)%s", what,
-                    SPAN_PRINTF(client_address(ex->client)), SPAN_PRINTF(ex->message.request_id),
+                    SPAN_PRINTF(client_name(ex->client)), SPAN_PRINTF(ex->message.request_id),
                     more);
     lose_client(ex);
 }

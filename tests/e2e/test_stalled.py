@@ -48,6 +48,12 @@ def test_a_stalled_client_is_cut_when_another_waits_for_its_slot(world):
     assert weir.log().count("client.stall_timeout was cut") == 1
 
 
+def test_the_log_names_a_client_that_has_no_address(world):
+    _, weir, _ = stalled(world, listen="unix:" + world.path("weir.sock"))
+    assert world.connect(weir).ask("GET", "/next").status == 200
+    assert "was cut, since others wait for its slot (client on a Unix socket, request id " in weir.log()
+
+
 def test_it_is_cut_at_once_when_it_has_stalled_for_long_before_another_comes(world):
     def next_waits():
         origin, weir, client = stalled(world, client_stall_timeout="1s")
