@@ -727,10 +727,27 @@ static void on_ready(struct upstream_lease *l)
     exchange_dispatch(ex);
 }
 
+/*
+ * Ends the lease. An app that has not taken all of the request hears of its end at once, by a
+ * reset: a FIN would come behind the rest, and the app would go on with a request whose slot is
+ * free. (Over a Unix socket there is no reset, and it does.)
+ */
+static void drop_app(struct exchange *ex)
+{
+    bool asked = ex->state == EXCHANGE_AWAITING || ex->state == EXCHANGE_STREAMING ||
+                 ex->state == EXCHANGE_ORPHANED;
+    const struct conn *to = ex->lease.conn != NULL ? upstream_socket(&ex->lease) : NULL;
+
+    if (to != NULL && asked && conn_backlog(to) + conn_untaken(to) > 0)
+        upstream_reset(ex->env->c.upstream, &ex->lease);
+    else
+        upstream_drop(ex->env->c.upstream, &ex->lease);
+}
+
 /* The app gives no answer that could be passed on: the slot goes back, weir answers. */
 static void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail)
 {
-    upstream_drop(ex->env->c.upstream, &ex->lease);
+    drop_app(ex);
     note_backpressure(ex);
     give_slot_back(ex);
     exchange_reply(ex, kind, 0, detail);
@@ -2004,7 +2021,7 @@ static void exchange_done(struct exchange *ex)
     struct client *cl = ex->client;
     bool keep = !ex->close;
 
-    upstream_drop(env->c.upstream, &ex->lease);
+    drop_app(ex);
     if (ex->waiter.state == LIMITER_HOLDING)
         give_slot_back(ex);
     give_upgrade_back(ex);
