@@ -119,6 +119,7 @@ void message_compose(struct message *m, struct loop *lp, const struct config *co
         memcpy(tail, id.at, id.len);
     m->request_id = (struct span){tail, id.len};
     m->len = http_rewrite_request(head, &how, m->at);
+    CHECK(m->len + with_head + id.len <= m->size); /* message_room() counts on it */
     if (with_head > 0)
         add_body(m, from, with_head);
 }

@@ -374,7 +374,8 @@ static void put_request_start(struct writer *w, const struct http_head *head,
 size_t http_rewrite_request_bound(const struct http_head *head,
                                   const struct http_request_rewrite *how)
 {
-    return head->whole.len + 2 * head->host.len + how->client_address.len +
+    /* A line that is written anew may be a byte longer: `Max-Forwards:1` may come 256 times. */
+    return head->whole.len + head->n_fields + 2 * head->host.len + how->client_address.len +
            how->request_id_name.len + how->request_id.len + how->upgrade.len + FIXED_ROOM;
 }
 

@@ -719,6 +719,33 @@ static void the_bound_holds_when_all_is_added(void **state)
     }
 }
 
+/* Each of them becomes a byte longer. */
+static void the_bound_holds_for_as_many_lines_as_a_head_may_have(void **state)
+{
+    const struct http_request_rewrite how = {.client_address = SPAN("192.0.2.1"),
+                                             .request_id_name = SPAN("X-Request-Id"),
+                                             .request_id = SPAN("0"),
+                                             .request_start = true,
+                                             .start = INT64_MAX};
+    const struct http_limits limits = {.max_head = 8192, .max_fields = HTTP_FIELDS_MAX};
+    static struct http_head head;
+    char in[8192] = "OPTIONS * HTTP/1.1\r\nHost:a\r\nTE:trailers\r\n";
+    size_t len = strlen(in);
+    struct http_parser p = {0};
+    struct http_problem problem;
+    (void)state;
+    for (int n = 2; n < HTTP_FIELDS_MAX; n++)
+        len += (size_t)snprintf(in + len, sizeof in - len, "Max-Forwards:1\r\n");
+    len += (size_t)snprintf(in + len, sizeof in - len, "\r\n");
+    assert_int_equal(http_parse_request(&p, in, len, &limits, SPAN(""), &head, &problem),
+                     HTTP_PARSE_DONE);
+    size_t bound = http_rewrite_request_bound(&head, &how);
+    char *out = malloc(bound + HTTP_FIELDS_MAX);
+    assert_non_null(out);
+    assert_true(http_rewrite_request(&head, &how, out) <= bound);
+    free(out);
+}
+
 /* What weir sends is what weir would accept, and reads the same. */
 static void what_goes_out_reads_as_what_came_in(void **state)
 {
@@ -794,6 +821,7 @@ int main(void)
         cmocka_unit_test(fields_of_an_earlier_message_are_not_looked_at),
         cmocka_unit_test(a_sound_request_id_is_short_and_visible),
         cmocka_unit_test(the_bound_holds_when_all_is_added),
+        cmocka_unit_test(the_bound_holds_for_as_many_lines_as_a_head_may_have),
         cmocka_unit_test(what_goes_out_reads_as_what_came_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
