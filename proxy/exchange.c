@@ -324,7 +324,8 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     client_serve(cl, ex);
     ex->json = reply_wants_json(head);
     ex->expects = head->expect_continue;
-    http_body_of_request(&body, head);
+    http_body_of_request(&body, head,
+                         env->c.config->headers.underscores == CONFIG_UNDERSCORES_PASS);
     bool too_large = body.framing == HTTP_BODY_LENGTH && body.left > env->c.config->client.max_body;
     bool whole = message_holds_body(cl, &body);
     ex->has_body = !http_body_complete(&body);

@@ -37,7 +37,9 @@ enum http_body_status {
 /* Private but for `framing`; embedded, no allocation. http_body_of_*() makes it. */
 struct http_body {
     enum http_framing framing;
-    bool response; /* which trailers are refused depends on it */
+    bool response;    /* which trailers are refused depends on it */
+    bool underscores; /* trailers may have `_` in their names */
+    bool underscored; /* the present trailer's name has one */
     unsigned char state;
     unsigned char size_digits;
     unsigned char n_named; /* above HTTP_BODY_NAMED_MAX: no trailer is let through */
@@ -50,8 +52,9 @@ struct http_body {
     uint32_t named[HTTP_BODY_NAMED_MAX]; /* hashes of the options in Connection */
 };
 
-/* From a valid head. A request without length has no body. */
-void http_body_of_request(struct http_body *body, const struct http_head *head);
+/* From a valid head. A request without length has no body. `underscores`: names with `_` may stand
+ * in its trailers; see struct http_request_rewrite. */
+void http_body_of_request(struct http_body *body, const struct http_head *head, bool underscores);
 
 /*
  * From a valid final response head and the method it answers. HEAD, 1xx, 204, 304: none, whatever
@@ -72,7 +75,8 @@ bool http_body_complete(const struct http_body *body);
  * `problem` says why (status 400 for a request; a response's caller makes it 502).
  * Trailer fields that would frame, route, authenticate or control the connection are BAD (RFC 9110
  * section 6.5.1; the table in body.c), and so are those that the head's Connection names (section
- * 7.6.1): the bytes are handed on as they came, and no line can be taken out. Others pass.
+ * 7.6.1) and, in a request, those with `_` in their names: the bytes are handed on as they came,
+ * and no line can be taken out. Others pass.
  */
 MUST_USE enum http_body_status http_body_take(struct http_body *body, const char *at, size_t len,
                                               size_t *used, struct span *data,

@@ -249,6 +249,17 @@ def test_trailers_that_connection_does_not_name_go_on(world):
     assert origin.calls[0].trailers == [("X-Sum", "1"), ("X-Hop-2", "2")]
 
 
+@pytest.mark.parametrize("underscores, status", [("drop", 400), ("pass", 200)])
+def test_a_trailer_with_an_underscore_passes_where_a_field_would(world, underscores, status):
+    """Uvicorn with httptools puts trailers into the head."""
+    origin, weir = world.pair(headers_underscores=underscores)
+    client = world.connect(weir)
+    client.send(head_of("POST", "/", "Transfer-Encoding: chunked") + trailing("Remote_User: root"))
+    assert client.response().status == status
+    named = [b"Remote_User:" in bytes(conn.received) for conn in origin.used()]
+    assert any(named) == (status == 200)
+
+
 # ---- 1xx and Expect ------------------------------------------------------------------------------
 
 

@@ -390,6 +390,8 @@ BODIES = [
      post("Connection: keep-alive, X-Sum", "Transfer-Encoding: chunked", body="0\r\nx-sum: 1\r\n\r\n"),
      chunks("0\r\nx-sum: 1\r\n\r\n")),
     ("3875 4.1.18", "a trailer that frames, with an underscore", 400, trailer("Content_Length: 5")),
+    ("3875 4.1.18", "a trailer that CGI takes for a variable of its own", 400, trailer("REMOTE_USER: root")),
+    ("9110 6.5.1", "a trailer that says where the app is mounted", 400, trailer("Daphne-Root-Path: /x")),
     ("9110 6.5.1", "a forbidden trailer behind a good one", 400, trailer("A: b\r\nHOST: other.test")),
     ("9112 5.1", "a space before a trailer's colon", 400, trailer("A : b")),
     ("9112 5.2", "a folded trailer", 400, trailer("A: b\r\n c")),

@@ -39,7 +39,7 @@ static struct result take_cut(const char *bytes, size_t len, size_t cut, bool co
     static const struct http_head head = {.chunked = true};
     struct http_body body;
     struct result r = {0};
-    http_body_of_request(&body, &head);
+    http_body_of_request(&body, &head, true);
     take(&body, bytes, cut, content, &r);
     if (r.status == HTTP_BODY_MORE && cut < len)
         take(&body, bytes + cut, len - cut, content, &r);

@@ -201,6 +201,10 @@ def has_named_trailer(message):
     return any(name in options for name in names) or (names and len(options) > 6)
 
 
+def has_underscored_trailer(message):
+    return any(b"_" in name for name, _ in message.trailers)
+
+
 def has_long_trailers(message):
     return sum(len(name) + len(value) + 3 for name, value in message.trailers) > 8000
 
@@ -232,7 +236,7 @@ CAUTIOUS = frozenset(b"close keep-alive proxy".split())
 CAUTIOUS_OF_REQUESTS = (
     CAUTIOUS
     | NOT_IN_REQUEST_TRAILERS
-    | frozenset(b"expect forwarded max-forwards range".split())
+    | frozenset(b"daphne-root-path expect forwarded max-forwards range".split())
 )
 CAUTIOUS_OF_ANSWERS = CAUTIOUS | NOT_IN_ANSWER_TRAILERS
 STARTS_OF_REQUESTS = (b"if-", b"proxy-", b"x-forwarded-", b"x-real-")
@@ -257,6 +261,7 @@ OF_REQUESTS = IN_BOTH + (
         lambda m: has_trailer(m, CAUTIOUS_OF_REQUESTS, STARTS_OF_REQUESTS),
         {400},
     ),
+    ("a trailer with _, which cannot be taken out", has_underscored_trailer, {400}),
     ("more than 100 fields", lambda m: len(m.fields) > 100, {431}),
     ("more than one blank line before it", lambda m: m.blank_lines > 1, {400}),
     ("an expectation that nobody knows", expects_something_else, {417}),

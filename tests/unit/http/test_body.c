@@ -117,7 +117,7 @@ static void a_request_without_length_has_no_body(void **state)
     static struct http_head head;
     struct http_body body;
     (void)state;
-    http_body_of_request(&body, &head);
+    http_body_of_request(&body, &head, true);
     assert_int_equal(body.framing, HTTP_BODY_NONE);
     assert_true(http_body_complete(&body));
 }
@@ -129,15 +129,15 @@ static void a_request_is_framed_by_its_head(void **state)
     (void)state;
     head.has_content_length = true;
     head.content_length = 7;
-    http_body_of_request(&body, &head);
+    http_body_of_request(&body, &head, true);
     assert_int_equal(body.framing, HTTP_BODY_LENGTH);
     assert_int_equal(body.left, 7);
     assert_false(http_body_complete(&body));
     head.content_length = 0;
-    http_body_of_request(&body, &head);
+    http_body_of_request(&body, &head, true);
     assert_true(http_body_complete(&body));
     head = (struct http_head){.chunked = true};
-    http_body_of_request(&body, &head);
+    http_body_of_request(&body, &head, true);
     assert_int_equal(body.framing, HTTP_BODY_CHUNKED);
     assert_false(http_body_complete(&body));
 }
@@ -347,7 +347,7 @@ static const struct trailer {
     {REFUSED_OF_REQUESTS, "Max-Forwards"}, {REFUSED_OF_REQUESTS, "X-Forwarded-For"},
     {REFUSED_OF_REQUESTS, "X-Forwarded-Host"}, {REFUSED_OF_REQUESTS, "X-Forwarded-Proto"},
     {REFUSED_OF_REQUESTS, "X-Forwarded-Something"}, {REFUSED_OF_REQUESTS, "X_Forwarded_For"},
-    {REFUSED_OF_REQUESTS, "X-Real-IP"},
+    {REFUSED_OF_REQUESTS, "X-Real-IP"}, {REFUSED_OF_REQUESTS, "Daphne-Root-Path"},
     /* authentication */
     {REFUSED_OF_REQUESTS, "Authorization"}, {REFUSED_OF_REQUESTS, "Cookie"},
     {REFUSED_OF_RESPONSES, "Set-Cookie"}, {REFUSED_OF_RESPONSES, "Set_Cookie"},
@@ -409,7 +409,7 @@ static void only_trailers_that_belong_in_a_head_are_refused(void **state)
     struct http_body request, response;
     (void)state;
 
-    http_body_of_request(&request, &head);
+    http_body_of_request(&request, &head, true);
     http_body_of_response(&response, &head, HTTP_GET);
     for (size_t i = 0; i < sizeof trailers / sizeof *trailers; i++) {
         const struct trailer *t = &trailers[i];
@@ -418,6 +418,39 @@ static void only_trailers_that_belong_in_a_head_are_refused(void **state)
         check_trailer(response, t->name,
                       t->fate == REFUSED_OF_BOTH || t->fate == REFUSED_OF_RESPONSES);
     }
+}
+
+/* Uvicorn with httptools puts them into the head. */
+static void trailers_with_an_underscore_are_refused_like_fields(void **state)
+{
+    static const char *const names[] = {"REMOTE_USER", "Script_Name",
+                                        "a-name-longer-than-is-kept-of-it_"};
+    static const struct http_head head = {.status = 200, .minor = 1, .chunked = true};
+    struct http_body drop, pass, response;
+    (void)state;
+
+    http_body_of_request(&drop, &head, false);
+    http_body_of_request(&pass, &head, true);
+    http_body_of_response(&response, &head, HTTP_GET);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        check_trailer(drop, names[i], true);
+        check_trailer(pass, names[i], false);
+        check_trailer(response, names[i], false);
+    }
+    check_trailer(drop, "X-Sum", false);
+}
+
+static void an_underscore_is_of_its_own_line_only(void **state)
+{
+    static const struct http_head head = {.status = 200, .minor = 1, .chunked = true};
+    static struct taken t;
+    const char *const bytes = "0\r\nA: b_c\r\nD: e\r\n\r\n";
+    struct http_body body;
+    (void)state;
+
+    http_body_of_request(&body, &head, false);
+    take_every_way(body, bytes, strlen(bytes), &t);
+    assert_int_equal(t.status, HTTP_BODY_DONE);
 }
 
 /* A chunked body under these fields, with this trailer. */
@@ -435,7 +468,7 @@ static enum http_body_status trailer_under(const char *fields, const char *trail
     assert_int_equal(
         http_parse_request(&p, text, strlen(text), &feed_limits, SPAN(""), &head, &problem),
         HTTP_PARSE_DONE);
-    http_body_of_request(&body, &head);
+    http_body_of_request(&body, &head, true);
     int len = snprintf(text, sizeof text, "0\r\nX-Sum: 1\r\n%s: x\r\n\r\n", trailer);
     take_every_way(body, text, (size_t)len, &t);
     return t.status;
@@ -590,6 +623,8 @@ int main(void)
         cmocka_unit_test(until_close_takes_all_and_wants_more),
         cmocka_unit_test(every_row_has_one_answer_however_it_is_cut),
         cmocka_unit_test(only_trailers_that_belong_in_a_head_are_refused),
+        cmocka_unit_test(trailers_with_an_underscore_are_refused_like_fields),
+        cmocka_unit_test(an_underscore_is_of_its_own_line_only),
         cmocka_unit_test(what_connection_names_may_not_be_a_trailer),
         cmocka_unit_test(other_trailers_may_stand_beside_what_connection_names),
         cmocka_unit_test(under_more_names_than_are_kept_no_trailer_may_stand),
