@@ -330,7 +330,9 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     bool whole = message_holds_body(cl, &body);
     ex->has_body = !http_body_complete(&body);
     bool waits = !whole && !too_large && must_wait_for_body(ex, &body);
-    struct message_how how = {.began = ex->began, .drop_expect = waits && ex->expects};
+    /* Without a body it asks for nothing, and Waitress, which says 100, answers no more. */
+    struct message_how how = {.began = ex->began,
+                              .drop_expect = ex->expects && (waits || !ex->has_body)};
     if (!ex->has_body && !ex->old_client)
         how.upgrade = offers_of(env, head);
     message_compose(&ex->message, env->c.loop, env->c.config, cl, &how, head, &body);

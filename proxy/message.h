@@ -30,7 +30,7 @@ struct message {
 /* What the rewriting of a head cannot see. */
 struct message_how {
     mono_us began;       /* when its first byte came */
-    bool drop_expect;    /* weir answers its Expect itself */
+    bool drop_expect;    /* weir answers its Expect itself, or it means nothing */
     struct span upgrade; /* the protocols to offer the app, or empty */
 };
 

@@ -264,6 +264,16 @@ def test_a_trailer_with_an_underscore_passes_where_a_field_would(world, undersco
 
 
 @rfc("9110 10.1.1")
+@pytest.mark.parametrize("fields", [(), ("Content-Length: 0",)], ids=["no length", "length 0"])
+def test_without_a_body_nothing_is_expected(world, fields):
+    """Waitress says 100 to it, and then waits for the body."""
+    origin, weir = world.pair()
+    answer = world.connect(weir).ask("POST", "/", "Expect: 100-continue", *fields)
+    assert answer.status == 200 and not answer.interim
+    assert origin.calls[0].all("Expect") == []
+
+
+@rfc("9110 10.1.1")
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_a_client_that_does_not_wait_for_100_is_served_too(world, framing):
     origin, weir = world.pair()
