@@ -45,6 +45,20 @@ static bool parse_bits(struct span text, unsigned most, uint8_t *bits)
     return true;
 }
 
+/* ::ffff:10.0.0.0/104 is 10.0.0.0/8: a peer that is shown so counts as IPv4. */
+static void unmap(struct cidr *c)
+{
+    struct in6_addr six;
+
+    memcpy(&six, c->addr, sizeof(six));
+    if (c->family != AF_INET6 || c->bits < 96 || !IN6_IS_ADDR_V4MAPPED(&six))
+        return;
+    c->family = AF_INET;
+    c->bits = (uint8_t)(c->bits - 96);
+    memset(c->addr, 0, sizeof(c->addr));
+    memcpy(c->addr, six.s6_addr + 12, 4);
+}
+
 bool cidr_parse(struct span text, struct cidr *out)
 {
     const char *slash = text.len == 0 ? NULL : memchr(text.at, '/', text.len);
@@ -58,11 +72,11 @@ bool cidr_parse(struct span text, struct cidr *out)
     else
         return false;
     out->bits = out->family == AF_INET ? 32 : 128;
-    if (slash == NULL)
-        return true;
-    if (!parse_bits((struct span){slash + 1, text.len - ip.len - 1}, out->bits, &out->bits))
+    if (slash != NULL &&
+        !parse_bits((struct span){slash + 1, text.len - ip.len - 1}, out->bits, &out->bits))
         return false;
     clear_behind_prefix(out);
+    unmap(out);
     return true;
 }
 

@@ -355,7 +355,11 @@ static void read_list(struct loader *ld, const struct option *o, const json_t *l
         if (json_is_string(value))
             verdict = option_read_range(o, text_of(value, SPAN("")), ld->c);
         snprintf(element, sizeof(element), "[%zu]", i);
-        if (verdict != OPTION_READ)
+        if (json_is_string(value) && span_equal_nocase(text_of(value, SPAN("")), span_of(o->empty)))
+            loader_problem_at(ld, ld->jp.nodes[child].at, ld->jp.nodes[child].len,
+                              "\"%s%s\" is no range: the list that has none is []", o->path,
+                              element);
+        else if (verdict != OPTION_READ)
             bad_value(ld, o, verdict, value, child, element);
     }
 }
@@ -368,9 +372,10 @@ static void read_ranges(struct loader *ld, const struct option *o, const json_t 
     if (json_is_array(value))
         read_list(ld, o, value, node);
     else
-        loader_problem_at(
-            ld, at->at, at->len, "\"%s\" wants a list such as [\"private\"], got %.*s%s", o->path,
-            (int)(show.len > 60 ? 60 : show.len), show.at, show.len > 60 ? "..." : "");
+        loader_problem_at(ld, at->at, at->len,
+                          "\"%s\" wants a list such as [\"private\"], or [] for nobody, got %.*s%s",
+                          o->path, (int)(show.len > 60 ? 60 : show.len), show.at,
+                          show.len > 60 ? "..." : "");
 }
 
 static void read_value(struct loader *ld, const struct option *o, const json_t *value, size_t node)

@@ -972,6 +972,8 @@ static bool fix_ranges(const struct option *o, struct span text, struct strbuf *
     struct strbuf all = {0};
     bool changed = false;
 
+    if (span_equal(text, SPAN("[]")) || span_equal_nocase(text, span_of(o->empty)))
+        return try_fix(o, "", span_of(o->empty), "", fix); /* how a flag says it */
     for (const char *between = ""; text.len > 0; between = ",") {
         const char *comma = memchr(text.at, ',', text.len);
         size_t len = comma == NULL ? text.len : (size_t)(comma - text.at);

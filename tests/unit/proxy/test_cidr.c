@@ -45,6 +45,10 @@ static void what_is_read_is_written_without_the_bits_behind_the_prefix(void **st
         {"2001:db8::ff/20", "2001::/20"},
         {"2001:db8:ffff::/33", "2001:db8:8000::/33"},
         {"::/0", "::/0"},
+        {"::ffff:203.0.113.1/120", "203.0.113.0/24"}, /* IPv4 as IPv6 shows it */
+        {"::ffff:198.51.100.7", "198.51.100.7/32"},
+        {"::ffff:10.0.0.0/96", "0.0.0.0/0"},
+        {"::ffff:10.0.0.0/95", "::fffe:0:0/95"},
     };
     struct strbuf out = {0};
     (void)state;
