@@ -68,7 +68,7 @@ static void finish(struct buckets *b)
 
 static size_t step_at(mono_us bound, mono_us timeout)
 {
-    return bound < timeout / 1000 ? 6 : bound < timeout / 50 ? 2 : 1;
+    return bound < timeout / 10000 ? 6 : bound < timeout / 50 ? 2 : 1;
 }
 
 void buckets_fine(struct buckets *b, mono_us timeout, mono_us most)
