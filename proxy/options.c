@@ -182,8 +182,8 @@ const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
 
 const char option_reserved_fields[] =
     "connection content-length content-type cookie daphne-root-path date expect forwarded host "
-    "keep-alive proxy-* te trailer transfer-encoding upgrade via x-forwarded-* x-real-ip "
-    "x-request-start";
+    "keep-alive proxy proxy-* te trailer transfer-encoding upgrade via weir-reason x-forwarded-* "
+    "x-real-ip x-request-start";
 
 struct unit {
     const char *name;
@@ -477,16 +477,29 @@ static bool is_field_char(char c)
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
+/* Equal in the eyes of CGI and WSGI, which know no case and take `-` for `_`. */
+static bool folds_equal(struct span word, struct span text)
+{
+    if (word.len != text.len)
+        return false;
+    for (size_t i = 0; i < word.len; i++) {
+        char c = text.at[i] == '_' ? '-' : span_lower(text.at[i]);
+        if (c != word.at[i])
+            return false;
+    }
+    return true;
+}
+
 static bool is_reserved(struct span text)
 {
     struct span list = span_of(option_reserved_fields), word;
 
     while (next_word(&list, &word)) {
         struct span start = {word.at, word.len - 1};
-        if (span_equal_nocase(word, text))
+        if (folds_equal(word, text))
             return true;
         if (word.at[start.len] == '*' && text.len >= start.len &&
-            span_equal_nocase(start, (struct span){text.at, start.len}))
+            folds_equal(start, (struct span){text.at, start.len}))
             return true;
     }
     return false;

@@ -293,9 +293,13 @@ static void ranges_have_names_which_are_written_as_they_were_read(void **state)
 
 static void fields_that_weir_itself_reads_or_writes_are_no_request_id(void **state)
 {
-    static const char *const reserved[] = {"host",      "X-Forwarded-For",  "x-forwarded-user",
-                                           "X-Real-IP", "Daphne-Root-Path", "Proxy-Authorization"};
-    static const char *const fine[] = {"X-Forwarded", "X-Real-IP2", "Proxy", "Trace-Id", ""};
+    static const char *const reserved[] = {
+        "host",           "X-Forwarded-For",  "x-forwarded-user",
+        "X-Real-IP",      "Daphne-Root-Path", "Proxy-Authorization",
+        "Content_Length", "X_Forwarded_Id",   "proxy",
+        "Weir-Reason"};
+    static const char *const fine[] = {"X-Forwarded", "X-Real-IP2", "Proxied",
+                                       "Trace-Id",    "trace_id",   ""};
     struct config c = {.threads = 0};
     (void)state;
 
