@@ -18,7 +18,9 @@ BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/buckets.c proxy/stats.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/tunnel.c \
            proxy/message.c proxy/reply.c proxy/probe.c
-HOUSE   := proxy/exchange.c proxy/server.c proxy/lifecycle.c proxy/admin.c
+EXCHANGE := proxy/exchange.c proxy/exchange_request.c proxy/exchange_response.c proxy/exchange_tunnel.c \
+            proxy/exchange_drain.c
+HOUSE   := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/admin.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
            backend-demo/pool_handlers.c backend-demo/pool.c backend-demo/looplag.c \
@@ -135,7 +137,7 @@ unit_libs_demo := $(EVHTP_LIBS)
 unit_src_common := $(COMMON)
 unit_src_limiter := common/clock.c $(LIMITER)
 unit_src_http := common/utf8.c common/strbuf.c $(HTTP)
-unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c proxy/exchange.c,$(WEIR_SRC))
+unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c $(EXCHANGE),$(WEIR_SRC))
 unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 
 # Functions of the C library that a unit test stands in for.
@@ -248,7 +250,7 @@ fuzz_len_config   := 3000
 # The whole of it but the clock, the threads and the ports: those are the fuzzer's.
 fuzz_src_proxy    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
                      $(filter-out proxy/manual.c proxy/admin_client.c proxy/cli.c,$(CONFIG)) \
-                     $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) proxy/exchange.c \
+                     $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
                      tests/fuzz/peers.c tests/fuzz/judge.c tests/fuzz/strict_reader.c
 fuzz_ld_proxy     := $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
                      stats_connection stats_buffered stats_orphan_begins stats_orphan_ends \

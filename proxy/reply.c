@@ -33,6 +33,15 @@ static const struct {
     [REPLY_SEND_TIMEOUT] = {504, "send_timeout", "The app did not take the request in time"},
 };
 
+static const struct reply_refusal refusals[REPLY_KINDS] = {
+    [REPLY_QUEUE_FULL] = {STATS_QUEUE_FULL, true, "the queue is full (queue.length)"},
+    [REPLY_QUEUE_BYTES] = {STATS_BYTES, true, "the queue is full (queue.max_bytes)"},
+    [REPLY_QUEUE_TIMEOUT] = {STATS_QUEUE_TIMEOUT, true, "no slot within queue.timeout"},
+    [REPLY_NOT_READY] = {STATS_NOT_READY, false, "the app has not started"},
+    [REPLY_DRAINING] = {STATS_DRAINING, false, "weir is draining"},
+    [REPLY_UPGRADES_FULL] = {STATS_UPGRADES, true, "no tunnel is free (upgrades.max)"},
+};
+
 static const char *status_text(unsigned status)
 {
     switch (status) {
@@ -86,6 +95,11 @@ static void add(struct writer *w, const char *fmt, ...)
     va_end(args);
     if (n > 0)
         w->len += (size_t)n < w->room - w->len ? (size_t)n : w->room - w->len - 1;
+}
+
+const struct reply_refusal *reply_refusal(enum reply_kind kind)
+{
+    return refusals[kind].log != NULL ? &refusals[kind] : NULL;
 }
 
 unsigned reply_status(const struct reply *r)

@@ -10,6 +10,7 @@
 
 #include "common/span.h"
 #include "proxy/http/head.h"
+#include "proxy/stats.h"
 
 enum reply_kind {
     REPLY_BAD_REQUEST,        /* 400, or the status that the parser gave */
@@ -31,6 +32,16 @@ enum reply_kind {
     REPLY_SEND_TIMEOUT,       /* 504: the app does not take the request */
     REPLY_KINDS,
 };
+
+/* A reply that refuses because of load or state: it is counted, logged, and has a Retry-After. */
+struct reply_refusal {
+    enum stats_reason reason;
+    bool overload; /* the status is overload.status */
+    const char *log;
+};
+
+/* NULL: this kind refuses nothing. */
+const struct reply_refusal *reply_refusal(enum reply_kind kind);
 
 struct reply {
     enum reply_kind kind;

@@ -1,0 +1,98 @@
+/* See exchange.h: what is ended at the drain, and for room. */
+#include "proxy/exchange_private.h"
+#include "proxy/exchange_request.h"
+
+#define ROOM_AFTER_US 50000 /* a body that was waited for less long does not make room */
+#define ROOM_LOOKS    8
+
+/* ---- draining ---- */
+
+void exchange_drain(struct exchange_env *env)
+{
+    env->draining = true;
+}
+
+size_t exchange_turn_away(struct exchange_env *env)
+{
+    struct exchange *ex, *next;
+    size_t n = 0;
+
+    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = next) {
+        next = TAILQ_NEXT(ex, link);
+        if (!limiter_cancel(env->c.house->limiter, &ex->waiter, exchange_now(ex)))
+            continue; /* its verdict is in the mail, and may be a slot */
+        stats_queue_wait(env->c.stats, STATS_DRAINED, exchange_waited(ex));
+        exchange_reply(ex, REPLY_DRAINING, 0, NULL);
+        n++;
+    }
+    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_BUFFERING]); ex != NULL; ex = next, n++) {
+        next = TAILQ_NEXT(ex, link);
+        exchange_reply(ex, REPLY_DRAINING, 0, NULL);
+    }
+    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_TUNNEL]); ex != NULL; ex = next) {
+        next = TAILQ_NEXT(ex, link);
+        exchange_done(ex);
+    }
+    return n;
+}
+
+/* ---- making room ---- */
+
+/* What has come of its body and was not read yet may be the rest of it. True: it was refused. */
+static bool give_way(struct exchange *ex)
+{
+    struct conn *from = client_conn(ex->client);
+
+    if (conn_has_news(from) || conn_look(from)) {
+        from->readable = true;
+        from->drained = false;
+        exchange_buffer(ex);
+        conn_settle(from);
+        if (ex->state != EXCHANGE_BUFFERING)
+            return false;
+    }
+    stats_evicted(ex->env->c.stats);
+    client_hurry(ex->client);
+    exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);
+    return true;
+}
+
+bool exchange_make_room(struct exchange_env *env)
+{
+    for (int i = 0; i < ROOM_LOOKS; i++) {
+        struct exchange *ex = TAILQ_FIRST(&env->in[EXCHANGE_BUFFERING]);
+        if (ex == NULL || exchange_now(ex) - ex->arrived < ROOM_AFTER_US)
+            return false;
+        if (give_way(ex))
+            return true;
+    }
+    return false;
+}
+
+/* ---- the end ---- */
+
+static size_t cut_one(struct exchange *ex)
+{
+    if (ex->client == NULL) {
+        exchange_done(ex);
+        return 0;
+    }
+    exchange_lose_client(ex);
+    return 1;
+}
+
+size_t exchange_cut_all(struct exchange_env *env)
+{
+    size_t cut = 0;
+
+    for (int i = 0; i < EXCHANGE_DONE; i++) {
+        struct exchange *ex, *next;
+        for (ex = TAILQ_FIRST(&env->in[i]); ex != NULL; ex = next) {
+            next = TAILQ_NEXT(ex, link);
+            if (i == EXCHANGE_ABANDONED)
+                continue; /* its verdict is in the mail, and ends it */
+            cut += cut_one(ex);
+        }
+    }
+    return cut;
+}

@@ -1,0 +1,506 @@
+/* See exchange_request.h. */
+#include "proxy/exchange_request.h"
+
+#include <string.h>
+
+#include "proxy/exchange_response.h"
+#include "proxy/http/body.h"
+
+#define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
+#define BODY_PACE       500    /* bytes a second; MinRate of Apache's mod_reqtimeout */
+
+/* ---- waiting for the body, without a slot ---- */
+
+void exchange_take_body(struct exchange *ex, const struct http_body *body)
+{
+    ex->up = pool_get(loop_pool(ex->env->c.loop), sizeof(*ex->up));
+    memset(ex->up, 0, sizeof(*ex->up));
+    ex->up->body = *body;
+    ex->up->max = ex->env->c.config->client.max_body;
+    ex->up->mark = ex->env->c.config->buffers.request;
+    ex->up->budget = &ex->env->c.house->budget;
+    ex->up->pace_since = ex->arrived;
+}
+
+static bool exchange_body_is_small(const struct exchange *ex, const struct http_body *body)
+{
+    return body->framing == HTTP_BODY_LENGTH &&
+           body->data + body->left <= ex->env->c.config->buffers.request;
+}
+
+/*
+ * Whether a body that has not come whole is to be waited for before a slot is asked for: not while
+ * slots are plentiful; not where the answer would be no (it is given at once, and no body asked
+ * for); not where nothing will come before the app's 100; and not where nothing may be kept of it.
+ */
+bool exchange_must_wait_for_body(const struct exchange *ex, const struct http_body *body)
+{
+    struct limiter *l = ex->env->c.house->limiter;
+
+    if (ex->expects && !exchange_body_is_small(ex, body))
+        return false;
+    if (budget_is_spent(&ex->env->c.house->budget))
+        return false;
+    if (exchange_deadline(ex, exchange_now(ex)) <= exchange_now(ex))
+        return false;
+    return !limiter_has_plenty(l) && !limiter_is_full(l);
+}
+
+/* Memory that the message has taken for its body, or gives back. */
+void exchange_held_changed(struct exchange *ex, int64_t change)
+{
+    if (change == 0)
+        return;
+    stats_buffered(ex->env->c.stats, STATS_REQUEST, change);
+    budget_change(&ex->env->c.house->budget, change);
+}
+
+static void drop_upload(struct exchange *ex)
+{
+    pool_put(loop_pool(ex->env->c.loop), ex->up, sizeof(*ex->up));
+    ex->up = NULL;
+}
+
+/* The client was not read for a while: its pace is measured from now on. */
+void exchange_measure_pace(struct exchange *ex)
+{
+    ex->up->pace_since = exchange_now(ex);
+    ex->up->pace_before = ex->up->body.data;
+}
+
+/*
+ * It has been slower than BODY_PACE for longer than client.body_timeout. A stream of chunks may be
+ * as slow as it likes while nobody wants its slot.
+ */
+static bool body_is_late(const struct exchange *ex)
+{
+    uint64_t came = ex->up->body.data - ex->up->pace_before;
+    mono_us due = ex->up->pace_since + ex->env->c.config->client.body_timeout +
+                  (mono_us)(came / BODY_PACE * 1000000);
+
+    if (exchange_now(ex) < due)
+        return false;
+    return ex->up->body.framing == HTTP_BODY_LENGTH || ex->state == EXCHANGE_BUFFERING ||
+           !limiter_has_plenty(ex->env->c.house->limiter);
+}
+
+/* What the waiting for a body has come to. */
+enum body_wait { BODY_MORE, BODY_READY, BODY_TOO_LARGE, BODY_BAD, BODY_LATE };
+
+static enum body_wait take_what_came(struct exchange *ex)
+{
+    struct exchange_house *house = ex->env->c.house;
+    size_t before = ex->message.body, most = ex->env->c.config->buffers.request;
+
+    if (budget_is_spent(&house->budget))
+        most = before;
+    enum message_status st =
+        message_take_body(&ex->message, ex->env->c.loop, client_conn(ex->client), &ex->up->body,
+                          most, &ex->up->problem);
+    exchange_held_changed(ex, (int64_t)(ex->message.body - before));
+    if (ex->up->body.data > ex->up->max)
+        return BODY_TOO_LARGE;
+    switch (st) {
+    case MESSAGE_BAD:
+        return BODY_BAD;
+    case MESSAGE_WHOLE:
+        drop_upload(ex);
+        return BODY_READY;
+    case MESSAGE_FULL:
+        return BODY_READY;
+    case MESSAGE_MORE:
+        break;
+    }
+    return body_is_late(ex) ? BODY_LATE : BODY_MORE;
+}
+
+/* It is not waited for any more. */
+static void end_wait(struct exchange *ex, enum body_wait why)
+{
+    switch (why) {
+    case BODY_READY:
+        exchange_ask(ex);
+        return;
+    case BODY_TOO_LARGE:
+        exchange_reply(ex, REPLY_BODY_TOO_LARGE, 0, NULL);
+        return;
+    case BODY_BAD:
+        exchange_reply(ex, REPLY_BAD_REQUEST, 0, ex->up->problem.reason);
+        return;
+    case BODY_LATE:
+        exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);
+        return;
+    case BODY_MORE:
+        return;
+    }
+}
+
+static void arm_buffering(struct exchange *ex)
+{
+    mono_us now = exchange_now(ex), due = now + ex->env->c.config->client.body_timeout;
+    mono_us stream = ex->arrived + STREAM_AFTER_US;
+
+    if (!exchange_body_is_small(ex, &ex->up->body) && stream < due)
+        due = stream > now ? stream : now;
+    exchange_arm(ex, due);
+}
+
+void exchange_buffer(struct exchange *ex)
+{
+    struct conn *from = client_conn(ex->client);
+
+    for (;;) {
+        enum body_wait wait = take_what_came(ex);
+        if (wait != BODY_MORE) {
+            end_wait(ex, wait);
+            return;
+        }
+        switch (conn_fill(from, exchange_read_limit(ex, from))) {
+        case CONN_GOT:
+        case CONN_FULL:
+            continue;
+        case CONN_WAIT:
+            break;
+        case CONN_EOF:
+        case CONN_LOST:
+            exchange_lose_client(ex);
+            return;
+        }
+        break;
+    }
+    if (limiter_has_plenty(ex->env->c.house->limiter))
+        exchange_ask(ex); /* since the head came, slots have become free */
+    else
+        arm_buffering(ex);
+}
+
+void exchange_wait_for_body(struct exchange *ex)
+{
+    exchange_set_state(ex, EXCHANGE_BUFFERING);
+    if (ex->expects) {
+        ex->expects = false;
+        ex->continued = true;
+        if (!client_send(ex->client, SPAN("HTTP/1.1 100 Continue\r\n\r\n"),
+                         (struct span){NULL, 0})) {
+            exchange_lose_client(ex);
+            return;
+        }
+    }
+    exchange_buffer(ex);
+}
+
+void exchange_late_body(struct exchange *ex)
+{
+    if (!exchange_body_is_small(ex, &ex->up->body) &&
+        exchange_now(ex) >= ex->arrived + STREAM_AFTER_US)
+        exchange_ask(ex);
+    else
+        exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);
+}
+
+/* ---- the request goes out ---- */
+
+bool exchange_request_is_read(const struct exchange *ex)
+{
+    return ex->up == NULL || http_body_complete(&ex->up->body);
+}
+
+bool exchange_is_uploading(const struct exchange *ex)
+{
+    return ex->up != NULL && !ex->up->stopped && !ex->upload_failed &&
+           (ex->state == EXCHANGE_AWAITING || ex->state == EXCHANGE_STREAMING);
+}
+
+static void request_is_sent(struct exchange *ex)
+{
+    ex->sent = not_before(exchange_now(ex), ex->connected);
+    ex->stuck_at = 0;
+    exchange_arm_awaiting(ex, ex->env->c.config->upstream.first_byte_timeout);
+}
+
+/* The app takes no more. It may have answered all the same: read before judging. */
+static void fail_upload(struct exchange *ex)
+{
+    ex->upload_failed = true;
+    ex->stuck_at = 0;
+    if (ex->state == EXCHANGE_AWAITING) {
+        exchange_arm_awaiting(ex, ex->env->c.config->upstream.idle_timeout);
+        exchange_read_head(ex);
+    } else {
+        exchange_download(ex, NULL);
+    }
+}
+
+static void send_request(struct exchange *ex)
+{
+    struct conn *to = upstream_socket(&ex->lease);
+    struct span message = {ex->message.at, ex->message.len};
+
+    /* The limiter's clock is that of all loops, and may be ahead of ours by some microseconds. */
+    ex->connected = not_before(exchange_now(ex), ex->waiter.granted_at);
+    if (!ex->replayed)
+        stats_connect(ex->env->c.stats, ex->connected - ex->waiter.granted_at);
+    exchange_set_state(ex, EXCHANGE_AWAITING);
+    if (ex->up != NULL) {
+        exchange_measure_pace(ex);
+        struct relay_front front = {.head = message, .room = message_room(&ex->message)};
+        exchange_upload(ex, &front);
+        return;
+    }
+    if (!conn_send(to, message, (struct span){NULL, 0})) {
+        fail_upload(ex);
+        return;
+    }
+    ex->accepted = conn_backlog(to) < ex->message.len;
+    if (conn_backlog(to) == 0)
+        request_is_sent(ex);
+    else
+        exchange_arm_upload(ex, RELAY_BLOCKED);
+}
+
+/* Something lies in the connection's socket before a byte of the request is in it. An end is for
+ * exchange_read_head(). */
+static bool spoke_first(struct conn *from)
+{
+    return conn_has_news(from) && conn_fill(from, LOOP_SCRATCH) == CONN_GOT;
+}
+
+void exchange_dispatch(struct exchange *ex)
+{
+    struct upstream_conn *uc = ex->lease.conn;
+
+    if (spoke_first(upstream_socket(&ex->lease))) {
+        exchange_bad_response(ex, exchange_unasked);
+        return;
+    }
+    send_request(ex);
+    /* An app that speaks as it accepts has had its edge while we were connecting. */
+    if (ex->state == EXCHANGE_AWAITING && ex->lease.conn == uc &&
+        conn_has_news(upstream_socket(&ex->lease)))
+        exchange_post_again(ex);
+}
+
+/* ---- the body is relayed ---- */
+
+/* The client sends nothing because the app has not yet said 100: the app is the slow one. */
+bool exchange_app_owes_100(const struct exchange *ex)
+{
+    return ex->expects && !ex->said_100 && !ex->up->began;
+}
+
+/* For app_takes() to compare with. */
+void exchange_note_untaken(struct exchange *ex)
+{
+    if (conn_backlog(upstream_socket(&ex->lease)) > 0)
+        ex->untaken = conn_untaken(upstream_socket(&ex->lease));
+}
+
+static void look_at_app(struct exchange *ex)
+{
+    mono_us patience = ex->env->c.config->upstream.idle_timeout;
+    exchange_arm(ex, conn_next_look(upstream_socket(&ex->lease), patience, ex->stuck_at));
+}
+
+/* The answer's head is waited for. While the client holds it up, the timer is the client's. */
+void exchange_arm_awaiting(struct exchange *ex, mono_us patience)
+{
+    if (ex->state == EXCHANGE_AWAITING && ex->blocked_since == 0)
+        exchange_arm(ex, exchange_now(ex) + patience);
+}
+
+/* The timer while the request is under way: whoever is slow is named by exchange_late_response().
+ */
+void exchange_arm_upload(struct exchange *ex, enum relay_status st)
+{
+    const struct config *cf = ex->env->c.config;
+    mono_us patience = cf->upstream.idle_timeout;
+
+    if (ex->state != EXCHANGE_AWAITING || ex->blocked_since != 0)
+        return;
+    exchange_note_untaken(ex);
+    ex->stuck_at = 0;
+    if (st == RELAY_WAIT) {
+        patience =
+            exchange_app_owes_100(ex) ? cf->upstream.first_byte_timeout : cf->client.body_timeout;
+        exchange_arm_awaiting(ex, patience);
+        return;
+    }
+    ex->stuck_at = exchange_now(ex) + patience;
+    look_at_app(ex);
+}
+
+static void upload_moves(struct exchange *ex)
+{
+    if (ex->state != EXCHANGE_STREAMING)
+        return;
+    ex->untaken = SIZE_MAX;
+    exchange_renew_idle(ex);
+}
+
+static void exchange_upload_ended(struct exchange *ex, enum relay_status why)
+{
+    switch (why) {
+    case RELAY_TOO_LARGE:
+    case RELAY_BAD_FRAMING:
+    case RELAY_TRUNCATED:
+        break;
+    case RELAY_RECEIVER_LOST:
+        fail_upload(ex);
+        return;
+    case RELAY_END:
+    case RELAY_WAIT:
+    case RELAY_BLOCKED:
+    case RELAY_BUSY:
+        return;
+    }
+    if (why == RELAY_TRUNCATED || ex->state != EXCHANGE_AWAITING) {
+        exchange_lose_client(ex);
+    } else if (why == RELAY_TOO_LARGE) {
+        exchange_fail(ex, REPLY_BODY_TOO_LARGE, NULL);
+    } else {
+        exchange_fail(ex, REPLY_BAD_REQUEST, ex->up->problem.reason);
+    }
+}
+
+void exchange_upload(struct exchange *ex, const struct relay_front *front)
+{
+    struct conn *to = upstream_socket(&ex->lease);
+    uint64_t moved;
+    enum relay_status st = relay_pump(ex->up, client_conn(ex->client), to, front, &moved);
+
+    if (front != NULL && st != RELAY_RECEIVER_LOST)
+        ex->accepted = conn_backlog(to) < ex->message.len + moved;
+    else if (moved > 0)
+        ex->accepted = true;
+    if (moved > 0)
+        upload_moves(ex);
+    switch (st) {
+    case RELAY_END:
+        if (conn_backlog(to) == 0)
+            request_is_sent(ex);
+        else
+            exchange_arm_upload(ex, st);
+        return;
+    case RELAY_BUSY:
+        exchange_arm_upload(ex, RELAY_WAIT); /* it may turn out that there is no more now */
+        exchange_post_again(ex);
+        return;
+    case RELAY_WAIT:
+        if (ex->state == EXCHANGE_AWAITING && moved > 0 && body_is_late(ex))
+            exchange_fail(ex, REPLY_BODY_TIMEOUT, NULL);
+        else if (moved > 0 || front != NULL)
+            exchange_arm_upload(ex, st);
+        return;
+    case RELAY_BLOCKED:
+        exchange_measure_pace(ex);
+        if (moved > 0 || front != NULL)
+            exchange_arm_upload(ex, st);
+        return;
+    case RELAY_TOO_LARGE:
+    case RELAY_BAD_FRAMING:
+    case RELAY_TRUNCATED:
+    case RELAY_RECEIVER_LOST:
+        exchange_upload_ended(ex, st);
+        return;
+    }
+}
+
+/* Output to the app that had to be kept moves on. False: the exchange may have ended. */
+bool exchange_flush_request(struct exchange *ex, struct conn *to)
+{
+    size_t before = conn_backlog(to);
+
+    if (before == 0 || ex->upload_failed)
+        return true;
+    bool sound = conn_flush(to);
+    if (conn_backlog(to) < before) {
+        ex->accepted = true;
+        upload_moves(ex);
+    }
+    if (!sound) {
+        fail_upload(ex);
+        return false;
+    }
+    if (conn_backlog(to) > 0) {
+        if (conn_backlog(to) < before)
+            exchange_arm_upload(ex, RELAY_BLOCKED);
+        return true;
+    }
+    if (exchange_is_uploading(
+            ex)) { /* the app has all that came: now the client may be the slow one */
+        exchange_measure_pace(ex);
+        exchange_arm_upload(ex, RELAY_WAIT);
+        exchange_upload(ex, NULL);
+        return false;
+    }
+    if (exchange_request_is_read(ex))
+        request_is_sent(ex);
+    return true;
+}
+
+/* ---- once more, on another connection ---- */
+
+/* Whether a fresh connection could do what this one did not (RFC 9112 section 9.3.1). */
+bool exchange_may_replay(const struct exchange *ex)
+{
+    if (ex->replayed || ex->answering || !upstream_was_reused(&ex->lease))
+        return false;
+    if (!ex->accepted)
+        return ex->up == NULL || !ex->up->began;
+    return http_method_is_idempotent(ex->method) && ex->up == NULL;
+}
+
+/* The client is looked at first: an RST that came in one edge with the request has not been seen,
+ * and the app may have had the request for long. See may_be_dead(). */
+void exchange_replay(struct exchange *ex)
+{
+    struct exchange_env *env = ex->env;
+
+    upstream_drop(env->c.upstream, &ex->lease);
+    ex->replayed = true;
+    ex->upload_failed = ex->accepted = false;
+    ex->sent = 0;
+    exchange_set_state(ex, EXCHANGE_CONNECTING);
+    loop_timer_stop(&ex->timer);
+    if (!client_look(ex->client)) {
+        exchange_lose_client(ex);
+        return;
+    }
+    stats_upstream(env->c.stats, STATS_REPLAYED);
+    exchange_connect(ex, UPSTREAM_FRESH);
+}
+
+/* ---- the timer ---- */
+
+/* The app has taken something since the timer was armed, slowly as it is. */
+static bool app_takes(const struct exchange *ex)
+{
+    const struct conn *to = upstream_socket(&ex->lease);
+    return conn_backlog(to) > 0 && conn_untaken(to) < ex->untaken;
+}
+
+/* All that has come of the body was read, and the rest is the client's to send. */
+static bool client_owes_body(const struct exchange *ex)
+{
+    return !exchange_request_is_read(ex) && !client_conn(ex->client)->readable;
+}
+
+void exchange_late_response(struct exchange *ex)
+{
+    if (exchange_now(ex) < ex->stuck_at) {
+        if (app_takes(ex))
+            exchange_arm_upload(ex, RELAY_BLOCKED);
+        else
+            look_at_app(ex);
+    } else if (ex->sent != 0 || (exchange_is_uploading(ex) && exchange_app_owes_100(ex))) {
+        exchange_complain(ex, "no answer within upstream.first_byte_timeout");
+        exchange_fail(ex, REPLY_FIRST_BYTE_TIMEOUT, NULL);
+    } else if (!ex->upload_failed && client_owes_body(ex)) {
+        exchange_fail(ex, REPLY_BODY_TIMEOUT, NULL);
+    } else if (app_takes(ex)) {
+        exchange_arm_upload(ex, RELAY_BLOCKED);
+    } else {
+        exchange_complain(ex, "the request was not taken within upstream.idle_timeout");
+        exchange_fail(ex, REPLY_SEND_TIMEOUT, NULL);
+    }
+}

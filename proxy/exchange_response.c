@@ -1,0 +1,501 @@
+/* See exchange_response.h. */
+#include "proxy/exchange_response.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "proxy/exchange_request.h"
+#include "proxy/exchange_tunnel.h"
+#include "proxy/http/body.h"
+#include "proxy/http/rewrite.h"
+
+/*
+ * How many interim responses (1xx) an app may send: so many at once, and on the mean since it was
+ * asked one in 10 ms. Progress that is told more often is read by nobody, and each costs a parse, a
+ * rewrite and a send. The mean has no memory but a count, so a job that sends 102 each second for
+ * hours passes, and so do those that come together because the client held them up.
+ */
+#define INTERIM_BURST    64
+#define INTERIM_EVERY_US 10000
+
+#define HEADS_AT_ONCE 32 /* read in one go, before other connections have their turn */
+
+const char exchange_unasked[] = "an answer that nobody has asked for";
+
+static void watch_client(struct exchange *ex, size_t unread);
+
+/* ---- no response ---- */
+
+/* The app has ended the connection before it answered. */
+static void upstream_lost(struct exchange *ex)
+{
+    if (ex->state == EXCHANGE_ORPHANED) {
+        exchange_done(ex);
+        return;
+    }
+    if (exchange_may_replay(ex)) {
+        exchange_replay(ex);
+        return;
+    }
+    exchange_complain(ex, ex->answering ? "the answer's head was cut" : "closed without an answer");
+    exchange_fail(ex, ex->answering ? REPLY_UPSTREAM_BROKEN : REPLY_UPSTREAM_CLOSED, NULL);
+}
+
+void exchange_bad_response(struct exchange *ex, const char *why)
+{
+    exchange_complain(ex, why);
+    if (ex->state == EXCHANGE_ORPHANED)
+        exchange_done(ex);
+    else
+        exchange_fail(ex, REPLY_UPSTREAM_BROKEN, why);
+}
+
+/* Not a byte of the request has been taken, and the app speaks: that answers nothing of ours (RFC
+ * 9112 section 9.2). */
+static void answered_unasked(struct exchange *ex)
+{
+    if (exchange_may_replay(ex))
+        exchange_replay(ex);
+    else
+        exchange_bad_response(ex, exchange_unasked);
+}
+
+/* ---- headers, interim and final ---- */
+
+/* Writes the rewritten head into the loop's compose scratch. */
+struct relay_front exchange_response_front(struct exchange *ex,
+                                           const struct http_response_rewrite *how)
+{
+    struct http_head *head = &ex->env->head;
+    char *out = loop_scratch(ex->env->c.loop, LOOP_SCRATCH_COMPOSE);
+
+    /* upstream.max_head leaves room for what is added. */
+    CHECK(http_rewrite_response_bound(head, how) <= LOOP_SCRATCH);
+    size_t n = http_rewrite_response(head, how, out);
+    return (struct relay_front){.head = {out, n}, .room = LOOP_SCRATCH - n};
+}
+
+/* The side that has to move next gets its whole timeout from now on. */
+static void renew_patience(struct exchange *ex)
+{
+    const struct config *cf = ex->env->c.config;
+
+    if (ex->sent != 0)
+        exchange_arm_awaiting(ex, cf->upstream.first_byte_timeout);
+    else if (ex->upload_failed)
+        exchange_arm_awaiting(ex, cf->upstream.idle_timeout);
+    else
+        exchange_arm_upload(ex, conn_backlog(upstream_socket(&ex->lease)) > 0 ? RELAY_BLOCKED
+                                                                              : RELAY_WAIT);
+}
+
+/*
+ * An interim response is life: the app's timeout begins anew. The client's does not, unless this is
+ * the 100 that it has waited for; nor does an orphan's, or nothing would end it.
+ */
+static void app_lives(struct exchange *ex)
+{
+    bool client_sends = exchange_is_uploading(ex) && conn_backlog(upstream_socket(&ex->lease)) == 0;
+    bool owed = client_sends && exchange_app_owes_100(ex);
+
+    if (ex->env->head.status == 100)
+        ex->said_100 = true;
+    if (owed)
+        exchange_measure_pace(ex);
+    if (owed || !client_sends)
+        renew_patience(ex);
+}
+
+static bool is_flood(const struct exchange *ex)
+{
+    mono_us asked = exchange_now(ex) - ex->connected;
+    return ex->interims > INTERIM_BURST + (uint64_t)(asked / INTERIM_EVERY_US);
+}
+
+/* 1xx: passed on at once; the final answer is still to come. False: the exchange has ended. */
+static bool interim(struct exchange *ex)
+{
+    struct http_response_rewrite how = {0};
+    struct client *cl = ex->client;
+    unsigned status = ex->env->head.status;
+
+    if (status == 101) {
+        exchange_switch_protocols(ex);
+        return false;
+    }
+    ex->interims++;
+    if (is_flood(ex)) {
+        exchange_bad_response(ex, "a flood of interim responses");
+        return false;
+    }
+    app_lives(ex);
+    if (cl == NULL || ex->old_client || (status == 100 && ex->continued))
+        return true;
+    if (client_send(cl, exchange_response_front(ex, &how).head, (struct span){NULL, 0}))
+        return true;
+    exchange_lose_client(ex);
+    return false;
+}
+
+/* HTTP/1.0 knows no chunks: a body without a length ends there with the connection. */
+static bool only_the_end_tells(const struct exchange *ex)
+{
+    return ex->down->decode ||
+           (ex->down->body.framing == HTTP_BODY_UNTIL_CLOSE && !ex->down->encode);
+}
+
+static void describe_response(struct exchange *ex, struct http_response_rewrite *how)
+{
+    enum http_framing framing = ex->down->body.framing;
+
+    ex->down->decode = framing == HTTP_BODY_CHUNKED && ex->old_client;
+    ex->down->encode = framing == HTTP_BODY_UNTIL_CLOSE && !ex->old_client;
+    ex->close = !ex->persistent || ex->env->draining || only_the_end_tells(ex) ||
+                !exchange_request_is_read(ex);
+    *how = (struct http_response_rewrite){
+        .close = ex->close,
+        .say_keep_alive = ex->old_client && !ex->close,
+        .drop_transfer_encoding = ex->old_client, /* also in answers without a body */
+        .add_chunked = ex->down->encode,
+        .upgrade = ex->env->head.status == 426 && ex->env->head.has_upgrade,
+        .request_id_name = span_of(ex->env->c.config->headers.request_id),
+        .request_id = ex->message.request_id,
+        .date = exchange_date(ex->env),
+    };
+}
+
+static double milliseconds(mono_us us)
+{
+    return (double)us / 1000;
+}
+
+/* Server-Timing (W3C), if it is wanted: what the client could not know of where the time went. */
+static struct span timing_of(const struct exchange *ex, char *out, size_t size)
+{
+    if (!ex->env->c.config->headers.server_timing)
+        return (struct span){out, 0};
+    int n = snprintf(out, size, "queue;dur=%.3f, app;dur=%.3f", milliseconds(exchange_waited(ex)),
+                     milliseconds(ex->first_byte - ex->waiter.granted_at));
+    return (struct span){out, n > 0 ? (size_t)n : 0};
+}
+
+static void final_head(struct exchange *ex)
+{
+    struct exchange_env *env = ex->env;
+    struct http_response_rewrite how;
+    char timing[96];
+
+    mono_us asked = ex->sent != 0 ? ex->sent : ex->connected;
+    ex->first_byte = not_before(exchange_now(ex), asked);
+    stats_first_byte(env->c.stats, ex->first_byte - asked);
+    ex->app_persists = http_head_persistent(&env->head);
+    ex->down = pool_get(loop_pool(env->c.loop), sizeof(*ex->down));
+    memset(ex->down, 0, sizeof(*ex->down));
+    ex->down->max = UINT64_MAX;
+    ex->down->mark = env->c.config->buffers.response;
+    ex->down->budget = &env->c.house->budget;
+    exchange_release_upgrade(ex);
+    http_body_of_response(&ex->down->body, &env->head, ex->method);
+    if (ex->state == EXCHANGE_ORPHANED) {
+        exchange_arm(ex, ex->first_byte + env->c.config->upstream.idle_timeout);
+        exchange_download(ex, NULL);
+        return;
+    }
+    ex->status = env->head.status;
+    describe_response(ex, &how);
+    how.server_timing = timing_of(ex, timing, sizeof(timing));
+    struct relay_front front = exchange_response_front(ex, &how);
+    exchange_set_state(ex, EXCHANGE_STREAMING);
+    bool all_taken = ex->up == NULL && conn_backlog(upstream_socket(&ex->lease)) == 0;
+    ex->untaken = all_taken ? 0 : SIZE_MAX;
+    exchange_download(ex, &front);
+}
+
+/* One head, interim or final. False: the reading of heads is over. */
+static bool one_head(struct exchange *ex, bool *more)
+{
+    struct exchange_env *env = ex->env;
+    struct conn *from = upstream_socket(&ex->lease);
+    struct http_problem problem;
+
+    *more = false;
+    if (from->in.len == 0) {
+        *more = true;
+        return true;
+    }
+    if (!ex->accepted) {
+        answered_unasked(ex);
+        return false;
+    }
+    ex->answering = true;
+    switch (http_parse_response(&ex->parser, from->in.at, from->in.len, &env->limits, &env->head,
+                                &problem)) {
+    case HTTP_PARSE_MORE:
+        *more = true;
+        return true;
+    case HTTP_PARSE_BAD:
+        exchange_bad_response(ex, problem.reason);
+        return false;
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    conn_consume(from, env->head.whole.len);
+    if (env->head.status < 200)
+        return interim(ex);
+    final_head(ex);
+    return false;
+}
+
+/*
+ * Heads are held back as bodies are: while the client has not taken the interim ones before, the
+ * next stays unread, and the timer is the client's.
+ */
+static bool client_holds_up(struct exchange *ex)
+{
+    const struct client *cl = ex->client;
+    size_t mark = ex->env->c.config->buffers.response;
+    bool blocked = cl != NULL && client_backlog(cl) > 0 &&
+                   client_backlog(cl) >= budget_mark(&ex->env->c.house->budget, mark);
+
+    if (blocked && ex->blocked_since == 0) {
+        ex->blocked_since = exchange_now(ex);
+        watch_client(ex, 0);
+    } else if (!blocked && ex->blocked_since != 0) {
+        exchange_note_backpressure(ex);
+        ex->stalls_at = 0;
+        if (exchange_is_uploading(ex))
+            exchange_measure_pace(ex);
+        renew_patience(ex);
+    }
+    return blocked;
+}
+
+void exchange_read_head(struct exchange *ex)
+{
+    struct conn *from = upstream_socket(&ex->lease);
+    int heads = 0;
+    bool more;
+
+    while (!client_holds_up(ex) && one_head(ex, &more)) {
+        if (!more && ++heads < HEADS_AT_ONCE)
+            continue;
+        if (!more) {
+            exchange_post_again(ex);
+            return;
+        }
+        switch (conn_fill(from, exchange_read_limit(ex, from))) {
+        case CONN_GOT:
+            continue;
+        case CONN_WAIT:
+            return;
+        case CONN_FULL:
+            exchange_bad_response(ex, "the response's head is longer than upstream.max_head");
+            return;
+        case CONN_EOF:
+        case CONN_LOST:
+            upstream_lost(ex);
+            return;
+        }
+    }
+}
+
+/* ---- the body ---- */
+
+/* The client is in the way of its last response. It may be one that sends all before it reads. */
+void exchange_discard_upload(struct exchange *ex)
+{
+    if (ex->close && !exchange_is_uploading(ex))
+        client_discard(ex->client);
+}
+
+/* The app's last byte is read: slot and connection go back now, whatever the client does. */
+static void exchange_answered(struct exchange *ex)
+{
+    bool reusable = ex->app_persists && ex->sent != 0 && !ex->upload_failed &&
+                    ex->down->body.framing != HTTP_BODY_UNTIL_CLOSE;
+
+    ex->answered = exchange_now(ex);
+    upstream_return(ex->env->c.upstream, &ex->lease, reusable);
+    if (ex->orphan) {
+        exchange_done(ex);
+        return;
+    }
+    exchange_release_slot(ex);
+    loop_timer_stop(&ex->timer);
+    exchange_set_state(ex, EXCHANGE_FLUSHING);
+    if (client_backlog(ex->client) == 0)
+        exchange_done(ex);
+    else
+        exchange_discard_upload(ex);
+}
+
+/* The answer was cut, or broke its framing, when the client has had a part: it must see that. */
+static void exchange_cut(struct exchange *ex, const char *why)
+{
+    struct client *cl = ex->client;
+
+    exchange_complain(ex, why);
+    ex->close = true;
+    /* Where the body's framing cannot show that it was cut, an RST must (RFC 9112 section 8). */
+    if (cl != NULL && only_the_end_tells(ex)) {
+        ex->client = NULL;
+        client_abort(cl, true);
+    }
+    exchange_done(ex);
+}
+
+static void exchange_download_ended(struct exchange *ex, enum relay_status why)
+{
+    switch (why) {
+    case RELAY_END:
+        exchange_answered(ex);
+        return;
+    case RELAY_RECEIVER_LOST:
+        exchange_lose_client(ex);
+        return;
+    case RELAY_BAD_FRAMING:
+        exchange_cut(ex, ex->down->problem.reason);
+        return;
+    case RELAY_TOO_LARGE:
+    case RELAY_TRUNCATED:
+        exchange_cut(ex, "the answer's body was cut");
+        return;
+    case RELAY_WAIT:
+    case RELAY_BLOCKED:
+    case RELAY_BUSY:
+        return;
+    }
+}
+
+/* How long the client has been in the way, if it was. */
+void exchange_note_backpressure(struct exchange *ex)
+{
+    if (ex->blocked_since == 0)
+        return;
+    stats_backpressure(ex->env->c.stats, exchange_now(ex) - ex->blocked_since);
+    ex->blocked_since = 0;
+}
+
+static void look_at_client(struct exchange *ex)
+{
+    mono_us patience = ex->env->c.config->client.stall_timeout;
+    exchange_arm(ex, conn_next_look(client_conn(ex->client), patience, MONO_NEVER));
+}
+
+/*
+ * The client is in the way, and the slot is held for it alone: client.stall_timeout runs. What is
+ * under way to its kernel now is no reading, and is not measured before the first look.
+ */
+static void watch_client(struct exchange *ex, size_t unread)
+{
+    const struct config *cf = ex->env->c.config;
+
+    ex->unread = unread;
+    ex->stalls_at = exchange_now(ex) + cf->client.stall_timeout;
+    look_at_client(ex);
+}
+
+/*
+ * STREAMING: something has moved, one way or the other, and either is life. Not while the client is
+ * in the way of the answer: then the timer is the client's. No event tells when the app takes some
+ * of a body out of the kernel, so that is looked at now and then.
+ */
+void exchange_renew_idle(struct exchange *ex)
+{
+    mono_us patience = ex->env->c.config->upstream.idle_timeout;
+
+    if (ex->state != EXCHANGE_STREAMING || ex->blocked_since != 0)
+        return;
+    ex->idle_at = exchange_now(ex) + patience;
+    if (ex->up == NULL)
+        exchange_arm(ex, ex->idle_at);
+    else
+        exchange_arm(ex, conn_next_look(upstream_socket(&ex->lease), patience, ex->idle_at));
+}
+
+void exchange_download(struct exchange *ex, const struct relay_front *front)
+{
+    struct conn *to = ex->client != NULL ? client_conn(ex->client) : NULL;
+    uint64_t moved;
+
+    exchange_note_backpressure(ex);
+    enum relay_status st = relay_pump(ex->down, upstream_socket(&ex->lease), to, front, &moved);
+
+    switch (st) {
+    case RELAY_WAIT:
+        /* After back-pressure, when the timer was the client's, it is the app's turn again. */
+        if (moved > 0 || front != NULL || ex->stalls_at != 0 || ex->timer.due == MONO_NEVER)
+            exchange_renew_idle(ex);
+        ex->stalls_at = 0;
+        return;
+    case RELAY_BLOCKED:
+        ex->blocked_since = exchange_now(ex);
+        if (moved > 0 || ex->stalls_at == 0)
+            watch_client(ex, 0);
+        exchange_discard_upload(ex);
+        return;
+    case RELAY_BUSY:
+        exchange_renew_idle(ex);
+        ex->stalls_at = 0;
+        exchange_post_again(ex);
+        return;
+    case RELAY_END:
+    case RELAY_TOO_LARGE:
+    case RELAY_BAD_FRAMING:
+    case RELAY_TRUNCATED:
+    case RELAY_RECEIVER_LOST:
+        exchange_download_ended(ex, st);
+        return;
+    }
+}
+
+/* ---- timers ---- */
+
+static void cut_stalled(struct exchange *ex)
+{
+    static const char what[] = "a client that took nothing of its response for "
+                               "client.stall_timeout was cut, since others wait for its slot";
+    struct exchange_env *env = ex->env;
+    char more[NEWS_MORE];
+
+    if (news_may_log(&env->news, exchange_now(ex), what, more))
+        log_warning("%s (client %.*s, request id %.*s)%s", what,
+                    SPAN_PRINTF(client_name(ex->client)), SPAN_PRINTF(ex->message.request_id),
+                    more);
+    exchange_lose_client(ex);
+}
+
+/* It is looked at again and again: while nobody waits for a slot, a stalled client is in nobody's
+ * way. */
+void exchange_late_client(struct exchange *ex)
+{
+    mono_us patience = ex->env->c.config->client.stall_timeout;
+    size_t unread = client_backlog(ex->client) + conn_untaken(client_conn(ex->client));
+
+    if (ex->unread == 0)
+        ex->unread = unread;
+    if (unread + client_least(patience) < ex->unread)
+        watch_client(ex, unread);
+    else if (exchange_now(ex) >= ex->stalls_at && ex->blocked_since != 0 &&
+             limiter_has_waiters(ex->env->c.house->limiter))
+        cut_stalled(ex);
+    else
+        look_at_client(ex);
+}
+
+/* No event has told of progress for upstream.idle_timeout, or for a part of it. */
+void exchange_late_stream(struct exchange *ex)
+{
+    struct conn *to = upstream_socket(&ex->lease);
+    size_t untaken = conn_untaken(to);
+    bool takes = untaken < ex->untaken && !ex->upload_failed;
+
+    ex->untaken = untaken;
+    if (takes)
+        exchange_renew_idle(ex);
+    else if (exchange_now(ex) < ex->idle_at)
+        exchange_arm(ex, conn_next_look(to, ex->env->c.config->upstream.idle_timeout, ex->idle_at));
+    else
+        exchange_cut(ex, "nothing moved either way within upstream.idle_timeout");
+}

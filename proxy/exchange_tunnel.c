@@ -1,0 +1,117 @@
+/* See exchange_tunnel.h. */
+#include "proxy/exchange_tunnel.h"
+
+#include "proxy/exchange_request.h"
+#include "proxy/exchange_response.h"
+#include "proxy/http/body.h"
+#include "proxy/http/rewrite.h"
+#include "proxy/tunnel.h"
+
+/* A place among the tunnels. Given back when the app does not switch, or the tunnel ends. */
+bool exchange_take_upgrade(struct exchange_house *house)
+{
+    uint32_t n = atomic_load(&house->upgrades);
+
+    while (n < house->upgrades_max) {
+        if (atomic_compare_exchange_weak(&house->upgrades, &n, n + 1))
+            return true;
+    }
+    return false;
+}
+
+void exchange_release_upgrade(struct exchange *ex)
+{
+    if (ex->upgrade)
+        atomic_fetch_sub(&ex->env->c.house->upgrades, 1);
+    ex->upgrade = false;
+}
+
+/* One side was reset: so is the other. */
+void exchange_tunnel_lost(struct exchange *ex)
+{
+    struct client *cl = ex->client;
+
+    ex->client = NULL;
+    client_abort(cl, true);
+    upstream_reset(ex->env->c.upstream, &ex->lease);
+    exchange_done(ex);
+}
+
+static void arm_tunnel(struct exchange *ex)
+{
+    ex->untaken = SIZE_MAX; /* unless it is in the way, that is looked at when it has been silent */
+    exchange_note_untaken(ex);
+    exchange_arm(ex, exchange_now(ex) + ex->env->c.config->upgrades.idle_timeout);
+}
+
+void exchange_tunnel(struct exchange *ex)
+{
+    uint64_t moved;
+
+    switch (tunnel_pump(ex->tunnel, &moved)) {
+    case TUNNEL_LOST:
+        exchange_tunnel_lost(ex);
+        return;
+    case TUNNEL_ENDED:
+        exchange_done(ex);
+        return;
+    case TUNNEL_BUSY:
+        exchange_post_again(ex);
+        break;
+    case TUNNEL_OPEN:
+        break;
+    }
+    if (moved > 0)
+        arm_tunnel(ex);
+}
+
+/* The connection changes hands, if this is what was offered. The exchange may have ended. */
+void exchange_switch_protocols(struct exchange *ex)
+{
+    struct exchange_env *env = ex->env;
+    struct http_response_rewrite how = {.upgrade = true,
+                                        .request_id_name =
+                                            span_of(env->c.config->headers.request_id),
+                                        .request_id = ex->message.request_id};
+    struct client *cl = ex->client;
+
+    if (!ex->upgrade || !http_upgrade_is_sound(&env->head, message_upgrade(&ex->message))) {
+        exchange_bad_response(ex, "an upgrade that was not asked for");
+        return;
+    }
+    if (cl == NULL) {
+        exchange_done(ex);
+        return;
+    }
+    struct tunnel *t = pool_get(loop_pool(env->c.loop), sizeof(*t));
+    *t = (struct tunnel){.client = client_conn(cl),
+                         .app = upstream_socket(&ex->lease),
+                         .budget = &env->c.house->budget,
+                         .mark = env->c.config->buffers.response};
+    ex->tunnel = t;
+    ex->status = 101;
+    ex->close = ex->waiter.apart = true;
+    exchange_set_state(ex, EXCHANGE_TUNNEL);
+    client_tunnel(cl);
+    stats_upgrade_begins(env->c.stats);
+    arm_tunnel(ex);
+    if (client_send(cl, exchange_response_front(ex, &how).head, (struct span){NULL, 0})) {
+        exchange_tunnel(ex);
+        return;
+    }
+    exchange_lose_client(ex);
+}
+
+/* Nobody has said anything for upgrades.idle_timeout. What was said before may still be on its way
+ * to a slow reader: while the client has not all of it, client.send_timeout watches. */
+void exchange_late_tunnel(struct exchange *ex)
+{
+    size_t untaken = conn_untaken(upstream_socket(&ex->lease)), before = ex->untaken;
+
+    if (client_backlog(ex->client) == 0 && (untaken == 0 || untaken >= before)) {
+        exchange_done(ex);
+        return;
+    }
+    arm_tunnel(ex);
+    ex->untaken = untaken;
+}
