@@ -8,7 +8,6 @@ WEIR_SEED chooses the mix; the seed is printed, so that a failure can be had aga
 """
 
 import asyncio
-import os
 import random
 import socket
 import time
@@ -19,10 +18,10 @@ from support import origin as app
 from support import wire
 from support.client import reset_socket
 from support.crowd import Crowd
+from support.seed import SEED
 from support.waiting import until
 
 KIB, MIB = 1 << 10, 1 << 20
-SEED = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 
 MANY = 40  # connections of each sender
 BUDGET = MIB

@@ -13,9 +13,9 @@ import pytest
 
 from support import openloop, promql
 from support.demo import Demo
+from support.seed import SEED
 
 SLOTS = 4
-SEED = int(os.environ.get("WEIR_SEED", "1")) or random.randrange(1 << 32)
 LOADS = {"below": 0.7, "at": 1.0, "over": 2.0}
 TIMEOUTS = (0.3, 3, 10) if os.environ.get("WEIR_QUANTILES") else (0.3,)
 QUANTILES = (0.5, 0.9, 0.99)

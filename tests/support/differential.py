@@ -11,9 +11,9 @@ import random
 from collections import Counter
 
 from .reader import Responses
+from .seed import SEED
 from .world import scaled
 
-SEED = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 LONG = int(os.environ.get("WEIR_MESSAGES", "0"))  # make differential
 REQUESTS = LONG or scaled(6000, least=600)
 ANSWERS = LONG // 5 or scaled(1200, least=120)

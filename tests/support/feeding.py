@@ -7,16 +7,15 @@ read the first piece when the second is sent.
 """
 
 import asyncio
-import os
 import random
 import re
 import socket
 import struct
 
 from . import wire
+from .seed import SEED
 from .world import SCALE
 
-SEED = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 BATCH = 256  # exchanges in flight at once
 LONG = 1500  # bytes; a longer message is cut at some places only, and is fed in so many pieces
 SOME = 12  # places to cut at, where not all are tried
