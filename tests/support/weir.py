@@ -23,15 +23,25 @@ SANITIZER = re.compile(
 )
 
 
-LOWEST, HIGHEST = 10_000, 31_999  # connecting sockets are given theirs from above these
-numbers = itertools.count(random.randrange(LOWEST, HIGHEST))
+def ports_of_this_worker():
+    """Connecting sockets are given theirs from above. Of tests that run side by side each worker
+    (gw0, gw1, ...) has a share of its own."""
+    lowest, highest = 10_000, 31_999
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % workers
+    share = (highest + 1 - lowest) // workers
+    return range(lowest + number * share, lowest + (number + 1) * share)
+
+
+PORTS = ports_of_this_worker()
+numbers = itertools.count(random.randrange(len(PORTS)))
 
 
 def free_port():
     """None that was given before: two for one weir are never the same."""
     while True:
         with socket.socket() as sock:
-            port = LOWEST + next(numbers) % (HIGHEST + 1 - LOWEST)
+            port = PORTS[next(numbers) % len(PORTS)]
             try:
                 sock.bind(("127.0.0.1", port))
             except OSError:
