@@ -343,7 +343,7 @@ def test_a_client_that_takes_no_interim_response_is_cut_sooner_where_others_wait
 
 def test_an_upload_goes_on_while_interim_responses_are_not_read(world):
     origin, weir = world.pair(
-        buffers_response="16KiB", upstream_idle_timeout="300ms", client_body_timeout="300ms"
+        buffers_response="16KiB", upstream_idle_timeout="800ms", client_body_timeout="800ms"
     )
 
     async def hints_meanwhile(call):
@@ -356,7 +356,7 @@ def test_an_upload_goes_on_while_interim_responses_are_not_read(world):
     data = wire.noise(100_000)
     client.send(wire.request("POST", "/x", f"Content-Length: {len(data)}") + data[:1000])
     wait_in_the_way(weir)
-    rest(0.8)
+    rest(1.6)
     sender = threading.Thread(target=client.send, args=(data[1000:],))
     sender.start()
     until(lambda: origin.calls[0].size == len(data), "the body at the app")
