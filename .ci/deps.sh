@@ -34,6 +34,7 @@ build|header|openssl/ssl.h|libssl-dev|openssl-devel|openssl-dev|openssl
 build|header|oniguruma.h|libonig-dev|oniguruma-devel|oniguruma-dev|oniguruma
 test|header|cmocka.h|libcmocka-dev|libcmocka-devel|cmocka-dev|cmocka
 test|module|pytest|python3-pytest|python3-pytest|py3-pytest|python-pytest
+test|module|xdist|python3-pytest-xdist|python3-pytest-xdist|py3-pytest-xdist|python-pytest-xdist
 test|module|fastapi|python3-fastapi|python3-fastapi|py3-fastapi|python-fastapi
 test|module|uvicorn|python3-uvicorn|python3-uvicorn|uvicorn|uvicorn
 test|module|gunicorn|python3-gunicorn|python3-gunicorn|py3-gunicorn|gunicorn

@@ -99,7 +99,8 @@ def as_it_is(**other):
     return {"path": PATH, "root": "", "scheme": "http", "client": "127.0.0.1", "user": "", **other}
 
 
-pytestmark = pytest.mark.seconds(120)  # the first may have to be compiled
+# The first may have to be compiled. One worker runs them all: it starts each server once.
+pytestmark = [pytest.mark.seconds(120), pytest.mark.xdist_group("apps")]
 
 
 def test_behind_a_front_the_app_sees_the_client_and_its_scheme(world, app):

@@ -20,6 +20,7 @@ def most_at_once(demo, handler):
     return demo.metrics().one("backend_concurrent_max", handler=handler)
 
 
+@pytest.mark.alone
 @pytest.mark.seconds(90)
 @pytest.mark.parametrize("path, n, limit, least, most, alone", BURSTS)
 def test_a_burst_takes_as_long_as_the_article_says(demo, world, path, n, limit, least, most, alone):

@@ -66,6 +66,7 @@ def reset_and_answer(weir, origin, gate, leavers, resets):
 # ---- resets and answers in one batch -------------------------------------------------------------
 
 
+@pytest.mark.race
 @MODES
 @RESETS
 def test_a_reset_and_the_answer_in_one_batch_are_one_end(world, resets, mode):
@@ -85,6 +86,7 @@ def test_a_reset_and_the_answer_in_one_batch_are_one_end(world, resets, mode):
     world.expect_requests(weir, 3 * (4 + 2))
 
 
+@pytest.mark.race
 @THREADS
 @RESETS
 def test_a_storm_of_resets_and_answers_leaves_each_survivor_its_own_answer(world, resets, threads):
@@ -109,6 +111,7 @@ def test_a_storm_of_resets_and_answers_leaves_each_survivor_its_own_answer(world
     world.expect_requests(weir, 2 * 2 * n)
 
 
+@pytest.mark.race
 def test_queued_clients_that_left_before_the_slot_came_free_are_not_dispatched(world):
     origin, weir = world.pair(concurrency=1, queue_length=300)
     n = scaled(200, least=60)  # more than one batch of events
@@ -127,6 +130,7 @@ def test_queued_clients_that_left_before_the_slot_came_free_are_not_dispatched(w
 # ---- the end -------------------------------------------------------------------------------------
 
 
+@pytest.mark.race
 def test_sigterm_serves_what_waits_in_a_unix_listeners_backlog(world):
     origin = world.origin()
     weir = world.weir(origin, listen="unix:" + world.path("weir.sock"), queue_length=400)
@@ -138,6 +142,7 @@ def test_sigterm_serves_what_waits_in_a_unix_listeners_backlog(world):
     weir.exited(0)
 
 
+@pytest.mark.race
 def test_sigterm_serves_the_backlog_behind_idle_clients_at_the_bound(world):
     _, weir = world.pair(concurrency=5, client_max_connections=5)
     idle = [world.connect(weir) for _ in range(5)]
@@ -151,6 +156,7 @@ def test_sigterm_serves_the_backlog_behind_idle_clients_at_the_bound(world):
     weir.exited(0)
 
 
+@pytest.mark.race
 @THREADS
 def test_two_signals_at_once_cut_the_backlog_too(world, threads):
     """A connection that is handed to its thread after the cut must not keep it alive."""
@@ -350,6 +356,7 @@ def test_empty_lines_before_a_request_are_no_request(world):
     [(0, scaled(40, least=20)), (0.05, 4)],
     ids=["with the connect", "just after it"],
 )
+@pytest.mark.race
 def test_an_app_that_speaks_before_it_is_asked_is_heard_at_once(world, rude, after, n):
     played = rude()
     busy = wire.response(503, "Connection: close", body=b"no", reason="Busy")

@@ -10,7 +10,10 @@ from support.bursts import BODIES, BURSTS, timed_burst
 from support.uvicorn import serving
 
 MISSING = [name for name in ("fastapi", "uvicorn") if not importlib.util.find_spec(name)]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    pytest.mark.seconds(90),
+]
 
 APP = '''
 import asyncio
@@ -50,7 +53,7 @@ def uvicorn(tmp_path_factory):
         yield port
 
 
-@pytest.mark.seconds(90)
+@pytest.mark.alone
 @pytest.mark.parametrize("path, n, limit, least, most, alone", BURSTS)
 def test_a_burst_takes_as_long_as_the_app_needs(world, uvicorn, path, n, limit, least, most, alone):
     weir = world.weir(f"127.0.0.1:{uvicorn}", concurrency=limit, queue_length=800)

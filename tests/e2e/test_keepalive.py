@@ -84,6 +84,7 @@ def test_a_stale_connection_is_replaced_and_a_get_sent_again_once(world, end):
     world.expect_requests(weir, 2)
 
 
+@pytest.mark.race
 @pytest.mark.parametrize("socket", ["tcp", "unix"])
 def test_nothing_is_sent_again_for_a_client_that_has_left(world, socket):
     """A request and a reset in one edge: only a look can tell, and the app had it for long."""

@@ -77,6 +77,7 @@ def check_p99(server, outcomes):
     assert 0.3 * 0.95 <= found <= max(o.seconds for o in outcomes) * 1.05
 
 
+@pytest.mark.alone
 def test_queries_and_alerts_keep_two_apps_apart(two_apps):
     web, api, server = two_apps
     outcomes = overload(web)

@@ -14,6 +14,8 @@ from support.world import scaled
 
 BIG = 64 * 1024 * 1024
 
+pytestmark = pytest.mark.race
+
 
 class RawApp:
     """One connection at a time, served by a function that gets the socket; for rude apps."""

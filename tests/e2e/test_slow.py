@@ -126,6 +126,7 @@ def test_a_client_that_leaves_its_body_unfinished_is_never_heard_of_by_the_app(w
     world.expect_requests(weir, 2)
 
 
+@pytest.mark.race
 def test_a_client_that_leaves_with_the_end_of_its_body_is_never_heard_of_by_the_app(world):
     origin, weir = world.pair(concurrency=1)
     assert world.connect(weir).ask("GET", "/first").status == 200  # leaves a connection to the app

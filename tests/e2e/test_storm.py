@@ -4,7 +4,6 @@ WEIR_SEED chooses the storm; the seed is printed, so that a failure can be had a
 """
 
 import asyncio
-import os
 import random
 import socket
 import struct
@@ -14,10 +13,12 @@ import pytest
 
 from support import origin as app
 from support import wire
+from support.seed import SEED
 from support.waiting import until
 from support.world import scaled
 
-SEED = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+
+pytestmark = pytest.mark.race
 TOTAL = scaled(20_000, least=1200)
 ROUNDS = [(limit, threads) for limit in (1, 7, 80) for threads in (1, 2)]
 

@@ -6,7 +6,6 @@ WEIR_SEED chooses the storm; the seed is printed, so that a failure can be had a
 """
 
 import asyncio
-import os
 import random
 import signal
 import socket
@@ -16,10 +15,12 @@ import pytest
 from support import origin as app
 from support import wire
 from support.client import reset_socket
+from support.seed import SEED
 from support.waiting import until
 from support.world import scaled
 
-SEED = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+
+pytestmark = pytest.mark.race
 TOTAL = scaled(2000, least=300)
 WORKERS = 40
 WINDOW = 65536  # what sockets take unread; else the kernel would keep what weir is to keep
@@ -337,14 +338,27 @@ def all_places_are_there(world, weir, origin, limit):
         assert world.connect(weir).ask("GET", "/?do=read").status == 200
     for tunnel in tunnels:
         tunnel.half_close().rest()
-    gate = origin.gate()
     origin.choose = None
+    for last in (False, False, True):  # on a busy machine the timeouts may come first: half a second
+        try:
+            return all_slots_are_held(world, weir, origin, limit)
+        except AssertionError:
+            weir.wait_quiet()
+            until(lambda: not origin.inside_now(), "the app to be empty")
+            if last:
+                raise
+
+
+def all_slots_are_held(world, weir, origin, limit):
+    gate = origin.gate()
     origin.on("/held", app.wait(gate), app.answer())
-    clients = [world.connect(weir).get("/held") for _ in range(limit)]
-    origin.wait_inside(limit)
-    clients.append(world.connect(weir).get("/held"))
-    weir.wait_depth(1)
-    gate.open()
+    try:
+        clients = [world.connect(weir).get("/held") for _ in range(limit)]
+        origin.wait_inside(limit, within=2)
+        clients.append(world.connect(weir).get("/held"))
+        weir.wait_depth(1, within=2)
+    finally:
+        gate.open()
     for client in clients:
         assert client.response().status == 200
 

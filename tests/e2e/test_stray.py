@@ -5,7 +5,6 @@ which bytes arrived at weir. Here that order is always fixed: the app acts befor
 sent, or both act while weir stands still.
 """
 
-import os
 import random
 import selectors
 import socket
@@ -16,10 +15,11 @@ import pytest
 from support import wire
 from support.client import dial, reset_socket
 from support.rude import RudeApp
+from support.seed import SEED
 from support.waiting import until
 from support.world import scaled
 
-SEED = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+pytestmark = pytest.mark.race
 
 STRAY = wire.response(body=b"stray")
 

@@ -168,6 +168,7 @@ def upload_blocks(world, weir, rude, version="HTTP/1.1"):
     return client, rude.take()[0]
 
 
+@pytest.mark.race
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
 @pytest.mark.parametrize("how", ["at once", "later"])
 @pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
@@ -197,6 +198,7 @@ def test_a_reset_that_the_upload_meets_is_not_an_end(world, rude, unix, how, ver
     b"\r\ntoo much", b"Content-Length: 8\r\n\r\ntoo much",
     b"Transfer-Encoding: chunked\r\n\r\n8\r\ntoo much\r\n0\r\n\r\n",
 ], ids=["until close", "length", "chunked"])
+@pytest.mark.race
 def test_an_early_response_that_ended_before_the_reset_is_whole(world, rude, body):
     rude = rude(False)
     weir = world.weir(rude.upstream)

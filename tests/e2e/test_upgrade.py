@@ -221,6 +221,7 @@ def fill_tunnel(weir, client):
     client.sock.settimeout(15)
 
 
+@pytest.mark.race
 def test_the_last_words_of_an_app_that_was_in_the_way_reach_its_client(world):
     rude = RudeApp(receive_buffer=4096)
     weir = world.weir(rude.upstream)
