@@ -12,8 +12,8 @@ COMMON  := common/clock.c common/utf8.c common/strbuf.c common/log.c common/pool
 LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
-CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/config_file.c proxy/jsonpos.c proxy/manual.c proxy/admin_client.c \
-           proxy/cli.c
+COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c
+CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/config_file.c proxy/jsonpos.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/buckets.c proxy/stats.c proxy/metrics_page.c proxy/status.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/tunnel.c \
@@ -46,7 +46,10 @@ UNITS := $(UNITS_COMMON) $(UNITS_LIMITER) $(UNITS_HTTP) $(UNITS_PROXY) $(UNITS_D
 # ---- how it is compiled ------------------------------------------------------------------------
 
 VERSION  := 0.1.0
-REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+RELEASED := 2026-11-23
+# `sudo make install` reads the clone of another user: git would refuse that, and an unknown revision
+# would have everything compiled anew.
+REVISION := $(shell git -c safe.directory='*' rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -56,7 +59,8 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wstrict-prototypes 
             -Wformat=2 -Wswitch-enum -Wimplicit-fallthrough -fno-common
 WERROR  ?= -Werror
 OPT     ?= -O2 -g
-CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' -DWEIR_REVISION='"$(REVISION)"'
+CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' -DWEIR_REVISION='"$(REVISION)"' \
+            -DWEIR_RELEASED='"$(RELEASED)"'
 HARDEN  := -fstack-protector-strong -fPIE
 LDHARD  := -pie -Wl,-z,relro,-z,now
 
@@ -252,12 +256,12 @@ fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c common/utf8.c
 fuzz_src_request  := $(HTTP) $(fuzz_reader)
 fuzz_src_response := $(HTTP) $(fuzz_reader)
 fuzz_src_body     := $(HTTP) $(fuzz_reader)
-fuzz_src_config   := $(filter-out proxy/manual.c proxy/admin_client.c proxy/cli.c,$(CONFIG)) common/address.c common/strbuf.c common/utf8.c
+fuzz_src_config   := $(filter-out $(COMMANDS),$(CONFIG)) common/address.c common/strbuf.c common/utf8.c
 fuzz_ld_config    := $(call wrap,open getaddrinfo) $(JSON_LIBS)
 fuzz_len_config   := 3000
 # The whole of it but the clock, the threads and the ports: those are the fuzzer's.
 fuzz_src_proxy    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
-                     $(filter-out proxy/manual.c proxy/admin_client.c proxy/cli.c,$(CONFIG)) \
+                     $(filter-out $(COMMANDS),$(CONFIG)) \
                      $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
                      tests/fuzz/peers.c tests/fuzz/judge.c tests/fuzz/strict_reader.c
 fuzz_ld_proxy     := $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
@@ -307,7 +311,7 @@ clean: ## remove build/
 # The revision is in these: they are compiled anew when it has changed, and only then.
 $(OUT)/revision: FORCE
 	@mkdir -p $(@D)
-	@echo '$(VERSION) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(REVISION)' > $@
+	@echo '$(VERSION) $(RELEASED) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(RELEASED) $(REVISION)' > $@
 .PHONY: FORCE
 $(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -l WEIR_REVISION $(WEIR_SRC) $(DEMO_SRC) $(UNITS))): $(OUT)/revision
 

@@ -39,8 +39,8 @@ floor 'limiter/*.[ch]' "$pure|$threads|limiter/[a-z_]+\.h|common/(check|clock)\.
 floor 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|strbuf)\.h"
 
 # 2  the configuration (the only jansson), and a thread's loop and numbers
-for m in cidr config config_file config_load options jsonpos manual admin_client cli; do
-    floor "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|config|config_load|options|jsonpos|manual|admin_client|cli)\.h"
+for m in cidr config config_file config_load options jsonpos manual command completion manpage admin_client cli; do
+    floor "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|config|config_load|options|jsonpos|manual|command|completion|manpage|admin_client|cli)\.h"
 done
 for m in loop wheel budget news buckets stats stats_reading metrics_page status accesslog; do
     floor "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"

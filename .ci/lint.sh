@@ -36,7 +36,7 @@ judge_format() {
 
 judge_tidy() {
     said=$(product_c | xargs -r -P "$jobs" -I '{}' clang-tidy --quiet '{}' -- -std=c11 -I. \
-        -D_GNU_SOURCE '-DWEIR_VERSION="lint"' '-DWEIR_REVISION="lint"' 2>/dev/null) && return 0
+        -D_GNU_SOURCE '-DWEIR_VERSION="lint"' '-DWEIR_REVISION="lint"' '-DWEIR_RELEASED="lint"' 2>/dev/null) && return 0
     echo "$said" | grep -A1 -E ': (warning|error): '
     return 1
 }
@@ -49,7 +49,7 @@ judge_cppcheck() {
     # shellcheck disable=SC2086 # a list of words
     cppcheck --quiet --std=c11 --library=bsd --enable=warning,performance,portability \
         --inline-suppr --error-exitcode=1 -j "$jobs" -I. -D_GNU_SOURCE \
-        '-DWEIR_VERSION="lint"' '-DWEIR_REVISION="lint"' $dirs
+        '-DWEIR_VERSION="lint"' '-DWEIR_REVISION="lint"' '-DWEIR_RELEASED="lint"' $dirs
 }
 
 # Each header compiles with nothing before it, so that no .c depends on the order of its includes.

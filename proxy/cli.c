@@ -11,11 +11,14 @@
 #include "common/log.h"
 #include "common/strbuf.h"
 #include "proxy/admin_client.h"
+#include "proxy/command.h"
+#include "proxy/completion.h"
+#include "proxy/manpage.h"
 #include "proxy/manual.h"
 #include "proxy/options.h"
 
 #ifndef WEIR_VERSION
-#error "WEIR_VERSION and WEIR_REVISION are given by the Makefile"
+#error "WEIR_VERSION, WEIR_RELEASED and WEIR_REVISION are given by the Makefile"
 #endif
 
 #define ARGS_MAX 2
@@ -35,23 +38,13 @@ struct cli {
     unsigned errors; /* of usage, told */
 };
 
-enum takes { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_READY = 4 };
-
-struct command {
-    const char *name;
-    const char *usage;
-    const char *summary;
-    const char *details; /* paragraphs, a newline between */
-    unsigned takes;
-    int max_args;
-    int (*run)(struct cli *cli);
-};
-
 static int run_serve(struct cli *cli);
 static int run_check(struct cli *cli);
 static int run_config(struct cli *cli);
 static int run_status(struct cli *cli);
 static int run_healthcheck(struct cli *cli);
+static int run_completion(struct cli *cli);
+static int run_manpage(struct cli *cli);
 static int run_version(struct cli *cli);
 static int run_help(struct cli *cli);
 
@@ -62,12 +55,12 @@ static const struct command commands[] = {
      "Every flag is also a key of the file and a variable: --queue-timeout is queue.timeout and "
      "WEIR_QUEUE_TIMEOUT. Flags win over the environment, and that over the file. WEIR_CONFIG "
      "names the file when --config does not.",
-     TAKES_CONFIG, 0, run_serve},
+     TAKES_CONFIG, 0, run_serve, NULL},
     {"check", "[FILE] [flags]", "find every error of a configuration",
      "Reads FILE, or that of --config or WEIR_CONFIG, with flags and environment as `weir serve` "
      "would, and prints every error with its place. \"-\" is the standard input. Exit status 0 or "
      "1.",
-     TAKES_CONFIG, 1, run_check},
+     TAKES_CONFIG, 1, run_check, "FILE"},
     {"config", "print [--json]|schema|defaults|docs",
      "values in force, JSON Schema, defaults, docs",
      "print: every option, its value, and where that came from; takes the flags of `weir serve`. "
@@ -75,22 +68,44 @@ static const struct command commands[] = {
      "schema: the JSON Schema of the file, for editors.\n"
      "defaults: a file with every default; it lacks only the upstream.\n"
      "docs: the options as Markdown.",
-     TAKES_CONFIG | TAKES_JSON, 1, run_config},
+     TAKES_CONFIG | TAKES_JSON, 1, run_config, "print schema defaults docs"},
     {"status", "[--json] [flags]", "one snapshot of a running weir",
      "Asks the admin port of the configuration, or that of --admin-listen. --json prints its "
      "response as it came.",
-     TAKES_CONFIG | TAKES_JSON, 0, run_status},
+     TAKES_CONFIG | TAKES_JSON, 0, run_status, NULL},
     {"healthcheck", "[--ready] [flags]", "exit 0 if weir runs, for images without a shell",
      "Asks the admin port for /livez, with --ready for /readyz. Exit status 0 or 1, within 2 "
      "seconds. The port is that of the configuration; where --admin-listen or WEIR_ADMIN_LISTEN "
      "names it, nothing else is read.",
-     TAKES_CONFIG | TAKES_READY, 0, run_healthcheck},
+     TAKES_CONFIG | TAKES_READY, 0, run_healthcheck, NULL},
+    {"completion", "bash|zsh|fish", "a shell's completion script",
+     "Prints the script; `make install` puts it where the shell looks for it. In bash, "
+     "`source <(weir completion bash)` takes effect at once.",
+     0, 1, run_completion, "bash zsh fish"},
+    {"manpage", "", "the man page", "Prints weir(1), for `man -l` and `make install`.", 0, 0,
+     run_manpage, NULL},
     {"version", "[--json]", "the version", "The version and the revision it was built from.",
-     TAKES_JSON, 0, run_version},
-    {"help", "[COMMAND]", "this, or more about a command", "", 0, 1, run_help},
+     TAKES_JSON, 0, run_version, NULL},
+    {"help", "[COMMAND]", "this, or more about a command", "Prints the commands, or what one does.",
+     0, 1, run_help, "COMMAND"},
+};
+
+static const struct command_flag command_flags[] = {
+    {"config", "c", "FILE", TAKES_CONFIG, "the file with the configuration; - is standard input"},
+    {"json", NULL, NULL, TAKES_JSON, "print JSON"},
+    {"ready", NULL, NULL, TAKES_READY, "ask for readiness (/readyz), not for liveness (/livez)"},
+    {"help", "h", NULL, 0, "print help"},
+    {"version", "V", NULL, 0, "print the version"},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command_line command_line = {
+    .commands = commands,
+    .n_commands = N_COMMANDS,
+    .flags = command_flags,
+    .n_flags = sizeof(command_flags) / sizeof(command_flags[0]),
+};
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
@@ -201,12 +216,11 @@ static void unknown_command(struct cli *cli, const char *name)
 
 static void unknown_flag(struct cli *cli, struct span name)
 {
-    static const char *const own[] = {"config", "json", "ready", "help", "version"};
     struct nearest n = {.typed = name};
     struct strbuf text = {0};
 
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        nearest_try(&n, span_of(own[i]), own[i]);
+    for (size_t i = 0; i < command_line.n_flags; i++)
+        nearest_try(&n, span_of(command_flags[i].name), command_flags[i].name);
     option_write_unknown_flag(name, &text);
     if (n.answer != NULL && strchr(strbuf_cstr(&text), '(') == NULL)
         strbuf_addf(&text, " (did you mean --%s?)", n.answer);
@@ -286,11 +300,10 @@ static void take_flag(struct cli *cli, struct option_flag *flag, int from, int *
 /* "-upstream", as other programs write it. */
 static bool is_long_flag(struct span name)
 {
-    static const char *const own[] = {"config", "json", "ready", "help", "version"};
     name.len = strcspn(name.at, "=");
 
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-        if (span_equal(name, span_of(own[i])))
+    for (size_t i = 0; i < command_line.n_flags; i++) {
+        if (span_equal(name, span_of(command_flags[i].name)))
             return true;
     }
     return option_of_flag(name) != NULL;
@@ -650,6 +663,30 @@ static int run_status(struct cli *cli)
     return status;
 }
 
+/* ---- completion and the man page ------------------------------------------------------------- */
+
+static int run_completion(struct cli *cli)
+{
+    const char *shell = cli->n_args > 0 ? cli->args[0] : "";
+    completion_write_fn *write_script = completion_for(shell);
+    struct strbuf text = {0};
+
+    if (write_script == NULL) {
+        usage_error(cli, "weir completion wants bash, zsh or fish, got \"%.60s\"", shell);
+        return EXIT_USAGE;
+    }
+    write_script(&command_line, &text);
+    return print_result(cli, &text);
+}
+
+static int run_manpage(struct cli *cli)
+{
+    struct strbuf text = {0};
+
+    manpage_write(&command_line, WEIR_VERSION, WEIR_RELEASED, &text);
+    return print_result(cli, &text);
+}
+
 /* ---- version and help ----------------------------------------------------------------------- */
 
 static int run_version(struct cli *cli)
@@ -680,7 +717,8 @@ static void write_command(const struct command *command, struct strbuf *out)
     struct strbuf paragraph = {0};
     const char *text = command->details;
 
-    strbuf_addf(out, "Usage: weir %s %s\n\n", command->name, command->usage);
+    strbuf_addf(out, "Usage: weir %s%s%s\n\n", command->name, *command->usage != '\0' ? " " : "",
+                command->usage);
     while (*text != '\0') {
         size_t len = strcspn(text, "\n");
         strbuf_clear(&paragraph);

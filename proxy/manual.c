@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proxy/options.h"
-
 /* ---- in common ------------------------------------------------------------------------------ */
 
 static bool next_line_begins_section(size_t i)
@@ -14,8 +12,7 @@ static bool next_line_begins_section(size_t i)
     return i == 0 || !span_equal(own, option_section(&option_table[i - 1]));
 }
 
-/* "10s", "unlimited", "10 x concurrency". */
-static const char *default_of(const struct option *o)
+const char *manual_default(const struct option *o)
 {
     if (o->computed != NULL)
         return o->computed;
@@ -64,7 +61,7 @@ void manual_wrap(const char *text, unsigned indent, struct strbuf *out)
     strbuf_adds(out, "\n");
 }
 
-static void write_metavar(const struct option *o, struct strbuf *out)
+void manual_write_metavar(const struct option *o, struct strbuf *out)
 {
     static const char *const names[] = {
         [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
@@ -87,8 +84,8 @@ static void write_flag(const struct option *o, struct strbuf *out)
     strbuf_adds(&line, "  --");
     option_flag_name(o, &line);
     strbuf_adds(&line, " ");
-    write_metavar(o, &line);
-    strbuf_addf(out, "%-46s (%s)\n", strbuf_cstr(&line), default_of(o));
+    manual_write_metavar(o, &line);
+    strbuf_addf(out, "%-46s (%s)\n", strbuf_cstr(&line), manual_default(o));
     manual_wrap(o->help, 6, out);
     strbuf_fini(&line);
 }
@@ -314,7 +311,7 @@ void manual_write_schema(struct strbuf *out)
 
 /* ---- the docs ------------------------------------------------------------------------------- */
 
-static void write_values(const struct option *o, struct strbuf *out)
+void manual_write_values(const struct option *o, struct strbuf *out)
 {
     static const char *const names[] = {
         [OPTION_ADDRESS] = "an address",
@@ -345,8 +342,9 @@ static void write_row(const struct option *o, struct strbuf *out)
     bool code = o->preset != NULL && *o->preset != '\0';
 
     strbuf_addf(out, "| `%s` | ", o->path);
-    write_values(o, out);
-    strbuf_addf(out, " | %s%s%s | %s", code ? "`" : "", default_of(o), code ? "`" : "", o->help);
+    manual_write_values(o, out);
+    strbuf_addf(out, " | %s%s%s | %s", code ? "`" : "", manual_default(o), code ? "`" : "",
+                o->help);
     if (o->platform != NULL)
         strbuf_addf(out, "; the platform may say it in `%s`", o->platform);
     strbuf_adds(out, " |\n");

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/strbuf.h"
+#include "proxy/options.h"
 
 #define MANUAL_COLUMNS 80
 
@@ -20,3 +21,12 @@ void manual_write_docs(struct strbuf *out);
 
 /* `text` in lines of at most MANUAL_COLUMNS, each indented. */
 void manual_wrap(const char *text, unsigned indent, struct strbuf *out);
+
+/* What stands for the value of a flag: DURATION, finish|close. */
+void manual_write_metavar(const struct option *o, struct strbuf *out);
+
+/* The values that an option takes, in words; those to be typed stand in backquotes. */
+void manual_write_values(const struct option *o, struct strbuf *out);
+
+/* "10s", "unlimited", "10 x concurrency". */
+const char *manual_default(const struct option *o);

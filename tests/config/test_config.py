@@ -18,6 +18,7 @@ WEIR = str((ROOT / os.environ.get("WEIR", "build/weir")).resolve())
 
 BAD = sorted((HERE / "bad").glob("*.json"))
 GOOD = sorted((HERE / "good").glob("*.json")) + sorted((ROOT / "examples").glob("*.json"))
+COMMANDS = "serve check config status healthcheck completion manpage version help".split()
 
 # What the schema leaves to `weir check`: ranges of values with a unit and of ports, reserved names,
 # duplicates, values that must agree, the inside of an IPv6 address.
@@ -161,7 +162,7 @@ def test_the_generated_file_is_fresh(name, command):
 
 @pytest.mark.parametrize(
     "args",
-    [["help"]] + [["help", c] for c in "serve check config status healthcheck version".split()],
+    [["help"]] + [["help", c] for c in COMMANDS],
     ids=" ".join,
 )
 def test_help_fits_eighty_columns(args):
@@ -263,6 +264,8 @@ def test_the_written_configuration_reads_back_the_same(tmp_path):
         (["-v"], b"the version is -V"),
         (["check", "a", "b"], b'got "b" after "a"'),
         (["config", "prnt"], b"did you mean print?"),
+        (["completion", "csh"], b'wants bash, zsh or fish, got "csh"'),
+        (["completion"], b"wants bash, zsh or fish"),
         (["version", "--ready"], b"takes no --ready"),
         (["help", "statu"], b"did you mean status?"),
         (["--threads"], b"--threads wants a value"),
