@@ -105,6 +105,26 @@ JSON_LIBS  := -ljansson
 
 obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 
+# ---- where `make install` puts things; DESTDIR stands before each -------------------------------
+
+PREFIX  ?= $(or $(prefix),/usr/local)
+BINDIR  ?= $(or $(bindir),$(PREFIX)/bin)
+DATADIR ?= $(or $(datarootdir),$(PREFIX)/share)
+MANDIR  ?= $(or $(mandir),$(DATADIR)/man)
+DOCDIR  ?= $(or $(docdir),$(DATADIR)/doc/weir)
+# In /usr, Debian's zsh looks for what packages bring in a folder of its own.
+ZSH_FOLDER  := $(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
+BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
+ZSHCOMPDIR  ?= $(DATADIR)/zsh/$(ZSH_FOLDER)
+FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
+
+INSTALL         ?= install
+INSTALL_PROGRAM ?= $(INSTALL) -m 755
+INSTALL_DATA    ?= $(INSTALL) -m 644
+
+PAGES := $(addprefix $(OUT)/share/,weir.1 weir.bash _weir weir.fish)
+UNIT_FILE := examples/systemd/weir.service
+
 # ---- what a person types -------------------------------------------------------------------------
 
 .PHONY: help
@@ -118,7 +138,7 @@ help: ## this list
 	@echo '  V=1                            shows the commands'
 
 .PHONY: build
-build: $(OUT)/weir $(OUT)/backend-demo ## compile weir and the demo backend into build/
+build: $(OUT)/weir $(OUT)/backend-demo $(PAGES) ## compile weir and the demo backend into build/
 
 $(OUT)/weir: $(call obj,$(WEIR_SRC))
 	@echo "  LINK  $@"
@@ -132,6 +152,15 @@ $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# The program writes its man page and completions itself.
+$(OUT)/share/weir.1:    page := manpage
+$(OUT)/share/weir.bash: page := completion bash
+$(OUT)/share/_weir:     page := completion zsh
+$(OUT)/share/weir.fish: page := completion fish
+$(PAGES): $(OUT)/weir
+	@mkdir -p $(@D)
+	$(Q)$< $(page) > $@.new && mv $@.new $@
 
 unit_libs_common :=
 unit_libs_limiter :=
@@ -177,7 +206,8 @@ build-deps:
 	@.ci/deps.sh build
 
 .PHONY: demo
-demo: build-deps ## watch weir govern an app: three bursts, then a table
+demo: ## watch weir govern an app: three bursts, then a table
+	@.ci/deps.sh demo
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) lab/demo.py --weir $(OUT)/weir --backend $(OUT)/backend-demo
 
@@ -233,6 +263,36 @@ bench-pairs: build ## CPU beside another build: BEFORE=path/to/weir
 .PHONY: compare
 compare: build ## limiters under overload, the table in README.md (4 min)
 	@$(PYTHON) bench/compare/compare.py $(COMPARE)
+
+# What is built stays as it is, so root leaves nothing in a user's clone. Without a build, what
+# compiling needs is seen to first; what testing needs is not.
+.PHONY: install
+install: $(if $(wildcard $(OUT)/weir),,build-deps) ## weir, man page, completions: PREFIX, DESTDIR
+	@$(MAKE) --no-print-directory install-files
+
+.PHONY: install-strip
+install-strip: ## the same without debugging symbols
+	@$(MAKE) --no-print-directory install INSTALL_PROGRAM='$(INSTALL_PROGRAM) -s'
+
+.PHONY: install-files
+install-files: $(OUT)/weir $(PAGES)
+	$(Q)$(INSTALL) -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(BASHCOMPDIR)' \
+	    '$(DESTDIR)$(ZSHCOMPDIR)' '$(DESTDIR)$(FISHCOMPDIR)' '$(DESTDIR)$(DOCDIR)'
+	$(Q)$(INSTALL_PROGRAM) $(OUT)/weir '$(DESTDIR)$(BINDIR)/weir'
+	$(Q)$(INSTALL_DATA) $(OUT)/share/weir.1 '$(DESTDIR)$(MANDIR)/man1/weir.1'
+	$(Q)$(INSTALL_DATA) $(OUT)/share/weir.bash '$(DESTDIR)$(BASHCOMPDIR)/weir'
+	$(Q)$(INSTALL_DATA) $(OUT)/share/_weir '$(DESTDIR)$(ZSHCOMPDIR)/_weir'
+	$(Q)$(INSTALL_DATA) $(OUT)/share/weir.fish '$(DESTDIR)$(FISHCOMPDIR)/weir.fish'
+	$(Q)$(INSTALL_DATA) $(UNIT_FILE) '$(DESTDIR)$(DOCDIR)/weir.service'
+	$(Q)sed -i 's,/usr/local/bin/weir,$(BINDIR)/weir,' '$(DESTDIR)$(DOCDIR)/weir.service'
+	@echo "weir is in $(DESTDIR)$(BINDIR); a systemd unit to copy is in $(DESTDIR)$(DOCDIR)"
+
+.PHONY: uninstall
+uninstall: ## what install has put there, with the same PREFIX
+	$(Q)rm -f '$(DESTDIR)$(BINDIR)/weir' '$(DESTDIR)$(MANDIR)/man1/weir.1' \
+	    '$(DESTDIR)$(BASHCOMPDIR)/weir' '$(DESTDIR)$(ZSHCOMPDIR)/_weir' \
+	    '$(DESTDIR)$(FISHCOMPDIR)/weir.fish' '$(DESTDIR)$(DOCDIR)/weir.service'
+	$(Q)rmdir '$(DESTDIR)$(DOCDIR)' 2>/dev/null || true
 
 .PHONY: docs
 docs: build units ## write the generated files in docs/

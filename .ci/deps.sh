@@ -1,7 +1,8 @@
 #!/bin/sh
-# Sees to it that what weir needs is there: .ci/deps.sh build|test|ci
+# Sees to it that what weir needs is there: .ci/deps.sh build|demo|test|ci
 #
-#   build  to compile weir and the demo      test  also to test them      ci  also to judge them
+#   build  to compile weir and the demo      demo  also to run the demo
+#   test   also to test them                 ci    also to judge them
 #
 # Looks for the things themselves (commands, headers, Python modules), not for package names, so
 # that what was built by hand counts too. Says nothing when all is there. With apt-get, installs
@@ -11,10 +12,11 @@ set -eu
 level=${1:-build}
 case $level in
 build) levels=' build ' ;;
-test) levels=' build test ' ;;
-ci) levels=' build test ci ' ;;
+demo) levels=' build demo ' ;;
+test) levels=' build demo test ' ;;
+ci) levels=' build demo test ci ' ;;
 *)
-    echo "usage: $0 build|test|ci" >&2
+    echo "usage: $0 build|demo|test|ci" >&2
     exit 2
     ;;
 esac
@@ -25,7 +27,7 @@ table() {
 build|command|gcc/clang/cc|gcc|gcc|gcc|gcc
 build|command|make|make|make|make|make
 build|command|pkg-config|pkg-config|pkgconf-pkg-config|pkgconf|pkgconf
-build|command|python3|python3|python3|python3|python
+demo|command|python3|python3|python3|python3|python
 build|header|stdio.h|libc6-dev|glibc-devel|musl-dev|glibc
 build|header|event2/event.h|libevent-dev|libevent-devel|libevent-dev|libevent
 build|header|evhtp/evhtp.h|libevhtp-dev|libevhtp-devel|libevhtp-dev|libevhtp (AUR)
