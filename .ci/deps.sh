@@ -64,6 +64,10 @@ ci|command|curl|curl|curl|curl|curl
 ci|module|pytest_rerunfailures|python3-pytest-rerunfailures|python3-pytest-rerunfailures|py3-pytest-rerunfailures|python-pytest-rerunfailures
 ci|module|requests|python3-requests|python3-requests|py3-requests|python-requests
 ci|command|slowhttptest|slowhttptest|slowhttptest|slowhttptest|slowhttptest
+ci|command|zsh|zsh|zsh|zsh|zsh
+ci|command|fish|fish|fish|fish|fish
+ci|command|mandoc|mandoc|mandoc|mandoc|mandoc
+ci|command|man|man-db|man-db|man-db|man-db
 ci|command|rsvg-convert|librsvg2-bin|librsvg2-tools|rsvg-convert|librsvg
 TABLE
 }

@@ -17,7 +17,7 @@ HERE = ROOT / "tests" / "config"
 WEIR = str((ROOT / os.environ.get("WEIR", "build/weir")).resolve())
 
 BAD = sorted((HERE / "bad").glob("*.json"))
-GOOD = sorted((HERE / "good").glob("*.json")) + sorted((ROOT / "examples").glob("*.json"))
+GOOD = sorted((HERE / "good").glob("*.json")) + sorted((ROOT / "examples").rglob("*.json"))
 COMMANDS = "serve check config status healthcheck completion manpage version help".split()
 
 # What the schema leaves to `weir check`: ranges of values with a unit and of ports, reserved names,
@@ -98,7 +98,7 @@ def test_every_golden_file_has_its_input():
     assert {p.stem for p in (HERE / "bad").glob("*.txt")} == {p.stem for p in BAD}
 
 
-@pytest.mark.parametrize("path", GOOD, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", GOOD, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_a_good_file_is_ok(path):
     result = weir("check", path.name, cwd=path.parent)
     assert result.stderr == b""
@@ -111,7 +111,7 @@ def test_the_schema_refuses_what_the_parser_refuses(path, schema):
     assert not schema.is_valid(json.loads(path.read_text()))
 
 
-@pytest.mark.parametrize("path", GOOD, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", GOOD, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_the_schema_accepts_what_the_parser_accepts(path, schema):
     schema.validate(json.loads(path.read_text()))
 

@@ -10,8 +10,8 @@ from .weir import free_port
 
 
 @contextlib.contextmanager
-def running(command, port, folder):
-    """The port, once what the command starts answers GET /pronto with 200 there."""
+def running(command, port, folder, path="/pronto", within=40):
+    """The port, once what the command starts answers GET of the path with 200 there."""
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -22,12 +22,12 @@ def running(command, port, folder):
             client = Client(("127.0.0.1", port), timeout=5)
         except OSError:
             return False
-        status = client.ask("GET", "/pronto", "Connection: close").status
+        status = client.ask("GET", path, "Connection: close").status
         client.fin()
         return status == 200
 
     try:
-        until(up, command[0], within=40, every=0.05)
+        until(up, command[0], within=within, every=0.05)
         yield port
     finally:
         process.terminate()

@@ -1,0 +1,17 @@
+// Node's own HTTP server, whose requests share one event loop, behind weir.
+//
+//     $ node examples/node/app.mjs 8000
+//     $ weir --config examples/node/weir.json
+//
+// Start with 80 and raise the limit while latency stays level. Node closes an idle connection after
+// 5 s (server.keepAliveTimeout); weir does so after 4 s.
+import { createServer } from "node:http";
+import { setTimeout } from "node:timers/promises";
+
+const server = createServer(async (request, response) => {
+  await setTimeout(100); // a query, or a call to another service
+  response.setHeader("Content-Type", "text/plain");
+  response.end("served by the loop\n");
+});
+
+server.listen(Number(process.argv[2] ?? 8000), "127.0.0.1");
