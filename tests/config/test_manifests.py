@@ -1,4 +1,4 @@
-"""The deployments in examples/."""
+"""The deployments in examples/, and the version that all files must agree on."""
 
 import json
 import os
@@ -33,6 +33,22 @@ def effective(env):
 
 def seconds(text):
     return int(re.fullmatch(r"(\d+)s", str(text))[1])
+
+
+# ---- one version ---------------------------------------------------------------------------------
+
+
+def test_image_chart_and_changelog_have_the_version_of_the_makefile():
+    assert f"ARG VERSION={VERSION}\n" in DOCKERFILE
+    chart = yaml.safe_load((ROOT / "helm/weir/Chart.yaml").read_text())
+    assert chart["appVersion"] == VERSION
+    values = yaml.safe_load((ROOT / "helm/weir/values.yaml").read_text())
+    images = {values["weir"]["image"]["repository"], values["app"]["image"]["repository"]}
+    readme = (ROOT / "README.md").read_text()
+    built = re.findall(r"docker build -t (\S+)", readme)
+    assert set(built) == {f"{image}:{VERSION}" for image in images}
+    released = re.search(r"^RELEASED := (\S+)$", (ROOT / "Makefile").read_text(), re.M)[1]
+    assert f"\n## [{VERSION}] - {released}\n" in (ROOT / "CHANGELOG.md").read_text()
 
 
 # ---- Compose -------------------------------------------------------------------------------------
