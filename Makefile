@@ -116,6 +116,7 @@ DOCDIR  ?= $(or $(docdir),$(DATADIR)/doc/weir)
 ZSH_FOLDER  := $(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 ZSHCOMPDIR  ?= $(DATADIR)/zsh/$(ZSH_FOLDER)
+# Of /usr/local, fish knows where XDG_DATA_DIRS names its share; else FISHCOMPDIR=/etc/fish/completions.
 FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
 
 INSTALL         ?= install
