@@ -174,6 +174,16 @@ unit_src_http := common/utf8.c common/strbuf.c $(HTTP)
 unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c $(EXCHANGE),$(WEIR_SRC))
 unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 
+# tests/world/: the whole of weir but the clock, the threads and the ports, which are the test's; for
+# fuzz_proxy, and for the unit tests that want it.
+WORLD    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
+            $(filter-out $(COMMANDS),$(CONFIG)) \
+            $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
+            tests/world/peers.c tests/world/world.c
+world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
+            stats_connection stats_buffered stats_orphan_begins stats_orphan_ends \
+            stats_upgrade_begins stats_upgrade_ends) -levent $(JSON_LIBS)
+
 # Functions of the C library that a unit test stands in for.
 wrap = $(1:%=-Wl,--wrap=%)
 unit_ld_test_upstream := $(call wrap,connect getsockopt)
@@ -186,6 +196,18 @@ $(OUT)/tests/unit/$(1)/%: $(OUT)/obj/tests/unit/$(1)/%.o $$(call obj,$$(unit_src
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(LTO_NO) -o $$@ $$^ $$(unit_libs_$(1)) $$(unit_ld_$$(@F)) -lcmocka
 endef
 $(foreach f,common limiter http proxy demo,$(eval $(call unit_rule,$(f))))
+
+# Of the proxy's tests, those that link something else than their floor.
+WORLD_TESTS := $(notdir $(basename $(wildcard tests/unit/proxy/test_exchange*.c)))
+$(foreach t,$(WORLD_TESTS),$(eval unit_src_$(t) := $(WORLD)) $(eval unit_ld_$(t) = $(world_ld)))
+
+define own_unit_rule
+$(OUT)/tests/unit/proxy/$(1): $(call obj,tests/unit/proxy/$(1).c $(unit_src_$(1)))
+	@mkdir -p $$(@D)
+	@echo "  LINK  $$@"
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(LTO_NO) -o $$@ $$^ $$(unit_libs_proxy) $$(unit_ld_$(1)) -lcmocka
+endef
+$(foreach t,$(WORLD_TESTS),$(eval $(call own_unit_rule,$(t))))
 
 UNIT_BIN := $(patsubst %.c,$(OUT)/%,$(UNITS))
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
@@ -320,15 +342,8 @@ fuzz_src_body     := $(HTTP) $(fuzz_reader)
 fuzz_src_config   := $(filter-out $(COMMANDS),$(CONFIG)) common/address.c common/strbuf.c common/utf8.c
 fuzz_ld_config    := $(call wrap,open getaddrinfo) $(JSON_LIBS)
 fuzz_len_config   := 3000
-# The whole of it but the clock, the threads and the ports: those are the fuzzer's.
-fuzz_src_proxy    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
-                     $(filter-out $(COMMANDS),$(CONFIG)) \
-                     $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
-                     tests/fuzz/peers.c tests/fuzz/judge.c tests/fuzz/strict_reader.c
-fuzz_ld_proxy     := $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
-                     stats_connection stats_buffered stats_orphan_begins stats_orphan_ends \
-                     stats_upgrade_begins stats_upgrade_ends) \
-                     -levent $(JSON_LIBS)
+fuzz_src_proxy    := $(WORLD) tests/fuzz/judge.c tests/fuzz/strict_reader.c
+fuzz_ld_proxy     := $(world_ld)
 fuzz_len_proxy    := 4000
 
 build/fuzz/obj/%.o: %.c

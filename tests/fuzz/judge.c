@@ -6,8 +6,8 @@
 
 #include "common/check.h"
 #include "proxy/http/parse.h"
-#include "tests/fuzz/peers.h"
 #include "tests/fuzz/strict_reader.h"
+#include "tests/world/peers.h"
 
 #define EXCHANGES_MAX 512
 #define UNSEEN_US     10000 /* LOOK_AFTER_US of exchange.c */

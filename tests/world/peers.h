@@ -1,7 +1,7 @@
 /*
- * The world of the whole-proxy fuzzer: clients and connections of the app, each one end of a pair
- * of Unix sockets whose other end is weir's; and the clock. All that was sent and received is kept
- * for the judges. One world at a time, one thread.
+ * Scripted peers: clients and connections of the app, each one end of a pair of Unix sockets whose
+ * other end is weir's; and the clock. All that was sent and received is kept for who judges it. One
+ * world at a time, one thread.
  */
 #pragma once
 
@@ -46,7 +46,7 @@ enum peers_connect {
 struct app {
     struct peer peer;
     size_t junk; /* in the way of a connection that is in progress */
-    /* What judge_apps() knows of it. */
+    /* What judge_apps() (tests/fuzz/judge.h) knows of it. */
     size_t seen_got, seen_sent;
     size_t begun, started, complete, answered; /* requests: head known, a byte, all; answers */
     size_t client;                             /* of the last request */

@@ -3,7 +3,7 @@
  * SO_LINGER, which on a Unix socket would be lost, and makes the kernel's randomness constant: a
  * run is decided by its input.
  */
-#include "tests/fuzz/peers.h"
+#include "tests/world/peers.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,376 @@
+/* See world.h. The functions of stats.c are wrapped, so that sums can be compared at the end. */
+#include "tests/world/world.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "tests/world/peers.h"
+
+#define TURNS_MAX   20000 /* more to come to rest: it spins */
+#define STEPS_MAX   4000  /* of half a second: more to end by itself, and it never will */
+#define SECOND      1000000
+#define DESCRIPTORS 96
+
+struct world world;
+
+/* ---- what weir has told its statistics ---- */
+
+void __wrap_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
+void __real_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
+void __wrap_stats_slot_hold(struct stats_shard *sh, mono_us us);
+void __real_stats_slot_hold(struct stats_shard *sh, mono_us us);
+void __wrap_stats_connection(struct stats_shard *sh, enum stats_side side,
+                             enum stats_conn_state state, int change);
+void __wrap_stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change);
+void __wrap_stats_upgrade_begins(struct stats_shard *sh);
+void __real_stats_upgrade_begins(struct stats_shard *sh);
+void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
+void __real_stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
+void __wrap_stats_orphan_begins(struct stats_shard *sh);
+void __real_stats_orphan_begins(struct stats_shard *sh);
+void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold);
+void __real_stats_orphan_ends(struct stats_shard *sh, mono_us hold);
+
+void __wrap_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us)
+{
+    world.sums.waits += us;
+    __real_stats_queue_wait(sh, outcome, us);
+}
+
+void __wrap_stats_slot_hold(struct stats_shard *sh, mono_us us)
+{
+    world.sums.holds += us;
+    __real_stats_slot_hold(sh, us);
+}
+
+void __wrap_stats_connection(struct stats_shard *sh, enum stats_side side,
+                             enum stats_conn_state state, int change)
+{
+    (void)sh;
+    world.sums.connections[side][state] += change;
+    CHECK(world.sums.connections[side][state] >= 0);
+}
+
+void __wrap_stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change)
+{
+    (void)sh;
+    world.sums.buffered[what] += change;
+    CHECK(world.sums.buffered[what] >= 0);
+}
+
+void __wrap_stats_upgrade_begins(struct stats_shard *sh)
+{
+    world.sums.upgrades++;
+    __real_stats_upgrade_begins(sh);
+}
+
+void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
+{
+    world.sums.upgrades--;
+    world.sums.holds += hold;
+    __real_stats_upgrade_ends(sh, hold);
+}
+
+void __wrap_stats_orphan_begins(struct stats_shard *sh)
+{
+    world.sums.orphans++;
+    __real_stats_orphan_begins(sh);
+}
+
+void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold)
+{
+    world.sums.orphans--;
+    CHECK(world.sums.orphans >= 0);
+    __real_stats_orphan_ends(sh, hold);
+}
+
+/* ---- building it, as server.c builds a worker ---- */
+
+const struct config *world_config(void)
+{
+    static struct config *base;
+    static char text[] = "--upstream=unix:/weir-test/app.sock\0"
+                         "--listen=127.0.0.1:1\0"
+                         "--admin-listen=off\0"
+                         "--log-level=error\0"
+                         "--upstream-connect-timeout=1s\0"
+                         "--upstream-first-byte-timeout=2s\0"
+                         "--upstream-idle-timeout=1s\0"
+                         "--upstream-keepalive-timeout=1s\0"
+                         "--queue-timeout=1s\0"
+                         "--client-head-timeout=1s\0"
+                         "--client-body-timeout=1s\0"
+                         "--client-send-timeout=1s\0"
+                         "--client-keepalive-timeout=3s\0"
+                         "--client-max-head=1KiB\0"
+                         "--client-max-headers=24\0"
+                         "--upgrades-idle-timeout=1s\0"
+                         "--startup-timeout=1s\0";
+    char *flags[32];
+    struct config_source src = {.argv = flags};
+    struct strbuf problems = {0};
+
+    if (base != NULL)
+        return base;
+    for (char *at = text; *at != '\0'; at += strlen(at) + 1)
+        flags[src.argc++] = at;
+    base = config_load(&src, &problems);
+    if (base == NULL)
+        fputs(strbuf_cstr(&problems), stderr);
+    CHECK(base != NULL);
+    log_configure(base->log.level, LOG_FORMAT_TEXT);
+    return base;
+}
+
+static void on_ended(void *arg, bool client)
+{
+    (void)arg;
+    if (client)
+        world.clients_ended++;
+    else
+        world.exchanges_ended++;
+}
+
+static void app_is_up(void)
+{
+    world.told[WORLD_UP] = true;
+    atomic_store(&world.shared.ready, true);
+    exchange_deliver(limiter_resume(world.shared.limiter, loop_tick(world.loop)));
+    exchange_app_is_up(world.exchanges);
+}
+
+static void build_shared(const struct world_how *how)
+{
+    const struct config *cf = &world.config;
+    const struct limiter_config lc = {.limit = cf->concurrency,
+                                      .queue_length = cf->queue.length,
+                                      .queue_bytes = cf->queue.max_bytes};
+
+    world.stats = stats_new(1, cf);
+    world.shared.limiter = limiter_new(&lc, peers.now);
+    limiter_pause(world.shared.limiter, peers.now);
+    atomic_store(&world.shared.startup_deadline, peers.now + cf->startup.timeout);
+    budget_init(&world.shared.budget, cf->buffers.budget);
+    world.shared.upgrades_max = how->upgrades_max;
+    world.connections_max = how->connections_max;
+    world.room = upstream_shared_new(world.connections_max, 1);
+}
+
+void world_build(const struct world_how *how)
+{
+    const struct config *cf = &world.config;
+
+    world = (struct world){.config = how->config, .at_rest = how->at_rest};
+    world.loop = loop_new(0);
+    CHECK(world.loop != NULL);
+    build_shared(how);
+    struct stats_shard *shard = stats_shard_of(world.stats, 0);
+    world.upstream = upstream_new(world.room, world.loop, shard, cf, &world.shared.budget);
+    const struct exchange_env_config env = {.house = &world.shared,
+                                            .loop = world.loop,
+                                            .upstream = world.upstream,
+                                            .stats = shard,
+                                            .config = cf,
+                                            .on_ended = on_ended};
+    world.exchanges = exchange_env_new(&env);
+    world.clients = clients_new(world.loop, shard, cf, &world.shared.budget,
+                                &exchange_client_handler, world.exchanges);
+    if (!how->starting)
+        app_is_up();
+}
+
+void world_take_down(void)
+{
+    clients_free(world.clients);
+    upstream_free(world.upstream);
+    exchange_env_free(world.exchanges);
+    loop_free(world.loop); /* no block of the pool is in use */
+    upstream_shared_free(world.room);
+    limiter_free(world.shared.limiter);
+    stats_free(world.stats);
+}
+
+/* ---- coming to rest ---- */
+
+void world_limiter(struct limiter_snapshot *now)
+{
+    limiter_snapshot(world.shared.limiter, peers.now, now);
+}
+
+static void check_slots(void)
+{
+    struct limiter_snapshot now;
+
+    world_limiter(&now);
+    CHECK(now.accounting_errors == 0);
+    CHECK(exchange_audit(world.exchanges));
+    CHECK(now.in_flight <= world.config.concurrency);
+    CHECK(world.sums.connections[STATS_UPSTREAM][STATS_ACTIVE] +
+              world.sums.connections[STATS_UPSTREAM][STATS_IDLE] <=
+          (int)world.connections_max);
+}
+
+bool world_turn(void)
+{
+    peers_before_turn();
+    return loop_turn(world.loop);
+}
+
+void world_rest(void)
+{
+    int turns = 0;
+
+    peers.now += WORLD_REST_US;
+    for (;;) {
+        bool busy = world_turn();
+        bool moved = peers_move();
+        if (!busy && !moved)
+            break;
+        CHECK(++turns < TURNS_MAX);
+    }
+    if (world.at_rest != NULL)
+        world.at_rest();
+    check_slots();
+    for (size_t i = 0; i < peers.n_clients; i++) {
+        struct peer *p = &peers.clients[i];
+        p->settled = p->settled || p->fd < 0 || p->half_closed;
+    }
+}
+
+void world_pass(mono_us time, mono_us step)
+{
+    for (mono_us until = peers.now + time; peers.now < until;) {
+        peers.now += step - WORLD_REST_US;
+        world_rest();
+    }
+}
+
+/* ---- what weir is told by its other threads ---- */
+
+static struct arrival {
+    struct mail mail;
+    int fd;
+    size_t number;
+} arrivals[PEERS_CLIENTS];
+
+static void on_arrival(struct mail *m)
+{
+    const struct arrival *a = CONTAINER_OF(m, struct arrival, mail);
+    const struct sockaddr_in sa = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(0x0a000001 + (uint32_t)a->number)};
+
+    loop_tick(world.loop);
+    client_accept(world.clients, a->fd, (const struct sockaddr *)&sa);
+}
+
+struct peer *world_client(void)
+{
+    int fd = peers_client();
+
+    if (fd < 0)
+        return NULL;
+    size_t n = peers.n_clients - 1;
+    arrivals[n] = (struct arrival){.mail.deliver = on_arrival, .fd = fd, .number = n};
+    loop_post(world.loop, &arrivals[n].mail);
+    return &peers.clients[n];
+}
+
+static void on_drain(struct mail *m)
+{
+    (void)m;
+    exchange_drain(world.exchanges);
+    upstream_drain(world.upstream);
+    clients_drain(world.clients);
+}
+
+static void on_late(struct mail *m)
+{
+    (void)m;
+    world.turned_away += exchange_turn_away(world.exchanges);
+}
+
+static void on_cut(struct mail *m)
+{
+    (void)m;
+    world.cut += exchange_cut_all(world.exchanges);
+    clients_cut(world.clients);
+}
+
+static void on_full(struct mail *m)
+{
+    (void)m;
+    loop_tick(world.loop);
+    world.made_room = clients_make_room(world.clients) || exchange_make_room(world.exchanges);
+}
+
+static void on_up(struct mail *m)
+{
+    (void)m;
+    app_is_up();
+}
+
+void world_tell(enum world_order order)
+{
+    static void (*const deliver[WORLD_ORDERS])(struct mail * m) = {[WORLD_UP] = on_up,
+                                                                   [WORLD_DRAIN] = on_drain,
+                                                                   [WORLD_LATE] = on_late,
+                                                                   [WORLD_CUT] = on_cut,
+                                                                   [WORLD_FULL] = on_full};
+    struct mail *m = &world.orders[order];
+
+    if (world.told[order])
+        return;
+    world.told[order] = order != WORLD_FULL;
+    m->deliver = deliver[order];
+    loop_post(world.loop, m);
+}
+
+/* ---- the end ---- */
+
+static bool all_has_ended(void)
+{
+    return exchange_total(world.exchanges) == 0 && clients_count(world.clients) == 0 &&
+           world.sums.connections[STATS_UPSTREAM][STATS_ACTIVE] == 0 &&
+           world.sums.connections[STATS_UPSTREAM][STATS_IDLE] == 0;
+}
+
+void world_end_by_itself(void)
+{
+    int steps = 0;
+
+    world_rest();
+    while (!all_has_ended()) {
+        world_pass(SECOND / 2, SECOND / 2);
+        CHECK(++steps < STEPS_MAX);
+    }
+}
+
+void world_check_nothing_is_left(void)
+{
+    struct limiter_snapshot now;
+
+    world_limiter(&now);
+    CHECK(now.in_flight == 0 && now.depth == 0 && now.bytes == 0 && now.accounting_errors == 0);
+    CHECK(exchange_audit(world.exchanges));
+    CHECK((mono_us)now.in_flight_us == world.sums.holds);
+    CHECK((mono_us)now.queued_us == world.sums.waits);
+    CHECK(world.sums.connections[STATS_CLIENT][STATS_ACTIVE] == 0);
+    CHECK(world.sums.connections[STATS_CLIENT][STATS_IDLE] == 0);
+    CHECK(world.sums.buffered[STATS_REQUEST] == 0 && world.sums.buffered[STATS_RESPONSE] == 0);
+    CHECK(atomic_load(&world.shared.budget.held) == 0 && atomic_load(&world.shared.upgrades) == 0);
+    CHECK(world.sums.orphans == 0 && world.sums.upgrades == 0);
+}
+
+void world_descriptors(uint64_t is_open[2])
+{
+    is_open[0] = is_open[1] = 0;
+    for (int fd = 0; fd < DESCRIPTORS; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            is_open[fd / 64] |= UINT64_C(1) << fd % 64;
+    }
+}
