@@ -1,0 +1,214 @@
+/* What happens to the requests of a loop when weir drains, is cut, or needs a place. */
+#include "tests/unit/proxy/scene.h"
+
+#define PUT_PART "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1234"
+#define UPGRADE  "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+#define SWITCHED "HTTP/1.1 101 Switched\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+
+static void is_ordered(enum world_order order)
+{
+    world_tell(order);
+    world_rest();
+}
+
+static struct peer *with_a_tunnel(void)
+{
+    struct peer *a = asks(UPGRADE);
+
+    says(app(peers.n_apps - 1), SWITCHED);
+    hears(a, "HTTP/1.1 101 ");
+    return a;
+}
+
+/* ---- the drain ---- */
+
+static void a_drain_serves_what_there_is_and_each_response_is_its_connections_last(void)
+{
+    struct peer *a = asks(GET), *b = asks(GET), *c = asks(PUT_PART);
+
+    is_ordered(WORLD_DRAIN);
+    slots_are(1, 1);
+    says(c, "56789");
+    slots_are(1, 2);
+    for (size_t i = 0; i < 3; i++)
+        says(app(i), OK);
+    hears(a, "\r\nConnection: close\r\n");
+    hears(b, "\r\nConnection: close\r\n");
+    hears(c, "\r\nConnection: close\r\n");
+    assert_true(a->ended && b->ended && c->ended);
+    nobody_is_left();
+}
+
+static void a_drain_closes_what_waits_for_nothing(void)
+{
+    struct peer *a = asks(GET), *b = comes();
+
+    says(app(0), OK);
+    assert_false(a->ended);
+    is_ordered(WORLD_DRAIN);
+    assert_true(a->ended && b->ended && app(0)->ended);
+}
+
+static void a_drain_takes_no_new_tunnel(void)
+{
+    struct peer *a = asks("GET / HTTP/1.1\r\n");
+
+    is_ordered(WORLD_DRAIN);
+    says(a, "Host: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    is_told(a, 503, "draining", "\r\nConnection: close\r\n");
+}
+
+static void in_the_drains_last_second_who_has_no_slot_is_turned_away(void)
+{
+    struct peer *a = asks(GET), *b = asks(GET), *c = asks(PUT_PART);
+
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    is_told(b, 503, "draining", "\r\nRetry-After: 1\r\n");
+    is_told(c, 503, "draining", "\r\nRetry-After: 1\r\n");
+    assert_int_equal(world.turned_away, 2);
+    assert_int_equal(counted(C_REJECTED + STATS_DRAINING), 2);
+    assert_int_equal(counted(C_WAITS + STATS_DRAINED), 1);
+    says(app(0), OK);
+    hears(a, "200 OK");
+}
+
+static void in_the_drains_last_second_tunnels_end(void)
+{
+    struct peer *a = with_a_tunnel();
+
+    is_ordered(WORLD_DRAIN);
+    slots_are(1, 0);
+    is_ordered(WORLD_LATE);
+    nobody_is_left();
+    assert_true(a->ended && app(0)->ended);
+    assert_int_equal(world.turned_away, 0);
+}
+
+static void who_is_granted_in_the_drains_last_moment_is_served(void)
+{
+    asks(GET);
+    struct peer *b = asks(GET_OF("/granted"));
+
+    is_ordered(WORLD_DRAIN);
+    says_at_once(app(0), OK);
+    world_tell(WORLD_LATE);
+    world_rest();
+    assert_int_equal(world.turned_away + has_heard(b, "\r\nWeir-Reason: draining\r\n"),
+                     peers.n_apps == 2 ? 0 : 2);
+}
+
+/* ---- the cut ---- */
+
+static void a_cut_ends_requests_in_every_state_and_counts_those_with_a_client(void)
+{
+    scene.how.config.concurrency = 4;
+    scene.how.connections_max = 4;
+    asks(GET); /* awaits */
+    struct peer *b = asks(GET);
+    says(app(1), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"); /* streams */
+    leaves(asks(GET));                                                /* is orphaned */
+    with_a_tunnel();
+    asks(GET);      /* waits */
+    asks(PUT_PART); /* is buffered */
+    slots_are(4, 1);
+    assert_int_equal(exchange_total(world.exchanges), 6);
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_CUT);
+    assert_int_equal(world.cut, 5);
+    assert_true(b->ended && b->was_reset);
+    nobody_is_left();
+}
+
+static void a_cut_ends_a_request_that_still_connects(void)
+{
+    peers.next_connect = PEERS_CONNECT_LATER;
+    struct peer *a = asks(GET);
+
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_CUT);
+    assert_int_equal(world.cut, 1);
+    assert_true(a->ended);
+    nobody_is_left();
+}
+
+static void a_client_that_leaves_as_it_is_granted_and_cut_gives_its_slot_back(void)
+{
+    asks(GET);
+    struct peer *b = asks(GET);
+
+    is_ordered(WORLD_DRAIN);
+    says_at_once(app(0), OK);
+    peers_close(b);
+    world_tell(WORLD_CUT);
+    world_rest();
+    nobody_is_left();
+}
+
+/* ---- a new client needs a place ---- */
+
+static void the_body_that_was_waited_for_longest_makes_room(void)
+{
+    struct peer *a = asks(PUT_PART), *b = asks(PUT_PART);
+
+    until(60);
+    is_ordered(WORLD_FULL);
+    assert_true(world.made_room);
+    is_told(a, 408, "body_timeout", "\r\nConnection: close\r\n");
+    assert_true(a->ended);
+    hears_nothing(b);
+    assert_int_equal(counted(C_EVICTED), 1);
+}
+
+static void a_body_of_less_than_50_ms_does_not_make_room(void)
+{
+    struct peer *a = asks(PUT_PART);
+
+    until(40);
+    is_ordered(WORLD_FULL);
+    assert_false(world.made_room);
+    hears_nothing(a);
+}
+
+static void a_body_whose_rest_is_there_is_served_instead(void)
+{
+    struct peer *a = asks(PUT_PART), *b = asks(PUT_PART);
+
+    until(60);
+    world_tell(WORLD_FULL);
+    says(a, "56789");
+    assert_true(world.made_room || exchange_total(world.exchanges) == 2);
+    assert_false(a->ended);
+    hears(app(0), "123456789");
+    assert_int_equal(b->ended, world.made_room);
+}
+
+static void who_waits_or_is_served_does_not_make_room(void)
+{
+    asks(GET);
+    asks(GET);
+    until(100);
+    is_ordered(WORLD_FULL);
+    assert_false(world.made_room);
+    slots_are(1, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(a_drain_serves_what_there_is_and_each_response_is_its_connections_last),
+        SCENE(a_drain_closes_what_waits_for_nothing),
+        SCENE(a_drain_takes_no_new_tunnel),
+        SCENE(in_the_drains_last_second_who_has_no_slot_is_turned_away),
+        SCENE(in_the_drains_last_second_tunnels_end),
+        SCENE(who_is_granted_in_the_drains_last_moment_is_served),
+        SCENE(a_cut_ends_requests_in_every_state_and_counts_those_with_a_client),
+        SCENE(a_cut_ends_a_request_that_still_connects),
+        SCENE(a_client_that_leaves_as_it_is_granted_and_cut_gives_its_slot_back),
+        SCENE(the_body_that_was_waited_for_longest_makes_room),
+        SCENE(a_body_of_less_than_50_ms_does_not_make_room),
+        SCENE(a_body_whose_rest_is_there_is_served_instead),
+        SCENE(who_waits_or_is_served_does_not_make_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
