@@ -1,0 +1,327 @@
+/* Bytes both ways, each side's end passed on behind them, a reset at once, nobody overfed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "proxy/conn.h"
+#include "proxy/tunnel.h"
+#include "tests/unit/proxy/sockets.h"
+
+#define MARK 20000
+#define MUCH (1 << 20)
+
+#define TRIES_MAX 1000000
+
+static struct fixture {
+    struct loop *loop;
+    struct conn client, app;
+    int ends[2]; /* the far ends: the client's, the app's; -1: closed */
+    struct budget budget;
+    struct tunnel tunnel;
+    uint64_t moved; /* in all */
+} fx;
+
+enum { CLIENT, APP };
+
+static char much[MUCH], got[MUCH + 1];
+static enum sockets_kind kind; /* each test is run over both */
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fx, 0, sizeof(fx));
+    fx.loop = loop_new(0);
+    assert_non_null(fx.loop);
+    fx.ends[CLIENT] = sockets_conn(&fx.client, fx.loop, LOOP_SCRATCH_CLIENT, kind, 4096);
+    fx.ends[APP] = sockets_conn(&fx.app, fx.loop, LOOP_SCRATCH_UPSTREAM, kind, 4096);
+    budget_init(&fx.budget, 1 << 30);
+    fx.tunnel =
+        (struct tunnel){.client = &fx.client, .app = &fx.app, .budget = &fx.budget, .mark = MARK};
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    conn_close(&fx.client, false);
+    conn_close(&fx.app, false);
+    for (int i = 0; i < 2; i++) {
+        if (fx.ends[i] >= 0)
+            close(fx.ends[i]);
+    }
+    loop_free(fx.loop);
+    return 0;
+}
+
+static struct conn *conn_of(int who)
+{
+    return who == CLIENT ? &fx.client : &fx.app;
+}
+
+static void says(int who, const char *text)
+{
+    sockets_say(fx.ends[who], span_of(text));
+    sockets_until(conn_of(who), POLLIN);
+}
+
+static void half_closes(int who)
+{
+    shutdown(fx.ends[who], SHUT_WR);
+    sockets_until(conn_of(who), POLLRDHUP);
+}
+
+static void closes(int who)
+{
+    close(fx.ends[who]);
+    fx.ends[who] = -1;
+    sockets_until(conn_of(who), POLLRDHUP);
+}
+
+static void resets(int who)
+{
+    sockets_reset(fx.ends[who]);
+    fx.ends[who] = -1;
+    sockets_until(conn_of(who), POLLHUP);
+}
+
+static enum tunnel_status pump(void)
+{
+    uint64_t moved;
+
+    while (loop_turn(fx.loop))
+        continue;
+    enum tunnel_status st = tunnel_pump(&fx.tunnel, &moved);
+    conn_settle(&fx.client);
+    conn_settle(&fx.app);
+    fx.moved += moved;
+    return st;
+}
+
+/* What has come, all of which must come within SOCKETS_WAIT_MS. */
+static void hears(int who, const char *text)
+{
+    size_t n = strlen(text);
+
+    assert_int_equal(recv(fx.ends[who], got, n, MSG_WAITALL), n);
+    assert_memory_equal(got, text, n);
+}
+
+static void hears_the_end(int who)
+{
+    assert_int_equal(recv(fx.ends[who], got, 1, 0), 0);
+}
+
+static void hears_no_end(int who)
+{
+    assert_int_equal(recv(fx.ends[who], got, 1, MSG_DONTWAIT), -1);
+}
+
+/* ---- bytes ---- */
+
+static void what_either_side_says_the_other_hears(void **state)
+{
+    (void)state;
+    says(CLIENT, "to the app");
+    says(APP, "to the client");
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears(APP, "to the app");
+    hears(CLIENT, "to the client");
+    assert_int_equal(fx.moved, 23);
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    assert_int_equal(fx.moved, 23);
+}
+
+/* Bytes may have come with the head of the 101, or of the request. */
+static void what_was_read_before_goes_first(void **state)
+{
+    (void)state;
+    says(CLIENT, "early");
+    while (loop_turn(fx.loop))
+        continue;
+    assert_int_equal(conn_fill(&fx.client, LOOP_SCRATCH), CONN_GOT);
+    conn_settle(&fx.client);
+    says(CLIENT, " and late");
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears(APP, "early and late");
+}
+
+static void a_side_that_does_not_read_stops_the_other_at_the_mark(void **state)
+{
+    size_t sent = 0;
+
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        ssize_t n = send(fx.ends[CLIENT], much, 4096, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0)
+            sent += (size_t)n;
+        assert_true(pump() != TUNNEL_LOST);
+    }
+    assert_true(sent > fx.moved);
+    assert_true(conn_backlog(&fx.app) >= MARK);
+    assert_true(conn_backlog(&fx.app) < MARK + LOOP_SCRATCH);
+    says(APP, "the other way is free");
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears(CLIENT, "the other way is free");
+}
+
+/* All of much, whoever reads how fast. */
+static void all_of_it_arrives(int from, int to)
+{
+    size_t sent = 0, n_got = 0;
+
+    for (int tries = 0; n_got < MUCH; tries++) {
+        assert_true(tries < TRIES_MAX);
+        ssize_t n = send(fx.ends[from], much + sent, MUCH - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent += n > 0 ? (size_t)n : 0;
+        assert_true(pump() != TUNNEL_LOST);
+        assert_true(conn_flush(conn_of(to)));
+        n = recv(fx.ends[to], got + n_got, 1 + sockets_below(30000), MSG_DONTWAIT);
+        n_got += n > 0 ? (size_t)n : 0;
+    }
+    assert_memory_equal(got, much, MUCH);
+}
+
+static void a_megabyte_arrives_as_it_was_sent_either_way(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MUCH; i++)
+        much[i] = (char)sockets_below(256);
+    all_of_it_arrives(CLIENT, APP);
+    all_of_it_arrives(APP, CLIENT);
+    assert_int_equal(fx.moved, 2 * MUCH);
+}
+
+static void one_that_sends_without_end_lets_others_have_their_turn(void **state)
+{
+    int all = 1 << 20;
+
+    (void)state;
+    fx.tunnel.mark = SIZE_MAX;
+    budget_change(&fx.budget, fx.budget.size); /* so that little is read at once */
+    setsockopt(fx.ends[CLIENT], SOL_SOCKET, SO_SNDBUF, &all, sizeof(all));
+    ssize_t sent = send(fx.ends[CLIENT], much, 150000, MSG_NOSIGNAL | MSG_DONTWAIT);
+    assert_true(sent > 9 * (ssize_t)BUDGET_SPENT_READ);
+    setsockopt(fx.app.fd, SOL_SOCKET, SO_SNDBUF, &all, sizeof(all));
+    assert_int_equal(pump(), TUNNEL_BUSY);
+    assert_true(fx.moved > 0 && fx.moved < (uint64_t)sent);
+}
+
+/* ---- ends ---- */
+
+static void an_end_goes_on_and_the_other_way_stays_open(void **state)
+{
+    (void)state;
+    for (int who = CLIENT; who <= APP; who++) {
+        says(who, "last");
+        half_closes(who);
+        assert_int_equal(pump(), TUNNEL_OPEN);
+        hears(!who, "last");
+        hears_the_end(!who);
+        says(!who, "more");
+        assert_int_equal(pump(), TUNNEL_OPEN);
+        hears(who, "more");
+        hears_no_end(who);
+        half_closes(!who);
+        assert_int_equal(pump(), TUNNEL_ENDED);
+        hears_the_end(who);
+        tear_down(state);
+        set_up(state);
+    }
+}
+
+static void an_end_waits_for_the_bytes_before_it(void **state)
+{
+    (void)state;
+    fx.tunnel.mark = SIZE_MAX;
+    size_t sent = 0;
+    while (conn_backlog(&fx.app) == 0) {
+        sockets_say(fx.ends[CLIENT], (struct span){much, 4096});
+        sent += 4096;
+        assert_int_equal(pump(), TUNNEL_OPEN);
+    }
+    half_closes(CLIENT);
+    half_closes(APP);
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    for (size_t n_got = 0, tries = 0; n_got < sent; tries++) {
+        ssize_t n = recv(fx.ends[APP], got, sizeof(got), MSG_DONTWAIT);
+        n_got += n > 0 ? (size_t)n : 0;
+        while (loop_turn(fx.loop))
+            continue;
+        assert_true(conn_flush(&fx.app));
+        assert_true(tries < TRIES_MAX);
+    }
+    hears_no_end(APP);
+    assert_int_equal(pump(), TUNNEL_ENDED);
+    hears_the_end(APP);
+}
+
+static void a_tunnel_is_over_when_both_have_closed(void **state)
+{
+    (void)state;
+    closes(CLIENT);
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears_the_end(APP);
+    closes(APP);
+    assert_int_equal(pump(), TUNNEL_ENDED);
+}
+
+/* ---- resets ---- */
+
+static void a_reset_of_either_side_is_told(void **state)
+{
+    (void)state;
+    if (kind == SOCKETS_UNIX)
+        skip(); /* it has none, but for unread bytes */
+    for (int who = CLIENT; who <= APP; who++) {
+        resets(who);
+        assert_int_equal(pump(), TUNNEL_LOST);
+        tear_down(state);
+        set_up(state);
+    }
+}
+
+/* It answers what it is sent with a reset, which takes nothing from what it said before. */
+static void an_app_that_closes_while_it_is_sent_more_has_ended_in_order(void **state)
+{
+    (void)state;
+    says(APP, "the last word");
+    closes(APP);
+    for (int i = 0; i < 5; i++) {
+        says(CLIENT, "more");
+        enum tunnel_status st = pump();
+        if (st == TUNNEL_ENDED)
+            break;
+        assert_int_equal(st, TUNNEL_OPEN);
+        poll(NULL, 0, 1); /* for the kernel's reset */
+    }
+    hears(CLIENT, "the last word");
+    hears_the_end(CLIENT);
+    assert_false(fx.app.cut);
+    assert_true(fx.tunnel.client_ended);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(what_either_side_says_the_other_hears),
+        TEST(what_was_read_before_goes_first),
+        TEST(a_side_that_does_not_read_stops_the_other_at_the_mark),
+        TEST(a_megabyte_arrives_as_it_was_sent_either_way),
+        TEST(one_that_sends_without_end_lets_others_have_their_turn),
+        TEST(an_end_goes_on_and_the_other_way_stays_open),
+        TEST(an_end_waits_for_the_bytes_before_it),
+        TEST(a_tunnel_is_over_when_both_have_closed),
+        TEST(a_reset_of_either_side_is_told),
+        TEST(an_app_that_closes_while_it_is_sent_more_has_ended_in_order),
+    };
+    int failed = 0;
+
+    for (kind = SOCKETS_TCP; kind < SOCKETS_KINDS; kind++)
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
+}
