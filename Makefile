@@ -188,6 +188,7 @@ world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot
 wrap = $(1:%=-Wl,--wrap=%)
 unit_ld_test_upstream := $(call wrap,connect getsockopt)
 unit_ld_test_probe    := $(call wrap,connect)
+unit_ld_test_listener := $(call wrap,accept4 clock_mono)
 
 define unit_rule
 $(OUT)/tests/unit/$(1)/%: $(OUT)/obj/tests/unit/$(1)/%.o $$(call obj,$$(unit_src_$(1)))
