@@ -201,6 +201,9 @@ $(foreach f,common limiter http proxy demo,$(eval $(call unit_rule,$(f))))
 # Of the proxy's tests, those that link something else than their floor.
 WORLD_TESTS := $(notdir $(basename $(wildcard tests/unit/proxy/test_exchange*.c)))
 $(foreach t,$(WORLD_TESTS),$(eval unit_src_$(t) := $(WORLD)) $(eval unit_ld_$(t) = $(world_ld)))
+unit_src_test_lifecycle := $(unit_src_proxy) proxy/lifecycle.c
+unit_ld_test_lifecycle  := $(call wrap,clock_mono)
+unit_src_test_server    := $(filter-out proxy/main.c,$(WEIR_SRC))
 
 define own_unit_rule
 $(OUT)/tests/unit/proxy/$(1): $(call obj,tests/unit/proxy/$(1).c $(unit_src_$(1)))
@@ -208,7 +211,7 @@ $(OUT)/tests/unit/proxy/$(1): $(call obj,tests/unit/proxy/$(1).c $(unit_src_$(1)
 	@echo "  LINK  $$@"
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(LTO_NO) -o $$@ $$^ $$(unit_libs_proxy) $$(unit_ld_$(1)) -lcmocka
 endef
-$(foreach t,$(WORLD_TESTS),$(eval $(call own_unit_rule,$(t))))
+$(foreach t,$(WORLD_TESTS) test_lifecycle test_server,$(eval $(call own_unit_rule,$(t))))
 
 UNIT_BIN := $(patsubst %.c,$(OUT)/%,$(UNITS))
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
