@@ -1,0 +1,506 @@
+/*
+ * The whole of it: it starts, is ready, serves, drains in order, and says by its exit status how
+ * that went; with one worker and with two. The server runs on the main thread, and a second thread
+ * plays clients, app and orchestrator over Unix sockets. What that thread finds wrong is judged
+ * when the server has ended.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "proxy/config.h"
+#include "proxy/server.h"
+
+#define WAIT_MS 5000
+#define GET     "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define OK      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+static struct fixture {
+    char dir[64];
+    char flags[12][160];
+    int n_flags;
+    int app; /* listens, or -1 */
+    void (*script)(void);
+    const char *wrong; /* the first thing that was, or NULL */
+} fx;
+
+static unsigned threads; /* each test is run with 1 and 2 */
+
+/* ---- for the second thread ---- */
+
+static void must(bool holds, const char *what)
+{
+    if (!holds && fx.wrong == NULL)
+        fx.wrong = what;
+}
+
+static struct sockaddr_un address_of(const char *name)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/%s", fx.dir, name);
+    return sa;
+}
+
+static bool is_there(const char *name)
+{
+    struct sockaddr_un sa = address_of(name);
+    struct stat st;
+
+    return lstat(sa.sun_path, &st) == 0;
+}
+
+static void set_patience(int fd)
+{
+    struct timeval most = {.tv_sec = WAIT_MS / 1000};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
+}
+
+/* Connects as soon as somebody listens there. */
+static int connects(const char *name)
+{
+    struct sockaddr_un sa = address_of(name);
+
+    for (int ms = 0; ms < WAIT_MS; ms++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        set_patience(fd);
+        if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0)
+            return fd;
+        close(fd);
+        poll(NULL, 0, 1);
+    }
+    must(false, "a connect");
+    return -1;
+}
+
+static void says(int fd, const char *text)
+{
+    must(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text), "a send");
+}
+
+/* Until `text` has come; false: the end, or nothing for WAIT_MS. */
+static bool hears(int fd, const char *text)
+{
+    char got[65536];
+    size_t len = 0;
+
+    while (len < sizeof(got)) {
+        ssize_t n = recv(fd, got + len, sizeof(got) - len, 0);
+        if (n <= 0)
+            return false;
+        len += (size_t)n;
+        if (memmem(got, len, text, strlen(text)) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* In order or by a reset, and without another byte. */
+static void ends(int fd, const char *whose)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, 0);
+
+    must(n == 0 || (n < 0 && errno == ECONNRESET), whose);
+}
+
+static int asks(void)
+{
+    int fd = connects("weir");
+    says(fd, GET);
+    return fd;
+}
+
+static void app_listens(void)
+{
+    struct sockaddr_un sa = address_of("app");
+
+    fx.app = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    set_patience(fx.app);
+    must(bind(fx.app, (const struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fx.app, 64) == 0,
+         "the app's socket");
+}
+
+/* The app's next connection with a request; the probe's have none. */
+static int app_gets_a_request(void)
+{
+    for (;;) {
+        int fd = accept4(fx.app, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+            break;
+        set_patience(fd);
+        if (hears(fd, "\r\n\r\n"))
+            return fd;
+        close(fd);
+    }
+    must(false, "a request for the app");
+    return -1;
+}
+
+static bool admin_says(const char *page, const char *what)
+{
+    char request[128];
+    int fd = connects("admin");
+
+    snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\n\r\n", page);
+    says(fd, request);
+    bool right = hears(fd, what);
+    close(fd);
+    return right;
+}
+
+static bool admin_comes_to_say(const char *page, const char *what)
+{
+    for (int ms = 0; ms < WAIT_MS; ms++) {
+        if (admin_says(page, what))
+            return true;
+        poll(NULL, 0, 1);
+    }
+    return false;
+}
+
+static void is_told(int sig)
+{
+    kill(getpid(), sig);
+}
+
+static void disappears(const char *name)
+{
+    for (int ms = 0; ms < WAIT_MS && is_there(name); ms++)
+        poll(NULL, 0, 1);
+    must(!is_there(name), "the socket's file goes");
+}
+
+/* ---- running a server ---- */
+
+/* "--name=value"; a name that ends in unix: is a path in the test's directory. */
+static void flag(const char *name, const char *value)
+{
+    char *to = fx.flags[fx.n_flags++];
+    bool path = strstr(name, "unix:") != NULL;
+
+    snprintf(to, sizeof(fx.flags[0]), "%s%s%s%s", name, path ? fx.dir : "", path ? "/" : "", value);
+}
+
+static int set_up(void **state)
+{
+    const char *tmp = getenv("TMPDIR");
+
+    (void)state;
+    memset(&fx, 0, sizeof(fx));
+    fx.app = -1;
+    snprintf(fx.dir, sizeof(fx.dir), "%s/weir-XXXXXX", tmp != NULL ? tmp : P_tmpdir);
+    assert_non_null(mkdtemp(fx.dir));
+    flag("--listen=unix:", "weir");
+    flag("--admin-listen=unix:", "admin");
+    flag("--upstream=unix:", "app");
+    flag("--threads=", threads == 1 ? "1" : "2");
+    flag("--log-level=", "error");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (fx.app >= 0)
+        close(fx.app);
+    unlink(address_of("app").sun_path);
+    rmdir(fx.dir);
+    return 0;
+}
+
+static void *run_script(void *arg)
+{
+    (void)arg;
+    fx.script();
+    return NULL;
+}
+
+/* The main thread's signals are blocked when it returns: it must not be killed by the last ones. */
+static int serve(void)
+{
+    char *flags[12];
+    struct config_source source = {.argc = fx.n_flags, .argv = flags};
+    struct strbuf problems = {0};
+    sigset_t all, before;
+
+    for (int i = 0; i < fx.n_flags; i++)
+        flags[i] = fx.flags[i];
+    struct config *config = config_load(&source, &problems);
+    if (config == NULL)
+        fail_msg("%s", strbuf_cstr(&problems));
+    log_configure(config->log.level, LOG_FORMAT_TEXT);
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    int status = server_main(config);
+    sigfillset(&all);
+    while (sigtimedwait(&all, NULL, &(struct timespec){0}) > 0)
+        continue;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    config_put(config);
+    return status;
+}
+
+static void serves(void (*script)(void), int want)
+{
+    pthread_t thread;
+    sigset_t all, before;
+
+    fx.script = script;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    assert_int_equal(pthread_create(&thread, NULL, run_script, NULL), 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int status = serve();
+    pthread_join(thread, NULL);
+    if (fx.wrong != NULL)
+        fail_msg("not as it should be: %s", fx.wrong);
+    assert_int_equal(status, want);
+    assert_false(is_there("weir"));
+    assert_false(is_there("admin"));
+}
+
+/* ---- serving ---- */
+
+static void clients_come_and_are_served(void)
+{
+    int clients[4];
+
+    app_listens();
+    for (int i = 0; i < 4; i++) {
+        clients[i] = asks();
+        int fd = app_gets_a_request();
+        says(fd, OK);
+        must(hears(clients[i], "\r\n\r\nok"), "a response");
+        close(fd);
+    }
+    must(admin_says("/readyz", " 200 "), "ready");
+    is_told(SIGTERM);
+    for (int i = 0; i < 4; i++) {
+        ends(clients[i], "an idle client's end");
+        close(clients[i]);
+    }
+}
+
+static void all_clients_are_served_and_a_drain_ends_it_with_0(void **state)
+{
+    (void)state;
+    serves(clients_come_and_are_served, SERVER_DONE);
+}
+
+static void nobody_comes(void)
+{
+    app_listens();
+    must(admin_comes_to_say("/readyz", " 200 "), "ready");
+    is_told(SIGINT);
+}
+
+static void without_a_client_it_ends_at_once(void **state)
+{
+    (void)state;
+    serves(nobody_comes, SERVER_DONE);
+}
+
+/* ---- the app's start ---- */
+
+static void the_app_is_late(void)
+{
+    int client = asks();
+
+    must(admin_says("/startupz", " 503 "), "not started");
+    must(admin_says("/readyz", "the app has not started"), "not ready");
+    must(admin_says("/livez", " 200 "), "alive");
+    app_listens();
+    int fd = app_gets_a_request();
+    must(admin_says("/startupz", " 200 "), "started");
+    must(admin_says("/readyz", " 200 "), "ready");
+    says(fd, OK);
+    must(hears(client, "\r\n\r\nok"), "the response");
+    is_told(SIGTERM);
+    close(client);
+    close(fd);
+}
+
+static void requests_wait_for_the_app_and_readiness_follows_it(void **state)
+{
+    (void)state;
+    serves(the_app_is_late, SERVER_DONE);
+}
+
+static void the_app_never_comes(void)
+{
+    int client = asks();
+
+    must(hears(client, "\r\nWeir-Reason: not_ready\r\n"), "not_ready");
+    is_told(SIGTERM);
+    close(client);
+}
+
+static void after_startup_timeout_requests_are_refused(void **state)
+{
+    (void)state;
+    flag("--startup-timeout=", "100ms");
+    serves(the_app_never_comes, SERVER_DONE);
+}
+
+static void there_is_no_app(void)
+{
+    must(admin_says("/readyz", " 200 "), "ready");
+    is_told(SIGTERM);
+}
+
+static void an_app_is_taken_for_started_where_no_probe_is_wanted(void **state)
+{
+    (void)state;
+    flag("--startup-probe=", "none");
+    serves(there_is_no_app, SERVER_DONE);
+}
+
+/* ---- the drain ---- */
+
+static void a_drain_while_a_request_runs(void)
+{
+    app_listens();
+    int client = asks(), fd = app_gets_a_request();
+
+    is_told(SIGTERM);
+    disappears("weir");
+    must(admin_says("/readyz", "weir is draining"), "not ready any more");
+    must(admin_says("/livez", " 200 "), "alive");
+    says(fd, OK);
+    must(hears(client, "\r\nConnection: close\r\n"), "the last response");
+    close(client);
+    close(fd);
+}
+
+static void a_drain_serves_what_runs_behind_a_closed_door(void **state)
+{
+    (void)state;
+    serves(a_drain_while_a_request_runs, SERVER_DONE);
+}
+
+static void two_signals(void)
+{
+    app_listens();
+    int client = asks(), fd = app_gets_a_request();
+
+    is_told(SIGTERM);
+    disappears("weir");
+    is_told(SIGTERM);
+    ends(client, "the client's end");
+    ends(fd, "the app's end");
+    close(client);
+    close(fd);
+}
+
+static void a_second_signal_cuts_and_ends_it_with_3(void **state)
+{
+    (void)state;
+    serves(two_signals, SERVER_CUT);
+}
+
+static void a_request_that_is_never_answered(void)
+{
+    app_listens();
+    int client = asks(), fd = app_gets_a_request(), waits = asks();
+
+    must(admin_comes_to_say("/metrics", "weir_queue_depth 1\n"), "one waits");
+    is_told(SIGTERM);
+    must(hears(waits, "\r\nWeir-Reason: draining\r\n"), "who waits is turned away");
+    ends(client, "the client's end");
+    close(client);
+    close(waits);
+    close(fd);
+}
+
+static void drain_timeout_turns_away_and_cuts_and_ends_it_with_3(void **state)
+{
+    (void)state;
+    flag("--drain-timeout=", "200ms");
+    flag("--concurrency=", "1");
+    serves(a_request_that_is_never_answered, SERVER_CUT);
+}
+
+/* ---- places ---- */
+
+static void one_client_too_many(void)
+{
+    app_listens();
+    must(admin_comes_to_say("/readyz", " 200 "), "ready");
+    int idle = connects("weir"), client;
+
+    poll(NULL, 0, 30); /* it is left alone for 20 ms */
+    client = asks();
+    int fd = app_gets_a_request();
+    ends(idle, "the idle client's end");
+    says(fd, OK);
+    must(hears(client, "\r\n\r\nok"), "the response");
+    is_told(SIGTERM);
+    close(idle);
+    close(client);
+    close(fd);
+}
+
+static void an_idle_client_makes_room_for_a_new_one(void **state)
+{
+    (void)state;
+    flag("--client-max-connections=", "1");
+    serves(one_client_too_many, SERVER_DONE);
+}
+
+/* ---- it cannot start ---- */
+
+static void nothing(void)
+{
+}
+
+static void a_port_that_cannot_be_had_ends_it_with_1(void **state)
+{
+    static const char *const flags[] = {"--listen=unix:", "--admin-listen=unix:"};
+
+    for (int i = 0; i < 2; i++) {
+        if (i > 0) {
+            tear_down(state);
+            set_up(state);
+        }
+        flag(flags[i], "no/socket");
+        serves(nothing, SERVER_FAILED);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(all_clients_are_served_and_a_drain_ends_it_with_0),
+        TEST(without_a_client_it_ends_at_once),
+        TEST(requests_wait_for_the_app_and_readiness_follows_it),
+        TEST(after_startup_timeout_requests_are_refused),
+        TEST(an_app_is_taken_for_started_where_no_probe_is_wanted),
+        TEST(a_drain_serves_what_runs_behind_a_closed_door),
+        TEST(a_second_signal_cuts_and_ends_it_with_3),
+        TEST(drain_timeout_turns_away_and_cuts_and_ends_it_with_3),
+        TEST(an_idle_client_makes_room_for_a_new_one),
+        TEST(a_port_that_cannot_be_had_ends_it_with_1),
+    };
+    int failed = 0;
+
+    for (threads = 1; threads <= 2; threads++)
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
+}
