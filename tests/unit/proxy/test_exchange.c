@@ -1,6 +1,6 @@
 /*
  * A request's life: it is served, it waits for a slot, it is refused, its client leaves. What
- * concerns its body, its response and the drain is in test_exchange_*.c.
+ * concerns its body, its response, a tunnel and the drain is in test_exchange_*.c.
  */
 #include "tests/unit/proxy/scene.h"
 

@@ -156,6 +156,7 @@ static void the_body_that_was_waited_for_longest_makes_room(void)
     assert_true(world.made_room);
     is_told(a, 408, "body_timeout", "\r\nConnection: close\r\n");
     assert_true(a->ended);
+    assert_int_equal(clients_count(world.clients), 1); /* it does not linger */
     hears_nothing(b);
     assert_int_equal(counted(C_EVICTED), 1);
 }

@@ -90,6 +90,38 @@ static void a_body_that_comes_too_slowly_is_refused_whatever_its_pace_was_before
     assert_int_equal(peers.n_apps, 0);
 }
 
+/* Of so many bytes each tenth of a second for five seconds, or until there is an answer. */
+static struct peer *sends_a_body_of(size_t bytes)
+{
+    static char piece[1000];
+    struct peer *a = asks(PUT_OF("20000"));
+
+    memset(piece, 'x', bytes);
+    piece[bytes] = '\0';
+    for (int i = 0; i < 50 && a->got.len == 0; i++) {
+        world_pass(100000, 10000);
+        says(a, piece);
+    }
+    return a;
+}
+
+static void a_body_may_take_as_long_as_500_bytes_a_second_take(void)
+{
+    hears_nothing(sends_a_body_of(60));
+    is_told(sends_a_body_of(40), 408, "body_timeout", NULL);
+}
+
+/* The last bytes and the end are one edge. */
+static void a_client_that_sends_the_rest_and_leaves_at_once_is_not_heard_of(void)
+{
+    struct peer *a = asks(PUT_OF("9") "1234");
+
+    says_at_once(a, "56789");
+    leaves(a);
+    nobody_is_left();
+    assert_int_equal(peers.n_apps, 0);
+}
+
 /* ---- its body is wrong ---- */
 
 static const struct wrong {
@@ -422,6 +454,8 @@ int main(void)
         SCENE(no_body_is_waited_for_when_the_budget_is_spent),
         SCENE(a_client_that_leaves_its_body_unfinished_is_not_heard_of_by_the_app),
         SCENE(a_body_that_comes_too_slowly_is_refused_whatever_its_pace_was_before),
+        SCENE(a_body_may_take_as_long_as_500_bytes_a_second_take),
+        SCENE(a_client_that_sends_the_rest_and_leaves_at_once_is_not_heard_of),
         SCENE(a_wrong_body_is_refused_with_and_without_a_slot),
         SCENE(the_timeout_is_that_of_who_has_to_move),
         SCENE(an_app_that_reads_slowly_is_not_late),
