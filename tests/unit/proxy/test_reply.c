@@ -106,6 +106,21 @@ static void the_length_is_that_of_the_body_in_either_form(void **state)
     }
 }
 
+/* Those between QUEUE_FULL and UPGRADES_FULL have a Retry-After, a count and a line in the log. */
+static void a_kind_that_refuses_for_load_or_state_says_how_it_counts(void **state)
+{
+    (void)state;
+    for (int i = 0; i < REPLY_KINDS; i++) {
+        const struct reply_refusal *r = reply_refusal((enum reply_kind)i);
+        assert_int_equal(r != NULL, kinds[i].status == 503);
+        if (r == NULL)
+            continue;
+        assert_true(r->reason < STATS_REASONS);
+        assert_true(strlen(r->log) > 0);
+        assert_int_equal(r->overload, i != REPLY_NOT_READY && i != REPLY_DRAINING);
+    }
+}
+
 static void text_is_a_sentence_and_the_detail(void **state)
 {
     struct reply r = reply_of(REPLY_BAD_REQUEST);
@@ -267,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_has_its_status_and_its_one_word),
         cmocka_unit_test(the_length_is_that_of_the_body_in_either_form),
+        cmocka_unit_test(a_kind_that_refuses_for_load_or_state_says_how_it_counts),
         cmocka_unit_test(text_is_a_sentence_and_the_detail),
         cmocka_unit_test(json_says_the_same),
         cmocka_unit_test(head_is_answered_with_the_length_that_get_would_get_and_no_body),
