@@ -111,7 +111,7 @@ static enum body_wait take_what_came(struct exchange *ex)
     case MESSAGE_MORE:
         break;
     }
-    return body_is_late(ex) ? BODY_LATE : BODY_MORE;
+    return BODY_MORE;
 }
 
 /* It is not waited for any more. */
@@ -168,7 +168,9 @@ void exchange_buffer(struct exchange *ex)
         }
         break;
     }
-    if (limiter_has_plenty(ex->env->c.house->limiter))
+    if (body_is_late(ex)) /* only now that all that has come is counted */
+        end_wait(ex, BODY_LATE);
+    else if (limiter_has_plenty(ex->env->c.house->limiter))
         exchange_ask(ex); /* since the head came, slots have become free */
     else
         arm_buffering(ex);

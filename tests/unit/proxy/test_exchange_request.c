@@ -111,6 +111,19 @@ static void a_body_may_take_as_long_as_500_bytes_a_second_take(void)
     is_told(sends_a_body_of(40), 408, "body_timeout", NULL);
 }
 
+static void what_has_come_counts_when_a_body_seems_late(void)
+{
+    static char piece[10001];
+    struct peer *a = asks(PUT_OF("20000") "x");
+
+    until(900);
+    says(a, "x");
+    memset(piece, 'x', 10000);
+    until(1100);
+    says(a, piece);
+    hears_nothing(a);
+}
+
 /* The last bytes and the end are one edge. */
 static void a_client_that_sends_the_rest_and_leaves_at_once_is_not_heard_of(void)
 {
@@ -455,6 +468,7 @@ int main(void)
         SCENE(a_client_that_leaves_its_body_unfinished_is_not_heard_of_by_the_app),
         SCENE(a_body_that_comes_too_slowly_is_refused_whatever_its_pace_was_before),
         SCENE(a_body_may_take_as_long_as_500_bytes_a_second_take),
+        SCENE(what_has_come_counts_when_a_body_seems_late),
         SCENE(a_client_that_sends_the_rest_and_leaves_at_once_is_not_heard_of),
         SCENE(a_wrong_body_is_refused_with_and_without_a_slot),
         SCENE(the_timeout_is_that_of_who_has_to_move),
