@@ -86,26 +86,17 @@ int socket_connect_error(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
 }
 
-static in_port_t port_of(const struct sockaddr_storage *ss)
-{
-    const struct sockaddr_in *four = (const void *)ss;
-    const struct sockaddr_in6 *six = (const void *)ss;
-
-    return ss->ss_family == AF_INET ? four->sin_port : six->sin6_port;
-}
-
 /* One system call for a connection between two ends: the ports are the same by rare chance only. */
 bool socket_reached_itself(int fd, const struct address *to)
 {
-    struct sockaddr_storage own = {.ss_family = AF_UNSPEC}, peer = own;
-    socklen_t len = sizeof(own), peer_len = sizeof(peer);
+    struct address own = {.len = sizeof(own.sa)}, peer = own;
     const struct linger now = {.l_onoff = 1, .l_linger = 0};
 
-    if (to->sa.ss_family == AF_UNIX || getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
-        port_of(&own) != port_of(&to->sa))
+    if (to->sa.ss_family == AF_UNIX || getsockname(fd, (struct sockaddr *)&own.sa, &own.len) < 0 ||
+        address_port(&own) != address_port(to))
         return false;
-    if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
-        !address_same_end((const struct sockaddr *)&own, (const struct sockaddr *)&peer))
+    if (getpeername(fd, (struct sockaddr *)&peer.sa, &peer.len) < 0 ||
+        !address_same_end((const struct sockaddr *)&own.sa, (const struct sockaddr *)&peer.sa))
         return false;
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     return true;
@@ -142,20 +133,19 @@ const char *socket_remedy(int error, const struct address *to)
 
 void socket_text(int fd, const struct address *at, char out[SOCKET_TEXT])
 {
-    struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
-    const struct sockaddr_in *four = (const void *)&own;
-    const struct sockaddr_in6 *six = (const void *)&own;
-    socklen_t len = sizeof(own);
+    struct address own = {.len = sizeof(own.sa)};
+    const struct sockaddr_in *four = (const void *)&own.sa;
+    const struct sockaddr_in6 *six = (const void *)&own.sa;
     char ip[INET6_ADDRSTRLEN] = "";
 
     snprintf(out, SOCKET_TEXT, "%s", at->text);
-    if (at->sa.ss_family == AF_UNIX || getsockname(fd, (struct sockaddr *)&own, &len) < 0)
+    if (at->sa.ss_family == AF_UNIX || getsockname(fd, (struct sockaddr *)&own.sa, &own.len) < 0)
         return;
-    if (own.ss_family == AF_INET) {
+    if (own.sa.ss_family == AF_INET) {
         inet_ntop(AF_INET, &four->sin_addr, ip, sizeof(ip));
-        snprintf(out, SOCKET_TEXT, "%s:%u", ip, ntohs(four->sin_port));
+        snprintf(out, SOCKET_TEXT, "%s:%u", ip, address_port(&own));
     } else {
         inet_ntop(AF_INET6, &six->sin6_addr, ip, sizeof(ip));
-        snprintf(out, SOCKET_TEXT, "[%s]:%u", ip, ntohs(six->sin6_port));
+        snprintf(out, SOCKET_TEXT, "[%s]:%u", ip, address_port(&own));
     }
 }

@@ -27,8 +27,8 @@ struct buckets {
 
 /*
  * 0; from 1 ms on steps of a third up to a ten-thousandth of the timeout, of a tenth up to a
- * fiftieth, and of 5 % from there to past the timeout; 1 % above the timeout; then a few up to 1 % above
- * `most`, the longest wait of all. Both are 1 ms to an hour.
+ * fiftieth, and of 5 % from there to past the timeout; 1 % above the timeout; then a few up to 1 %
+ * above `most`, the longest wait of all. Both are 1 ms to an hour.
  */
 void buckets_fine(struct buckets *b, mono_us timeout, mono_us most);
 

@@ -25,8 +25,8 @@ struct cidr {
     uint8_t addr[16];   /* in network order; 0 behind the prefix */
 };
 
-/* An address or an address and a prefix length; bits behind the prefix are cleared. IPv4 in the form
- * that IPv6 has for it (::ffff:10.0.0.0/104) is IPv4. */
+/* An address or an address and a prefix length; bits behind the prefix are cleared. IPv4 in the
+ * form that IPv6 has for it (::ffff:10.0.0.0/104) is IPv4. */
 MUST_USE bool cidr_parse(struct span text, struct cidr *out);
 
 struct cidr cidr_named(enum cidr_name name);

@@ -2,6 +2,8 @@
  * See exchange.h. The functions stand in the order of a request's life; what happens on the way to
  * the app and back is in exchange_request.c and exchange_response.c.
  */
+#include "proxy/exchange.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +15,6 @@
 #include "proxy/exchange_tunnel.h"
 #include "proxy/http/body.h"
 #include "proxy/http/rewrite.h"
-#include "proxy/reply.h"
 #include "proxy/tunnel.h"
 
 #define MAGIC         0x77656972u

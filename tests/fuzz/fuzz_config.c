@@ -149,8 +149,7 @@ static void check_same(const struct config *a, const struct config *b)
     }
     CHECK(a->headers.n_trusted == b->headers.n_trusted);
     for (size_t i = 0; i < a->headers.n_trusted; i++)
-        CHECK(memcmp(&a->headers.trusted[i], &b->headers.trusted[i], sizeof(struct cidr)) ==
-              0);
+        CHECK(memcmp(&a->headers.trusted[i], &b->headers.trusted[i], sizeof(struct cidr)) == 0);
     CHECK(a->admin.enabled == b->admin.enabled);
 }
 
