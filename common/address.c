@@ -46,7 +46,7 @@ bool address_parse_ip(int family, struct span text, void *out)
 {
     char copy[INET6_ADDRSTRLEN];
 
-    if (text.len >= sizeof(copy))
+    if (text.len == 0 || text.len >= sizeof(copy))
         return false;
     memcpy(copy, text.at, text.len);
     copy[text.len] = '\0';
