@@ -309,7 +309,7 @@ static bool is_long_flag(struct span name)
     return option_of_flag(name) != NULL;
 }
 
-/* What begins with one dash. */
+/* An argument that begins with one dash. */
 static void take_short_flag(struct cli *cli, const char *arg, int *i)
 {
     if (strcmp(arg, "-h") == 0)
@@ -383,10 +383,20 @@ static bool take_apart(struct cli *cli)
 /* ---- the configuration ---------------------------------------------------------------------- */
 
 /* NULL: the problems were told. */
+static struct config *load_from(const struct cli *cli, const struct config_source *src)
+{
+    struct strbuf problems = {0};
+    struct config *c = config_load(src, &problems);
+
+    if (c == NULL)
+        print_problems(cli->env, strbuf_cstr(&problems));
+    strbuf_fini(&problems);
+    return c;
+}
+
 static struct config *load(const struct cli *cli, bool upstream_optional)
 {
     const char *named = env_get(cli->env, "WEIR_CONFIG");
-    struct strbuf problems = {0};
     const struct config_source src = {
         .path = cli->config_path != NULL ? cli->config_path : named,
         .argc = cli->n_flags,
@@ -396,11 +406,7 @@ static struct config *load(const struct cli *cli, bool upstream_optional)
         .errors = cli->errors,
     };
 
-    struct config *c = config_load(&src, &problems);
-    if (c == NULL)
-        print_problems(cli->env, strbuf_cstr(&problems));
-    strbuf_fini(&problems);
-    return c;
+    return load_from(cli, &src);
 }
 
 static int nothing_configured(const struct cli *cli)
@@ -530,50 +536,45 @@ static int run_config(struct cli *cli)
 
 /* ---- the admin port ------------------------------------------------------------------------- */
 
-/* What was said of admin.listen, and nothing else: the rest of the configuration may be wrong. */
-static struct config *load_told_address(const struct cli *cli)
+/* The flag --admin-listen alone, in `src`; false: it was not given. */
+static bool find_admin_flag(const struct cli *cli, struct config_source *src)
 {
-    struct strbuf problems = {0};
     struct option_flag flag;
-    struct config_source src = {.upstream_optional = true};
-    char *variables[] = {NULL, NULL};
 
     for (int i = 0; i < cli->n_flags;) {
         int from = i;
         if (option_next_flag(cli->n_flags, cli->flags, &i, &flag) &&
             strcmp(flag.option->path, "admin.listen") == 0) {
-            src.argv = cli->flags + from;
-            src.argc = i - from;
+            src->argv = cli->flags + from;
+            src->argc = i - from;
         }
     }
-    for (char **e = cli->env->environ_; src.argc == 0 && e != NULL && *e != NULL; e++) {
-        if (strncmp(*e, "WEIR_ADMIN_LISTEN=", strlen("WEIR_ADMIN_LISTEN=")) == 0)
-            variables[0] = *e;
-    }
-    src.environ_ = variables;
-    struct config *c = config_load(&src, &problems);
-    if (c == NULL)
-        print_problems(cli->env, strbuf_cstr(&problems));
-    strbuf_fini(&problems);
-    return c;
+    return src->argc > 0;
 }
 
-static bool address_is_told(const struct cli *cli)
+/* The admin port's address needs no other option, so an invalid file is not in the way of a command
+ * that is given the address. */
+static struct config *load_admin_address(const struct cli *cli)
 {
-    struct option_flag flag;
+    struct config_source src = {.upstream_optional = true};
+    struct strbuf variable = {0};
+    const char *value = env_get(cli->env, "WEIR_ADMIN_LISTEN");
 
-    for (int i = 0; i < cli->n_flags;) {
-        if (option_next_flag(cli->n_flags, cli->flags, &i, &flag) &&
-            strcmp(flag.option->path, "admin.listen") == 0)
-            return true;
-    }
-    return env_get(cli->env, "WEIR_ADMIN_LISTEN") != NULL;
+    if (!find_admin_flag(cli, &src) && value == NULL)
+        return load(cli, true);
+    strbuf_addf(&variable, "WEIR_ADMIN_LISTEN=%s", value == NULL ? "" : value);
+    char *variables[] = {variable.at, NULL};
+    if (src.argc == 0)
+        src.environ_ = variables;
+    struct config *c = load_from(cli, &src);
+    strbuf_fini(&variable);
+    return c;
 }
 
 /* Asks the admin port for `path`. False: why was told. */
 static bool ask_admin(const struct cli *cli, const char *path, struct admin_response *r)
 {
-    struct config *c = address_is_told(cli) ? load_told_address(cli) : load(cli, true);
+    struct config *c = load_admin_address(cli);
     bool ok = false;
 
     if (c == NULL)
@@ -762,7 +763,7 @@ static const struct command *asked_help(const struct cli *cli)
     return find_command(env->argv[1][0] == '-' ? "help" : cli->command->name);
 }
 
-/* So that the rest of the line, and the file, need not be tried one by one. */
+/* Reports the errors of the other flags and of the file in the same run. */
 static void tell_other_errors(const struct cli *cli)
 {
     if (cli->command != NULL && (cli->command->takes & TAKES_CONFIG) &&

@@ -1,6 +1,6 @@
 /*
- * What the commands of weir take, as data: the tables in cli.c drive help, the man page and the
- * shells' completions, so they cannot disagree. Read only; any thread.
+ * The commands of weir and their flags as data: the tables in cli.c drive help, the man page and
+ * the shells' completions, so they cannot disagree. Read only; any thread.
  */
 #pragma once
 
@@ -8,7 +8,7 @@
 
 struct cli; /* a command line, taken apart: cli.c */
 
-/* What a command takes beside its arguments. TAKES_CONFIG includes each option's flag. */
+/* The flags that a command accepts. TAKES_CONFIG includes the flag of every option. */
 enum takes { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_READY = 4 };
 
 struct command {
@@ -19,8 +19,7 @@ struct command {
     unsigned takes;
     int max_args;
     int (*run)(struct cli *cli);
-    const char
-        *words; /* what its argument may be, a space between; FILE and COMMAND for any; or NULL */
+    const char *words; /* its argument, one of these; FILE and COMMAND for any; or NULL */
 };
 
 /* A flag that is no option of the configuration. */

@@ -115,7 +115,7 @@ static const char bash_tail[] = "        if [[ $cur == -* ]]; then\n"
                                 "\n"
                                 "complete -F _weir weir\n";
 
-/* What may follow a flag that takes a value. */
+/* The values that a flag accepts. */
 static void write_bash_value(const struct option *o, struct strbuf *out)
 {
     struct strbuf choices = {0};

@@ -297,7 +297,7 @@ static void duplicate_key(struct loader *ld, size_t node, size_t first, struct s
 
 /* ---- the file: its values ------------------------------------------------------------------- */
 
-/* What the value would be in a flag. Objects and lists have no such text. */
+/* The value as a flag would give it. Objects and lists have no such text. */
 static struct span text_of(const json_t *value, struct span raw)
 {
     if (json_is_string(value))

@@ -18,7 +18,7 @@
 
 enum origin { ORIGIN_DEFAULT, ORIGIN_PLATFORM, ORIGIN_FILE, ORIGIN_ENV, ORIGIN_FLAG };
 
-/* What config_load makes: the configuration, and what only config_write wants to know. */
+/* A loaded configuration, with the origins that config_write() prints. */
 struct loaded {
     struct config config; /* first: config_put frees this address */
     char *path;

@@ -286,3 +286,16 @@ def test_nothing_configured_prints_ten_lines_and_status_2():
 
 def test_version_in_json():
     assert set(json.loads(weir("version", "--json").stdout)) == {"version", "revision"}
+
+
+def test_a_health_check_that_is_told_the_address_reads_nothing_else():
+    for args, env in (
+        (["--admin-listen", "127.0.0.1:1"], {}),
+        ([], {"WEIR_ADMIN_LISTEN": "127.0.0.1:1"}),
+        (["--admin-listen", "127.0.0.1:1"], {"WEIR_ADMIN_LISTEN": "127.0.0.1:2"}),
+    ):
+        result = weir("healthcheck", "--config", "/nonexistent", *args, WEIR_THREADS="x", **env)
+        assert result.returncode == 1
+        assert b"127.0.0.1:1: no answer from the admin port: Connection refused" in result.stderr
+    result = weir("healthcheck", "--config", "/nonexistent")
+    assert result.returncode == 1 and b"cannot be read" in result.stderr

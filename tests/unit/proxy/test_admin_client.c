@@ -54,13 +54,13 @@ static void *serve(void *arg)
     return NULL;
 }
 
-static void peer_listen(struct peer *p, int family, uint32_t ip)
+static void peer_listen(struct peer *p, uint32_t ip)
 {
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(ip)};
 
     p->at.len = sizeof(four);
     memcpy(&p->at.sa, &four, sizeof(four));
-    p->listener = socket(family, SOCK_STREAM, 0);
+    p->listener = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(p->listener, (struct sockaddr *)&p->at.sa, p->at.len), 0);
     assert_int_equal(listen(p->listener, 1), 0);
     assert_int_equal(getsockname(p->listener, (struct sockaddr *)&p->at.sa, &p->at.len), 0);
@@ -69,7 +69,7 @@ static void peer_listen(struct peer *p, int family, uint32_t ip)
 static bool ask(struct peer *p, mono_us timeout, struct admin_response *r)
 {
     if (p->listener == 0)
-        peer_listen(p, AF_INET, INADDR_LOOPBACK);
+        peer_listen(p, INADDR_LOOPBACK);
     assert_int_equal(pthread_create(&p->thread, NULL, serve, p), 0);
     bool ok = admin_client_get(&p->at, "/status", timeout, r);
     int why = errno;
@@ -158,7 +158,7 @@ static void a_listener_on_every_address_is_asked_on_loopback(void **state)
     struct admin_response r = {0};
     (void)state;
 
-    peer_listen(&p, AF_INET, INADDR_ANY);
+    peer_listen(&p, INADDR_ANY);
     assert_true(ask(&p, PATIENCE_US, &r));
     assert_int_equal(r.status, 200);
     strbuf_fini(&r.bytes);
@@ -192,7 +192,7 @@ static void nobody_listens(void **state)
     struct admin_response r = {0};
     (void)state;
 
-    peer_listen(&p, AF_INET, INADDR_LOOPBACK);
+    peer_listen(&p, INADDR_LOOPBACK);
     close(p.listener);
     assert_false(admin_client_get(&p.at, "/livez", PATIENCE_US, &r));
     assert_int_equal(errno, ECONNREFUSED);
