@@ -255,7 +255,7 @@ config-check: build
 	@$(PYTEST) tests/config
 
 .PHONY: e2e
-e2e: build ## both peers scripted, over real sockets (3 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one by one
+e2e: build ## both peers scripted, over real sockets (4 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one by one
 	@bad=0; $(PYTEST) $(side_by_side) -m 'not alone' tests/e2e || bad=1; \
 	$(PYTEST) -m alone tests/e2e || [ $$? = 5 ] || bad=1; exit $$bad
 
@@ -381,7 +381,7 @@ differential: build ## MESSAGES=100000 requests against a strict reader
 	    tests/e2e/test_differential_answers.py
 
 .PHONY: ci
-ci: ## everything that the pipeline judges (20 minutes)
+ci: ## everything that the pipeline judges (25 minutes)
 	@.ci/run
 
 .PHONY: clean
