@@ -285,7 +285,7 @@ bench: build ## CPU beside HAProxy and nginx (6 min; BENCH=--quick)
 
 .PHONY: bench-pairs
 bench-pairs: build ## CPU beside another build: BEFORE=path/to/weir
-	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir))
+	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir)) $(PAIRS)
 
 .PHONY: compare
 compare: build ## limiters under overload, the table in README.md (4 min)

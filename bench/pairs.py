@@ -5,7 +5,7 @@ Each pair runs every load on both builds within seconds, in alternating order, w
 ratio of CPU per request is taken pair by pair, and its median is judged: exit 0 when no load costs more than
 3 % more CPU or 3 % more system calls, 1 when one does, 2 when nothing could be measured.
 
-    make bench-pairs BEFORE=/path/to/the/other/weir
+    make bench-pairs BEFORE=/path/to/the/other/weir [PAIRS="--pairs 31 --load own-256"]
 """
 
 from __future__ import annotations
@@ -70,21 +70,21 @@ def judge(load: Load, pairs: list[dict[str, float]]) -> tuple[str, bool]:
     return text, middle <= DEARER
 
 
-def compare(benches: dict[str, Bench], rounds: int) -> bool:
+def compare(benches: dict[str, Bench], rounds: int, loads: list[Load]) -> bool:
     good = True
-    results: dict[str, list[dict[str, float]]] = {load.key: [] for load in LOADS}
+    results: dict[str, list[dict[str, float]]] = {load.key: [] for load in loads}
     for index in range(rounds):
         say(f"pair {index + 1} of {rounds}")
-        for position, load in enumerate(LOADS):
+        for position, load in enumerate(loads):
             first = ("before", "after")[(index + position) % 2]
             results[load.key].append(pair(benches, load, first))
     print("| load | before, us | after, us | after / before | of the pairs |")
     print("|---|---|---|---|---|")
-    for load in LOADS:
+    for load in loads:
         text, passed = judge(load, results[load.key])
         good = good and passed
         print(text)
-    for load in LOADS:
+    for load in loads:
         if load.kind != "own":
             continue
         found = calls(benches, load)
@@ -98,7 +98,9 @@ def main() -> int:
     parser.add_argument("before", type=pathlib.Path, help="the other build")
     parser.add_argument("--after", type=pathlib.Path, default=ROOT / "build" / "weir")
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--load", action="append", choices=[load.key for load in LOADS])
     options = parser.parse_args()
+    loads = [load for load in LOADS if options.load is None or load.key in options.load]
     try:
         raise_file_limit(32768)
         build_helpers()
@@ -108,7 +110,7 @@ def main() -> int:
                 scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-pairs-"))
                 tools = Tools(weir.resolve(strict=True), HELPERS, pathlib.Path(scratch))
                 benches[name] = Bench(tools, FULL, ["weir"])
-            return 0 if compare(benches, options.pairs) else 1
+            return 0 if compare(benches, options.pairs, loads) else 1
     except (BenchError, OSError, subprocess.SubprocessError) as problem:
         say(f"pairs: {problem}")
         return 2

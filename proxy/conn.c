@@ -85,7 +85,7 @@ static void watch_room(struct conn *c)
     c->writable = false;
     if (c->watching_room)
         return;
-    loop_delete_event(c->loop, &c->event);
+    event_del(&c->event);
     if (!watch(c, true))
         c->broken = c->cut = true;
 }
@@ -146,7 +146,7 @@ void conn_close(struct conn *c, bool reset)
 {
     if (c->fd < 0)
         return;
-    loop_delete_event(c->loop, &c->event);
+    event_del(&c->event);
     if (reset) {
         struct linger now = {.l_onoff = 1, .l_linger = 0};
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));

@@ -226,25 +226,6 @@ static enum reply_kind expired_kind(const struct exchange *ex)
                : REPLY_NOT_READY;
 }
 
-/*
- * It holds a slot, and events of this turn are still to come. One may be of the connection that it
- * would lease: bytes that nobody asked for would become its response. So it is dispatched after
- * them, in the order of the grants, by the same mail as those that had to wait for their slot.
- */
-static void put_off(struct exchange *ex)
-{
-    ex->put_off = true;
-    ex->env->put_off++;
-    exchange_set_state(ex, EXCHANGE_QUEUED);
-    loop_post(ex->env->c.loop, &ex->verdict);
-}
-
-/* The last event of a turn has none behind it, but is not to overtake those before it. */
-static bool must_put_off(const struct exchange_env *env)
-{
-    return env->put_off > 0 || loop_has_more(env->c.loop);
-}
-
 void exchange_ask(struct exchange *ex)
 {
     mono_us now = exchange_now(ex), deadline = exchange_deadline(ex, now);
@@ -259,10 +240,7 @@ void exchange_ask(struct exchange *ex)
     ex->waiter.bytes = ex->message.size + client_conn(ex->client)->in.len;
     switch (limiter_acquire(ex->env->c.house->limiter, &ex->waiter, now, deadline)) {
     case LIMITER_ADMITTED:
-        if (must_put_off(ex->env))
-            put_off(ex);
-        else
-            exchange_granted(ex);
+        exchange_granted(ex);
         return;
     case LIMITER_QUEUED:
         exchange_set_state(ex, EXCHANGE_QUEUED);
@@ -346,8 +324,6 @@ static void on_verdict(struct mail *m)
     struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, verdict));
 
     CHECK(ex->state == EXCHANGE_QUEUED || ex->state == EXCHANGE_ABANDONED);
-    ex->env->put_off -= ex->put_off;
-    ex->put_off = false;
     if (ex->state == EXCHANGE_ABANDONED)
         abandoned(ex);
     else if (ex->waiter.verdict != LIMITER_ADMITTED)

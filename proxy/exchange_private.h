@@ -65,7 +65,6 @@ struct exchange {
     bool said_100;             /* it had that from the app */
     bool has_body;             /* not an empty one */
     bool upgrade;              /* offered to the app, and counted against upgrades.max */
-    bool put_off;              /* holds a slot, and waits for the end of the turn */
     bool again_posted, buried; /* both: the mail on its way frees the memory */
 };
 
@@ -74,7 +73,6 @@ struct exchange_env {
     bool draining;
     struct exchange_list in[EXCHANGE_STATES];
     size_t count[EXCHANGE_STATES];
-    size_t put_off;            /* exchanges that are */
     uint64_t begun;            /* requests, those refused from their head included */
     struct http_limits limits; /* of the app's heads */
     struct news news;

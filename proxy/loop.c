@@ -9,6 +9,7 @@
 #include <sys/time.h>
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 
 #include "common/log.h"
 
@@ -22,8 +23,10 @@ struct loop {
     struct event *mail_event, *wheel_event;
     struct mailbox *mailbox;
     bool mail_has_come;
-    mono_us turn_began;     /* as of its first callback */
-    unsigned events, batch; /* callbacks of this turn; how many epoll surely has room for */
+    bool turn_has_begun;
+    mono_us turn_began;                 /* as of its first callback */
+    unsigned batch;                     /* how many events epoll surely has room for */
+    bool full;                          /* it has reported as many in this turn */
     struct mail *own_first, **own_last; /* posted by this thread */
     struct loop_grave *graves;
     struct pool *pool;
@@ -42,6 +45,49 @@ struct loop {
 };
 
 static _Thread_local struct loop *loop_of_this_thread;
+
+/* ---- turns ---- */
+
+/*
+ * At the first callback of a turn `reported` events are out of libevent's queue, and the others of
+ * the turn are in it. libevent gives epoll room for 32, and doubles it, up to 4096, when all of it
+ * was used. It does not say so; but more events than we thought it had room for prove that it has
+ * more.
+ */
+static void begin_turn(struct loop *lp, unsigned reported)
+{
+    reported += (unsigned)event_base_get_num_events(lp->base, EVENT_BASE_COUNT_ACTIVE);
+    reported -= loop_event_is_pending(lp->wheel_event);
+    while (lp->batch < reported && lp->batch < BATCH_MAX)
+        lp->batch *= 2;
+    lp->full = reported >= lp->batch;
+    lp->turn_began = lp->now;
+    lp->turn_has_begun = true;
+}
+
+static void tick(struct loop *lp, unsigned reported)
+{
+    lp->now = clock_mono();
+    if (!lp->turn_has_begun)
+        begin_turn(lp, reported);
+}
+
+mono_us loop_tick(struct loop *lp)
+{
+    tick(lp, 1);
+    return lp->now;
+}
+
+/* event_pending() cannot tell an event that is active from one that is only added. */
+bool loop_event_is_pending(const struct event *ev)
+{
+    return (ev->ev_evcallback.evcb_flags & EVLIST_ACTIVE) != 0;
+}
+
+bool loop_may_lag(const struct loop *lp)
+{
+    return lp->full || lp->now - lp->turn_began >= TURN_OLD_US;
+}
 
 /* ---- timers ---- */
 
@@ -67,8 +113,7 @@ static void on_wheel(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    loop_tick(lp);
-    lp->events--; /* no event of epoll's */
+    tick(lp, 0); /* no event of epoll's */
     lp->wheel_wakes = MONO_NEVER;
     wheel_turn(&lp->wheel, lp->now);
     wheel_schedule(lp);
@@ -119,44 +164,6 @@ static void deliver_mail(struct loop *lp)
         return;
     lp->mail_has_come = false;
     mailbox_deliver(lp->mailbox);
-}
-
-/* libevent gives epoll room for 32 events, and doubles it, up to 4096, when all of it was used. It
- * does not tell; but more events than we thought it had room for prove that it has more. */
-static void learn_batch(struct loop *lp)
-{
-    while (lp->batch < lp->events && lp->batch < BATCH_MAX)
-        lp->batch *= 2;
-}
-
-/* After a turn that has used all of the room, the next has twice as much. */
-static void expect_batch(struct loop *lp)
-{
-    if (lp->batch == lp->events && lp->batch < BATCH_MAX)
-        lp->batch *= 2;
-}
-
-static int undelivered(const struct loop *lp)
-{
-    return event_base_get_num_events(lp->base, EVENT_BASE_COUNT_ACTIVE);
-}
-
-bool loop_has_more(const struct loop *lp)
-{
-    return undelivered(lp) > 0;
-}
-
-bool loop_may_lag(const struct loop *lp)
-{
-    return lp->events >= lp->batch || lp->now - lp->turn_began >= TURN_OLD_US;
-}
-
-void loop_delete_event(struct loop *lp, struct event *ev)
-{
-    int before = undelivered(lp);
-
-    event_del(ev);
-    lp->events += before > undelivered(lp);
 }
 
 void loop_bury(struct loop *lp, struct loop_grave *g)
@@ -232,7 +239,7 @@ struct loop *loop_new(unsigned index)
     lp->random = random_seed();
     lp->pool = pool_new();
     lp->wall_read = INT64_MIN / 2;
-    loop_tick(lp);
+    lp->now = clock_mono();
     wheel_init(&lp->wheel, lp->now);
     for (int i = 0; i < LOOP_SCRATCHES; i++) {
         lp->scratch[i] = malloc(LOOP_SCRATCH);
@@ -266,13 +273,12 @@ void loop_free(struct loop *lp)
 /* What comes after the events of a turn. */
 static void end_turn(struct loop *lp)
 {
-    loop_tick(lp);
-    lp->events--; /* that was none */
-    learn_batch(lp);
+    tick(lp, 0);
     deliver_mail(lp);
     bury_the_dead(lp);
-    expect_batch(lp);
-    lp->events = 0;
+    if (lp->full && lp->batch < BATCH_MAX)
+        lp->batch *= 2; /* as libevent does */
+    lp->turn_has_begun = false;
 }
 
 void loop_run(struct loop *lp)
@@ -298,9 +304,9 @@ bool loop_turn(struct loop *lp)
     bool busy = lp->own_first != NULL;
 
     loop_of_this_thread = lp;
-    lp->events = 0;
+    lp->turn_has_begun = false;
     CHECK(event_base_loop(lp->base, EVLOOP_ONCE | EVLOOP_NONBLOCK) >= 0);
-    busy = busy || lp->events > 0;
+    busy = busy || lp->turn_has_begun;
     if (lp->wheel_wakes <= clock_mono()) {
         busy = true;
         on_wheel(-1, EV_TIMEOUT, lp);
@@ -341,14 +347,6 @@ struct pool *loop_pool(const struct loop *lp)
 
 mono_us loop_now(const struct loop *lp)
 {
-    return lp->now;
-}
-
-mono_us loop_tick(struct loop *lp)
-{
-    lp->now = clock_mono();
-    if (lp->events++ == 0)
-        lp->turn_began = lp->now;
     return lp->now;
 }
 

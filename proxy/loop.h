@@ -49,24 +49,15 @@ struct pool *loop_pool(const struct loop *lp);
 mono_us loop_now(const struct loop *lp);
 mono_us loop_tick(struct loop *lp);
 
-/*
- * Events of this turn are still to be delivered: what must know all of them goes by loop_post().
- * Never within mail.
- */
-bool loop_has_more(const struct loop *lp);
+/* The event has been reported by epoll in this turn, and its callback has not run yet. */
+bool loop_event_is_pending(const struct event *ev);
 
 /*
- * When all events of the turn have been delivered: epoll may have had more to tell than it had room
- * for, or the process has stood still since it told. False: whatever had happened to a socket when
- * the turn began has been told by now, and that is less than 100 ms ago.
+ * Epoll may have had more to report than it had room for, or the process has stood still since it
+ * reported. False: whatever had happened to a socket when the turn began has been reported, its
+ * callback has run or the event is pending, and that is less than 100 ms ago.
  */
 bool loop_may_lag(const struct loop *lp);
-
-/*
- * Deletes an event, which may be one that is still to be delivered in this turn: that counts as
- * told, lest loop_may_lag() take epoll's room for larger than the turn was.
- */
-void loop_delete_event(struct loop *lp, struct event *ev);
 
 wall_us loop_wall(
     struct loop *lp); /* loop_now() on the wall clock, right within a second's drift */

@@ -261,6 +261,14 @@ static void connect_ended(struct upstream_conn *uc)
     uc->lease->handler->on_ready(uc->lease);
 }
 
+/* An idle connection on which the app has sent bytes, or its end. */
+static void close_spoilt(struct upstream_conn *uc)
+{
+    if (loop_now(uc->upstream->loop) - uc->since < SETTLED_US)
+        uc->upstream->closes = true;
+    uc_close(uc);
+}
+
 static void on_socket(struct conn *c)
 {
     struct upstream_conn *uc = CONTAINER_OF(c, struct upstream_conn, conn);
@@ -279,9 +287,7 @@ static void on_socket(struct conn *c)
          * EPOLLOUT, which Unix sockets send often, is neither. */
         if (!conn_has_news(c))
             return;
-        if (loop_now(uc->upstream->loop) - uc->since < SETTLED_US)
-            uc->upstream->closes = true;
-        uc_close(uc);
+        close_spoilt(uc);
         return;
     case UPSTREAM_TRYING:
     case UPSTREAM_FAILING:
@@ -432,11 +438,16 @@ static bool may_be_closing(const struct upstream *up, const struct upstream_conn
 }
 
 /*
- * Bytes that came before the request are no response to it, and an end or a reset is none either.
- * on_socket() has closed such a connection when its event was delivered, and a lease comes after
- * all events of its turn: only where the loop may lag must be looked. What comes between epoll's
- * report and the send cannot be told from a response.
+ * Bytes that arrived before the request are no response to it, and neither is an end or a reset.
+ * on_socket() closes such a connection when its event is delivered. While the event is pending, or
+ * where the loop may lag, one look at the socket tells. What arrives between epoll's report and the
+ * send cannot be told from a response.
  */
+static bool is_spoilt(struct upstream_conn *uc, bool look)
+{
+    return (look || loop_event_is_pending(&uc->conn.event)) && conn_look(&uc->conn);
+}
+
 static bool take_idle(struct upstream *up, struct upstream_lease *l, enum upstream_kind kind)
 {
     bool look = kind == UPSTREAM_ALIVE || loop_may_lag(up->loop);
@@ -445,8 +456,8 @@ static bool take_idle(struct upstream *up, struct upstream_lease *l, enum upstre
     while ((uc = TAILQ_FIRST(&up->idle)) != NULL) {
         if (kind == UPSTREAM_ALIVE && may_be_closing(up, uc))
             return false;
-        if (look && conn_look(&uc->conn)) {
-            uc_close(uc);
+        if (is_spoilt(uc, look)) {
+            close_spoilt(uc);
             continue;
         }
         TAILQ_REMOVE(&up->idle, uc, link);

@@ -79,9 +79,7 @@ enum upstream_kind {
 
 /*
  * True: l->conn is there at once. False: on_ready or on_failed will come, unless upstream_drop()
- * is called first. To be called when no event of the turn is still to be delivered
- * (loop_has_more(): post, and call it then): else an idle connection may have input, or an end,
- * that nobody knows of.
+ * is called first.
  */
 MUST_USE bool upstream_lease(struct upstream *up, struct upstream_lease *l,
                              enum upstream_kind kind);

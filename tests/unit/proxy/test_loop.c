@@ -163,15 +163,13 @@ static struct crowd {
     int pipes[ROOM][2];
     struct event *events[ROOM];
     struct mail mail;
-    char more[ROOM + 1]; /* y or n of each event in the order of delivery */
-    char mail_more;
-    bool mail_lags, delete_next, linger;
+    char next[ROOM + 1]; /* y or n of each event in the order of delivery: the next is pending */
+    bool first_lags, mail_lags, delete_next, linger;
 } crowd;
 
 static void on_crowd_mail(struct mail *m)
 {
     (void)m;
-    crowd.mail_more = loop_has_more(fx.loop) ? 'y' : 'n';
     crowd.mail_lags = loop_may_lag(fx.loop);
 }
 
@@ -183,11 +181,15 @@ static void on_crowd(evutil_socket_t fd, short what, void *arg)
     (void)arg;
     mono_us now = loop_tick(fx.loop);
     assert_int_equal(read(fd, &byte, 1), 1);
-    if (crowd.more[0] == '\0')
+    size_t told = strlen(crowd.next);
+    if (told == 0) {
         loop_post(fx.loop, &crowd.mail);
-    crowd.more[strlen(crowd.more)] = loop_has_more(fx.loop) ? 'y' : 'n';
+        crowd.first_lags = loop_may_lag(fx.loop);
+    }
+    assert_false(loop_event_is_pending(crowd.events[told]));
+    crowd.next[told] = loop_event_is_pending(crowd.events[(told + 1) % ROOM]) ? 'y' : 'n';
     if (crowd.delete_next)
-        loop_delete_event(fx.loop, crowd.events[1]);
+        event_del(crowd.events[1]);
     crowd.delete_next = false;
     while (crowd.linger && clock_mono() < now + LONG)
         continue;
@@ -195,7 +197,7 @@ static void on_crowd(evutil_socket_t fd, short what, void *arg)
 
 static void crowd_comes(int n)
 {
-    memset(crowd.more, 0, sizeof(crowd.more));
+    memset(crowd.next, 0, sizeof(crowd.next));
     for (int i = 0; i < n; i++)
         assert_int_equal(write(crowd.pipes[i][1], "x", 1), 1);
     assert_true(loop_turn(fx.loop));
@@ -225,14 +227,14 @@ static int tear_down_crowd(void **state)
     return tear_down(state);
 }
 
-static void each_event_but_the_last_knows_that_more_are_to_come(void **state)
+static void an_event_is_pending_from_its_report_to_its_callback(void **state)
 {
     (void)state;
+    assert_false(loop_event_is_pending(crowd.events[0]));
     crowd_comes(1);
-    assert_string_equal(crowd.more, "n");
+    assert_string_equal(crowd.next, "n");
     crowd_comes(3);
-    assert_string_equal(crowd.more, "yyn");
-    assert_int_equal(crowd.mail_more, 'n');
+    assert_string_equal(crowd.next, "yyn");
     assert_false(crowd.mail_lags);
 }
 
@@ -242,8 +244,25 @@ static void a_turn_that_was_full_lags_and_the_next_has_more_room(void **state)
     crowd_comes(ROOM - 1);
     assert_false(crowd.mail_lags);
     crowd_comes(ROOM);
+    assert_true(crowd.first_lags);
     assert_true(crowd.mail_lags);
     crowd_comes(ROOM);
+    assert_false(crowd.first_lags);
+    assert_false(crowd.mail_lags);
+}
+
+/* The wheel's timer is no event of epoll's. */
+static void a_timer_that_is_due_does_not_fill_a_turn(void **state)
+{
+    mono_us due = loop_tick(fx.loop) + 2000;
+
+    (void)state;
+    loop_timer_arm(fx.loop, &fx.timer, due);
+    while (clock_mono() < due + 2000)
+        continue;
+    crowd_comes(ROOM - 1);
+    assert_string_equal(fx.said, "t");
+    assert_false(crowd.first_lags);
     assert_false(crowd.mail_lags);
 }
 
@@ -252,7 +271,7 @@ static void an_event_that_is_deleted_before_it_is_told_was_one_of_the_turn(void 
     (void)state;
     crowd.delete_next = true;
     crowd_comes(ROOM);
-    assert_int_equal(strlen(crowd.more), ROOM - 1);
+    assert_int_equal(strlen(crowd.next), ROOM - 1);
     assert_true(crowd.mail_lags);
 }
 
@@ -280,8 +299,10 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_timer_fires_in_a_turn_once_its_moment_has_come, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(each_event_but_the_last_knows_that_more_are_to_come,
+        cmocka_unit_test_setup_teardown(an_event_is_pending_from_its_report_to_its_callback,
                                         set_up_crowd, tear_down_crowd),
+        cmocka_unit_test_setup_teardown(a_timer_that_is_due_does_not_fill_a_turn, set_up_crowd,
+                                        tear_down_crowd),
         cmocka_unit_test_setup_teardown(a_turn_that_was_full_lags_and_the_next_has_more_room,
                                         set_up_crowd, tear_down_crowd),
         cmocka_unit_test_setup_teardown(

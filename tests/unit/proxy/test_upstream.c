@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <event2/event.h>
 
 #include "proxy/config.h"
 #include "proxy/loop.h"
@@ -283,6 +284,40 @@ static void one_on_which_the_app_spoke_is_not(void **state)
     close(app);
 }
 
+static bool was_idle;
+
+static void on_request_event(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+    loop_tick(fx.loop);
+    was_idle = upstream_lease(fx.upstream, &fx.lease, UPSTREAM_ANY);
+}
+
+/* The request's event is delivered first, and the app's is pending. */
+static void nor_is_one_whose_event_of_this_turn_is_still_to_be_delivered(void **state)
+{
+    int app = idle_connection(), request[2];
+
+    (void)state;
+    assert_int_equal(pipe(request), 0);
+    struct event *event =
+        event_new(loop_base(fx.loop), request[0], EV_READ | EV_ET, on_request_event, NULL);
+    assert_int_equal(event_add(event, NULL), 0);
+    was_idle = true;
+    assert_int_equal(write(request[1], "r", 1), 1);
+    assert_int_equal(send(app, "x", 1, 0), 1);
+    for (int i = 0; i < TURNS_MAX && !fx.ready; i++)
+        loop_turn(fx.loop);
+    assert_false(was_idle);
+    assert_true(fx.ready && !upstream_was_reused(&fx.lease));
+    event_free(event);
+    close(request[0]);
+    close(request[1]);
+    close(app);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -296,6 +331,7 @@ int main(void)
         TEST(an_app_that_listens_is_reached),
         TEST(an_idle_connection_is_leased_again),
         TEST(one_on_which_the_app_spoke_is_not),
+        TEST(nor_is_one_whose_event_of_this_turn_is_still_to_be_delivered),
     };
     return cmocka_run_group_tests_name("upstream", tests, NULL, NULL);
 }
