@@ -1,32 +1,32 @@
-# weir: one Makefile, not recursive. The lists below are the house, floor by floor
+# weir: one Makefile, not recursive. The lists below are the modules, layer by layer
 # (docs/architecture.md); `make help` lists what it can do.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 Q := $(if $(V),,@)
 
-# ---- the house -------------------------------------------------------------------------------
+# ---- the modules ------------------------------------------------------------------------------
 
-COMMON  := common/clock.c common/utf8.c common/strbuf.c common/log.c common/pool.c common/mailbox.c \
+COMMON  := common/clock.c common/utf8.c common/strbuf.c common/log.c common/pool.c common/task_queue.c \
            common/metrics.c common/prometheus.c common/address.c common/socket.c
 LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
 COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c
 CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/config_file.c proxy/jsonpos.c $(COMMANDS)
-BASE    := proxy/wheel.c proxy/loop.c proxy/news.c proxy/buckets.c proxy/stats.c proxy/metrics_page.c proxy/status.c
+BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/buckets.c proxy/stats.c proxy/metrics_page.c proxy/status.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/tunnel.c \
            proxy/message.c proxy/reply.c proxy/probe.c
 EXCHANGE := proxy/exchange.c proxy/exchange_request.c proxy/exchange_response.c proxy/exchange_tunnel.c \
             proxy/exchange_drain.c
-HOUSE   := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/admin.c
+SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/admin.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
            backend-demo/pool_handlers.c backend-demo/pool.c backend-demo/looplag.c \
            backend-demo/backend.c
 
-WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(HOUSE) $(MAIN)
+WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(SERVER) $(MAIN)
 DEMO_SRC := $(COMMON) $(DEMO)
 
 # The dice of the tests are thrown the same way each time, so that what fails has changed. Another
@@ -35,7 +35,7 @@ DEMO_SRC := $(COMMON) $(DEMO)
 given_seed := $(WEIR_SEED)
 export WEIR_SEED ?= 1
 
-# A unit test links the floors it may know and nothing else, so that a leak cannot link.
+# A unit test links the layers that its module may use and nothing else: a wrong dependency does not link.
 UNITS_COMMON  := $(sort $(wildcard tests/unit/common/test_*.c))
 UNITS_LIMITER := $(sort $(wildcard tests/unit/limiter/test_*.c))
 UNITS_HTTP    := $(sort $(wildcard tests/unit/http/test_*.c))
@@ -198,7 +198,7 @@ $(OUT)/tests/unit/$(1)/%: $(OUT)/obj/tests/unit/$(1)/%.o $$(call obj,$$(unit_src
 endef
 $(foreach f,common limiter http proxy demo,$(eval $(call unit_rule,$(f))))
 
-# Of the proxy's tests, those that link something else than their floor.
+# The proxy's tests that link something other than their layer.
 WORLD_TESTS := $(notdir $(basename $(wildcard tests/unit/proxy/test_exchange*.c)))
 $(foreach t,$(WORLD_TESTS),$(eval unit_src_$(t) := $(WORLD)) $(eval unit_ld_$(t) = $(world_ld)))
 unit_src_test_lifecycle := $(unit_src_proxy) proxy/lifecycle.c
@@ -268,7 +268,7 @@ quantiles: build ## documented quantiles beside the truth (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py
 
 .PHONY: lint
-lint: ## format, clang-tidy, cppcheck, floors, shell, spelling
+lint: ## format, clang-tidy, cppcheck, layers, shell, spelling
 	@.ci/lint.sh
 
 .PHONY: fmt

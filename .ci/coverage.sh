@@ -2,7 +2,7 @@
 # Which lines the tests have run: .ci/coverage.sh
 #
 # Builds with coverage, runs the unit tests and a short round end to end, and holds each part of the
-# house to its bound. Prints PASS or FAIL for each.
+# code to its bound. Prints PASS or FAIL for each.
 set -eu
 cd "$(dirname "$0")/.."
 jobs=$(nproc 2>/dev/null || echo 2)

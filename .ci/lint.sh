@@ -93,7 +93,7 @@ judge_left_undone() {
     ! written -name '*' ! -name LICENSE | xargs -r grep -nIE "\\b($words)\\b"
 }
 
-judge_floors() { .ci/floors.sh; }
+judge_layers() { .ci/layers.sh; }
 judge_units() { .ci/units.sh; }
 judge_shellcheck() { scripts | LC_ALL=C sort -u | xargs -r shellcheck; }
 
@@ -159,7 +159,7 @@ judge_alerts() {
 
 # ---- all of them, or those that were asked for ------------------------------------------------------
 
-all='format headers own_header_first banned left_undone floors units shellcheck spelling python json
+all='format headers own_header_first banned left_undone layers units shellcheck spelling python json
 pictures links alerts cppcheck tidy'
 # shellcheck disable=SC2086 # a list of words
 [ $# -gt 0 ] || set -- $all

@@ -48,9 +48,9 @@ struct backend {
     struct event_base *base;
     evhtp_t *htp;
     struct thread_pool *pool;
-    struct mailbox *mail;
+    struct task_queue *tasks;
     struct looplag *looplag;
-    struct event *on_mail, *on_term, *on_int, *drain_timer;
+    struct event *on_tasks, *on_term, *on_int, *drain_timer;
     TAILQ_HEAD(, call) calls; /* all that are inside */
     TAILQ_HEAD(, client) clients;
     mono_us drain_deadline; /* 0: not draining */
@@ -184,7 +184,7 @@ static void add_timing(const struct call *c)
     add_header(c->req, "Server-Timing", text);
 }
 
-static void send_answer(struct call *c, evhtp_res status)
+static void send_response(struct call *c, evhtp_res status)
 {
     if (c->req == NULL)
         return;
@@ -198,15 +198,15 @@ static void send_answer(struct call *c, evhtp_res status)
     evhtp_send_reply(c->req, status);
 }
 
-void call_answer(struct call *c, evhtp_res status)
+void call_respond(struct call *c, evhtp_res status)
 {
     const bool in_first_call = c->handling;
 
-    CHECK(!c->answered);
-    c->answered = true;
+    CHECK(!c->responded);
+    c->responded = true;
     /* Out first: the next request, which this answer lets in, must not meet it inside. */
     count_out(&c->backend->numbers, c->route->handler);
-    send_answer(c, status);
+    send_response(c, status);
     if (in_first_call)
         return; /* on_request frees it */
     if (c->req != NULL) {
@@ -222,7 +222,7 @@ static void refuse(struct call *c, evhtp_res status, const char *why)
     strbuf_adds(&c->body, "{\"detail\":");
     strbuf_add_json(&c->body, span_of(why));
     strbuf_adds(&c->body, "}");
-    call_answer(c, status);
+    call_respond(c, status);
 }
 
 /* ---- what handlers do ----------------------------------------------------------------------- */
@@ -302,23 +302,23 @@ static void run_in_pool(struct pool_job *job)
 }
 
 /* Back on the loop. */
-static void on_pool_done(struct mail *m)
+static void on_pool_done(struct task *task)
 {
-    struct pool_job *job = CONTAINER_OF(m, struct pool_job, mail);
-    call_answer(CONTAINER_OF(job, struct call, job), EVHTP_RES_OK);
+    struct pool_job *job = CONTAINER_OF(task, struct pool_job, task);
+    call_respond(CONTAINER_OF(job, struct call, job), EVHTP_RES_OK);
 }
 
-static void on_mail(evutil_socket_t fd, short what, void *arg)
+static void on_tasks(evutil_socket_t fd, short what, void *arg)
 {
     struct backend *b = arg;
     (void)fd, (void)what;
-    mailbox_deliver(b->mail);
+    task_queue_run(b->tasks);
 }
 
 static void submit(struct call *c)
 {
     c->job.run = run_in_pool;
-    c->job.mail.deliver = on_pool_done;
+    c->job.task.run = on_pool_done;
     thread_pool_submit(c->backend->pool, &c->job);
 }
 
@@ -389,7 +389,7 @@ static void on_request(evhtp_request_t *req, void *arg)
     c->handling = true;
     call_start(c);
     c->handling = false;
-    if (c->answered) {
+    if (c->responded) {
         call_free(c);
         return;
     }
@@ -442,7 +442,7 @@ static void close_all(struct backend *b)
         evhtp_connection_free(TAILQ_FIRST(&b->clients)->conn);
 }
 
-static bool all_answers_are_out(const struct backend *b)
+static bool all_responses_sent(const struct backend *b)
 {
     const struct client *cl;
     TAILQ_FOREACH (cl, &b->clients, link) {
@@ -460,7 +460,7 @@ static void on_drain_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
 
     close_idle(b);
-    b->cut = !all_answers_are_out(b);
+    b->cut = !all_responses_sent(b);
     if (!b->cut || clock_mono() >= b->drain_deadline)
         event_base_loopbreak(b->base);
 }
@@ -517,12 +517,12 @@ static bool start_server(struct backend *b, int fd)
 
 static bool start_events(struct backend *b)
 {
-    b->on_mail = event_new(b->base, mailbox_fd(b->mail), EV_READ | EV_PERSIST, on_mail, b);
+    b->on_tasks = event_new(b->base, task_queue_fd(b->tasks), EV_READ | EV_PERSIST, on_tasks, b);
     b->on_term = evsignal_new(b->base, SIGTERM, on_signal, b);
     b->on_int = evsignal_new(b->base, SIGINT, on_signal, b);
     b->drain_timer = event_new(b->base, -1, EV_PERSIST, on_drain_tick, b);
     b->looplag = looplag_start(b->base, on_looplag, b);
-    return b->looplag != NULL && event_add(b->on_mail, NULL) == 0 &&
+    return b->looplag != NULL && event_add(b->on_tasks, NULL) == 0 &&
            event_add(b->on_term, NULL) == 0 && event_add(b->on_int, NULL) == 0;
 }
 
@@ -535,10 +535,10 @@ struct backend *backend_new(const struct settings *s, int fd)
     b->settings = *s;
     numbers_init(&b->numbers);
     b->base = new_base();
-    b->mail = mailbox_new();
-    if (b->base == NULL || b->mail == NULL)
+    b->tasks = task_queue_new();
+    if (b->base == NULL || b->tasks == NULL)
         goto fail;
-    b->pool = thread_pool_new(s->pool_threads, s->pool_order, b->mail);
+    b->pool = thread_pool_new(s->pool_threads, s->pool_order, b->tasks);
     if (b->pool == NULL || !start_events(b) || !start_server(b, fd))
         goto fail;
     return b;
@@ -552,7 +552,7 @@ fail:
 static void end_calls(struct backend *b)
 {
     thread_pool_free(b->pool);
-    mailbox_deliver(b->mail);
+    task_queue_run(b->tasks);
     close_all(b);
     while (!TAILQ_EMPTY(&b->calls))
         call_free(TAILQ_FIRST(&b->calls));
@@ -574,12 +574,12 @@ void backend_free(struct backend *b)
         evhtp_free(b->htp);
     if (b->looplag != NULL)
         looplag_stop(b->looplag);
-    free_event(b->on_mail);
+    free_event(b->on_tasks);
     free_event(b->on_term);
     free_event(b->on_int);
     free_event(b->drain_timer);
-    if (b->mail != NULL)
-        mailbox_free(b->mail);
+    if (b->tasks != NULL)
+        task_queue_free(b->tasks);
     if (b->base != NULL)
         event_base_free(b->base);
     metrics_free(b->numbers.metrics);

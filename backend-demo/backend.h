@@ -30,7 +30,7 @@ struct call {
     mono_us entered;
     struct pool_job job; /* of a handler in the pool */
     bool handling;       /* the handler's first call has not returned yet */
-    bool answered;
+    bool responded;
     TAILQ_ENTRY(call) link;
 };
 
@@ -50,7 +50,7 @@ MUST_USE bool backend_run(struct backend *b);
  * Ends a call of ROUTE_LOOP with this status and c->body; *c is not to be touched after it. A
  * handler of ROUTE_POOL only returns: its answer is 200 and c->body.
  */
-void call_answer(struct call *c, evhtp_res status);
+void call_respond(struct call *c, evhtp_res status);
 
 /* Calls `fn` with the call on the loop, as late as its parameter `ms` says. */
 void call_wait(struct call *c, void (*fn)(struct call *c));

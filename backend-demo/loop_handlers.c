@@ -11,7 +11,7 @@
 static void usuarios_waited(struct call *c)
 {
     call_write(c, SPAN("\"usuarios\":[\"Usuário 1\",\"Usuário 2\"]"));
-    call_answer(c, EVHTP_RES_OK);
+    call_respond(c, EVHTP_RES_OK);
 }
 
 void handle_usuarios(struct call *c)
@@ -32,7 +32,7 @@ void handle_bloqueante(struct call *c)
         continue;
     call_work(c);
     call_write(c, SPAN("\"bloqueante\":true"));
-    call_answer(c, EVHTP_RES_OK);
+    call_respond(c, EVHTP_RES_OK);
 }
 
 /* ---- at once -------------------------------------------------------------------------------- */
@@ -41,13 +41,13 @@ void handle_ping(struct call *c)
 {
     call_work(c);
     call_write(c, SPAN("\"ping\":\"pong\""));
-    call_answer(c, EVHTP_RES_OK);
+    call_respond(c, EVHTP_RES_OK);
 }
 
 void handle_not_found(struct call *c)
 {
     call_write(c, SPAN("\"detail\":\"Not Found\""));
-    call_answer(c, EVHTP_RES_NOTFOUND);
+    call_respond(c, EVHTP_RES_NOTFOUND);
 }
 
 /* ---- what was seen -------------------------------------------------------------------------- */
@@ -97,7 +97,7 @@ void handle_echo(struct call *c)
     add_headers(&c->body, req->headers_in);
     add_body(&c->body, req->buffer_in);
     strbuf_adds(&c->body, "}");
-    call_answer(c, EVHTP_RES_OK);
+    call_respond(c, EVHTP_RES_OK);
 }
 
 /* ---- the demo's own business ---------------------------------------------------------------- */
@@ -106,12 +106,12 @@ void handle_reset(struct call *c)
 {
     backend_reset(c->backend);
     call_write(c, SPAN("\"reset\":true"));
-    call_answer(c, EVHTP_RES_OK);
+    call_respond(c, EVHTP_RES_OK);
 }
 
 void handle_metrics(struct call *c)
 {
     backend_write_metrics(c->backend, &c->body);
     c->type = PROMETHEUS_CONTENT_TYPE;
-    call_answer(c, EVHTP_RES_OK);
+    call_respond(c, EVHTP_RES_OK);
 }

@@ -18,8 +18,8 @@ struct thread_pool {
     unsigned busy, depth;
     bool stopping;
     enum thread_pool_order order;
-    struct mailbox *done; /* not ours */
-    unsigned threads;     /* that run */
+    struct task_queue *done; /* not ours */
+    unsigned threads;        /* that run */
     pthread_t *thread;
 };
 
@@ -57,7 +57,7 @@ static void *thread_main(void *arg)
         p->busy--;
         /* Under the lock, so that whoever reads the mail finds this thread no longer busy, and
          * before the next job, so that answers leave in the order in which they were ready. */
-        mailbox_post(p->done, &job->mail);
+        task_queue_post(p->done, &job->task);
     }
     pthread_mutex_unlock(&p->mutex);
     return NULL;
@@ -75,7 +75,7 @@ static void init_conditions(struct thread_pool *p)
 }
 
 struct thread_pool *thread_pool_new(unsigned threads, enum thread_pool_order order,
-                                    struct mailbox *done)
+                                    struct task_queue *done)
 {
     struct thread_pool *p = calloc(1, sizeof(*p));
     CHECK(p != NULL);

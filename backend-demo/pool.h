@@ -10,7 +10,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/mailbox.h"
+#include "common/task_queue.h"
 
 struct thread_pool; /* opaque: defined in pool.c */
 
@@ -22,7 +22,7 @@ enum thread_pool_order { THREAD_POOL_FIFO, THREAD_POOL_LIFO };
  */
 struct pool_job {
     void (*run)(struct pool_job *job); /* in a thread of the pool */
-    struct mail mail;                  /* posted when `run` has returned */
+    struct task task;                  /* posted when `run` has returned */
     mono_us submitted, started, finished;
     TAILQ_ENTRY(pool_job) link; /* in the queue, until a thread takes it */
 };
@@ -36,7 +36,7 @@ struct thread_pool_snapshot {
 /* Finished jobs go to `done`, which must outlive the pool. NULL: no thread to be had; errno tells.
  */
 MUST_USE struct thread_pool *thread_pool_new(unsigned threads, enum thread_pool_order order,
-                                             struct mailbox *done);
+                                             struct task_queue *done);
 
 /*
  * Ends the threads: their sleeps end at once, what they run runs to its end and is posted, what

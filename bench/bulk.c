@@ -2,12 +2,15 @@
  * Large messages: the app and the client of the bulk loads in one program, since what one sends the
  * other receives. Blocking sockets, a thread a connection, 64 KiB at a time.
  *
- *   bulk serve ADDRESS               prints "ready PORT" and runs until it is ended. The answer to
- *                                    GET /N has N bytes, to GET /chunked/N too, in chunks of 64
- * KiB; any other method's body is read and answered without one bulk ask ADDRESS CONNECTIONS
- * connects them all and prints "connected" stdin "get|put|get-chunked|put-chunked N BYTES" N
- * messages of so many bytes, spread over the connections, each of which has one under way; prints
- * "done ..." after the last stdin closed                     ends
+ *   bulk serve ADDRESS              prints "ready PORT" and runs until it is ended. The response
+ *                                   to GET /N has N bytes, to GET /chunked/N too, in chunks of
+ *                                   64 KiB; the body of any other method is read, and the
+ *                                   response has none
+ *   bulk ask ADDRESS CONNECTIONS    connects them all and prints "connected"
+ *   stdin "get|put|get-chunked|put-chunked N BYTES"
+ *                                   N messages of BYTES bytes, spread over the connections, each
+ *                                   with one under way; prints "done ..." after the last
+ *   stdin closed                    ends
  *
  * Every length is checked, and whatever is not as expected ends the program with a message.
  */
@@ -226,7 +229,7 @@ static uint64_t take_body(struct side *s, const struct message *m)
 
 /* ---- the app ------------------------------------------------------------------------------- */
 
-static void answer(struct side *s)
+static void respond(struct side *s)
 {
     struct message m;
 
@@ -246,7 +249,7 @@ static void *serve_connection(void *arg)
 {
     struct side *s = arg;
 
-    answer(s);
+    respond(s);
     close(s->fd);
     free(s);
     return NULL;

@@ -1,16 +1,16 @@
 /*
  * A closed-loop client that counts exactly: on each connection one request at a time, the next
- * one as soon as the answer is whole, until the asked number has been answered.
+ * one as soon as the response is complete, until the requested number is reached.
  *
  *   client ADDRESS CONNECTIONS HEAD_FILE      connects them all and prints "connected"
  *   stdin "run N"                             prints "sent" when the last of N requests has been
- *                                             written, and "done ..." when all are answered
+ *                                             written, and "done ..." when all have their response
  *   stdin "visit N"                           the same, with one request on each connection, N of
  *                                             them at a time
  *   stdin closed                              ends
  *
  * So the caller can read the clocks of a proxy between a warm-up and the measured requests with
- * the connections open and nothing under way. An answer that is not a complete 200 counts as an
+ * the connections open and nothing under way. A response that is not a complete 200 counts as an
  * error, and its connection takes no further part.
  */
 
@@ -34,10 +34,10 @@
 
 struct connection {
     int fd;
-    bool waiting; /* for an answer */
+    bool waiting; /* for a response */
     uint64_t sent_ns;
     size_t filled;
-    char buffer[2048]; /* one answer and a NUL */
+    char buffer[2048]; /* one response and a NUL */
 };
 
 struct client {
@@ -48,10 +48,10 @@ struct client {
     uint32_t connection_count;
     /* of the run under way: */
     uint32_t to_send;
-    uint32_t to_answer;
+    uint32_t to_receive;
     bool visiting; /* each connection once: `to_send` are those that have not had their turn */
     uint32_t errors;
-    uint32_t answered;
+    uint32_t received;
     uint32_t *latency_ns;
 };
 
@@ -63,10 +63,10 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* ---- one answer ----------------------------------------------------------------------------- */
+/* ---- one response --------------------------------------------------------------------------- */
 
-/* The length of the answer in the buffer; 0 while its head is not whole, SIZE_MAX when bad. */
-static size_t answer_length(const struct connection *c)
+/* The length of the response in the buffer; 0 while its head is incomplete, SIZE_MAX when bad. */
+static size_t response_length(const struct connection *c)
 {
     const char *end = strstr(c->buffer, "\r\n\r\n");
 
@@ -85,7 +85,7 @@ static void give_up_on(struct client *cl, struct connection *c)
     if (cl->errors == 0)
         fprintf(stderr, "client: first bad answer: %.60s\n", c->filled > 0 ? c->buffer : "(none)");
     cl->errors++;
-    cl->to_answer -= c->waiting; /* a close between two requests loses none */
+    cl->to_receive -= c->waiting; /* a close between two requests loses none */
     c->waiting = false;
     close(c->fd);
     c->fd = -1;
@@ -104,13 +104,13 @@ static void send_one(struct client *cl, struct connection *c)
         printf("sent\n");
 }
 
-static void on_answered(struct client *cl, struct connection *c)
+static void on_response(struct client *cl, struct connection *c)
 {
     uint64_t took = now_ns() - c->sent_ns;
 
     c->waiting = false;
-    cl->latency_ns[cl->answered++] = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
-    cl->to_answer--;
+    cl->latency_ns[cl->received++] = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+    cl->to_receive--;
     if (cl->to_send > 0)
         send_one(cl, cl->visiting ? &cl->connections[cl->connection_count - cl->to_send] : c);
 }
@@ -127,10 +127,10 @@ static void on_readable(struct client *cl, struct connection *c)
     }
     c->filled += (size_t)n;
     c->buffer[c->filled] = '\0';
-    size_t length = answer_length(c);
+    size_t length = response_length(c);
     bool full = c->filled == sizeof(c->buffer) - 1;
     if (length == c->filled)
-        on_answered(cl, c);
+        on_response(cl, c);
     else if (length == SIZE_MAX || full || (length != 0 && length < c->filled))
         give_up_on(cl, c);
 }
@@ -147,7 +147,7 @@ static int compare_latency(const void *a, const void *b)
 
 static void report(struct client *cl, uint64_t took_ns)
 {
-    uint32_t n = cl->answered;
+    uint32_t n = cl->received;
 
     qsort(cl->latency_ns, n, sizeof(*cl->latency_ns), compare_latency);
     uint32_t p50 = n > 0 ? cl->latency_ns[n / 2] : 0;
@@ -176,8 +176,8 @@ static void run(struct client *cl, uint32_t requests, uint32_t at_once)
 {
     uint64_t start = now_ns();
 
-    cl->to_send = cl->to_answer = requests;
-    cl->answered = cl->errors = 0;
+    cl->to_send = cl->to_receive = requests;
+    cl->received = cl->errors = 0;
     cl->latency_ns = calloc(requests, sizeof(*cl->latency_ns));
     if (cl->latency_ns == NULL)
         die("calloc");
@@ -186,7 +186,7 @@ static void run(struct client *cl, uint32_t requests, uint32_t at_once)
             send_one(cl, &cl->connections[i]);
     }
     /* Connections that gave up leave requests that nobody can send any more. */
-    while (cl->to_answer > cl->to_send)
+    while (cl->to_receive > cl->to_send)
         turn(cl);
     report(cl, now_ns() - start);
     free(cl->latency_ns);

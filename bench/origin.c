@@ -1,12 +1,12 @@
 /*
- * The app behind every proxy of the bench: one thread, keep-alive, a 128-byte answer to each
+ * The app behind every proxy of the bench: one thread, keep-alive, a 128-byte response to each
  * request at once. It takes GETs only: a request ends with its head.
  *
  *   origin ADDRESS...        prints "ready PORT..." and runs until SIGTERM
- *   SIGUSR1                  holds all answers from now on, prints "holding"
- *   SIGUSR2                  sends what was held, prints "released N", and answers at once again
+ *   SIGUSR1                  holds all responses from now on, prints "holding"
+ *   SIGUSR2                  sends what was held, prints "released N", and responds at once again
  *
- * N is the number of requests that the proxy let in while none was answered: its true limit.
+ * N is the number of requests that the proxy let in while none had a response: its true limit.
  */
 
 #include <errno.h>
@@ -36,7 +36,7 @@ struct source {
 struct connection {
     struct source source;         /* first: an event's pointer is one to this */
     TAILQ_ENTRY(connection) link; /* in origin.all */
-    unsigned held;                /* requests read and not answered */
+    unsigned held;                /* requests read, without a response */
     size_t filled;
     char buffer[4096];
 };
@@ -46,29 +46,29 @@ struct origin {
     bool holding;
     bool stop;
     TAILQ_HEAD(connections, connection) all;
-    char answer[512];
-    size_t answer_length;
+    char response[512];
+    size_t response_length;
 };
 
-static void compose_answer(struct origin *o)
+static void compose_response(struct origin *o)
 {
     char body[BODY_LENGTH + 1];
 
     memset(body, 'x', BODY_LENGTH);
     body[BODY_LENGTH] = '\0';
-    int length = snprintf(o->answer, sizeof(o->answer),
+    int length = snprintf(o->response, sizeof(o->response),
                           "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
                           "Content-Length: %d\r\n\r\n%s",
                           BODY_LENGTH, body);
-    o->answer_length = (size_t)length;
+    o->response_length = (size_t)length;
 }
 
-static void answer(const struct origin *o, struct connection *c)
+static void send_response(const struct origin *o, struct connection *c)
 {
-    ssize_t sent = send(c->source.fd, o->answer, o->answer_length, MSG_NOSIGNAL);
+    ssize_t sent = send(c->source.fd, o->response, o->response_length, MSG_NOSIGNAL);
 
     /* A peer that has gone is noticed by the next read. */
-    if (sent >= 0 && (size_t)sent != o->answer_length)
+    if (sent >= 0 && (size_t)sent != o->response_length)
         die("an answer did not fit the socket's buffer");
 }
 
@@ -91,7 +91,7 @@ static void take_requests(struct origin *o, struct connection *c)
         if (o->holding)
             c->held++;
         else
-            answer(o, c);
+            send_response(o, c);
     }
     c->filled = (size_t)(stop - start);
     if (c->filled == sizeof(c->buffer))
@@ -138,7 +138,7 @@ static void release(struct origin *o)
     TAILQ_FOREACH (c, &o->all, link) {
         released += c->held;
         for (; c->held > 0; c->held--)
-            answer(o, c);
+            send_response(o, c);
     }
     printf("released %lu\n", released);
 }
@@ -217,7 +217,7 @@ int main(int argc, char **argv)
     }
     TAILQ_INIT(&o.all);
     o.ep = epoll_create1(EPOLL_CLOEXEC);
-    compose_answer(&o);
+    compose_response(&o);
     watch_signals(&o);
     printf("ready");
     for (int i = 1; i < argc; i++) {

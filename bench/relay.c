@@ -1,7 +1,7 @@
 /*
- * The floor: a byte relay that parses nothing and governs nothing. One upstream connection per
- * client connection, one edge-triggered registration per socket, and per request two receives and
- * two sends: what the kernel asks of anybody who stands between a client and an app.
+ * The lower bound: a byte relay that neither parses nor limits anything. One upstream connection
+ * per client connection, one edge-triggered registration per socket, and per request two receives
+ * and two sends: what the kernel asks of anybody who stands between a client and an app.
  *
  *   relay LISTEN UPSTREAM    prints "ready PORT" and runs until it is ended
  */
@@ -49,7 +49,7 @@ static void pair_end(struct pair *p)
     dead_pairs = p;
 }
 
-static void bury_the_dead(void)
+static void free_deferred(void)
 {
     while (dead_pairs != NULL) {
         struct pair *p = dead_pairs;
@@ -139,7 +139,7 @@ static NORETURN void run(int ep, int listener, const char *upstream)
             else
                 on_event(events[i].data.ptr, events[i].events);
         }
-        bury_the_dead();
+        free_deferred();
     }
 }
 

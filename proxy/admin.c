@@ -58,7 +58,7 @@ struct visitor {
     bufferevent_data_cb evhtp_read, evhtp_written;
     struct http_parser parser;
     mono_us since; /* when it began to wait */
-    bool busy, closing, answering;
+    bool busy, closing, responding;
 };
 
 TAILQ_HEAD(visitors, visitor);
@@ -68,7 +68,7 @@ struct admin {
     evhtp_t *htp;
     struct event *accept_again;
     struct visitors waiting; /* for a request, the longest first */
-    struct visitors answering;
+    struct visitors responding;
     unsigned n_visitors;
     unsigned accepted; /* at once */
     struct address at;
@@ -78,7 +78,7 @@ struct admin {
 
 /* ---- the answers -------------------------------------------------------------------------- */
 
-struct answer {
+struct response {
     evhtp_res status;
     const char *type;
     struct strbuf body;
@@ -86,68 +86,68 @@ struct answer {
 
 struct route {
     const char *path, *meaning;
-    void (*answer)(const struct admin *a, struct answer *out);
+    void (*respond)(const struct admin *a, struct response *out);
 };
 
 static const char text_type[] = "text/plain; charset=utf-8";
 static const char json_type[] = "application/json";
 
-static void answer_metrics(const struct admin *a, struct answer *out)
+static void respond_metrics(const struct admin *a, struct response *out)
 {
     out->type = PROMETHEUS_CONTENT_TYPE;
     a->source.metrics(a->source.arg, &out->body);
 }
 
-static void answer_status(const struct admin *a, struct answer *out)
+static void respond_status(const struct admin *a, struct response *out)
 {
     out->type = json_type;
     a->source.status(a->source.arg, &out->body);
 }
 
-static void answer_config(const struct admin *a, struct answer *out)
+static void respond_config(const struct admin *a, struct response *out)
 {
     out->type = json_type;
     a->source.config(a->source.arg, &out->body);
 }
 
 /* That it answers is the answer. */
-static void answer_livez(const struct admin *a, struct answer *out)
+static void respond_livez(const struct admin *a, struct response *out)
 {
     (void)a;
     strbuf_adds(&out->body, "ok\n");
 }
 
-static void answer_yes_or_no(bool yes, const char *why, struct answer *out)
+static void answer_yes_or_no(bool yes, const char *why, struct response *out)
 {
     if (!yes)
         out->status = EVHTP_RES_SERVUNAVAIL;
     strbuf_addf(&out->body, "%s\n", yes ? "ok" : why);
 }
 
-static void answer_readyz(const struct admin *a, struct answer *out)
+static void respond_readyz(const struct admin *a, struct response *out)
 {
     const char *why = "not ready";
     bool yes = a->source.ready(a->source.arg, &why);
     answer_yes_or_no(yes, why, out);
 }
 
-static void answer_startupz(const struct admin *a, struct answer *out)
+static void respond_startupz(const struct admin *a, struct response *out)
 {
     const char *why = "not started";
     bool yes = a->source.started(a->source.arg, &why);
     answer_yes_or_no(yes, why, out);
 }
 
-static void answer_index(const struct admin *a, struct answer *out);
+static void respond_index(const struct admin *a, struct response *out);
 
 static const struct route routes[] = {
-    {"/", "this list", answer_index},
-    {"/metrics", "for Prometheus", answer_metrics},
-    {"/livez", "200 while weir runs", answer_livez},
-    {"/readyz", "200 when requests are welcome, else 503 and why", answer_readyz},
-    {"/startupz", "200 once the app has started, else 503 and why", answer_startupz},
-    {"/status", "the same numbers as /metrics, in JSON", answer_status},
-    {"/config", "the configuration in force, in JSON", answer_config},
+    {"/", "this list", respond_index},
+    {"/metrics", "for Prometheus", respond_metrics},
+    {"/livez", "200 while weir runs", respond_livez},
+    {"/readyz", "200 when requests are welcome, else 503 and why", respond_readyz},
+    {"/startupz", "200 once the app has started, else 503 and why", respond_startupz},
+    {"/status", "the same numbers as /metrics, in JSON", respond_status},
+    {"/config", "the configuration in force, in JSON", respond_config},
 };
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
@@ -157,14 +157,14 @@ static void list_routes(struct strbuf *out)
         strbuf_addf(out, "  %-10s %s\n", routes[i].path, routes[i].meaning);
 }
 
-static void answer_index(const struct admin *a, struct answer *out)
+static void respond_index(const struct admin *a, struct response *out)
 {
     (void)a;
     strbuf_adds(&out->body, "weir " WEIR_VERSION ", admin port\n\n");
     list_routes(&out->body);
 }
 
-static void answer_unknown(struct answer *out)
+static void respond_not_found(struct response *out)
 {
     out->status = EVHTP_RES_NOTFOUND;
     strbuf_adds(&out->body, "no such page; there are:\n\n");
@@ -187,16 +187,16 @@ static void add_header(evhtp_request_t *req, const char *name, const char *value
     evhtp_headers_add_header(req->headers_out, header);
 }
 
-static void send_answer(evhtp_request_t *req, const struct answer *answer)
+static void send_response(evhtp_request_t *req, const struct response *response)
 {
     char length[24];
-    snprintf(length, sizeof(length), "%zu", answer->body.len);
-    add_header(req, "Content-Type", answer->type);
+    snprintf(length, sizeof(length), "%zu", response->body.len);
+    add_header(req, "Content-Type", response->type);
     add_header(req, "Content-Length", length);
     add_header(req, "Cache-Control", "no-store");
     if (req->method != htp_method_HEAD)
-        evbuffer_add(req->buffer_out, answer->body.at, answer->body.len);
-    evhtp_send_reply(req, answer->status);
+        evbuffer_add(req->buffer_out, response->body.at, response->body.len);
+    evhtp_send_reply(req, response->status);
 }
 
 static void on_request(evhtp_request_t *req, void *arg)
@@ -204,27 +204,27 @@ static void on_request(evhtp_request_t *req, void *arg)
     const struct admin *a = arg;
     const char *path = req->uri != NULL && req->uri->path != NULL ? req->uri->path->full : "";
     const struct route *route = find_route(path);
-    struct answer answer = {.status = EVHTP_RES_OK, .type = text_type};
+    struct response response = {.status = EVHTP_RES_OK, .type = text_type};
     if (route != NULL)
-        route->answer(a, &answer);
+        route->respond(a, &response);
     else
-        answer_unknown(&answer);
-    send_answer(req, &answer);
-    strbuf_fini(&answer.body);
+        respond_not_found(&response);
+    send_response(req, &response);
+    strbuf_fini(&response.body);
 }
 
 /* ---- the gate ----------------------------------------------------------------------------- */
 
 static struct visitors *list_of(const struct visitor *v)
 {
-    return v->answering ? &v->admin->answering : &v->admin->waiting;
+    return v->responding ? &v->admin->responding : &v->admin->waiting;
 }
 
 /* Last in its list: its wait, for a request or for its answer to be taken, begins now. */
 static void wait_anew(struct visitor *v)
 {
     TAILQ_REMOVE(list_of(v), v, link);
-    v->answering = v->conn->request != NULL;
+    v->responding = v->conn->request != NULL;
     v->since = clock_mono();
     TAILQ_INSERT_TAIL(list_of(v), v, link);
 }
@@ -409,7 +409,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 static struct visitor *first_to_go(const struct admin *a)
 {
     struct visitor *v = TAILQ_FIRST(&a->waiting);
-    return v != NULL ? v : TAILQ_FIRST(&a->answering);
+    return v != NULL ? v : TAILQ_FIRST(&a->responding);
 }
 
 /* How long it is still left in peace; not above 0: it may go. */
@@ -512,7 +512,7 @@ struct admin *admin_new(struct event_base *base, const struct address *listen,
     a->source = *source;
     a->at = *listen;
     TAILQ_INIT(&a->waiting);
-    TAILQ_INIT(&a->answering);
+    TAILQ_INIT(&a->responding);
     a->htp = evhtp_new(base, a);
     a->accept_again = evtimer_new(base, on_accept_again, a);
     CHECK(a->htp != NULL && a->accept_again != NULL);

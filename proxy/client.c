@@ -28,20 +28,20 @@ struct client {
     struct client_list *waits; /* the list that `wait` stands in, or NULL */
     mono_us since;             /* when it joined that list */
     struct loop_timer timer;
-    struct loop_grave grave;
-    struct mail again; /* posted to ourselves: go on reading */
+    struct loop_deferred deferred;
+    struct task again; /* posted to ourselves: go on reading */
     void *served;      /* the handler's, while SERVED */
     struct http_parser parser;
     mono_us began; /* first byte of the present head, 0 before it */
     enum client_state state;
     mono_us cut_at;      /* if it has not taken more by then */
     mono_us quiet_since; /* CLOSING: it has all, and has sent nothing since */
-    size_t untaken;      /* by the peer, of what the kernel holds, when the timer was armed */
+    size_t unacked;      /* by the peer, of what the kernel holds, when the timer was armed */
     bool pumping, fresh, trusted, tunnel, hurried;
-    bool discards;             /* SERVED: what it sends is read by nobody, and thrown away */
-    bool shut;                 /* CLOSING: the FIN is out */
-    bool has_all;              /* CLOSING: its kernel has acknowledged the response and the FIN */
-    bool again_posted, buried; /* both: the mail on its way frees the memory */
+    bool discards;               /* SERVED: what it sends is read by nobody, and thrown away */
+    bool shut;                   /* CLOSING: the FIN is out */
+    bool has_all;                /* CLOSING: its kernel has acknowledged the response and the FIN */
+    bool again_posted, released; /* both: the posted task frees the memory */
     char address[INET6_ADDRSTRLEN];
 };
 
@@ -177,12 +177,12 @@ static void enter(struct client *cl, enum client_state next)
     stats_connection(stats, STATS_CLIENT, next == CLIENT_SERVED ? STATS_ACTIVE : STATS_IDLE, 1);
 }
 
-static void bury(struct loop_grave *g, struct loop *lp)
+static void release_memory(struct loop_deferred *d, struct loop *lp)
 {
-    struct client *cl = CONTAINER_OF(g, struct client, grave);
+    struct client *cl = CONTAINER_OF(d, struct client, deferred);
 
-    cl->buried = true;
-    if (cl->again_posted) /* its mail is on the way: on_again() frees */
+    cl->released = true;
+    if (cl->again_posted) /* its task is still queued: on_again() frees the memory */
         return;
     pool_put(loop_pool(lp), cl, sizeof(*cl));
 }
@@ -206,8 +206,8 @@ static void client_end(struct client *cl, bool reset)
     enter(cl, CLIENT_GONE);
     TAILQ_REMOVE(&cs->list, cl, link);
     cs->count--;
-    cl->grave.bury = bury;
-    loop_bury(cs->loop, &cl->grave);
+    cl->deferred.release = release_memory;
+    loop_defer_free(cs->loop, &cl->deferred);
     cs->handler->on_ended(cs->env);
 }
 
@@ -234,7 +234,7 @@ static enum conn_fill discard(struct client *cl)
             cl->quiet_since = now_of(cl);
         conn_consume(&cl->conn, cl->conn.in.len);
     }
-    conn_settle(&cl->conn);
+    conn_save_input(&cl->conn);
     if (fill == CONN_GOT)
         post_again(cl);
     return fill;
@@ -253,7 +253,7 @@ static void look_again(struct client *cl)
 /* A client that takes nothing of what is kept for it, for send_timeout, is cut. */
 static void watch_taking(struct client *cl)
 {
-    cl->untaken = conn_untaken(&cl->conn);
+    cl->unacked = conn_unacked(&cl->conn);
     cl->cut_at = now_of(cl) + cl->clients->config->client.send_timeout;
     look_again(cl);
 }
@@ -263,7 +263,7 @@ static bool still_takes(struct client *cl)
 {
     mono_us timeout = cl->clients->config->client.send_timeout;
 
-    if (conn_untaken(&cl->conn) + client_least(timeout) < cl->untaken)
+    if (conn_unacked(&cl->conn) + client_least(timeout) < cl->unacked)
         watch_taking(cl);
     else if (now_of(cl) < cl->cut_at)
         look_again(cl);
@@ -305,7 +305,7 @@ static void linger(struct client *cl)
 {
     mono_us now = now_of(cl), most = cl->clients->config->client.send_timeout;
 
-    if (!cl->has_all && conn_untaken(&cl->conn) > 0) {
+    if (!cl->has_all && conn_unacked(&cl->conn) > 0) {
         if (!still_takes(cl))
             client_end(cl, true);
         return;
@@ -326,7 +326,7 @@ static void begin_linger(struct client *cl)
     cl->shut = true;
     wait_in(cl, &cl->clients->lingering);
     conn_shutdown(&cl->conn);
-    cl->untaken = SIZE_MAX; /* looked at first when it has had time to take it */
+    cl->unacked = SIZE_MAX; /* looked at first when it has had time to take it */
     cl->cut_at = now_of(cl) + cl->clients->config->client.send_timeout;
     look_again(cl);
 }
@@ -376,7 +376,7 @@ void client_discard(struct client *cl)
 /* No request is under way; of the response before it the client may not have all yet. */
 static void close_idle(struct client *cl)
 {
-    if (conn_untaken(&cl->conn) > 0)
+    if (conn_unacked(&cl->conn) > 0)
         client_close(cl);
     else
         client_end(cl, false);
@@ -469,7 +469,7 @@ static void read_heads(struct client *cl)
             }
             continue;
         }
-        bool nothing_new = cl->conn.in.len == 0 && !conn_has_news(&cl->conn);
+        bool nothing_new = cl->conn.in.len == 0 && !conn_has_event(&cl->conn);
         enum conn_fill fill = nothing_new ? CONN_WAIT : conn_fill(&cl->conn, reads_at_most(cl));
         if (fill == CONN_GOT)
             continue;
@@ -492,7 +492,7 @@ static void client_pump(struct client *cl)
         close_on(cl);
         return;
     }
-    conn_settle(&cl->conn);
+    conn_save_input(&cl->conn);
     if (cl->state == CLIENT_READING)
         wait_for_head(cl);
 }
@@ -507,7 +507,7 @@ static bool has_waited(const struct client *cl)
 /* It has its last response, all of it. One that has not is asked again after the others. */
 static bool end_lingering(struct client *cl)
 {
-    if (!cl->has_all && conn_untaken(&cl->conn) > 0) {
+    if (!cl->has_all && conn_unacked(&cl->conn) > 0) {
         wait_in(cl, &cl->clients->lingering);
         return false;
     }
@@ -540,7 +540,7 @@ static bool give_way(struct client *cl)
 {
     mono_us since = cl->since;
 
-    if (cl->again_posted || conn_has_news(&cl->conn) || conn_look(&cl->conn)) {
+    if (cl->again_posted || conn_has_event(&cl->conn) || conn_peek(&cl->conn)) {
         cl->conn.readable = true; /* its edge may still be on the way */
         cl->conn.drained = false;
         client_pump(cl);
@@ -579,13 +579,13 @@ static void serve_on(struct client *cl)
     const struct client_handler *h = cl->clients->handler;
     bool kept = cl->conn.backlog > 0;
 
-    if (conn_has_news(&cl->conn) && cl->discards)
+    if (conn_has_event(&cl->conn) && cl->discards)
         discard(cl);
-    else if (conn_has_news(&cl->conn))
+    else if (conn_has_event(&cl->conn))
         h->on_input(cl, cl->served);
     if (cl->state != CLIENT_SERVED)
         return;
-    if (conn_has_news(&cl->conn)) /* unread bytes, or an RST that no read has met yet */
+    if (conn_has_event(&cl->conn)) /* unread bytes, or an RST that no read has met yet */
         conn_check_broken(&cl->conn);
     if (client_left(cl)) {
         gone(cl);
@@ -608,7 +608,7 @@ static void on_event(struct conn *c)
     case CLIENT_SERVED:
         serve_on(cl);
         if (cl->state == CLIENT_SERVED)
-            conn_settle(c);
+            conn_save_input(c);
         return;
     case CLIENT_CLOSING:
         close_on(cl);
@@ -618,12 +618,12 @@ static void on_event(struct conn *c)
     }
 }
 
-static void on_again(struct mail *m)
+static void on_again(struct task *task)
 {
-    struct client *cl = CONTAINER_OF(m, struct client, again);
+    struct client *cl = CONTAINER_OF(task, struct client, again);
 
     cl->again_posted = false;
-    if (cl->buried)
+    if (cl->released)
         pool_put(loop_pool(cl->conn.loop), cl, sizeof(*cl));
     else if (cl->state != CLIENT_SERVED || cl->discards)
         on_event(&cl->conn);
@@ -668,7 +668,7 @@ void client_accept(struct clients *cs, int fd, const struct sockaddr *sa)
     memset(cl, 0, sizeof(*cl));
     cl->clients = cs;
     cl->fresh = true;
-    cl->again.deliver = on_again;
+    cl->again.run = on_again;
     cl->trusted = config_trusts(cs->config, sa);
     address_ip_text(sa, cl->address);
     loop_timer_init(&cl->timer, on_timer, cl);
@@ -700,7 +700,7 @@ void client_tunnel(struct client *cl)
  * served, and then told. */
 static bool is_last(struct client *cl)
 {
-    return cl->clients->draining && cl->conn.in.len == 0 && !conn_look(&cl->conn);
+    return cl->clients->draining && cl->conn.in.len == 0 && !conn_peek(&cl->conn);
 }
 
 void client_next(struct client *cl)
@@ -716,7 +716,7 @@ void client_next(struct client *cl)
     cl->parser = (struct http_parser){0};
     if (cl->pumping)
         return;
-    if (cl->conn.in.len > 0 || conn_has_news(&cl->conn))
+    if (cl->conn.in.len > 0 || conn_has_event(&cl->conn))
         post_again(cl);
     wait_for_head(cl);
 }
@@ -764,7 +764,7 @@ mono_us client_began(const struct client *cl)
 bool client_look(struct client *cl)
 {
     if (!client_left(cl))
-        conn_look(&cl->conn);
+        conn_peek(&cl->conn);
     return !client_left(cl);
 }
 

@@ -65,7 +65,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 
 static void evict(struct loop_tenant *tenant)
 {
-    conn_settle(CONTAINER_OF(tenant, struct conn, tenant));
+    conn_save_input(CONTAINER_OF(tenant, struct conn, tenant));
 }
 
 static bool watch(struct conn *c, bool room)
@@ -100,7 +100,7 @@ bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratc
     c->readable = false; /* what has come brings its edge at once */
     c->writable = !connecting;
     c->drained = c->hung_up = c->broken = c->cut = false;
-    c->settled = true;
+    c->input_saved = true;
     c->tenant.evict = evict;
     c->in = (struct span){NULL, 0};
     c->stash = NULL;
@@ -170,9 +170,9 @@ static void move_in(struct conn *c, char *scratch)
     if (c->in.len > 0 && c->in.at != scratch)
         memmove(scratch, c->in.at, c->in.len);
     c->in.at = scratch;
-    if (c->settled)
+    if (c->input_saved)
         drop_stash(c);
-    c->settled = false;
+    c->input_saved = false;
 }
 
 static enum conn_fill fill_failed(struct conn *c)
@@ -224,14 +224,14 @@ void conn_consume(struct conn *c, size_t n)
     c->in.len -= n;
 }
 
-void conn_settle(struct conn *c)
+void conn_save_input(struct conn *c)
 {
-    if (c->settled) {
+    if (c->input_saved) {
         if (c->in.len == 0)
             drop_stash(c);
         return;
     }
-    c->settled = true;
+    c->input_saved = true;
     if (c->in.len > 0) {
         c->stash_size = c->in.len;
         c->stash = pool_get(loop_pool(c->loop), c->stash_size);
@@ -256,7 +256,7 @@ bool conn_check_broken(struct conn *c)
     return c->broken;
 }
 
-bool conn_look(struct conn *c)
+bool conn_peek(struct conn *c)
 {
     char byte;
 
@@ -439,7 +439,7 @@ bool conn_flush(struct conn *c)
     return !c->broken;
 }
 
-size_t conn_untaken(const struct conn *c)
+size_t conn_unacked(const struct conn *c)
 {
     int n = 0;
 

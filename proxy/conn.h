@@ -43,9 +43,9 @@ struct conn {
     bool writable;      /* a send may take something */
     bool watching_room; /* the event has EV_WRITE */
     bool hung_up;       /* the peer has sent its FIN; unread bytes may come before it */
-    bool broken;  /* reset, or in error: nothing goes out; what had come in may still be read */
-    bool cut;     /* and that before the peer's own end: an end that is read is not its FIN */
-    bool settled; /* input lies in `stash`, not in the scratch */
+    bool broken;      /* reset, or in error: nothing goes out; what had come in may still be read */
+    bool cut;         /* and that before the peer's own end: an end that is read is not its FIN */
+    bool input_saved; /* input lies in `stash`, not in the scratch */
     struct loop_tenant tenant;
     struct span in; /* unread input */
     char *stash;
@@ -89,7 +89,7 @@ enum conn_fill conn_fill(struct conn *c, size_t most);
  * so whoever has all that it wanted need not ask again; but data and an RST may share one edge, and
  * libevent tells an error only as "readable": who still wants more must fill until CONN_WAIT.
  */
-static inline bool conn_has_news(const struct conn *c)
+static inline bool conn_has_event(const struct conn *c)
 {
     return c->readable && (!c->drained || c->hung_up);
 }
@@ -98,7 +98,7 @@ static inline bool conn_has_news(const struct conn *c)
 void conn_consume(struct conn *c, size_t n);
 
 /* To be called when a callback is over: unread input moves out of the scratch. */
-void conn_settle(struct conn *c);
+void conn_save_input(struct conn *c);
 
 /* The socket's pending error is looked for (an RST while nobody reads); sets `broken`. */
 bool conn_check_broken(struct conn *c);
@@ -107,7 +107,7 @@ bool conn_check_broken(struct conn *c);
  * Looks what waits in the socket without reading it: a FIN sets `hung_up`, an error `broken`.
  * False: nothing waits there. One syscall, two where unread bytes may hide an error.
  */
-bool conn_look(struct conn *c);
+bool conn_peek(struct conn *c);
 
 /* ---- output ---- */
 
@@ -131,7 +131,7 @@ static inline size_t conn_backlog(const struct conn *c)
 }
 
 /* Bytes that the kernel holds because the peer has not taken them: less than before is progress. */
-size_t conn_untaken(const struct conn *c);
+size_t conn_unacked(const struct conn *c);
 
 /*
  * When to look at a peer that is in the way and has until `due` of its `patience`. Room in the

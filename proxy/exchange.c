@@ -65,9 +65,9 @@ static struct exchange *exchange_of(void *arg)
 void exchange_complain(struct exchange *ex, const char *what)
 {
     struct exchange_env *env = ex->env;
-    char more[NEWS_MORE];
+    char more[LOG_LIMIT_MORE];
 
-    if (news_may_log(&env->news, exchange_now(ex), what, more))
+    if (log_limit_allows(&env->log_limit, exchange_now(ex), what, more))
         log_warning("upstream %s: %s (request id %.*s)%s", env->c.config->upstream.address.text,
                     what, SPAN_PRINTF(ex->message.request_id), more);
 }
@@ -76,9 +76,9 @@ void exchange_complain(struct exchange *ex, const char *what)
 
 static void on_timeout(void *arg);
 
-static void on_verdict(struct mail *m);
+static void on_verdict(struct task *task);
 
-static void on_again(struct mail *m);
+static void on_again(struct task *task);
 
 static const struct upstream_handler upstream_handler;
 
@@ -93,13 +93,13 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     ex->client = cl;
     ex->lease.handler = &upstream_handler;
     ex->lease.arg = ex;
-    ex->verdict.deliver = on_verdict;
-    ex->again.deliver = on_again;
+    ex->verdict.run = on_verdict;
+    ex->again.run = on_again;
     loop_timer_init(&ex->timer, on_timeout, ex);
     ex->began = client_began(cl);
     ex->arrived = loop_now(env->c.loop);
     ex->method = head->method;
-    ex->old_client = head->minor == 0;
+    ex->http10 = head->minor == 0;
     ex->persistent = http_head_persistent(head);
     ex->state = EXCHANGE_ARRIVED;
     TAILQ_INSERT_TAIL(&env->in[EXCHANGE_ARRIVED], ex, link);
@@ -117,10 +117,10 @@ static struct span offers_of(struct exchange_env *env, const struct http_head *h
 
 mono_us exchange_deadline(const struct exchange *ex, mono_us now)
 {
-    const struct exchange_house *house = ex->env->c.house;
+    const struct exchange_shared *shared = ex->env->c.shared;
 
-    if (!atomic_load_explicit(&house->ready, memory_order_acquire))
-        return atomic_load_explicit(&house->startup_deadline, memory_order_relaxed);
+    if (!atomic_load_explicit(&shared->ready, memory_order_acquire))
+        return atomic_load_explicit(&shared->startup_deadline, memory_order_relaxed);
     return now + ex->env->c.config->queue.timeout;
 }
 
@@ -134,7 +134,7 @@ static bool refused_at_once(struct exchange *ex, const struct http_head *head, b
         exchange_reply(ex, REPLY_LAST_HOP, ex->method == HTTP_TRACE ? 405 : 200, NULL);
     else if (upgrade && ex->env->draining)
         exchange_reply(ex, REPLY_DRAINING, 0, NULL);
-    else if (upgrade && !exchange_take_upgrade(ex->env->c.house))
+    else if (upgrade && !exchange_take_upgrade(ex->env->c.shared))
         exchange_reply(ex, REPLY_UPGRADES_FULL, 0, NULL);
     else
         return false;
@@ -159,7 +159,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     /* Without a body it asks for nothing, and Waitress, which says 100, answers no more. */
     struct message_how how = {.began = ex->began,
                               .drop_expect = ex->expects && (waits || !ex->has_body)};
-    if (!ex->has_body && !ex->old_client)
+    if (!ex->has_body && !ex->http10)
         how.upgrade = offers_of(env, head);
     message_compose(&ex->message, env->c.loop, env->c.config, cl, &how, head, &body);
     if (!whole)
@@ -194,7 +194,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
 {
     struct exchange_env *env = arg;
     char *out = loop_scratch(env->c.loop, LOOP_SCRATCH_COMPOSE);
-    char more[NEWS_MORE];
+    char more[LOG_LIMIT_MORE];
     struct reply r = {
         .kind = problem->status == 408 ? REPLY_HEAD_TIMEOUT : REPLY_BAD_REQUEST,
         .status = problem->status,
@@ -204,12 +204,13 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         .date = exchange_date(env),
     };
 
-    if (news_may_log(&env->news, loop_now(env->c.loop), problem->reason, more))
+    if (log_limit_allows(&env->log_limit, loop_now(env->c.loop), problem->reason, more))
         log_info("a request was refused with %u: %s (client %.*s)%s", problem->status,
                  problem->reason, SPAN_PRINTF(client_name(cl)), more);
     env->begun++;
-    stats_answered(env->c.stats, STATS_BY_WEIR, problem->status);
-    stats_request_duration(env->c.stats, STATS_BY_WEIR, loop_now(env->c.loop) - client_began(cl));
+    stats_response(env->c.stats, STATS_SOURCE_WEIR, problem->status);
+    stats_request_duration(env->c.stats, STATS_SOURCE_WEIR,
+                           loop_now(env->c.loop) - client_began(cl));
     if (client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0}))
         client_close(cl);
     else
@@ -221,7 +222,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
 /* Why the wait was for nothing. */
 static enum reply_kind expired_kind(const struct exchange *ex)
 {
-    return atomic_load_explicit(&ex->env->c.house->ready, memory_order_acquire)
+    return atomic_load_explicit(&ex->env->c.shared->ready, memory_order_acquire)
                ? REPLY_QUEUE_TIMEOUT
                : REPLY_NOT_READY;
 }
@@ -238,7 +239,7 @@ void exchange_ask(struct exchange *ex)
         stats_body_wait(ex->env->c.stats, now - ex->arrived);
     loop_timer_stop(&ex->timer);
     ex->waiter.bytes = ex->message.size + client_conn(ex->client)->in.len;
-    switch (limiter_acquire(ex->env->c.house->limiter, &ex->waiter, now, deadline)) {
+    switch (limiter_acquire(ex->env->c.shared->limiter, &ex->waiter, now, deadline)) {
     case LIMITER_ADMITTED:
         exchange_granted(ex);
         return;
@@ -263,7 +264,7 @@ void exchange_ask(struct exchange *ex)
 void exchange_release_slot(struct exchange *ex)
 {
     struct limiter_waiter *chain =
-        limiter_release(ex->env->c.house->limiter, &ex->waiter, exchange_now(ex));
+        limiter_release(ex->env->c.shared->limiter, &ex->waiter, exchange_now(ex));
 
     mono_us hold = ex->waiter.released_at - ex->waiter.granted_at;
     if (ex->waiter.apart)
@@ -319,9 +320,9 @@ static bool may_be_dead(const struct exchange *ex)
     return exchange_waited(ex) >= LOOK_AFTER_US || loop_may_lag(ex->env->c.loop);
 }
 
-static void on_verdict(struct mail *m)
+static void on_verdict(struct task *task)
 {
-    struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, verdict));
+    struct exchange *ex = exchange_of(CONTAINER_OF(task, struct exchange, verdict));
 
     CHECK(ex->state == EXCHANGE_QUEUED || ex->state == EXCHANGE_ABANDONED);
     if (ex->state == EXCHANGE_ABANDONED)
@@ -336,9 +337,9 @@ static void on_verdict(struct mail *m)
 
 static void queue_deadline(struct exchange *ex)
 {
-    if (limiter_cancel(ex->env->c.house->limiter, &ex->waiter, exchange_now(ex)))
+    if (limiter_cancel(ex->env->c.shared->limiter, &ex->waiter, exchange_now(ex)))
         expire(ex);
-    /* else the verdict is in the mail, and it decides */
+    /* else the verdict has been posted, and decides */
 }
 
 /* ---- it has a slot: a connection is wanted ---- */
@@ -378,7 +379,7 @@ static void drop_app(struct exchange *ex)
                  ex->state == EXCHANGE_ORPHANED;
     const struct conn *to = ex->lease.conn != NULL ? upstream_socket(&ex->lease) : NULL;
 
-    if (to != NULL && asked && conn_backlog(to) + conn_untaken(to) > 0)
+    if (to != NULL && asked && conn_backlog(to) + conn_unacked(to) > 0)
         upstream_reset(ex->env->c.upstream, &ex->lease);
     else
         upstream_drop(ex->env->c.upstream, &ex->lease);
@@ -399,9 +400,9 @@ static void complain_of_connect(struct exchange *ex, int error)
     struct exchange_env *env = ex->env;
     const struct address *to = &env->c.config->upstream.address;
     const char *what = strerror(error);
-    char more[NEWS_MORE];
+    char more[LOG_LIMIT_MORE];
 
-    if (news_may_log(&env->news, exchange_now(ex), what, more))
+    if (log_limit_allows(&env->log_limit, exchange_now(ex), what, more))
         log_warning("upstream %s: connect: %s%s (request id %.*s)%s", to->text, what,
                     socket_remedy(error, to), SPAN_PRINTF(ex->message.request_id), more);
 }
@@ -484,11 +485,11 @@ static void on_upstream_event(struct upstream_lease *l)
         return;
     }
     if (c->writable && !exchange_flush_request(ex, c)) {
-        if (l->conn == uc && ex->state != EXCHANGE_DONE && conn_has_news(c))
+        if (l->conn == uc && ex->state != EXCHANGE_DONE && conn_has_event(c))
             exchange_post_again(ex);
         return;
     }
-    if (conn_has_news(c))
+    if (conn_has_event(c))
         read_response(ex);
 }
 
@@ -507,17 +508,17 @@ static void go_on(struct exchange *ex)
     if (ex->state == EXCHANGE_DONE)
         return;
     if (cl != NULL && ex->client == cl)
-        conn_settle(client_conn(cl));
+        conn_save_input(client_conn(cl));
     if (ex->lease.conn != NULL)
-        conn_settle(upstream_socket(&ex->lease));
+        conn_save_input(upstream_socket(&ex->lease));
 }
 
-static void on_again(struct mail *m)
+static void on_again(struct task *task)
 {
-    struct exchange *ex = exchange_of(CONTAINER_OF(m, struct exchange, again));
+    struct exchange *ex = exchange_of(CONTAINER_OF(task, struct exchange, again));
 
     ex->again_posted = false;
-    if (ex->buried)
+    if (ex->released)
         pool_put(loop_pool(ex->env->c.loop), ex, sizeof(*ex));
     else if (ex->state != EXCHANGE_DONE)
         go_on(ex);
@@ -544,10 +545,10 @@ static void on_drained(struct client *cl, void *served)
 
 static void count_refusal(struct exchange *ex, const struct reply_refusal *refusal)
 {
-    char more[NEWS_MORE];
+    char more[LOG_LIMIT_MORE];
 
     stats_rejected(ex->env->c.stats, refusal->reason);
-    if (news_may_log(&ex->env->news, exchange_now(ex), refusal->log, more))
+    if (log_limit_allows(&ex->env->log_limit, exchange_now(ex), refusal->log, more))
         log_warning("a request was refused: %s%s", refusal->log, more);
 }
 
@@ -555,7 +556,7 @@ static void count_refusal(struct exchange *ex, const struct reply_refusal *refus
  * who were refused together do not come back together. */
 static unsigned retry_after(struct exchange *ex)
 {
-    mono_us us = limiter_drain_estimate(ex->env->c.house->limiter);
+    mono_us us = limiter_drain_estimate(ex->env->c.shared->limiter);
     us = us / 1000 * (mono_us)(800 + loop_random(ex->env->c.loop) % 401);
     mono_us s = (us + 999999) / 1000000;
     return s < 1 ? 1 : s > 30 ? 30 : (unsigned)s;
@@ -583,7 +584,7 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
         .detail = detail,
         .retry_after = refusal != NULL ? retry_after(ex) : 0,
         .close = ex->close,
-        .keep_alive = ex->old_client && !ex->close,
+        .keep_alive = ex->http10 && !ex->close,
         .json = ex->json,
         .head_only = ex->method == HTTP_HEAD,
         .request_id_name = span_of(ex->env->c.config->headers.request_id),
@@ -593,7 +594,7 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
     exchange_release_upgrade(ex);
     if (refusal != NULL)
         count_refusal(ex, refusal);
-    ex->by_weir = true;
+    ex->local_reply = true;
     ex->status = reply_status(&r);
     loop_timer_stop(&ex->timer);
     exchange_set_state(ex, EXCHANGE_REPLYING);
@@ -653,7 +654,7 @@ static void on_timeout(void *arg)
 
 static void leave_queue(struct exchange *ex)
 {
-    if (!limiter_cancel(ex->env->c.house->limiter, &ex->waiter, exchange_now(ex))) {
+    if (!limiter_cancel(ex->env->c.shared->limiter, &ex->waiter, exchange_now(ex))) {
         exchange_set_state(ex, EXCHANGE_ABANDONED);
         return;
     }
@@ -739,26 +740,26 @@ static void count_outcome(struct exchange *ex, mono_us now)
 
     exchange_note_backpressure(ex);
     if (ex->tunnel != NULL) { /* it has no times that would compare with a request's */
-        stats_answered(stats, STATS_BY_APP, 101);
+        stats_response(stats, STATS_SOURCE_APP, 101);
         return;
     }
-    enum stats_source by = ex->left != 0 ? STATS_BY_NOBODY
-                           : ex->by_weir ? STATS_BY_WEIR
-                                         : STATS_BY_APP;
-    stats_answered(stats, by, ex->status);
+    enum stats_source by = ex->left != 0     ? STATS_SOURCE_CLIENT_GONE
+                           : ex->local_reply ? STATS_SOURCE_WEIR
+                                             : STATS_SOURCE_APP;
+    stats_response(stats, by, ex->status);
     stats_request_duration(stats, by, (ex->left != 0 ? ex->left : now) - ex->began);
-    if (ex->answered != 0 && !ex->orphan)
-        stats_delivery(stats, now - ex->answered);
+    if (ex->response_ended != 0 && !ex->orphan)
+        stats_delivery(stats, now - ex->response_ended);
     if (ex->orphan)
         stats_orphan_ends(stats, now - ex->left);
 }
 
-static void bury(struct loop_grave *g, struct loop *lp)
+static void release_memory(struct loop_deferred *d, struct loop *lp)
 {
-    struct exchange *ex = CONTAINER_OF(g, struct exchange, grave);
+    struct exchange *ex = CONTAINER_OF(d, struct exchange, deferred);
 
-    ex->buried = true;
-    if (ex->again_posted) /* its mail is on the way: on_again() frees */
+    ex->released = true;
+    if (ex->again_posted) /* its task is still queued: on_again() frees the memory */
         return;
     pool_put(loop_pool(lp), ex, sizeof(*ex));
 }
@@ -773,8 +774,8 @@ static void give_memory_back(struct exchange *ex)
     pool_put(pool, ex->tunnel, sizeof(*ex->tunnel));
     pool_put(pool, ex->down, sizeof(*ex->down));
     loop_timer_fini(&ex->timer);
-    ex->grave.bury = bury;
-    loop_bury(ex->env->c.loop, &ex->grave);
+    ex->deferred.release = release_memory;
+    loop_defer_free(ex->env->c.loop, &ex->deferred);
 }
 
 /* The end in whatever state: gives back what is held, counts, and lets the client go on. */

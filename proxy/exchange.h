@@ -4,7 +4,7 @@
  *   ARRIVED ─► BUFFERING ─► QUEUED ─► CONNECTING ─► AWAITING ─► STREAMING ─► FLUSHING ─► DONE
  *      │           │         │  │         │  ▲         │  │ └──────► TUNNEL ─────────────► DONE
  *      │           │         │  │         │  └ replay ─┘  └─ client gone ─► ORPHANED ────► DONE
- *      │           │         │  └─ client gone, verdict already in the mail ─► ABANDONED ► DONE
+ *      │           │         │  └─ client gone, verdict already posted ──────► ABANDONED ► DONE
  *      └───────────┴─────────┴────────────┴────────────┴──► REPLYING ────────────────────► DONE
  *   refused    slow body  deadline             no answer
  *
@@ -50,7 +50,7 @@ enum exchange_state {
 };
 
 /* What the loops share; written by the control thread, read by all. */
-struct exchange_house {
+struct exchange_shared {
     struct limiter *limiter;
     _Atomic bool ready;               /* the app has answered its startup probe once */
     _Atomic mono_us startup_deadline; /* until then requests wait for it */
@@ -62,7 +62,7 @@ struct exchange_house {
 struct exchange_env; /* one loop's exchanges: opaque */
 
 struct exchange_env_config {
-    struct exchange_house *house;
+    struct exchange_shared *shared;
     struct loop *loop;
     struct upstream *upstream;
     struct stats_shard *stats;

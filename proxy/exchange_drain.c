@@ -19,8 +19,8 @@ size_t exchange_turn_away(struct exchange_env *env)
 
     for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = next) {
         next = TAILQ_NEXT(ex, link);
-        if (!limiter_cancel(env->c.house->limiter, &ex->waiter, exchange_now(ex)))
-            continue; /* its verdict is in the mail, and may be a slot */
+        if (!limiter_cancel(env->c.shared->limiter, &ex->waiter, exchange_now(ex)))
+            continue; /* its verdict has been posted, and may be a slot */
         stats_queue_wait(env->c.stats, STATS_DRAINED, exchange_waited(ex));
         exchange_reply(ex, REPLY_DRAINING, 0, NULL);
         n++;
@@ -43,11 +43,11 @@ static bool give_way(struct exchange *ex)
 {
     struct conn *from = client_conn(ex->client);
 
-    if (conn_has_news(from) || conn_look(from)) {
+    if (conn_has_event(from) || conn_peek(from)) {
         from->readable = true;
         from->drained = false;
         exchange_buffer(ex);
-        conn_settle(from);
+        conn_save_input(from);
         if (ex->state != EXCHANGE_BUFFERING)
             return false;
     }
@@ -90,7 +90,7 @@ size_t exchange_cut_all(struct exchange_env *env)
         for (ex = TAILQ_FIRST(&env->in[i]); ex != NULL; ex = next) {
             next = TAILQ_NEXT(ex, link);
             if (i == EXCHANGE_ABANDONED)
-                continue; /* its verdict is in the mail, and ends it */
+                continue; /* its verdict has been posted, and ends it */
             cut += cut_one(ex);
         }
     }

@@ -15,8 +15,8 @@
 #include "proxy/http/date.h"
 #include "proxy/http/head.h"
 #include "proxy/http/parse.h"
+#include "proxy/log_limit.h"
 #include "proxy/message.h"
-#include "proxy/news.h"
 #include "proxy/relay.h"
 #include "proxy/reply.h"
 
@@ -30,9 +30,9 @@ struct exchange {
     struct client *client; /* not ours: calls on_gone first, then NULL */
     struct upstream_lease lease;
     struct limiter_waiter waiter;
-    struct mail verdict, again;
+    struct task verdict, again;
     struct loop_timer timer;
-    struct loop_grave grave;
+    struct loop_deferred deferred;
 
     struct message message;
     mono_us stuck_at;      /* if the app has taken no more by then; 0: it is not in the way */
@@ -40,32 +40,32 @@ struct exchange {
     mono_us blocked_since; /* the client has been in the way of the answer; 0 while it is not */
     mono_us stalls_at;     /* if the client has taken no more by then; 0: it is not watched */
     size_t unread;         /* by the client, when that was set; 0: not looked at yet */
-    size_t untaken;     /* of it, or of its body, by the app's socket, when it was last looked at */
+    size_t unacked;     /* of it, or of its body, by the app's socket, when it was last looked at */
     struct relay *up;   /* what of the body did not come with the head; else NULL */
     struct relay *down; /* the response's body, once its head is there */
     struct tunnel *tunnel; /* TUNNEL */
 
     struct http_parser parser; /* of the app's heads */
-    mono_us began, arrived, connected, sent, first_byte, answered, left;
+    mono_us began, arrived, connected, sent, first_byte, response_ended, left;
     enum http_method method;
-    unsigned status;    /* what the client was answered */
-    uint64_t interims;  /* that the app has sent */
-    bool by_weir;       /* the answer is our own */
-    bool old_client;    /* HTTP/1.0 */
-    bool persistent;    /* the client wants its connection kept */
-    bool json;          /* it would rather read JSON */
-    bool close;         /* the connection ends with this answer */
-    bool app_persists;  /* the app keeps its connection after this answer */
-    bool accepted;      /* the app's socket has taken a byte of this request */
-    bool upload_failed; /* the app takes no more of it */
-    bool answering;     /* a byte of the app's answer has come */
+    unsigned status;     /* what the client was answered */
+    uint64_t interims;   /* that the app has sent */
+    bool local_reply;    /* the answer is our own */
+    bool http10;         /* HTTP/1.0 */
+    bool persistent;     /* the client wants its connection kept */
+    bool json;           /* it would rather read JSON */
+    bool close;          /* the connection ends with this answer */
+    bool app_persists;   /* the app keeps its connection after this answer */
+    bool accepted;       /* the app's socket has taken a byte of this request */
+    bool upload_failed;  /* the app takes no more of it */
+    bool response_begun; /* a byte of the app's answer has come */
     bool replayed, orphan;
-    bool expects;              /* it waits for a 100 before it sends its body */
-    bool continued;            /* it had that from weir */
-    bool said_100;             /* it had that from the app */
-    bool has_body;             /* not an empty one */
-    bool upgrade;              /* offered to the app, and counted against upgrades.max */
-    bool again_posted, buried; /* both: the mail on its way frees the memory */
+    bool expects;                /* it waits for a 100 before it sends its body */
+    bool continued;              /* it had that from weir */
+    bool said_100;               /* it had that from the app */
+    bool has_body;               /* not an empty one */
+    bool upgrade;                /* offered to the app, and counted against upgrades.max */
+    bool again_posted, released; /* both: the posted task frees the memory */
 };
 
 struct exchange_env {
@@ -75,7 +75,7 @@ struct exchange_env {
     size_t count[EXCHANGE_STATES];
     uint64_t begun;            /* requests, those refused from their head included */
     struct http_limits limits; /* of the app's heads */
-    struct news news;
+    struct log_limit log_limit;
     struct http_date date;
     struct http_head head; /* of the response being read */
 };
@@ -103,7 +103,7 @@ static inline struct span exchange_date(struct exchange_env *env)
 /* Behind what there is already: all that the scratch holds, or little when the budget is spent. */
 static inline size_t exchange_read_limit(const struct exchange *ex, const struct conn *from)
 {
-    size_t most = from->in.len + budget_read(&ex->env->c.house->budget, LOOP_SCRATCH);
+    size_t most = from->in.len + budget_read(&ex->env->c.shared->budget, LOOP_SCRATCH);
     return most < LOOP_SCRATCH ? most : LOOP_SCRATCH;
 }
 

@@ -18,7 +18,7 @@ void exchange_take_body(struct exchange *ex, const struct http_body *body)
     ex->up->body = *body;
     ex->up->max = ex->env->c.config->client.max_body;
     ex->up->mark = ex->env->c.config->buffers.request;
-    ex->up->budget = &ex->env->c.house->budget;
+    ex->up->budget = &ex->env->c.shared->budget;
     ex->up->pace_since = ex->arrived;
 }
 
@@ -35,11 +35,11 @@ static bool exchange_body_is_small(const struct exchange *ex, const struct http_
  */
 bool exchange_must_wait_for_body(const struct exchange *ex, const struct http_body *body)
 {
-    struct limiter *l = ex->env->c.house->limiter;
+    struct limiter *l = ex->env->c.shared->limiter;
 
     if (ex->expects && !exchange_body_is_small(ex, body))
         return false;
-    if (budget_is_spent(&ex->env->c.house->budget))
+    if (budget_is_spent(&ex->env->c.shared->budget))
         return false;
     if (exchange_deadline(ex, exchange_now(ex)) <= exchange_now(ex))
         return false;
@@ -52,7 +52,7 @@ void exchange_held_changed(struct exchange *ex, int64_t change)
     if (change == 0)
         return;
     stats_buffered(ex->env->c.stats, STATS_REQUEST, change);
-    budget_change(&ex->env->c.house->budget, change);
+    budget_change(&ex->env->c.shared->budget, change);
 }
 
 static void drop_upload(struct exchange *ex)
@@ -81,7 +81,7 @@ static bool body_is_late(const struct exchange *ex)
     if (exchange_now(ex) < due)
         return false;
     return ex->up->body.framing == HTTP_BODY_LENGTH || ex->state == EXCHANGE_BUFFERING ||
-           !limiter_has_plenty(ex->env->c.house->limiter);
+           !limiter_has_plenty(ex->env->c.shared->limiter);
 }
 
 /* What the waiting for a body has come to. */
@@ -89,10 +89,10 @@ enum body_wait { BODY_MORE, BODY_READY, BODY_TOO_LARGE, BODY_BAD, BODY_LATE };
 
 static enum body_wait take_what_came(struct exchange *ex)
 {
-    struct exchange_house *house = ex->env->c.house;
+    struct exchange_shared *shared = ex->env->c.shared;
     size_t before = ex->message.body, most = ex->env->c.config->buffers.request;
 
-    if (budget_is_spent(&house->budget))
+    if (budget_is_spent(&shared->budget))
         most = before;
     enum message_status st =
         message_take_body(&ex->message, ex->env->c.loop, client_conn(ex->client), &ex->up->body,
@@ -170,7 +170,7 @@ void exchange_buffer(struct exchange *ex)
     }
     if (body_is_late(ex)) /* only now that all that has come is counted */
         end_wait(ex, BODY_LATE);
-    else if (limiter_has_plenty(ex->env->c.house->limiter))
+    else if (limiter_has_plenty(ex->env->c.shared->limiter))
         exchange_ask(ex); /* since the head came, slots have become free */
     else
         arm_buffering(ex);
@@ -264,7 +264,7 @@ static void send_request(struct exchange *ex)
  * exchange_read_head(). */
 static bool spoke_first(struct conn *from)
 {
-    return conn_has_news(from) && conn_fill(from, LOOP_SCRATCH) == CONN_GOT;
+    return conn_has_event(from) && conn_fill(from, LOOP_SCRATCH) == CONN_GOT;
 }
 
 void exchange_dispatch(struct exchange *ex)
@@ -272,13 +272,13 @@ void exchange_dispatch(struct exchange *ex)
     struct upstream_conn *uc = ex->lease.conn;
 
     if (spoke_first(upstream_socket(&ex->lease))) {
-        exchange_bad_response(ex, exchange_unasked);
+        exchange_bad_response(ex, exchange_unsolicited);
         return;
     }
     send_request(ex);
     /* An app that speaks as it accepts has had its edge while we were connecting. */
     if (ex->state == EXCHANGE_AWAITING && ex->lease.conn == uc &&
-        conn_has_news(upstream_socket(&ex->lease)))
+        conn_has_event(upstream_socket(&ex->lease)))
         exchange_post_again(ex);
 }
 
@@ -291,10 +291,10 @@ bool exchange_app_owes_100(const struct exchange *ex)
 }
 
 /* For app_takes() to compare with. */
-void exchange_note_untaken(struct exchange *ex)
+void exchange_note_unacked(struct exchange *ex)
 {
     if (conn_backlog(upstream_socket(&ex->lease)) > 0)
-        ex->untaken = conn_untaken(upstream_socket(&ex->lease));
+        ex->unacked = conn_unacked(upstream_socket(&ex->lease));
 }
 
 static void look_at_app(struct exchange *ex)
@@ -319,7 +319,7 @@ void exchange_arm_upload(struct exchange *ex, enum relay_status st)
 
     if (ex->state != EXCHANGE_AWAITING || ex->blocked_since != 0)
         return;
-    exchange_note_untaken(ex);
+    exchange_note_unacked(ex);
     ex->stuck_at = 0;
     if (st == RELAY_WAIT) {
         patience =
@@ -335,7 +335,7 @@ static void upload_moves(struct exchange *ex)
 {
     if (ex->state != EXCHANGE_STREAMING)
         return;
-    ex->untaken = SIZE_MAX;
+    ex->unacked = SIZE_MAX;
     exchange_renew_idle(ex);
 }
 
@@ -445,7 +445,7 @@ bool exchange_flush_request(struct exchange *ex, struct conn *to)
 /* Whether a fresh connection could do what this one did not (RFC 9112 section 9.3.1). */
 bool exchange_may_replay(const struct exchange *ex)
 {
-    if (ex->replayed || ex->answering || !upstream_was_reused(&ex->lease))
+    if (ex->replayed || ex->response_begun || !upstream_was_reused(&ex->lease))
         return false;
     if (!ex->accepted)
         return ex->up == NULL || !ex->up->began;
@@ -478,7 +478,7 @@ void exchange_replay(struct exchange *ex)
 static bool app_takes(const struct exchange *ex)
 {
     const struct conn *to = upstream_socket(&ex->lease);
-    return conn_backlog(to) > 0 && conn_untaken(to) < ex->untaken;
+    return conn_backlog(to) > 0 && conn_unacked(to) < ex->unacked;
 }
 
 /* All that has come of the body was read, and the rest is the client's to send. */

@@ -37,7 +37,7 @@ void exchange_dispatch(struct exchange *ex);
 bool exchange_app_owes_100(const struct exchange *ex);
 
 /* How much the app has not taken, to see later whether it has taken some. */
-void exchange_note_untaken(struct exchange *ex);
+void exchange_note_unacked(struct exchange *ex);
 
 /* The timer while the response is waited for. */
 void exchange_arm_awaiting(struct exchange *ex, mono_us patience);

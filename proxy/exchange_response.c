@@ -21,7 +21,7 @@
 
 #define HEADS_AT_ONCE 32 /* read in one go, before other connections have their turn */
 
-const char exchange_unasked[] = "an answer that nobody has asked for";
+const char exchange_unsolicited[] = "an answer that nobody has asked for";
 
 static void watch_client(struct exchange *ex, size_t unread);
 
@@ -38,8 +38,9 @@ static void upstream_lost(struct exchange *ex)
         exchange_replay(ex);
         return;
     }
-    exchange_complain(ex, ex->answering ? "the answer's head was cut" : "closed without an answer");
-    exchange_fail(ex, ex->answering ? REPLY_UPSTREAM_BROKEN : REPLY_UPSTREAM_CLOSED, NULL);
+    exchange_complain(ex, ex->response_begun ? "the answer's head was cut"
+                                             : "closed without an answer");
+    exchange_fail(ex, ex->response_begun ? REPLY_UPSTREAM_BROKEN : REPLY_UPSTREAM_CLOSED, NULL);
 }
 
 void exchange_bad_response(struct exchange *ex, const char *why)
@@ -53,12 +54,12 @@ void exchange_bad_response(struct exchange *ex, const char *why)
 
 /* Not a byte of the request has been taken, and the app speaks: that answers nothing of ours (RFC
  * 9112 section 9.2). */
-static void answered_unasked(struct exchange *ex)
+static void unsolicited_response(struct exchange *ex)
 {
     if (exchange_may_replay(ex))
         exchange_replay(ex);
     else
-        exchange_bad_response(ex, exchange_unasked);
+        exchange_bad_response(ex, exchange_unsolicited);
 }
 
 /* ---- headers, interim and final ---- */
@@ -130,7 +131,7 @@ static bool interim(struct exchange *ex)
         return false;
     }
     app_lives(ex);
-    if (cl == NULL || ex->old_client || (status == 100 && ex->continued))
+    if (cl == NULL || ex->http10 || (status == 100 && ex->continued))
         return true;
     if (client_send(cl, exchange_response_front(ex, &how).head, (struct span){NULL, 0}))
         return true;
@@ -149,14 +150,14 @@ static void describe_response(struct exchange *ex, struct http_response_rewrite 
 {
     enum http_framing framing = ex->down->body.framing;
 
-    ex->down->decode = framing == HTTP_BODY_CHUNKED && ex->old_client;
-    ex->down->encode = framing == HTTP_BODY_UNTIL_CLOSE && !ex->old_client;
+    ex->down->decode = framing == HTTP_BODY_CHUNKED && ex->http10;
+    ex->down->encode = framing == HTTP_BODY_UNTIL_CLOSE && !ex->http10;
     ex->close = !ex->persistent || ex->env->draining || only_the_end_tells(ex) ||
                 !exchange_request_is_read(ex);
     *how = (struct http_response_rewrite){
         .close = ex->close,
-        .say_keep_alive = ex->old_client && !ex->close,
-        .drop_transfer_encoding = ex->old_client, /* also in answers without a body */
+        .say_keep_alive = ex->http10 && !ex->close,
+        .drop_transfer_encoding = ex->http10, /* also in answers without a body */
         .add_chunked = ex->down->encode,
         .upgrade = ex->env->head.status == 426 && ex->env->head.has_upgrade,
         .request_id_name = span_of(ex->env->c.config->headers.request_id),
@@ -194,7 +195,7 @@ static void final_head(struct exchange *ex)
     memset(ex->down, 0, sizeof(*ex->down));
     ex->down->max = UINT64_MAX;
     ex->down->mark = env->c.config->buffers.response;
-    ex->down->budget = &env->c.house->budget;
+    ex->down->budget = &env->c.shared->budget;
     exchange_release_upgrade(ex);
     http_body_of_response(&ex->down->body, &env->head, ex->method);
     if (ex->state == EXCHANGE_ORPHANED) {
@@ -208,7 +209,7 @@ static void final_head(struct exchange *ex)
     struct relay_front front = exchange_response_front(ex, &how);
     exchange_set_state(ex, EXCHANGE_STREAMING);
     bool all_taken = ex->up == NULL && conn_backlog(upstream_socket(&ex->lease)) == 0;
-    ex->untaken = all_taken ? 0 : SIZE_MAX;
+    ex->unacked = all_taken ? 0 : SIZE_MAX;
     exchange_download(ex, &front);
 }
 
@@ -225,10 +226,10 @@ static bool one_head(struct exchange *ex, bool *more)
         return true;
     }
     if (!ex->accepted) {
-        answered_unasked(ex);
+        unsolicited_response(ex);
         return false;
     }
-    ex->answering = true;
+    ex->response_begun = true;
     switch (http_parse_response(&ex->parser, from->in.at, from->in.len, &env->limits, &env->head,
                                 &problem)) {
     case HTTP_PARSE_MORE:
@@ -256,7 +257,7 @@ static bool client_holds_up(struct exchange *ex)
     const struct client *cl = ex->client;
     size_t mark = ex->env->c.config->buffers.response;
     bool blocked = cl != NULL && client_backlog(cl) > 0 &&
-                   client_backlog(cl) >= budget_mark(&ex->env->c.house->budget, mark);
+                   client_backlog(cl) >= budget_mark(&ex->env->c.shared->budget, mark);
 
     if (blocked && ex->blocked_since == 0) {
         ex->blocked_since = exchange_now(ex);
@@ -310,12 +311,12 @@ void exchange_discard_upload(struct exchange *ex)
 }
 
 /* The app's last byte is read: slot and connection go back now, whatever the client does. */
-static void exchange_answered(struct exchange *ex)
+static void exchange_response_complete(struct exchange *ex)
 {
     bool reusable = ex->app_persists && ex->sent != 0 && !ex->upload_failed &&
                     ex->down->body.framing != HTTP_BODY_UNTIL_CLOSE;
 
-    ex->answered = exchange_now(ex);
+    ex->response_ended = exchange_now(ex);
     upstream_return(ex->env->c.upstream, &ex->lease, reusable);
     if (ex->orphan) {
         exchange_done(ex);
@@ -349,7 +350,7 @@ static void exchange_download_ended(struct exchange *ex, enum relay_status why)
 {
     switch (why) {
     case RELAY_END:
-        exchange_answered(ex);
+        exchange_response_complete(ex);
         return;
     case RELAY_RECEIVER_LOST:
         exchange_lose_client(ex);
@@ -457,9 +458,9 @@ static void cut_stalled(struct exchange *ex)
     static const char what[] = "a client that took nothing of its response for "
                                "client.stall_timeout was cut, since others wait for its slot";
     struct exchange_env *env = ex->env;
-    char more[NEWS_MORE];
+    char more[LOG_LIMIT_MORE];
 
-    if (news_may_log(&env->news, exchange_now(ex), what, more))
+    if (log_limit_allows(&env->log_limit, exchange_now(ex), what, more))
         log_warning("%s (client %.*s, request id %.*s)%s", what,
                     SPAN_PRINTF(client_name(ex->client)), SPAN_PRINTF(ex->message.request_id),
                     more);
@@ -471,14 +472,14 @@ static void cut_stalled(struct exchange *ex)
 void exchange_late_client(struct exchange *ex)
 {
     mono_us patience = ex->env->c.config->client.stall_timeout;
-    size_t unread = client_backlog(ex->client) + conn_untaken(client_conn(ex->client));
+    size_t unread = client_backlog(ex->client) + conn_unacked(client_conn(ex->client));
 
     if (ex->unread == 0)
         ex->unread = unread;
     if (unread + client_least(patience) < ex->unread)
         watch_client(ex, unread);
     else if (exchange_now(ex) >= ex->stalls_at && ex->blocked_since != 0 &&
-             limiter_has_waiters(ex->env->c.house->limiter))
+             limiter_has_waiters(ex->env->c.shared->limiter))
         cut_stalled(ex);
     else
         look_at_client(ex);
@@ -488,10 +489,10 @@ void exchange_late_client(struct exchange *ex)
 void exchange_late_stream(struct exchange *ex)
 {
     struct conn *to = upstream_socket(&ex->lease);
-    size_t untaken = conn_untaken(to);
-    bool takes = untaken < ex->untaken && !ex->upload_failed;
+    size_t unacked = conn_unacked(to);
+    bool takes = unacked < ex->unacked && !ex->upload_failed;
 
-    ex->untaken = untaken;
+    ex->unacked = unacked;
     if (takes)
         exchange_renew_idle(ex);
     else if (exchange_now(ex) < ex->idle_at)

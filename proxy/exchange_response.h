@@ -4,7 +4,7 @@
 #include "proxy/exchange_private.h"
 #include "proxy/http/rewrite.h"
 
-extern const char exchange_unasked[]; /* why a response that answers nothing is bad */
+extern const char exchange_unsolicited[]; /* why a response that answers nothing is bad */
 
 /* What came is no response: 502. */
 void exchange_bad_response(struct exchange *ex, const char *why);

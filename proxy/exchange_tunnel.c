@@ -8,12 +8,12 @@
 #include "proxy/tunnel.h"
 
 /* A place among the tunnels. Given back when the app does not switch, or the tunnel ends. */
-bool exchange_take_upgrade(struct exchange_house *house)
+bool exchange_take_upgrade(struct exchange_shared *shared)
 {
-    uint32_t n = atomic_load(&house->upgrades);
+    uint32_t n = atomic_load(&shared->upgrades);
 
-    while (n < house->upgrades_max) {
-        if (atomic_compare_exchange_weak(&house->upgrades, &n, n + 1))
+    while (n < shared->upgrades_max) {
+        if (atomic_compare_exchange_weak(&shared->upgrades, &n, n + 1))
             return true;
     }
     return false;
@@ -22,7 +22,7 @@ bool exchange_take_upgrade(struct exchange_house *house)
 void exchange_release_upgrade(struct exchange *ex)
 {
     if (ex->upgrade)
-        atomic_fetch_sub(&ex->env->c.house->upgrades, 1);
+        atomic_fetch_sub(&ex->env->c.shared->upgrades, 1);
     ex->upgrade = false;
 }
 
@@ -39,8 +39,8 @@ void exchange_tunnel_lost(struct exchange *ex)
 
 static void arm_tunnel(struct exchange *ex)
 {
-    ex->untaken = SIZE_MAX; /* unless it is in the way, that is looked at when it has been silent */
-    exchange_note_untaken(ex);
+    ex->unacked = SIZE_MAX; /* unless it is in the way, that is looked at when it has been silent */
+    exchange_note_unacked(ex);
     exchange_arm(ex, exchange_now(ex) + ex->env->c.config->upgrades.idle_timeout);
 }
 
@@ -86,7 +86,7 @@ void exchange_switch_protocols(struct exchange *ex)
     struct tunnel *t = pool_get(loop_pool(env->c.loop), sizeof(*t));
     *t = (struct tunnel){.client = client_conn(cl),
                          .app = upstream_socket(&ex->lease),
-                         .budget = &env->c.house->budget,
+                         .budget = &env->c.shared->budget,
                          .mark = env->c.config->buffers.response};
     ex->tunnel = t;
     ex->status = 101;
@@ -106,12 +106,12 @@ void exchange_switch_protocols(struct exchange *ex)
  * to a slow reader: while the client has not all of it, client.send_timeout watches. */
 void exchange_late_tunnel(struct exchange *ex)
 {
-    size_t untaken = conn_untaken(upstream_socket(&ex->lease)), before = ex->untaken;
+    size_t unacked = conn_unacked(upstream_socket(&ex->lease)), before = ex->unacked;
 
-    if (client_backlog(ex->client) == 0 && (untaken == 0 || untaken >= before)) {
+    if (client_backlog(ex->client) == 0 && (unacked == 0 || unacked >= before)) {
         exchange_done(ex);
         return;
     }
     arm_tunnel(ex);
-    ex->untaken = untaken;
+    ex->unacked = unacked;
 }

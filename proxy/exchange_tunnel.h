@@ -4,7 +4,7 @@
 #include "proxy/exchange_private.h"
 
 /* A place among the tunnels. False: there are upgrades.max. */
-bool exchange_take_upgrade(struct exchange_house *house);
+bool exchange_take_upgrade(struct exchange_shared *shared);
 
 /* Gives it back, if it has one: the app does not switch, or the tunnel ends. */
 void exchange_release_upgrade(struct exchange *ex);

@@ -33,7 +33,7 @@ struct listener {
     struct loop_timer pause;
     mono_us logged[LACKS];
     _Atomic uint32_t count;
-    struct mail stop_mail, room_mail;
+    struct task stop_task, room_task;
     _Atomic bool stop_posted, room_posted;
     struct address at;
     char text[SOCKET_TEXT];
@@ -157,9 +157,9 @@ static void on_pause_over(void *arg)
     watch(l, !l->stopped);
 }
 
-static void on_room(struct mail *m)
+static void on_room(struct task *task)
 {
-    struct listener *l = CONTAINER_OF(m, struct listener, room_mail);
+    struct listener *l = CONTAINER_OF(task, struct listener, room_task);
 
     atomic_store(&l->room_posted, false);
     watch(l, !l->stopped);
@@ -170,7 +170,7 @@ void listener_ended(struct listener *l)
     if (atomic_fetch_sub(&l->count, 1) < l->max)
         return;
     if (!atomic_exchange(&l->room_posted, true))
-        loop_post(l->loop, &l->room_mail);
+        loop_post(l->loop, &l->room_task);
 }
 
 /* ---- opening ---- */
@@ -195,9 +195,9 @@ static void close_socket(struct listener *l)
     l->fd = -1;
 }
 
-static void on_stop(struct mail *m)
+static void on_stop(struct task *task)
 {
-    struct listener *l = CONTAINER_OF(m, struct listener, stop_mail);
+    struct listener *l = CONTAINER_OF(task, struct listener, stop_task);
 
     /* Their handshake is done: for them weir has accepted, and an RST would be our doing. So they
      * come in even above the bound; how many there can be is the backlog's. */
@@ -214,7 +214,7 @@ static void on_stop(struct mail *m)
 void listener_stop(struct listener *l)
 {
     if (!atomic_exchange(&l->stop_posted, true))
-        loop_post(l->loop, &l->stop_mail);
+        loop_post(l->loop, &l->stop_task);
 }
 
 struct listener *listener_new(struct loop *lp, const struct address *at, uint32_t max,
@@ -229,8 +229,8 @@ struct listener *listener_new(struct loop *lp, const struct address *at, uint32_
     l->handler = handler;
     l->arg = arg;
     l->at = *at;
-    l->stop_mail.deliver = on_stop;
-    l->room_mail.deliver = on_room;
+    l->stop_task.run = on_stop;
+    l->room_task.run = on_room;
     loop_timer_init(&l->pause, on_pause_over, l);
     l->fd = socket_bind(at);
     if (l->fd < 0 || listen(l->fd, BACKLOG) < 0) {

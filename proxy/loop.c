@@ -20,15 +20,15 @@
 
 struct loop {
     struct event_base *base;
-    struct event *mail_event, *wheel_event;
-    struct mailbox *mailbox;
-    bool mail_has_come;
+    struct event *task_event, *wheel_event;
+    struct task_queue *tasks;
+    bool tasks_waiting;
     bool turn_has_begun;
     mono_us turn_began;                 /* as of its first callback */
     unsigned batch;                     /* how many events epoll surely has room for */
     bool full;                          /* it has reported as many in this turn */
-    struct mail *own_first, **own_last; /* posted by this thread */
-    struct loop_grave *graves;
+    struct task *own_first, **own_last; /* posted by this thread */
+    struct loop_deferred *deferred;
     struct pool *pool;
     struct wheel wheel;
     mono_us wheel_wakes; /* when wheel_event is due, MONO_NEVER when it is not armed */
@@ -38,7 +38,7 @@ struct loop {
     uint64_t random;
     unsigned index;
     _Atomic bool stop;
-    struct mail stop_mail;
+    struct task stop_task;
     _Atomic bool stop_posted;
     struct loop_tenant *tenant[LOOP_SCRATCHES];
     char *scratch[LOOP_SCRATCHES];
@@ -128,56 +128,56 @@ void loop_timer_arm(struct loop *lp, struct loop_timer *t, mono_us due)
 
 /* ---- mail and the dead ---- */
 
-static void on_mail(evutil_socket_t fd, short what, void *arg)
+static void on_tasks(evutil_socket_t fd, short what, void *arg)
 {
     struct loop *lp = arg;
 
     (void)fd;
     (void)what;
     loop_tick(lp);
-    lp->mail_has_come = true; /* delivered when all events of the turn have had their say */
+    lp->tasks_waiting = true; /* delivered when all events of the turn have had their say */
 }
 
-void loop_post(struct loop *lp, struct mail *m)
+void loop_post(struct loop *lp, struct task *task)
 {
     if (loop_of_this_thread != lp) {
-        mailbox_post(lp->mailbox, m);
+        task_queue_post(lp->tasks, task);
         return;
     }
-    m->next = NULL;
-    *lp->own_last = m;
-    lp->own_last = &m->next;
+    task->next = NULL;
+    *lp->own_last = task;
+    lp->own_last = &task->next;
 }
 
 /* What is posted meanwhile waits for the next turn, after those whose descriptors are ready. */
-static void deliver_mail(struct loop *lp)
+static void run_tasks(struct loop *lp)
 {
-    struct mail *m = lp->own_first;
+    struct task *task = lp->own_first;
 
     lp->own_first = NULL;
     lp->own_last = &lp->own_first;
-    for (struct mail *next; m != NULL; m = next) {
-        next = m->next;
-        m->deliver(m);
+    for (struct task *next; task != NULL; task = next) {
+        next = task->next;
+        task->run(task);
     }
-    if (!lp->mail_has_come)
+    if (!lp->tasks_waiting)
         return;
-    lp->mail_has_come = false;
-    mailbox_deliver(lp->mailbox);
+    lp->tasks_waiting = false;
+    task_queue_run(lp->tasks);
 }
 
-void loop_bury(struct loop *lp, struct loop_grave *g)
+void loop_defer_free(struct loop *lp, struct loop_deferred *d)
 {
-    g->next = lp->graves;
-    lp->graves = g;
+    d->next = lp->deferred;
+    lp->deferred = d;
 }
 
-static void bury_the_dead(struct loop *lp)
+static void free_deferred(struct loop *lp)
 {
-    while (lp->graves != NULL) {
-        struct loop_grave *g = lp->graves;
-        lp->graves = g->next;
-        g->bury(g, lp);
+    while (lp->deferred != NULL) {
+        struct loop_deferred *d = lp->deferred;
+        lp->deferred = d->next;
+        d->release(d, lp);
     }
 }
 
@@ -216,14 +216,14 @@ static bool open_base(struct loop *lp)
 
 static bool open_events(struct loop *lp)
 {
-    lp->mailbox = mailbox_new();
-    if (lp->mailbox == NULL)
+    lp->tasks = task_queue_new();
+    if (lp->tasks == NULL)
         return false;
-    lp->mail_event =
-        event_new(lp->base, mailbox_fd(lp->mailbox), EV_READ | EV_PERSIST, on_mail, lp);
+    lp->task_event =
+        event_new(lp->base, task_queue_fd(lp->tasks), EV_READ | EV_PERSIST, on_tasks, lp);
     lp->wheel_event = event_new(lp->base, -1, 0, on_wheel, lp);
-    return lp->mail_event != NULL && lp->wheel_event != NULL &&
-           event_add(lp->mail_event, NULL) == 0;
+    return lp->task_event != NULL && lp->wheel_event != NULL &&
+           event_add(lp->task_event, NULL) == 0;
 }
 
 struct loop *loop_new(unsigned index)
@@ -256,12 +256,12 @@ void loop_free(struct loop *lp)
 {
     if (lp == NULL)
         return;
-    bury_the_dead(lp);
-    if (lp->mail_event != NULL)
-        event_free(lp->mail_event);
+    free_deferred(lp);
+    if (lp->task_event != NULL)
+        event_free(lp->task_event);
     if (lp->wheel_event != NULL)
         event_free(lp->wheel_event);
-    mailbox_free(lp->mailbox);
+    task_queue_free(lp->tasks);
     if (lp->base != NULL)
         event_base_free(lp->base);
     pool_free(lp->pool);
@@ -274,8 +274,8 @@ void loop_free(struct loop *lp)
 static void end_turn(struct loop *lp)
 {
     tick(lp, 0);
-    deliver_mail(lp);
-    bury_the_dead(lp);
+    run_tasks(lp);
+    free_deferred(lp);
     if (lp->full && lp->batch < BATCH_MAX)
         lp->batch *= 2; /* as libevent does */
     lp->turn_has_begun = false;
@@ -316,9 +316,9 @@ bool loop_turn(struct loop *lp)
     return busy || lp->own_first != NULL;
 }
 
-static void on_stop(struct mail *m)
+static void on_stop(struct task *task)
 {
-    struct loop *lp = CONTAINER_OF(m, struct loop, stop_mail);
+    struct loop *lp = CONTAINER_OF(task, struct loop, stop_task);
     atomic_store_explicit(&lp->stop, true, memory_order_relaxed);
 }
 
@@ -326,8 +326,8 @@ void loop_stop(struct loop *lp)
 {
     if (atomic_exchange(&lp->stop_posted, true))
         return;
-    lp->stop_mail.deliver = on_stop;
-    loop_post(lp, &lp->stop_mail);
+    lp->stop_task.run = on_stop;
+    loop_post(lp, &lp->stop_task);
 }
 
 unsigned loop_index(const struct loop *lp)

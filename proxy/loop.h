@@ -15,8 +15,8 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/mailbox.h"
 #include "common/pool.h"
+#include "common/task_queue.h"
 #include "proxy/wheel.h"
 
 struct event;
@@ -64,10 +64,10 @@ wall_us loop_wall(
 uint64_t loop_random(struct loop *lp); /* for ids and jitter, not for secrets */
 
 /*
- * Any thread. From the loop's own thread the mail is delivered later in the same turn. `m` is the
- * loop's until it is delivered.
+ * Any thread. From the loop's own thread the mail is delivered later in the same turn. `task` is
+ * the loop's until it is delivered.
  */
-void loop_post(struct loop *lp, struct mail *m);
+void loop_post(struct loop *lp, struct task *task);
 
 /* ---- timers: a wheel of 1 ms ticks; never early, late by some milliseconds at most ---- */
 
@@ -76,12 +76,12 @@ void loop_timer_arm(struct loop *lp, struct loop_timer *t, mono_us due);
 
 /* ---- the dead: nothing is freed inside its own callback ---- */
 
-struct loop_grave {
-    struct loop_grave *next;
-    void (*bury)(struct loop_grave *g, struct loop *lp);
+struct loop_deferred {
+    struct loop_deferred *next;
+    void (*release)(struct loop_deferred *d, struct loop *lp);
 };
 
-void loop_bury(struct loop *lp, struct loop_grave *g);
+void loop_defer_free(struct loop *lp, struct loop_deferred *d);
 
 /* ---- scratch: bytes that live for one callback ---- */
 

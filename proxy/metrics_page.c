@@ -19,9 +19,9 @@ static const struct {
     const unsigned *codes;
     size_t n;
 } presets[SOURCES] = {
-    [STATS_BY_APP] = {app_codes, COUNT(app_codes)},
-    [STATS_BY_WEIR] = {weir_codes, COUNT(weir_codes)},
-    [STATS_BY_NOBODY] = {nobody_codes, COUNT(nobody_codes)},
+    [STATS_SOURCE_APP] = {app_codes, COUNT(app_codes)},
+    [STATS_SOURCE_WEIR] = {weir_codes, COUNT(weir_codes)},
+    [STATS_SOURCE_CLIENT_GONE] = {nobody_codes, COUNT(nobody_codes)},
 };
 
 static bool is_preset(size_t source, unsigned code)

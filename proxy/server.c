@@ -42,7 +42,7 @@ struct worker {
     pthread_t thread;
     bool running;
     bool draining, cutting, told_empty; /* worker */
-    struct mail up_mail, drain_mail, late_mail, cut_mail, empty_mail, room_task, audit_task;
+    struct task up_task, drain_task, late_task, cut_task, empty_task, room_task, audit_task;
     _Atomic bool room_asked, auditing; /* room_task, audit_task is on its way */
     struct loop_timer crowded;
 };
@@ -51,13 +51,13 @@ struct server {
     struct config *config;
     struct loop *control;
     struct stats *stats;
-    struct exchange_house house;
+    struct exchange_shared shared;
     struct upstream_shared *upstreams;
     struct listener *listener;
     struct lifecycle *lifecycle;
     struct probe *probe;
     struct admin *admin;
-    struct mail listener_mail;
+    struct task listener_task;
     mono_us started, startup; /* startup: how long the app took, 0 while not known */
     uint32_t max_connections;
     struct loop_timer still_away; /* UNHEARD_US */
@@ -78,7 +78,7 @@ static void tell_if_empty(struct worker *wk)
         exchange_total(wk->exchanges) > 0)
         return;
     wk->told_empty = true;
-    loop_post(wk->server->control, &wk->empty_mail);
+    loop_post(wk->server->control, &wk->empty_task);
 }
 
 static void on_ended(void *arg, bool client)
@@ -96,15 +96,15 @@ static void cut_all(struct worker *wk)
     clients_cut(wk->clients);
 }
 
-static void on_up_mail(struct mail *m)
+static void on_up_task(struct task *task)
 {
-    struct worker *wk = CONTAINER_OF(m, struct worker, up_mail);
+    struct worker *wk = CONTAINER_OF(task, struct worker, up_task);
     exchange_app_is_up(wk->exchanges);
 }
 
-static void on_drain_mail(struct mail *m)
+static void on_drain_task(struct task *task)
 {
-    struct worker *wk = CONTAINER_OF(m, struct worker, drain_mail);
+    struct worker *wk = CONTAINER_OF(task, struct worker, drain_task);
 
     wk->draining = true;
     exchange_drain(wk->exchanges);
@@ -115,24 +115,24 @@ static void on_drain_mail(struct mail *m)
     tell_if_empty(wk);
 }
 
-static void on_late_mail(struct mail *m)
+static void on_late_task(struct task *task)
 {
-    struct worker *wk = CONTAINER_OF(m, struct worker, late_mail);
+    struct worker *wk = CONTAINER_OF(task, struct worker, late_task);
     atomic_fetch_add(&wk->server->cut, exchange_turn_away(wk->exchanges));
 }
 
-static void on_cut_mail(struct mail *m)
+static void on_cut_task(struct task *task)
 {
-    struct worker *wk = CONTAINER_OF(m, struct worker, cut_mail);
+    struct worker *wk = CONTAINER_OF(task, struct worker, cut_task);
 
     wk->cutting = true;
     cut_all(wk);
     tell_if_empty(wk);
 }
 
-static void on_audit_task(struct mail *m)
+static void on_audit_task(struct task *task)
 {
-    struct worker *wk = CONTAINER_OF(m, struct worker, audit_task);
+    struct worker *wk = CONTAINER_OF(task, struct worker, audit_task);
 
     atomic_store(&wk->auditing, false);
     exchange_audit(wk->exchanges);
@@ -163,9 +163,9 @@ static void on_crowded(void *arg)
     (void)make_room_until(wk, wk->server->max_connections);
 }
 
-static void on_room_task(struct mail *m)
+static void on_room_task(struct task *task)
 {
-    struct worker *wk = CONTAINER_OF(m, struct worker, room_task);
+    struct worker *wk = CONTAINER_OF(task, struct worker, room_task);
 
     atomic_store(&wk->room_asked, false);
     (void)make_room(wk); /* who asked looks again in a moment, and asks the next worker */
@@ -233,15 +233,15 @@ static void *run_worker(void *arg)
 
 /* A connection on its way to another loop. */
 struct dealt {
-    struct mail mail;
+    struct task task;
     struct worker *worker;
     int fd;
     struct sockaddr_storage sa;
 };
 
-static void on_dealt(struct mail *m)
+static void on_dealt(struct task *task)
 {
-    struct dealt *d = CONTAINER_OF(m, struct dealt, mail);
+    struct dealt *d = CONTAINER_OF(task, struct dealt, task);
 
     if (!make_room_until(d->worker, d->worker->server->max_connections))
         loop_timer_arm(d->worker->loop, &d->worker->crowded,
@@ -262,17 +262,17 @@ static void on_accept(void *arg, int fd, const struct sockaddr *sa)
     }
     struct dealt *d = malloc(sizeof(*d));
     CHECK(d != NULL);
-    d->mail.deliver = on_dealt;
+    d->task.run = on_dealt;
     d->worker = wk;
     d->fd = fd;
     memcpy(&d->sa, sa, sizeof(d->sa)); /* the listener's is a sockaddr_storage */
-    loop_post(wk->loop, &d->mail);
+    loop_post(wk->loop, &d->task);
 }
 
 static void on_listener_stopped(void *arg)
 {
     struct server *s = arg;
-    loop_post(s->control, &s->listener_mail);
+    loop_post(s->control, &s->listener_task);
 }
 
 /* ---- drain and cut ---- */
@@ -283,12 +283,12 @@ static void on_drain(void *arg)
     listener_stop(s->listener);
 }
 
-static void on_listener_mail(struct mail *m)
+static void on_listener_task(struct task *task)
 {
-    struct server *s = CONTAINER_OF(m, struct server, listener_mail);
+    struct server *s = CONTAINER_OF(task, struct server, listener_task);
 
     for (unsigned i = 0; i < s->n; i++)
-        loop_post(s->workers[i].loop, &s->workers[i].drain_mail);
+        loop_post(s->workers[i].loop, &s->workers[i].drain_task);
 }
 
 static void on_late(void *arg)
@@ -296,7 +296,7 @@ static void on_late(void *arg)
     struct server *s = arg;
 
     for (unsigned i = 0; i < s->n; i++)
-        loop_post(s->workers[i].loop, &s->workers[i].late_mail);
+        loop_post(s->workers[i].loop, &s->workers[i].late_task);
 }
 
 static void on_cut(void *arg)
@@ -304,12 +304,12 @@ static void on_cut(void *arg)
     struct server *s = arg;
 
     for (unsigned i = 0; i < s->n; i++)
-        loop_post(s->workers[i].loop, &s->workers[i].cut_mail);
+        loop_post(s->workers[i].loop, &s->workers[i].cut_task);
 }
 
-static void on_empty_mail(struct mail *m)
+static void on_empty_task(struct task *task)
 {
-    struct server *s = CONTAINER_OF(m, struct worker, empty_mail)->server;
+    struct server *s = CONTAINER_OF(task, struct worker, empty_task)->server;
 
     if (++s->empty < s->n)
         return;
@@ -329,11 +329,11 @@ static const struct listener_handler listener_handler = {.on_accept = on_accept,
 
 static void app_is_up(struct server *s)
 {
-    atomic_store_explicit(&s->house.ready, true, memory_order_release);
+    atomic_store_explicit(&s->shared.ready, true, memory_order_release);
     lifecycle_ready(s->lifecycle);
-    exchange_deliver(limiter_resume(s->house.limiter, loop_tick(s->control)));
+    exchange_deliver(limiter_resume(s->shared.limiter, loop_tick(s->control)));
     for (unsigned i = 0; i < s->n; i++)
-        loop_post(s->workers[i].loop, &s->workers[i].up_mail);
+        loop_post(s->workers[i].loop, &s->workers[i].up_task);
 }
 
 static void on_up(void *arg)
@@ -353,7 +353,7 @@ static void on_still_away(void *arg)
     const struct address *app = &s->config->upstream.address;
     int why = probe_error(s->probe);
 
-    if (!atomic_load(&s->house.ready))
+    if (!atomic_load(&s->shared.ready))
         log_warning("the app at %s takes no connection yet (%s%s): requests wait for it, until "
                     "startup.timeout (%.0f s)",
                     app->text, strerror(why), socket_remedy(why, app),
@@ -365,7 +365,7 @@ static void on_not_ready(void *arg)
     struct server *s = arg;
     const struct address *app = &s->config->upstream.address;
 
-    if (atomic_load(&s->house.ready))
+    if (atomic_load(&s->shared.ready))
         return;
     int why = probe_error(s->probe);
     log_error(
@@ -396,11 +396,11 @@ static void look_now(struct server *s, struct stats_now *now)
         .queue_max_bytes = s->config->queue.max_bytes,
         .buffers_budget = s->config->buffers.budget,
         .client_connections_max = s->max_connections,
-        .upgrades_max = s->house.upgrades_max,
-        .upstream_ready = atomic_load_explicit(&s->house.ready, memory_order_acquire),
+        .upgrades_max = s->shared.upgrades_max,
+        .upstream_ready = atomic_load_explicit(&s->shared.ready, memory_order_acquire),
         .upstream_startup = s->startup,
     };
-    limiter_snapshot(s->house.limiter, clock_mono(), &now->limiter);
+    limiter_snapshot(s->shared.limiter, clock_mono(), &now->limiter);
 }
 
 /* Each loop looks at its own books, between two of its callbacks; the next scrape tells. */
@@ -443,7 +443,7 @@ static bool admin_started(void *arg, const char **why)
     struct server *s = arg;
 
     *why = "the app has not started";
-    return atomic_load_explicit(&s->house.ready, memory_order_acquire);
+    return atomic_load_explicit(&s->shared.ready, memory_order_acquire);
 }
 
 static bool admin_ready(void *arg, const char **why)
@@ -464,21 +464,21 @@ static bool worker_build(struct server *s, unsigned i)
     struct stats_shard *shard = stats_shard_of(s->stats, i);
 
     wk->server = s;
-    wk->up_mail.deliver = on_up_mail;
-    wk->drain_mail.deliver = on_drain_mail;
-    wk->late_mail.deliver = on_late_mail;
-    wk->cut_mail.deliver = on_cut_mail;
-    wk->empty_mail.deliver = on_empty_mail;
-    wk->room_task.deliver = on_room_task;
+    wk->up_task.run = on_up_task;
+    wk->drain_task.run = on_drain_task;
+    wk->late_task.run = on_late_task;
+    wk->cut_task.run = on_cut_task;
+    wk->empty_task.run = on_empty_task;
+    wk->room_task.run = on_room_task;
     loop_timer_init(&wk->crowded, on_crowded, wk);
-    wk->audit_task.deliver = on_audit_task;
+    wk->audit_task.run = on_audit_task;
     wk->loop = loop_new(i);
     if (wk->loop == NULL) {
         log_error("cannot make an event loop: %s", strerror(errno));
         return false;
     }
-    wk->upstream = upstream_new(s->upstreams, wk->loop, shard, s->config, &s->house.budget);
-    struct exchange_env_config env = {.house = &s->house,
+    wk->upstream = upstream_new(s->upstreams, wk->loop, shard, s->config, &s->shared.budget);
+    struct exchange_env_config env = {.shared = &s->shared,
                                       .loop = wk->loop,
                                       .upstream = wk->upstream,
                                       .stats = shard,
@@ -486,7 +486,7 @@ static bool worker_build(struct server *s, unsigned i)
                                       .on_ended = on_ended,
                                       .arg = wk};
     wk->exchanges = exchange_env_new(&env);
-    wk->clients = clients_new(wk->loop, shard, s->config, &s->house.budget,
+    wk->clients = clients_new(wk->loop, shard, s->config, &s->shared.budget,
                               &exchange_client_handler, wk->exchanges);
     return true;
 }
@@ -545,21 +545,21 @@ static bool build(struct server *s)
                                 .queue_length = cf->queue.length,
                                 .queue_bytes = cf->queue.max_bytes};
 
-    s->listener_mail.deliver = on_listener_mail;
+    s->listener_task.run = on_listener_task;
     loop_timer_init(&s->still_away, on_still_away, s);
     loop_timer_init(&s->not_ready, on_not_ready, s);
     s->control = loop_new(s->n);
     s->started = clock_mono();
     s->stats = stats_new(s->n, s->config);
-    s->house.limiter = limiter_new(&lc, s->started);
-    if (s->control == NULL || s->house.limiter == NULL) {
+    s->shared.limiter = limiter_new(&lc, s->started);
+    if (s->control == NULL || s->shared.limiter == NULL) {
         log_error("cannot make the control loop: %s", strerror(errno));
         return false;
     }
-    limiter_pause(s->house.limiter, s->started);
-    atomic_store(&s->house.startup_deadline, s->started + cf->startup.timeout);
-    budget_init(&s->house.budget, cf->buffers.budget);
-    s->house.upgrades_max = most_upgrades(cf);
+    limiter_pause(s->shared.limiter, s->started);
+    atomic_store(&s->shared.startup_deadline, s->started + cf->startup.timeout);
+    budget_init(&s->shared.budget, cf->buffers.budget);
+    s->shared.upgrades_max = most_upgrades(cf);
     s->upstreams = upstream_shared_new(lc.limit, s->n);
     upstream_shared_on_shortage(s->upstreams, on_shortage, s);
     for (unsigned i = 0; i < s->n; i++) {
@@ -587,10 +587,10 @@ static void take_down(struct server *s)
         loop_free(wk->loop);
     }
     /* Whatever took of these has given it back, however it ended. */
-    CHECK(atomic_load(&s->house.budget.held) == 0 && atomic_load(&s->house.upgrades) == 0);
+    CHECK(atomic_load(&s->shared.budget.held) == 0 && atomic_load(&s->shared.upgrades) == 0);
     upstream_shared_free(s->upstreams);
     loop_free(s->control);
-    limiter_free(s->house.limiter);
+    limiter_free(s->shared.limiter);
     stats_free(s->stats);
 }
 

@@ -28,8 +28,9 @@ const char *const stats_reason_names[STATS_REASONS] = {
     [STATS_NOT_READY] = "not_ready",   [STATS_DRAINING] = "draining",
     [STATS_BYTES] = "bytes",           [STATS_UPGRADES] = "upgrades",
 };
-const char *const stats_source_names[SOURCES] = {
-    [STATS_BY_APP] = "app", [STATS_BY_WEIR] = "weir", [STATS_BY_NOBODY] = "client_gone"};
+const char *const stats_source_names[SOURCES] = {[STATS_SOURCE_APP] = "app",
+                                                 [STATS_SOURCE_WEIR] = "weir",
+                                                 [STATS_SOURCE_CLIENT_GONE] = "client_gone"};
 const char *const stats_upstream_names[STATS_REPLAYED + 1] = {[STATS_OPENED] = "opened",
                                                               [STATS_REUSED] = "reused",
                                                               [STATS_FAILED] = "failed",
@@ -174,15 +175,15 @@ void stats_rejected(struct stats_shard *sh, enum stats_reason reason)
     add(sh, C_REJECTED + (size_t)reason, 1);
 }
 
-void stats_answered(struct stats_shard *sh, enum stats_source by, unsigned code)
+void stats_response(struct stats_shard *sh, enum stats_source by, unsigned code)
 {
-    CHECK(by <= STATS_BY_NOBODY);
-    add(sh, stats_requests_cell(by, by == STATS_BY_NOBODY ? 499 : code), 1);
+    CHECK(by <= STATS_SOURCE_CLIENT_GONE);
+    add(sh, stats_requests_cell(by, by == STATS_SOURCE_CLIENT_GONE ? 499 : code), 1);
 }
 
 void stats_request_duration(struct stats_shard *sh, enum stats_source by, mono_us us)
 {
-    CHECK(by <= STATS_BY_NOBODY);
+    CHECK(by <= STATS_SOURCE_CLIENT_GONE);
     observe(sh, H_DURATION + by, us);
 }
 

@@ -33,7 +33,11 @@ enum stats_reason { /* why weir refused on its own account */
                     STATS_REASONS,
 };
 
-enum stats_source { STATS_BY_APP, STATS_BY_WEIR, STATS_BY_NOBODY /* client gone, code 499 */ };
+enum stats_source {
+    STATS_SOURCE_APP,
+    STATS_SOURCE_WEIR,
+    STATS_SOURCE_CLIENT_GONE /* code 499 */
+};
 
 enum stats_side { STATS_CLIENT, STATS_UPSTREAM };
 enum stats_conn_state { STATS_ACTIVE, STATS_IDLE };
@@ -50,7 +54,7 @@ struct stats_shard *stats_shard_of(struct stats *s, unsigned i);
 /* Recording: the shard's own thread only. Durations in microseconds, never negative. */
 void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
 void stats_rejected(struct stats_shard *sh, enum stats_reason reason);
-void stats_answered(struct stats_shard *sh, enum stats_source by, unsigned code);
+void stats_response(struct stats_shard *sh, enum stats_source by, unsigned code);
 void stats_request_duration(struct stats_shard *sh, enum stats_source by, mono_us us);
 void stats_connect(struct stats_shard *sh, mono_us us);
 void stats_first_byte(struct stats_shard *sh, mono_us us);

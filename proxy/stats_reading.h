@@ -12,7 +12,7 @@
 #include "proxy/buckets.h"
 #include "proxy/stats.h"
 
-enum { SOURCES = STATS_BY_NOBODY + 1, CODE_FIRST = 100, CODE_LAST = 599 };
+enum { SOURCES = STATS_SOURCE_CLIENT_GONE + 1, CODE_FIRST = 100, CODE_LAST = 599 };
 enum { CODE_OTHER = CODE_LAST - CODE_FIRST + 1, CODES };
 
 enum cell {

@@ -42,7 +42,7 @@ struct upstream_conn {
     struct upstream_lease *lease;    /* NULL while IDLE and CLOSED */
     TAILQ_ENTRY(upstream_conn) link; /* idle list */
     struct loop_timer timer;         /* connect timeout */
-    struct loop_grave grave;
+    struct loop_deferred deferred;
     mono_us since;   /* began to connect, or became idle */
     mono_us give_up; /* TRYING */
     enum upstream_state state;
@@ -62,7 +62,7 @@ struct upstream {
     struct loop_timer idle_timer;   /* for the oldest */
     struct upstream_lease *waiting; /* for room: oldest first, NULL-ended */
     struct upstream_lease *waiting_last;
-    struct mail room_mail;
+    struct task room_task;
     _Atomic bool room_posted;
     bool draining;
     bool closes; /* the app was seen to close right behind an answer, without saying so */
@@ -114,20 +114,20 @@ static bool room_take(struct upstream_shared *sh)
     return false;
 }
 
-static void room_mail(struct upstream *up)
+static void room_post(struct upstream *up)
 {
     if (!atomic_exchange(&up->room_posted, true))
-        loop_post(up->loop, &up->room_mail);
+        loop_post(up->loop, &up->room_task);
 }
 
 /* Tells the loops that someone wants room, or that there is some: they look at both. */
-static void room_news(struct upstream *from)
+static void room_notify(struct upstream *from)
 {
     struct upstream_shared *sh = from->shared;
 
     for (unsigned i = 0; i < sh->n; i++) {
         if (sh->of_loop[i] != from || from->waiting != NULL)
-            room_mail(sh->of_loop[i]);
+            room_post(sh->of_loop[i]);
     }
 }
 
@@ -135,14 +135,14 @@ static void room_give(struct upstream *up)
 {
     atomic_fetch_sub(&up->shared->open, 1);
     if (atomic_load(&up->shared->wanting) > 0)
-        room_news(up);
+        room_notify(up);
 }
 
 /* ---- one connection ---- */
 
-static void bury(struct loop_grave *g, struct loop *lp)
+static void release_memory(struct loop_deferred *d, struct loop *lp)
 {
-    pool_put(loop_pool(lp), CONTAINER_OF(g, struct upstream_conn, grave),
+    pool_put(loop_pool(lp), CONTAINER_OF(d, struct upstream_conn, deferred),
              sizeof(struct upstream_conn));
 }
 
@@ -184,8 +184,8 @@ static void uc_end(struct upstream_conn *uc, bool reset)
     kept_changed(up, STATS_REQUEST, -(int64_t)uc->conn.backlog);
     conn_close(&uc->conn, reset);
     loop_timer_fini(&uc->timer);
-    uc->grave.bury = bury;
-    loop_bury(up->loop, &uc->grave);
+    uc->deferred.release = release_memory;
+    loop_defer_free(up->loop, &uc->deferred);
     room_give(up);
 }
 
@@ -280,12 +280,12 @@ static void on_socket(struct conn *c)
     case UPSTREAM_LEASED:
         uc->lease->handler->on_event(uc->lease);
         if (uc->state == UPSTREAM_LEASED)
-            conn_settle(c);
+            conn_save_input(c);
         return;
     case UPSTREAM_IDLE:
         /* Bytes that nobody asked for, or the app's end: either way not to be used again. A mere
          * EPOLLOUT, which Unix sockets send often, is neither. */
-        if (!conn_has_news(c))
+        if (!conn_has_event(c))
             return;
         close_spoilt(uc);
         return;
@@ -371,7 +371,7 @@ static bool uc_new(struct upstream *up, struct upstream_lease *l)
     memset(uc, 0, sizeof(*uc));
     uc->conn.fd = -1;
     uc->conn.loop = up->loop;
-    uc->conn.settled = true;
+    uc->conn.input_saved = true;
     uc->upstream = up;
     uc->lease = l;
     l->conn = uc;
@@ -420,7 +420,7 @@ static void make_idle(struct upstream_conn *uc)
 {
     struct upstream *up = uc->upstream;
 
-    conn_settle(&uc->conn); /* nothing is unread, and so nothing is kept */
+    conn_save_input(&uc->conn); /* nothing is unread, and so nothing is kept */
     uc->lease = NULL;
     uc->state = UPSTREAM_IDLE;
     uc->since = loop_now(up->loop);
@@ -445,7 +445,7 @@ static bool may_be_closing(const struct upstream *up, const struct upstream_conn
  */
 static bool is_spoilt(struct upstream_conn *uc, bool look)
 {
-    return (look || loop_event_is_pending(&uc->conn.event)) && conn_look(&uc->conn);
+    return (look || loop_event_is_pending(&uc->conn.event)) && conn_peek(&uc->conn);
 }
 
 static bool take_idle(struct upstream *up, struct upstream_lease *l, enum upstream_kind kind)
@@ -521,9 +521,9 @@ static void serve_waiting(struct upstream *up)
     }
 }
 
-static void on_room_mail(struct mail *m)
+static void on_room_task(struct task *task)
 {
-    struct upstream *up = CONTAINER_OF(m, struct upstream, room_mail);
+    struct upstream *up = CONTAINER_OF(task, struct upstream, room_task);
 
     atomic_store(&up->room_posted, false);
     serve_waiting(up);
@@ -541,7 +541,7 @@ static bool get_new(struct upstream *up, struct upstream_lease *l)
         waiting_remove(up, l);
         return uc_new(up, l);
     }
-    room_news(up);
+    room_notify(up);
     return false;
 }
 
@@ -561,7 +561,7 @@ struct upstream *upstream_new(struct upstream_shared *shared, struct loop *lp,
     up->budget = budget;
     TAILQ_INIT(&up->idle);
     loop_timer_init(&up->idle_timer, on_idle_timer, up);
-    up->room_mail.deliver = on_room_mail;
+    up->room_task.run = on_room_task;
     shared->of_loop[loop_index(lp)] = up;
     return up;
 }
@@ -588,7 +588,7 @@ static bool worn_out(struct conn *c)
 {
     if (c->in.len > 0 || c->backlog > 0 || c->hung_up || c->broken)
         return true;
-    if (conn_has_news(c) && conn_look(c))
+    if (conn_has_event(c) && conn_peek(c))
         return true;
     c->drained = true;
     return false;
@@ -610,7 +610,7 @@ void upstream_return(struct upstream *up, struct upstream_lease *l, bool reusabl
     if (atomic_load(&up->shared->wanting) == 0)
         return;
     if (up->waiting != NULL)
-        room_mail(up);
+        room_post(up);
     else
         close_oldest_idle(up);
 }

@@ -9,8 +9,8 @@
  * FAILING one that has failed at once and is told a moment later.)
  *
  * All loops together never have more connections than the limit. A loop that needs one when the
- * others hold the rest idle asks them, by mail, to close one; so a limit of 1 means one connection,
- * whatever the number of threads (an app may serve one connection at a time).
+ * others hold the rest idle posts a task to them to close one; so a limit of 1 means one
+ * connection, whatever the number of threads (an app may serve one connection at a time).
  */
 #pragma once
 

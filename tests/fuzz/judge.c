@@ -19,8 +19,8 @@ struct judge_rules judge_rules;
 /* A request that the app has seen the head of, in the order in which they came. */
 static struct exchange {
     size_t app, client;
-    size_t request_at, answer_at; /* where in what the app has got, and sent */
-    size_t client_got;            /* when it was dispatched */
+    size_t request_at, response_at; /* where in what the app has got, and sent */
+    size_t client_got;              /* when it was dispatched */
 } exchanges[EXCHANGES_MAX];
 static size_t n_exchanges;
 
@@ -82,7 +82,7 @@ static bool is_replay(size_t client)
     return false;
 }
 
-static void dispatched(struct app *a, size_t client, size_t request_at, size_t answer_at)
+static void dispatched(struct app *a, size_t client, size_t request_at, size_t response_at)
 {
     const struct peer *p = &peers.clients[client];
     /* Each replay is preceded by a look at the client. */
@@ -92,7 +92,7 @@ static void dispatched(struct app *a, size_t client, size_t request_at, size_t a
     exchanges[n_exchanges++] = (struct exchange){.app = (size_t)(a - peers.apps),
                                                  .client = client,
                                                  .request_at = request_at,
-                                                 .answer_at = answer_at,
+                                                 .response_at = response_at,
                                                  .client_got = p->got.len};
     a->client = client;
     if (p->settled && !unseen && !a->peer.ever_paused && !judge_rules.half_close)
@@ -101,7 +101,7 @@ static void dispatched(struct app *a, size_t client, size_t request_at, size_t a
 }
 
 /* The answers to one request: interim ones, and the final one. True: it is whole. */
-static bool read_answer(struct app *a, struct span asked, size_t *at)
+static bool read_response(struct app *a, struct span asked, size_t *at)
 {
     for (;;) {
         struct span rest = span_from(&a->peer.sent, *at);
@@ -131,7 +131,7 @@ static void walk(struct app *a)
     const size_t complete = a->complete; /* as of the last time */
 
     a->in_body = a->in_chunks = false;
-    a->started = a->complete = a->answered = a->interims = a->unread = 0;
+    a->started = a->complete = a->responded = a->interims = a->unread = 0;
     while (got < a->peer.got.len && !a->opaque) {
         struct span rest = span_from(&a->peer.got, got);
         struct strict_message m;
@@ -144,8 +144,8 @@ static void walk(struct app *a)
             a->begun = a->started;
             dispatched(a, client_of(&m), got, sent);
         }
-        bool answered = read_answer(a, m.method, &sent);
-        a->answered += answered;
+        bool responded = read_response(a, m.method, &sent);
+        a->responded += responded;
         a->complete += st == STRICT_WHOLE;
         if (a->complete > complete)
             a->asked = peers.now;
@@ -153,7 +153,7 @@ static void walk(struct app *a)
         strict_fini(&m);
         if (st != STRICT_WHOLE)
             return;
-        if (!answered && !a->opaque && got < a->peer.got.len)
+        if (!responded && !a->opaque && got < a->peer.got.len)
             broken("the app was asked before it had answered", span_from(&a->peer.got, got));
     }
 }
@@ -163,11 +163,11 @@ static bool is_refused(const struct app *a)
 {
     static struct http_head head;
     const struct http_limits limits = {.max_head = 49152, .max_fields = HTTP_FIELDS_MAX};
-    struct span answer = span_from(&a->peer.sent, a->peer.sent.len - a->unread);
+    struct span response = span_from(&a->peer.sent, a->peer.sent.len - a->unread);
     struct http_parser p = {0};
     struct http_problem problem;
 
-    return http_parse_response(&p, answer.at, answer.len, &limits, &head, &problem) ==
+    return http_parse_response(&p, response.at, response.len, &limits, &head, &problem) ==
            HTTP_PARSE_BAD;
 }
 
@@ -178,7 +178,7 @@ static void judge_end(struct app *a)
     const struct peer *client = &peers.clients[a->client];
 
     a->end_judged = true;
-    if (a->complete < a->started || a->started == a->answered || a->bad || a->opaque ||
+    if (a->complete < a->started || a->started == a->responded || a->bad || a->opaque ||
         has_ended(&a->peer))
         return;
     if (judge_rules.cut || a->interims > INTERIMS_MAX || a->peer.ever_paused)
@@ -214,7 +214,7 @@ size_t judge_inside(void)
 
     for (size_t i = 0; i < peers.n_apps; i++) {
         const struct app *a = &peers.apps[i];
-        bool works = a->started > a->answered || a->opaque;
+        bool works = a->started > a->responded || a->opaque;
         n += works && !a->bad && !has_ended(&a->peer) && !peers_is_over(&a->peer);
     }
     return n;
@@ -469,11 +469,11 @@ static struct read_message *read_request_at(const struct exchange *e)
 }
 
 /* The final answer or the switch of protocols, or what there is of it. */
-static struct read_message *read_answer_of(const struct exchange *e, struct span asked)
+static struct read_message *read_response_of(const struct exchange *e, struct span asked)
 {
     const struct peer *p = &peers.apps[e->app].peer;
 
-    for (size_t at = e->answer_at;;) {
+    for (size_t at = e->response_at;;) {
         struct read_message *r = message_new();
         bool in_order = has_ended(p) && !p->cut;
         r->status = strict_read_response(span_from(&p->sent, at), asked, in_order, &r->m);
@@ -501,7 +501,7 @@ static bool is_idempotent(struct span method)
 static bool may_come_again(const struct exchange *e, struct span method)
 {
     const struct app *a = &peers.apps[e->app];
-    return is_idempotent(method) && a->peer.sent.len == e->answer_at &&
+    return is_idempotent(method) && a->peer.sent.len == e->response_at &&
            (has_ended(&a->peer) || a->peer.ended);
 }
 
@@ -546,7 +546,7 @@ static void judge_passed_on(const struct client *cl, const struct read_message *
     for (; *next < cl->n_exchanges; ++*next) {
         const struct exchange *e = cl->exchanges[*next];
         struct read_message *request = read_request_at(e);
-        struct read_message *in = read_answer_of(e, request->m.method);
+        struct read_message *in = read_response_of(e, request->m.method);
         bool same = same_response(in, out);
         message_free(request);
         message_free(in);
@@ -591,23 +591,23 @@ static void judge_tunnel(const struct client *cl, size_t asked, size_t switched)
     if (!order_is_known())
         return;
     struct read_message *request = read_request_at(e);
-    struct read_message *answer = read_answer_of(e, request->m.method);
-    if (answer->m.status != 101 || answer->status != STRICT_WHOLE)
-        broken("the app did not switch protocols", span_from(&app->sent, e->answer_at));
+    struct read_message *response = read_response_of(e, request->m.method);
+    if (response->m.status != 101 || response->status != STRICT_WHOLE)
+        broken("the app did not switch protocols", span_from(&app->sent, e->response_at));
     judge_same_bytes(&cl->peer->sent, cl->messages[asked]->end, &app->got, request->end);
-    judge_same_bytes(&app->sent, answer->end, &cl->peer->got, switched);
+    judge_same_bytes(&app->sent, response->end, &cl->peer->got, switched);
     message_free(request);
-    message_free(answer);
+    message_free(response);
 }
 
-struct answers {
+struct responses {
     size_t n, next; /* final ones that are whole; the exchange from which to look on */
     bool closing;   /* the last one said so, or was cut */
     bool opaque;
 };
 
 static void judge_final(const struct client *cl, const struct read_message *r, struct span rest,
-                        struct answers *so_far)
+                        struct responses *so_far)
 {
     const struct read_message *asked = so_far->n < cl->n ? cl->messages[so_far->n] : NULL;
 
@@ -627,10 +627,10 @@ static void judge_final(const struct client *cl, const struct read_message *r, s
         broken("more behind the last answer", rest);
 }
 
-static struct answers judge_answers(const struct client *cl)
+static struct responses judge_responses(const struct client *cl)
 {
     const struct peer *p = cl->peer;
-    struct answers so_far = {0};
+    struct responses so_far = {0};
     size_t at = 0;
 
     while (at < p->got.len && !so_far.closing && !so_far.opaque) {
@@ -654,17 +654,17 @@ static struct answers judge_answers(const struct client *cl)
 }
 
 /* Who stays and reads gets an answer to each request, or is told that there will be none. */
-static void judge_nothing_lost(const struct client *cl, const struct answers *answers)
+static void judge_nothing_lost(const struct client *cl, const struct responses *responses)
 {
     const struct peer *p = cl->peer;
     size_t whole = cl->n;
 
-    if (p->fd < 0 || p->half_closed || p->ever_paused || judge_rules.cut || answers->opaque)
+    if (p->fd < 0 || p->half_closed || p->ever_paused || judge_rules.cut || responses->opaque)
         return;
     while (whole > 0 && (cl->messages[whole - 1]->status != STRICT_WHOLE ||
                          cl->messages[whole - 1]->end > p->in_time))
         whole--;
-    if (answers->n < whole && !answers->closing && !p->was_reset)
+    if (responses->n < whole && !responses->closing && !p->was_reset)
         broken("a request was never answered", span_from(&p->sent, 0));
 }
 
@@ -680,8 +680,8 @@ static void judge_client(size_t number)
     }
     if (cl.n < MESSAGES_MAX) {
         judge_requests(&cl);
-        struct answers answers = judge_answers(&cl);
-        judge_nothing_lost(&cl, &answers);
+        struct responses responses = judge_responses(&cl);
+        judge_nothing_lost(&cl, &responses);
     }
     while (cl.n > 0)
         message_free(cl.messages[--cl.n]);

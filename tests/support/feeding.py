@@ -272,7 +272,7 @@ class Feeder:
         self.clients = {}  # address -> Exchange
         self.faults = []
         self.last = 0x7F010000
-        self.news = asyncio.Event()
+        self.progress = asyncio.Event()
         self.barriers = 0
         self.through = None
         listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
@@ -307,7 +307,7 @@ class Feeder:
         return max(1, len(complete) + (cut is not None))
 
     def progress(self):
-        self.news.set()
+        self.progress.set()
 
     def run(self, exchanges):
         """Until weir has ended each connection. Longest first, so that a batch's are alike."""
@@ -353,9 +353,9 @@ class Feeder:
         """What has not come after SECONDS is left for the judge to see."""
         deadline = self.loop.time() + SECONDS
         while not condition() and self.loop.time() < deadline:
-            self.news.clear()
+            self.progress.clear()
             try:
-                await asyncio.wait_for(self.news.wait(), 1)
+                await asyncio.wait_for(self.progress.wait(), 1)
             except asyncio.TimeoutError:
                 pass
 

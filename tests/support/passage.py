@@ -297,35 +297,35 @@ def may_refuse_answer(answer):
 ANSWER_APART = frozenset(b"content-length transfer-encoding weir-reason x-request-id date".split())
 
 
-def answer_fields(answer, old_client=False):
+def answer_fields(answer, http10=False):
     """Where there are no trailers, for HTTP/1.0 or until the app's close, none are promised."""
-    unframed = old_client or answer.framing == "close"
+    unframed = http10 or answer.framing == "close"
     left_out = ANSWER_APART | {b"trailer"} if unframed else ANSWER_APART
     return end_to_end(answer, left_out)
 
 
-def answer_after(answer, old_client):
+def answer_after(answer, http10):
     """What a client must be told of it: status, reason, fields, content, trailers, interim ones."""
-    interim = [] if old_client else answer.interim
+    interim = [] if http10 else answer.interim
     return (
         answer.status,
         answer.reason,
-        answer_fields(answer, old_client) + (via(answer),),
+        answer_fields(answer, http10) + (via(answer),),
         bytes(answer.body),
-        () if old_client else trailers_after(answer),
+        () if http10 else trailers_after(answer),
         tuple((m.status, m.reason, answer_fields(m) + (via(m),)) for m in interim),
     )
 
 
-def answer_seen(answer, old_client, dates=()):
+def answer_seen(answer, http10, dates=()):
     """The same of an answer that weir sent; asserts what it must not send at all.
 
     `dates` of the app are untouched; else there may be one of weir's.
     """
     spelt_plainly(answer)
     assert answer.minor == 1
-    assert not (old_client and answer.all(b"transfer-encoding")), "a coding to an HTTP/1.0 client"
-    assert old_client or answer.framing != "close", "no framing to an HTTP/1.1 client"
+    assert not (http10 and answer.all(b"transfer-encoding")), "a coding to an HTTP/1.0 client"
+    assert http10 or answer.framing != "close", "no framing to an HTTP/1.1 client"
     assert answer.all(b"date") == list(dates) or len(answer.all(b"date")) == 1 and not dates, dates
     for message in (answer, *answer.interim):
         if message.status < 200 or message.status == 204:

@@ -48,8 +48,8 @@ struct app {
     size_t junk; /* in the way of a connection that is in progress */
     /* What judge_apps() (tests/fuzz/judge.h) knows of it. */
     size_t seen_got, seen_sent;
-    size_t begun, started, complete, answered; /* requests: head known, a byte, all; answers */
-    size_t client;                             /* of the last request */
+    size_t begun, started, complete, responded; /* requests: head known, a byte, all; answers */
+    size_t client;                              /* of the last request */
     unsigned interims;
     size_t unread; /* bytes of an answer that is not whole */
     bool in_body;  /* but its head is */

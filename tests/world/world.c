@@ -171,7 +171,7 @@ void world_build(const struct world_how *how)
     build_shared(how);
     struct stats_shard *shard = stats_shard_of(world.stats, 0);
     world.upstream = upstream_new(world.room, world.loop, shard, cf, &world.shared.budget);
-    const struct exchange_env_config env = {.house = &world.shared,
+    const struct exchange_env_config env = {.shared = &world.shared,
                                             .loop = world.loop,
                                             .upstream = world.upstream,
                                             .stats = shard,
@@ -253,14 +253,14 @@ void world_pass(mono_us time, mono_us step)
 /* ---- what weir is told by its other threads ---- */
 
 static struct arrival {
-    struct mail mail;
+    struct task task;
     int fd;
     size_t number;
 } arrivals[PEERS_CLIENTS];
 
-static void on_arrival(struct mail *m)
+static void on_arrival(struct task *task)
 {
-    const struct arrival *a = CONTAINER_OF(m, struct arrival, mail);
+    const struct arrival *a = CONTAINER_OF(task, struct arrival, task);
     const struct sockaddr_in sa = {.sin_family = AF_INET,
                                    .sin_addr.s_addr = htonl(0x0a000001 + (uint32_t)a->number)};
 
@@ -275,59 +275,59 @@ struct peer *world_client(void)
     if (fd < 0)
         return NULL;
     size_t n = peers.n_clients - 1;
-    arrivals[n] = (struct arrival){.mail.deliver = on_arrival, .fd = fd, .number = n};
-    loop_post(world.loop, &arrivals[n].mail);
+    arrivals[n] = (struct arrival){.task.run = on_arrival, .fd = fd, .number = n};
+    loop_post(world.loop, &arrivals[n].task);
     return &peers.clients[n];
 }
 
-static void on_drain(struct mail *m)
+static void on_drain(struct task *task)
 {
-    (void)m;
+    (void)task;
     exchange_drain(world.exchanges);
     upstream_drain(world.upstream);
     clients_drain(world.clients);
 }
 
-static void on_late(struct mail *m)
+static void on_late(struct task *task)
 {
-    (void)m;
+    (void)task;
     world.turned_away += exchange_turn_away(world.exchanges);
 }
 
-static void on_cut(struct mail *m)
+static void on_cut(struct task *task)
 {
-    (void)m;
+    (void)task;
     world.cut += exchange_cut_all(world.exchanges);
     clients_cut(world.clients);
 }
 
-static void on_full(struct mail *m)
+static void on_full(struct task *task)
 {
-    (void)m;
+    (void)task;
     loop_tick(world.loop);
     world.made_room = clients_make_room(world.clients) || exchange_make_room(world.exchanges);
 }
 
-static void on_up(struct mail *m)
+static void on_up(struct task *task)
 {
-    (void)m;
+    (void)task;
     app_is_up();
 }
 
 void world_tell(enum world_order order)
 {
-    static void (*const deliver[WORLD_ORDERS])(struct mail * m) = {[WORLD_UP] = on_up,
-                                                                   [WORLD_DRAIN] = on_drain,
-                                                                   [WORLD_LATE] = on_late,
-                                                                   [WORLD_CUT] = on_cut,
-                                                                   [WORLD_FULL] = on_full};
-    struct mail *m = &world.orders[order];
+    static void (*const run[WORLD_ORDERS])(struct task * task) = {[WORLD_UP] = on_up,
+                                                                  [WORLD_DRAIN] = on_drain,
+                                                                  [WORLD_LATE] = on_late,
+                                                                  [WORLD_CUT] = on_cut,
+                                                                  [WORLD_FULL] = on_full};
+    struct task *task = &world.orders[order];
 
     if (world.told[order])
         return;
     world.told[order] = order != WORLD_FULL;
-    m->deliver = deliver[order];
-    loop_post(world.loop, m);
+    task->run = run[order];
+    loop_post(world.loop, task);
 }
 
 /* ---- the end ---- */

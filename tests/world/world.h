@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "common/clock.h"
-#include "common/mailbox.h"
+#include "common/task_queue.h"
 #include "limiter/limiter.h"
 #include "proxy/client.h"
 #include "proxy/config.h"
@@ -45,14 +45,14 @@ extern struct world {
     struct config config;
     struct loop *loop;
     struct stats *stats;
-    struct exchange_house shared;
+    struct exchange_shared shared;
     struct upstream_shared *room;
     uint32_t connections_max;
     struct upstream *upstream;
     struct exchange_env *exchanges;
     struct clients *clients;
     void (*at_rest)(void);
-    struct mail orders[WORLD_ORDERS];
+    struct task orders[WORLD_ORDERS];
     bool told[WORLD_ORDERS];
     bool made_room;                        /* by the last WORLD_FULL */
     size_t turned_away, cut;               /* by WORLD_LATE and WORLD_CUT */

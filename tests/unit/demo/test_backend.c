@@ -25,7 +25,7 @@ struct fixture {
     struct sockaddr_in address;
     pthread_t thread;
     bool running, finished;
-    char answer[4096];
+    char response[4096];
 };
 
 /* ---- the server ----------------------------------------------------------------------------- */
@@ -104,27 +104,27 @@ static void ask(int fd, const char *method, const char *target)
     assert_int_equal(send(fd, text, (size_t)n, 0), n);
 }
 
-static bool is_whole(const char *answer)
+static bool is_whole(const char *response)
 {
-    const char *body = strstr(answer, "\r\n\r\n");
-    const char *length = strstr(answer, "Content-Length: ");
+    const char *body = strstr(response, "\r\n\r\n");
+    const char *length = strstr(response, "Content-Length: ");
     return body != NULL && length != NULL &&
            strlen(body + 4) >= strtoul(length + strlen("Content-Length: "), NULL, 10);
 }
 
 /* Into f->answer; short when the connection ended before. */
-static void read_answer(struct fixture *f, int fd)
+static void read_response(struct fixture *f, int fd)
 {
     size_t len = 0;
-    f->answer[0] = '\0';
-    while (!is_whole(f->answer)) {
+    f->response[0] = '\0';
+    while (!is_whole(f->response)) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
         assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
-        ssize_t n = recv(fd, f->answer + len, sizeof(f->answer) - 1 - len, 0);
+        ssize_t n = recv(fd, f->response + len, sizeof(f->response) - 1 - len, 0);
         if (n <= 0)
             return;
         len += (size_t)n;
-        f->answer[len] = '\0';
+        f->response[len] = '\0';
     }
 }
 
@@ -137,11 +137,11 @@ static void assert_ended(int fd)
     close(fd);
 }
 
-static void assert_answered(struct fixture *f, int fd, const char *status, const char *has)
+static void assert_response(struct fixture *f, int fd, const char *status, const char *has)
 {
-    read_answer(f, fd);
-    assert_int_equal(strncmp(f->answer, status, strlen(status)), 0);
-    assert_non_null(strstr(f->answer, has));
+    read_response(f, fd);
+    assert_int_equal(strncmp(f->response, status, strlen(status)), 0);
+    assert_non_null(strstr(f->response, has));
 }
 
 static int begin(struct fixture *f, const char *target)
@@ -155,7 +155,7 @@ static int begin(struct fixture *f, const char *target)
 static void visit(struct fixture *f, const char *target, const char *status, const char *has)
 {
     int fd = begin(f, target);
-    assert_answered(f, fd, status, has);
+    assert_response(f, fd, status, has);
     close(fd);
 }
 
@@ -185,15 +185,15 @@ static void one_connection_serves_every_kind_of_handler(void **state)
 
     for (unsigned i = 0; i < 3; i++) {
         ask(fd, "GET", "/usuarios");
-        assert_answered(f, fd, "HTTP/1.1 200", "{\"usuarios\":[\"Usuário 1\",\"Usuário 2\"]}");
+        assert_response(f, fd, "HTTP/1.1 200", "{\"usuarios\":[\"Usuário 1\",\"Usuário 2\"]}");
         ask(fd, "GET", "/produtos");
-        assert_answered(f, fd, "HTTP/1.1 200", "{\"produtos\":[\"Produto 1\",\"Produto 2\"]}");
+        assert_response(f, fd, "HTTP/1.1 200", "{\"produtos\":[\"Produto 1\",\"Produto 2\"]}");
         ask(fd, "GET", "/bloqueante");
-        assert_answered(f, fd, "HTTP/1.1 200", "{\"bloqueante\":true}");
+        assert_response(f, fd, "HTTP/1.1 200", "{\"bloqueante\":true}");
         ask(fd, "GET", "/ping?bytes=3");
-        assert_answered(f, fd, "HTTP/1.1 200", "{\"ping\":\"pong\",\"padding\":\"xxx\"}");
+        assert_response(f, fd, "HTTP/1.1 200", "{\"ping\":\"pong\",\"padding\":\"xxx\"}");
         ask(fd, "PUT", "/echo?q=1");
-        assert_answered(f, fd, "HTTP/1.1 200",
+        assert_response(f, fd, "HTTP/1.1 200",
                         "{\"method\":\"PUT\",\"path\":\"/echo\",\"query\":\"q=1\"");
     }
     close(fd);
@@ -209,19 +209,19 @@ static void what_cannot_be_served_is_told_why(void **state)
     /* libevhtp forgets the name of a method that it does not know. */
     int fd = try_connect(f);
     ask(fd, "BREW", "/ping");
-    assert_answered(f, fd, "HTTP/1.1 405", "Allow: GET, HEAD\r\n");
+    assert_response(f, fd, "HTTP/1.1 405", "Allow: GET, HEAD\r\n");
     close(fd);
 }
 
-static void the_answer_to_head_has_a_length_and_no_body(void **state)
+static void the_response_to_head_has_a_length_and_no_body(void **state)
 {
     struct fixture *f = *state;
     int fd = try_connect(f);
     ask(fd, "HEAD", "/ping");
     shutdown(fd, SHUT_WR); /* so that it ends after the head, and not only when we lose patience */
-    read_answer(f, fd);
-    assert_non_null(strstr(f->answer, "Content-Length: 15\r\n"));
-    assert_null(strstr(f->answer, "pong"));
+    read_response(f, fd);
+    assert_non_null(strstr(f->response, "Content-Length: 15\r\n"));
+    assert_null(strstr(f->response, "pong"));
     close(fd);
 }
 
@@ -256,7 +256,7 @@ static void the_third_of_two_threads_waits_in_the_pool(void **state)
         fd[i] = begin(f, "/produtos?ms=300");
     wait_for_metric(f, "backend_pool_busy 2\n");
     for (unsigned i = 0; i < 3; i++) {
-        assert_answered(f, fd[i], "HTTP/1.1 200", "Server-Timing: pool;dur=");
+        assert_response(f, fd[i], "HTTP/1.1 200", "Server-Timing: pool;dur=");
         close(fd[i]);
     }
     wait_for_metric(f, "backend_concurrent_max{handler=\"produtos\"} 3\n");
@@ -272,11 +272,11 @@ static void a_reset_sets_the_maxima_to_what_is_inside(void **state)
     busy = begin(f, "/usuarios?ms=300");
     wait_for_metric(f, "backend_concurrent 1\n");
     ask(fd, "POST", "/reset");
-    assert_answered(f, fd, "HTTP/1.1 200", "{\"reset\":true}");
+    assert_response(f, fd, "HTTP/1.1 200", "{\"reset\":true}");
     close(fd);
     wait_for_metric(f, "backend_concurrent_max{handler=\"usuarios\"} 1\n");
     wait_for_metric(f, "backend_concurrent_max{handler=\"ping\"} 0\n");
-    assert_answered(f, busy, "HTTP/1.1 200", "usuarios");
+    assert_response(f, busy, "HTTP/1.1 200", "usuarios");
     close(busy);
 }
 
@@ -290,8 +290,8 @@ static void asked_to_end_it_finishes_what_is_inside(void **state)
     ask_to_end();
     assert_ended(idle);
     assert_int_equal(try_connect(f), -1);
-    assert_answered(f, slow, "HTTP/1.1 200", "Connection: close\r\n");
-    assert_answered(f, wait, "HTTP/1.1 200", "Connection: close\r\n");
+    assert_response(f, slow, "HTTP/1.1 200", "Connection: close\r\n");
+    assert_response(f, wait, "HTTP/1.1 200", "Connection: close\r\n");
     join(f);
     close(slow);
     close(wait);
@@ -321,7 +321,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_connection_serves_every_kind_of_handler, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_served_is_told_why, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_answer_to_head_has_a_length_and_no_body, setup,
+        cmocka_unit_test_setup_teardown(the_response_to_head_has_a_length_and_no_body, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
             a_request_is_inside_until_its_handler_ends_also_without_its_client, setup, teardown),

@@ -22,7 +22,7 @@ struct gate {
 };
 
 struct fixture {
-    struct mailbox *mail;
+    struct task_queue *tasks;
     struct thread_pool *pool;
     struct gate gate;
     unsigned order[JOBS]; /* which jobs were run, in their order */
@@ -86,9 +86,9 @@ static void run_sleeping(struct pool_job *job)
     thread_pool_sleep(f->pool, 3600 * 1000000LL);
 }
 
-static void on_delivered(struct mail *m)
+static void on_delivered(struct task *task)
 {
-    struct pool_job *job = CONTAINER_OF(m, struct pool_job, mail);
+    struct pool_job *job = CONTAINER_OF(task, struct pool_job, task);
     CONTAINER_OF(job, struct test_job, job)->f->delivered++;
 }
 
@@ -97,22 +97,22 @@ static void submit(struct fixture *f, struct test_job *t, unsigned number,
 {
     *t = (struct test_job){.f = f, .number = number};
     t->job.run = run;
-    t->job.mail.deliver = on_delivered;
+    t->job.task.run = on_delivered;
     thread_pool_submit(f->pool, &t->job);
 }
 
-static void wait_for_mail(struct fixture *f, unsigned delivered)
+static void wait_for_tasks(struct fixture *f, unsigned delivered)
 {
     while (f->delivered < delivered) {
-        struct pollfd p = {.fd = mailbox_fd(f->mail), .events = POLLIN};
+        struct pollfd p = {.fd = task_queue_fd(f->tasks), .events = POLLIN};
         assert_int_equal(poll(&p, 1, 30000), 1);
-        mailbox_deliver(f->mail);
+        task_queue_run(f->tasks);
     }
 }
 
 static void start(struct fixture *f, unsigned threads, enum thread_pool_order order)
 {
-    f->pool = thread_pool_new(threads, order, f->mail);
+    f->pool = thread_pool_new(threads, order, f->tasks);
     assert_non_null(f->pool);
 }
 
@@ -120,8 +120,8 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     assert_non_null(f);
-    f->mail = mailbox_new();
-    assert_non_null(f->mail);
+    f->tasks = task_queue_new();
+    assert_non_null(f->tasks);
     pthread_mutex_init(&f->gate.mutex, NULL);
     pthread_cond_init(&f->gate.changed, NULL);
     *state = f;
@@ -133,7 +133,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     if (f->pool != NULL)
         thread_pool_free(f->pool);
-    mailbox_free(f->mail);
+    task_queue_free(f->tasks);
     pthread_cond_destroy(&f->gate.changed);
     pthread_mutex_destroy(&f->gate.mutex);
     free(f);
@@ -150,7 +150,7 @@ static void run_three_behind_one(struct fixture *f, enum thread_pool_order order
     for (unsigned i = 0; i < 3; i++)
         submit(f, &t[i], i, run_noted);
     gate_open(&f->gate);
-    wait_for_mail(f, 4);
+    wait_for_tasks(f, 4);
     assert_int_equal(f->run, 3);
 }
 
@@ -180,7 +180,7 @@ static void as_many_jobs_run_at_once_as_there_are_threads(void **state)
         submit(f, &t[i], i, run_gated);
     gate_wait_for(&f->gate, 40);
     gate_open(&f->gate);
-    wait_for_mail(f, JOBS);
+    wait_for_tasks(f, JOBS);
     assert_int_equal(f->gate.most, 40);
 }
 
@@ -200,7 +200,7 @@ static void the_look_tells_who_runs_and_who_waits(void **state)
     assert_int_equal(s.depth, 3);
 
     gate_open(&f->gate);
-    wait_for_mail(f, 5);
+    wait_for_tasks(f, 5);
     s = thread_pool_look(f->pool);
     assert_int_equal(s.busy, 0);
     assert_int_equal(s.depth, 0);
@@ -219,7 +219,7 @@ static void a_job_that_waited_shows_how_long(void **state)
     while (clock_mono() < before + 5000)
         continue;
     gate_open(&f->gate);
-    wait_for_mail(f, 2);
+    wait_for_tasks(f, 2);
     assert_true(late.job.started - late.job.submitted >= 5000);
     assert_true(late.job.started >= gated.job.finished);
     assert_true(late.job.finished >= late.job.started);
@@ -237,7 +237,7 @@ static void the_end_wakes_sleepers_and_never_runs_who_waits(void **state)
     submit(f, &waiting, 1, run_noted);
     thread_pool_free(f->pool);
     f->pool = NULL;
-    mailbox_deliver(f->mail);
+    task_queue_run(f->tasks);
     assert_int_equal(f->delivered, 1);
     assert_int_equal(f->run, 0);
 }

@@ -373,7 +373,7 @@ static const struct trailer {
 };
 /* clang-format on */
 
-static void every_row_has_one_answer_however_it_is_cut(void **state)
+static void every_row_has_one_outcome_however_it_is_cut(void **state)
 {
     static struct taken t;
     (void)state;
@@ -596,7 +596,7 @@ static size_t mutate(const struct row *row, char *out)
     return len;
 }
 
-static void mutants_have_one_answer_however_they_are_cut(void **state)
+static void mutants_have_one_outcome_however_they_are_cut(void **state)
 {
     static struct taken whole;
     char bytes[512];
@@ -621,7 +621,7 @@ int main(void)
         cmocka_unit_test(a_length_takes_just_its_bytes),
         cmocka_unit_test(a_length_of_zero_and_no_body_take_nothing),
         cmocka_unit_test(until_close_takes_all_and_wants_more),
-        cmocka_unit_test(every_row_has_one_answer_however_it_is_cut),
+        cmocka_unit_test(every_row_has_one_outcome_however_it_is_cut),
         cmocka_unit_test(only_trailers_that_belong_in_a_head_are_refused),
         cmocka_unit_test(trailers_with_an_underscore_are_refused_like_fields),
         cmocka_unit_test(an_underscore_is_of_its_own_line_only),
@@ -632,7 +632,7 @@ int main(void)
         cmocka_unit_test(extensions_may_not_outweigh_the_content),
         cmocka_unit_test(trailers_are_bounded_all_together),
         cmocka_unit_test(a_finished_body_takes_nothing_more),
-        cmocka_unit_test(mutants_have_one_answer_however_they_are_cut),
+        cmocka_unit_test(mutants_have_one_outcome_however_they_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,12 +34,12 @@ struct row {
     {                                                                                              \
         "the reason it gives", bytes, sizeof(bytes) - 1, code, reason                              \
     }
-#define H              "Host: a\r\n"
-#define GET(fields)    "GET / HTTP/1.1\r\n" H fields "\r\n"
-#define POST(fields)   "POST / HTTP/1.1\r\n" H fields "\r\n"
-#define LINE(line)     line "\r\n" H "\r\n"
-#define HOST(value)    "GET / HTTP/1.1\r\nHost: " value "\r\n\r\n"
-#define ANSWER(fields) "HTTP/1.1 200 OK\r\n" fields "\r\n"
+#define H                "Host: a\r\n"
+#define GET(fields)      "GET / HTTP/1.1\r\n" H fields "\r\n"
+#define POST(fields)     "POST / HTTP/1.1\r\n" H fields "\r\n"
+#define LINE(line)       line "\r\n" H "\r\n"
+#define HOST(value)      "GET / HTTP/1.1\r\nHost: " value "\r\n\r\n"
+#define RESPONSE(fields) "HTTP/1.1 200 OK\r\n" fields "\r\n"
 
 /* clang-format off */
 static const struct row requests[] = {
@@ -381,8 +381,8 @@ static const struct row requests[] = {
 };
 
 static const struct row responses[] = {
-    YES("9112 4", ANSWER(""), "200 OK"),
-    YES("9112 4", ANSWER("") "rest", "200 OK"),
+    YES("9112 4", RESPONSE(""), "200 OK"),
+    YES("9112 4", RESPONSE("") "rest", "200 OK"),
     YES("9112 4", "HTTP/1.1 200 \r\n\r\n", "200 "),
     YES("9112 4: common, and clear", "HTTP/1.1 200\r\n\r\n", "200 "),
     YES("9112 4", "HTTP/1.1 404 Not  Found\t!\r\n\r\n", "404 Not  Found\t!"),
@@ -390,14 +390,14 @@ static const struct row responses[] = {
     YES("9112 4", "HTTP/1.1 599 x\r\n\r\n", "599 x"),
     YES("9110 15: no class is defined", "HTTP/1.1 600 x\r\n\r\n", "600 x"),
     YES("9110 15", "HTTP/1.1 999 x\r\nContent-Length: 5\r\n\r\n", "999 x length=5"),
-    YES("9110 15.2.1", "HTTP/1.1 100 Continue\r\n\r\n" ANSWER(""), "100 Continue"),
-    YES("8297 2", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" ANSWER(""), "103 Early Hints"),
+    YES("9110 15.2.1", "HTTP/1.1 100 Continue\r\n\r\n" RESPONSE(""), "100 Continue"),
+    YES("8297 2", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" RESPONSE(""), "103 Early Hints"),
     YES("9112 C.1", "HTTP/1.0 200 OK\r\n\r\n", "200 OK 1.0"),
     YES("9112 C.2.2", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\n",
         "200 OK length=5 1.0 keep-alive"),
-    YES("9112 9.6", ANSWER("Connection: close\r\n"), "200 OK close"),
-    YES("9112 6.2", ANSWER("Content-Length: 5\r\n"), "200 OK length=5"),
-    YES("9112 6.1", ANSWER("Transfer-Encoding: Chunked\r\n"), "200 OK chunked"),
+    YES("9112 9.6", RESPONSE("Connection: close\r\n"), "200 OK close"),
+    YES("9112 6.2", RESPONSE("Content-Length: 5\r\n"), "200 OK length=5"),
+    YES("9112 6.1", RESPONSE("Transfer-Encoding: Chunked\r\n"), "200 OK chunked"),
     YES("9110 8.6", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
         "204 No Content length=0"),
     YES("9110 8.6", "HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n", "100 Continue length=0"),
@@ -407,10 +407,10 @@ static const struct row responses[] = {
         "304 Not Modified chunked"),
     YES("9110 7.8", "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
         "101 x upgrade"),
-    YES("9110 7.2: Host means nothing here", ANSWER("Host: a b\r\nHost: c\r\n"), "200 OK"),
-    YES("9110 10.1.1: nor does Expect", ANSWER("Expect: x\r\n"), "200 OK"),
-    YES("9110 5.5", ANSWER("A: \xff\r\n"), "200 OK"),
-    YES("6265 3", ANSWER("Set-Cookie: a=b\r\nSet-Cookie: c=d\r\n"), "200 OK"),
+    YES("9110 7.2: Host means nothing here", RESPONSE("Host: a b\r\nHost: c\r\n"), "200 OK"),
+    YES("9110 10.1.1: nor does Expect", RESPONSE("Expect: x\r\n"), "200 OK"),
+    YES("9110 5.5", RESPONSE("A: \xff\r\n"), "200 OK"),
+    YES("6265 3", RESPONSE("Set-Cookie: a=b\r\nSet-Cookie: c=d\r\n"), "200 OK"),
     /* status line */
     NO(502, "9112 4", "HTTP/1.1 099 x\r\n\r\n"),
     NO(502, "9112 4", "HTTP/1.1 000 x\r\n\r\n"),
@@ -442,34 +442,34 @@ static const struct row responses[] = {
     NO(502, "another protocol, seen at once", "SSH"),
     NO(502, "another protocol, seen at once", "HTTPS"),
     /* framing */
-    NO(502, "9112 6.3", ANSWER("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n")),
-    NO(502, "9112 6.3", ANSWER("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n")),
-    NO(502, "9112 6.3", ANSWER("Content-Length: 5\r\nContent-Length: 5\r\n")),
-    NO(502, "9112 6.3", ANSWER("Content-Length: 5\r\nContent-Length: 6\r\n")),
-    NO(502, "9112 6.3", ANSWER("Content-Length: 5, 5\r\n")),
-    NO(502, "9112 6.3", ANSWER("Content-Length: x\r\n")),
-    NO(502, "9112 6.3", ANSWER("Content-Length:\r\n")),
-    NO(502, "9112 6.3", ANSWER("Content-Length: -5\r\n")),
-    NO(502, "9112 6.3", ANSWER("Content-Length: 18446744073709551621\r\n")),
-    NO(502, "9112 6.1", ANSWER("Transfer-Encoding: gzip, chunked\r\n")),
-    NO(502, "9112 6.1", ANSWER("Transfer-Encoding: xchunked\r\n")),
-    NO(502, "9112 6.1", ANSWER("Transfer-Encoding: identity\r\n")),
-    NO(502, "9112 6.1", ANSWER("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")),
+    NO(502, "9112 6.3", RESPONSE("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n")),
+    NO(502, "9112 6.3", RESPONSE("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n")),
+    NO(502, "9112 6.3", RESPONSE("Content-Length: 5\r\nContent-Length: 5\r\n")),
+    NO(502, "9112 6.3", RESPONSE("Content-Length: 5\r\nContent-Length: 6\r\n")),
+    NO(502, "9112 6.3", RESPONSE("Content-Length: 5, 5\r\n")),
+    NO(502, "9112 6.3", RESPONSE("Content-Length: x\r\n")),
+    NO(502, "9112 6.3", RESPONSE("Content-Length:\r\n")),
+    NO(502, "9112 6.3", RESPONSE("Content-Length: -5\r\n")),
+    NO(502, "9112 6.3", RESPONSE("Content-Length: 18446744073709551621\r\n")),
+    NO(502, "9112 6.1", RESPONSE("Transfer-Encoding: gzip, chunked\r\n")),
+    NO(502, "9112 6.1", RESPONSE("Transfer-Encoding: xchunked\r\n")),
+    NO(502, "9112 6.1", RESPONSE("Transfer-Encoding: identity\r\n")),
+    NO(502, "9112 6.1", RESPONSE("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")),
     NO(502, "9112 6.1", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
     NO(502, "9112 6.1", "HTTP/1.1 204 x\r\nTransfer-Encoding: chunked\r\n\r\n"),
     NO(502, "9112 6.1", "HTTP/1.1 100 x\r\nTransfer-Encoding: chunked\r\n\r\n"),
     NO(502, "9112 6.1", "HTTP/1.1 101 x\r\nTransfer-Encoding: chunked\r\n\r\n"),
     NO(502, "9112 6.1", "HTTP/1.1 304 x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
-    NO(502, "3875 4.1.18", ANSWER("Content_Length: 5\r\n")),
+    NO(502, "3875 4.1.18", RESPONSE("Content_Length: 5\r\n")),
     /* field lines */
-    NO(502, "9112 5.1", ANSWER("A : b\r\n")),
-    NO(502, "9112 5.2", ANSWER("A: b\r\n c\r\n")),
-    NO(502, "9112 5.2", ANSWER(" A: b\r\n")),
-    NO(502, "9110 5.1", ANSWER(": b\r\n")),
-    NO(502, "9110 5.1", ANSWER("A\r\n")),
-    NO(502, "9110 5.5", ANSWER("A: \0\r\n")),
-    NO(502, "9112 2.2", ANSWER("A: b\rSet-Cookie: c\r\n")),
-    NO(502, "9110 7.6.1", ANSWER("Connection: a b\r\n")),
+    NO(502, "9112 5.1", RESPONSE("A : b\r\n")),
+    NO(502, "9112 5.2", RESPONSE("A: b\r\n c\r\n")),
+    NO(502, "9112 5.2", RESPONSE(" A: b\r\n")),
+    NO(502, "9110 5.1", RESPONSE(": b\r\n")),
+    NO(502, "9110 5.1", RESPONSE("A\r\n")),
+    NO(502, "9110 5.5", RESPONSE("A: \0\r\n")),
+    NO(502, "9112 2.2", RESPONSE("A: b\rSet-Cookie: c\r\n")),
+    NO(502, "9110 7.6.1", RESPONSE("Connection: a b\r\n")),
     /* not yet */
     MORE("9112 4", ""),
     MORE("9112 4", "H"),
@@ -514,14 +514,14 @@ static void check_row(const struct feed *feed, const struct row *row)
     }
 }
 
-static void every_request_row_has_one_answer_however_it_is_cut(void **state)
+static void every_request_row_has_one_outcome_however_it_is_cut(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
         check_row(&request_feed, &requests[i]);
 }
 
-static void every_response_row_has_one_answer_however_it_is_cut(void **state)
+static void every_response_row_has_one_outcome_however_it_is_cut(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof responses / sizeof *responses; i++)
@@ -596,15 +596,15 @@ static void what_is_too_long_is_refused_before_its_end_comes(void **state)
 {
     const struct http_limits limits = {.max_head = 20, .max_fields = 10};
     const struct feed feed = {.limits = &limits};
-    const struct feed answers = {.response = true, .limits = &limits};
+    const struct feed limited_response = {.response = true, .limits = &limits};
     const struct row rows[] = {NO(414, "9112 3", "GET /aaaaaaaaaaaaaaa"),
                                NO(431, "6585 5", "GET / HTTP/1.1\r\nA: b"),
                                MORE("9112 3", "GET /aaaaaaaaaaaaaa")};
-    const struct row answer = NO(502, "9112 4", "HTTP/1.1 200 aaaaaaa");
+    const struct row response = NO(502, "9112 4", "HTTP/1.1 200 aaaaaaa");
     (void)state;
     for (size_t i = 0; i < 3; i++)
         check_row(&feed, &rows[i]);
-    check_row(&answers, &answer);
+    check_row(&limited_response, &response);
 }
 
 /* ---- fields ---- */
@@ -838,7 +838,7 @@ static void check_mutants(const struct feed *feed, const struct row *rows, size_
     }
 }
 
-static void mutants_have_one_answer_however_they_are_cut(void **state)
+static void mutants_have_one_outcome_however_they_are_cut(void **state)
 {
     (void)state;
     feed_seed();
@@ -849,8 +849,8 @@ static void mutants_have_one_answer_however_they_are_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_request_row_has_one_answer_however_it_is_cut),
-        cmocka_unit_test(every_response_row_has_one_answer_however_it_is_cut),
+        cmocka_unit_test(every_request_row_has_one_outcome_however_it_is_cut),
+        cmocka_unit_test(every_response_row_has_one_outcome_however_it_is_cut),
         cmocka_unit_test(a_head_of_just_the_limit_passes_and_one_more_byte_is_431),
         cmocka_unit_test(a_request_line_beyond_the_limit_is_414),
         cmocka_unit_test(too_many_fields_are_431),
@@ -864,7 +864,7 @@ int main(void)
         cmocka_unit_test(an_idle_parser_is_eight_bytes),
         cmocka_unit_test(a_head_that_comes_byte_by_byte_is_looked_at_once),
         cmocka_unit_test(no_byte_behind_the_buffer_is_read),
-        cmocka_unit_test(mutants_have_one_answer_however_they_are_cut),
+        cmocka_unit_test(mutants_have_one_outcome_however_they_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,7 +55,7 @@ static void fields(const char *in, const char *want)
     request(from, &bare, to);
 }
 
-static void answers(const char *in, const char *want)
+static void response_fields(const char *in, const char *want)
 {
     const struct http_response_rewrite how = {0};
     char from[OUT_MAX], to[OUT_MAX];
@@ -155,7 +155,7 @@ static void names_with_an_underscore_stay_here_unless_told_otherwise(void **stat
             START H "SCRIPT_NAME: /a\r\nB_: 2\r\n" VIA "\r\n");
     request(START H "Connection: b_, c\r\nB_: 2\r\nA_: 3\r\n\r\n", &pass,
             START H "A_: 3\r\n" VIA "\r\n");
-    answers("Some_Name: 1\r\nKeep_Alive: 2\r\n", "Some_Name: 1\r\nKeep_Alive: 2\r\n");
+    response_fields("Some_Name: 1\r\nKeep_Alive: 2\r\n", "Some_Name: 1\r\nKeep_Alive: 2\r\n");
 }
 
 static void te_trailers_goes_on_with_its_connection_option(void **state)
@@ -255,7 +255,8 @@ static void an_empty_expectation_does_not_go_on(void **state)
 {
     (void)state;
     fields("Expect:\r\nA: b\r\nExpect: ,\r\n", "A: b\r\n");
-    answers("Expect:\r\nExpect: x\r\n", "Expect:\r\nExpect: x\r\n"); /* of no meaning there */
+    response_fields("Expect:\r\nExpect: x\r\n",
+                    "Expect:\r\nExpect: x\r\n"); /* of no meaning there */
 }
 
 static void switches(const char *in, const char *offered, bool sound)
@@ -283,7 +284,7 @@ static void a_switch_is_sound_when_it_was_offered(void **state)
     switches("Connection: Upgrade\r\nUpgrade: ,\r\n", "websocket", false);
 }
 
-static void an_answer_may_tell_of_upgrades(void **state)
+static void a_response_may_offer_upgrades(void **state)
 {
     struct http_response_rewrite how = {.upgrade = true};
     (void)state;
@@ -535,11 +536,12 @@ static void max_forwards_counts_down_for_trace_and_options(void **state)
 static void responses_lose_their_hop_by_hop_fields(void **state)
 {
     (void)state;
-    answers("Server: x\r\nConnection: close, x-y\r\nKeep-Alive: z\r\nX-Y: 1\r\nSet-Cookie: a\r\n"
-            "Proxy-Authenticate: b\r\nUpgrade: c\r\nSet-Cookie: d\r\n",
-            "Server: x\r\nSet-Cookie: a\r\nSet-Cookie: d\r\n");
-    answers("Connection: set-cookie\r\nSet-Cookie: a\r\n", "Set-Cookie: a\r\n");
-    answers("", "");
+    response_fields(
+        "Server: x\r\nConnection: close, x-y\r\nKeep-Alive: z\r\nX-Y: 1\r\nSet-Cookie: a\r\n"
+        "Proxy-Authenticate: b\r\nUpgrade: c\r\nSet-Cookie: d\r\n",
+        "Server: x\r\nSet-Cookie: a\r\nSet-Cookie: d\r\n");
+    response_fields("Connection: set-cookie\r\nSet-Cookie: a\r\n", "Set-Cookie: a\r\n");
+    response_fields("", "");
 }
 
 static void responses_keep_status_and_reason_and_say_1_1(void **state)
@@ -604,9 +606,9 @@ static void only_weir_says_weir_reason(void **state)
 static void responses_are_framed_the_usual_way_too(void **state)
 {
     (void)state;
-    answers("Transfer-Encoding:CHUNKED\r\nTrailer: x\r\n",
-            "Transfer-Encoding: chunked\r\nTrailer: x\r\n");
-    answers("Content-Length:05\r\n", "Content-Length: 5\r\n");
+    response_fields("Transfer-Encoding:CHUNKED\r\nTrailer: x\r\n",
+                    "Transfer-Encoding: chunked\r\nTrailer: x\r\n");
+    response_fields("Content-Length:05\r\n", "Content-Length: 5\r\n");
 }
 
 static void the_request_id_is_echoed_unless_the_app_sent_one(void **state)
@@ -622,7 +624,7 @@ static void the_request_id_is_echoed_unless_the_app_sent_one(void **state)
              "Server-Timing: queue;dur=1\r\n\r\n");
 }
 
-static void a_final_answer_without_date_gets_one(void **state)
+static void a_final_response_without_date_gets_one(void **state)
 {
     const struct http_response_rewrite how = {.date = SPAN("now")};
     (void)state;
@@ -790,7 +792,7 @@ int main(void)
         cmocka_unit_test(an_expectation_goes_on_as_the_one_usual_line),
         cmocka_unit_test(an_empty_expectation_does_not_go_on),
         cmocka_unit_test(a_switch_is_sound_when_it_was_offered),
-        cmocka_unit_test(an_answer_may_tell_of_upgrades),
+        cmocka_unit_test(a_response_may_offer_upgrades),
         cmocka_unit_test(framing_fields_are_spelt_the_usual_way),
         cmocka_unit_test(an_absolute_target_replaces_host),
         cmocka_unit_test(http_1_0_without_host_gets_one),
@@ -816,7 +818,7 @@ int main(void)
         cmocka_unit_test(only_weir_says_weir_reason),
         cmocka_unit_test(responses_are_framed_the_usual_way_too),
         cmocka_unit_test(the_request_id_is_echoed_unless_the_app_sent_one),
-        cmocka_unit_test(a_final_answer_without_date_gets_one),
+        cmocka_unit_test(a_final_response_without_date_gets_one),
         cmocka_unit_test(without_an_id_or_its_name_nothing_is_echoed),
         cmocka_unit_test(fields_of_an_earlier_message_are_not_looked_at),
         cmocka_unit_test(a_sound_request_id_is_short_and_visible),

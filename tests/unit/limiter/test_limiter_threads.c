@@ -53,10 +53,10 @@ struct wait {
     bool waited, admitted;
 };
 
-struct house;
+struct shared;
 
 struct worker {
-    struct house *house;
+    struct shared *shared;
     pthread_t thread;
     unsigned number;
     uint64_t dice;
@@ -64,15 +64,15 @@ struct worker {
     struct job *outbox, *outbox_last; /* verdicts that we have yet to post */
 
     pthread_mutex_t mutex; /* guards the mailbox */
-    pthread_cond_t mail;
-    struct job *mailbox;
+    pthread_cond_t arrived;
+    struct job *inbox;
 
     struct wait *diary;
     size_t written, room;
     uint64_t held_us, waited_us, late, in_time, expired, admitted;
 };
 
-struct house {
+struct shared {
     struct limiter *limiter;
     struct worker workers[THREADS];
     uint64_t steps;
@@ -100,7 +100,7 @@ static unsigned below(struct worker *me, unsigned n)
 
 static mono_us tick(struct worker *me)
 {
-    return atomic_fetch_add(&me->house->clock, 1);
+    return atomic_fetch_add(&me->shared->clock, 1);
 }
 
 /* cmocka's asserts must not be used off the main thread: count, and assert in the end. */
@@ -108,7 +108,7 @@ static void must(struct worker *me, bool holds, const char *law)
 {
     if (holds)
         return;
-    if (atomic_fetch_add(&me->house->violations, 1) < 10)
+    if (atomic_fetch_add(&me->shared->violations, 1) < 10)
         print_error("thread %u: violated: %s\n", me->number, law);
 }
 
@@ -119,12 +119,12 @@ static void must(struct worker *me, bool holds, const char *law)
 
 static void slot_taken(struct worker *me)
 {
-    MUST(me, atomic_fetch_add(&me->house->in_use, 1) < LIMIT);
+    MUST(me, atomic_fetch_add(&me->shared->in_use, 1) < LIMIT);
 }
 
 static void slot_given_back(struct worker *me)
 {
-    MUST(me, atomic_fetch_sub(&me->house->in_use, 1) >= 1);
+    MUST(me, atomic_fetch_sub(&me->shared->in_use, 1) >= 1);
 }
 
 /* ---- the diary ---------------------------------------------------------------------------------
@@ -150,9 +150,9 @@ static void post(struct job *job)
     struct worker *owner = job->owner;
 
     pthread_mutex_lock(&owner->mutex);
-    job->next = owner->mailbox;
-    owner->mailbox = job;
-    pthread_cond_signal(&owner->mail);
+    job->next = owner->inbox;
+    owner->inbox = job;
+    pthread_cond_signal(&owner->arrived);
     pthread_mutex_unlock(&owner->mutex);
 }
 
@@ -193,7 +193,7 @@ static void take_chain(struct worker *me, struct limiter_waiter *chain)
 static void job_release(struct worker *me, struct job *job)
 {
     slot_given_back(me);
-    struct limiter_waiter *chain = limiter_release(me->house->limiter, &job->waiter, tick(me));
+    struct limiter_waiter *chain = limiter_release(me->shared->limiter, &job->waiter, tick(me));
     me->held_us += (uint64_t)(job->waiter.released_at - job->waiter.granted_at);
     job->state = JOB_IDLE;
     take_chain(me, chain);
@@ -208,7 +208,8 @@ static void job_acquire(struct worker *me, struct job *job)
 {
     mono_us now = tick(me);
     mono_us deadline = some_deadline(me, now);
-    enum limiter_verdict verdict = limiter_acquire(me->house->limiter, &job->waiter, now, deadline);
+    enum limiter_verdict verdict =
+        limiter_acquire(me->shared->limiter, &job->waiter, now, deadline);
 
     if (verdict == LIMITER_QUEUED) {
         job->state = JOB_WAITING;
@@ -227,7 +228,7 @@ static void job_cancel(struct worker *me, struct job *job)
 {
     bool surely_late = atomic_load(&job->under_way);
 
-    if (limiter_cancel(me->house->limiter, &job->waiter, tick(me))) {
+    if (limiter_cancel(me->shared->limiter, &job->waiter, tick(me))) {
         MUST(me, !surely_late);
         job->state = JOB_IDLE;
         me->in_time++;
@@ -236,7 +237,7 @@ static void job_cancel(struct worker *me, struct job *job)
     }
     job->state = JOB_ABANDONED;
     me->late++;
-    atomic_fetch_add(&me->house->late, 1);
+    atomic_fetch_add(&me->shared->late, 1);
 }
 
 static void job_verdict(struct worker *me, struct job *job)
@@ -261,16 +262,16 @@ static void job_verdict(struct worker *me, struct job *job)
         job_release(me, job);
 }
 
-static void read_mail(struct worker *me, bool wait)
+static void read_inbox(struct worker *me, bool wait)
 {
     pthread_mutex_lock(&me->mutex);
-    while (wait && me->mailbox == NULL)
-        pthread_cond_wait(&me->mail, &me->mutex);
-    struct job *mail = me->mailbox;
-    me->mailbox = NULL;
+    while (wait && me->inbox == NULL)
+        pthread_cond_wait(&me->arrived, &me->mutex);
+    struct job *jobs = me->inbox;
+    me->inbox = NULL;
     pthread_mutex_unlock(&me->mutex);
 
-    for (struct job *job = mail, *next; job != NULL; job = next) {
+    for (struct job *job = jobs, *next; job != NULL; job = next) {
         next = job->next;
         job_verdict(me, job);
     }
@@ -290,7 +291,7 @@ static void look(struct worker *me)
 {
     struct limiter_snapshot s;
 
-    limiter_snapshot(me->house->limiter, tick(me), &s);
+    limiter_snapshot(me->shared->limiter, tick(me), &s);
     MUST(me, s.in_flight <= LIMIT);
     MUST(me, s.in_flight_peak <= LIMIT);
     MUST(me, s.accounting_errors == 0);
@@ -302,9 +303,9 @@ static void look(struct worker *me)
 static void pause_or_resume(struct worker *me)
 {
     if (below(me, 2) == 0)
-        limiter_pause(me->house->limiter, tick(me));
+        limiter_pause(me->shared->limiter, tick(me));
     else
-        take_chain(me, limiter_resume(me->house->limiter, tick(me)));
+        take_chain(me, limiter_resume(me->shared->limiter, tick(me)));
 }
 
 static void do_something(struct worker *me)
@@ -329,7 +330,7 @@ static void do_something(struct worker *me)
 
 static void step(struct worker *me)
 {
-    read_mail(me, false);
+    read_inbox(me, false);
     do_something(me);
     give_up_too_late(me);
     if (below(me, 64) == 0)
@@ -354,7 +355,7 @@ static bool all_idle(const struct worker *me)
 /* Whoever waits gives up; whoever holds gives back; then what is in the mail is waited for. */
 static void go_home(struct worker *me)
 {
-    take_chain(me, limiter_resume(me->house->limiter, tick(me)));
+    take_chain(me, limiter_resume(me->shared->limiter, tick(me)));
     post_all(me);
     while (!all_idle(me)) {
         for (unsigned i = 0; i < JOBS; i++) {
@@ -364,7 +365,7 @@ static void go_home(struct worker *me)
                 job_release(me, &me->jobs[i]);
         }
         post_all(me);
-        read_mail(me, !all_idle(me));
+        read_inbox(me, !all_idle(me));
     }
     post_all(me);
 }
@@ -372,11 +373,11 @@ static void go_home(struct worker *me)
 static void *work(void *arg)
 {
     struct worker *me = arg;
-    struct house *house = me->house;
-    uint64_t most = house->steps * STRETCH_AT_MOST;
+    struct shared *shared = me->shared;
+    uint64_t most = shared->steps * STRETCH_AT_MOST;
 
     for (uint64_t n = 0; n < most; n++) {
-        if (n >= house->steps && atomic_load(&house->late) >= LATE_AT_LEAST)
+        if (n >= shared->steps && atomic_load(&shared->late) >= LATE_AT_LEAST)
             break;
         step(me);
     }
@@ -422,46 +423,46 @@ static uint64_t count_overtakings(const struct wait *all, size_t n)
 /* ---- the house ---------------------------------------------------------------------------------
  */
 
-static void house_build(struct house *house, uint64_t seed)
+static void shared_init(struct shared *shared, uint64_t seed)
 {
     const struct limiter_config config = {LIMIT, 2 * THREADS * JOBS / 3, UINT64_MAX};
 
-    memset(house, 0, sizeof(*house));
-    house->steps = number_from_environment("WEIR_OPS", STEPS_DEFAULT);
-    house->limiter = limiter_new(&config, 0);
-    assert_non_null(house->limiter);
+    memset(shared, 0, sizeof(*shared));
+    shared->steps = number_from_environment("WEIR_OPS", STEPS_DEFAULT);
+    shared->limiter = limiter_new(&config, 0);
+    assert_non_null(shared->limiter);
     for (unsigned i = 0; i < THREADS; i++) {
-        struct worker *worker = &house->workers[i];
-        worker->house = house;
+        struct worker *worker = &shared->workers[i];
+        worker->shared = shared;
         worker->number = i;
         worker->dice = (seed + i) * UINT64_C(0x9e3779b97f4a7c15) | 1;
         pthread_mutex_init(&worker->mutex, NULL);
-        pthread_cond_init(&worker->mail, NULL);
+        pthread_cond_init(&worker->arrived, NULL);
         for (unsigned k = 0; k < JOBS; k++)
             worker->jobs[k].owner = worker;
     }
 }
 
-static void house_run(struct house *house)
+static void run_workers(struct shared *shared)
 {
     for (unsigned i = 0; i < THREADS; i++) {
-        struct worker *worker = &house->workers[i];
+        struct worker *worker = &shared->workers[i];
         assert_int_equal(pthread_create(&worker->thread, NULL, work, worker), 0);
     }
     for (unsigned i = 0; i < THREADS; i++)
-        pthread_join(house->workers[i].thread, NULL);
+        pthread_join(shared->workers[i].thread, NULL);
 }
 
 /* All that the workers have written, in one; `sum` gets the sums. The caller frees sum->diary. */
-static void house_sum(struct house *house, struct worker *sum)
+static void sum_workers(struct shared *shared, struct worker *sum)
 {
     memset(sum, 0, sizeof(*sum));
     for (unsigned i = 0; i < THREADS; i++)
-        sum->room += house->workers[i].written;
+        sum->room += shared->workers[i].written;
     sum->diary = calloc(sum->room + 1, sizeof(sum->diary[0]));
     assert_non_null(sum->diary);
     for (unsigned i = 0; i < THREADS; i++) {
-        struct worker *worker = &house->workers[i];
+        struct worker *worker = &shared->workers[i];
         if (worker->written > 0)
             memcpy(&sum->diary[sum->written], worker->diary, worker->written * sizeof(struct wait));
         sum->written += worker->written;
@@ -474,14 +475,14 @@ static void house_sum(struct house *house, struct worker *sum)
     }
 }
 
-static void house_pull_down(struct house *house)
+static void shared_fini(struct shared *shared)
 {
     for (unsigned i = 0; i < THREADS; i++) {
-        pthread_mutex_destroy(&house->workers[i].mutex);
-        pthread_cond_destroy(&house->workers[i].mail);
-        free(house->workers[i].diary);
+        pthread_mutex_destroy(&shared->workers[i].mutex);
+        pthread_cond_destroy(&shared->workers[i].arrived);
+        free(shared->workers[i].diary);
     }
-    limiter_free(house->limiter);
+    limiter_free(shared->limiter);
 }
 
 static void assert_accounts_agree(const struct limiter_snapshot *s, const struct worker *sum)
@@ -500,25 +501,25 @@ static void assert_accounts_agree(const struct limiter_snapshot *s, const struct
 
 static void four_threads_break_no_law_and_the_accounts_agree(void **state)
 {
-    static struct house house;
+    static struct shared shared;
     uint64_t seed = number_from_environment("WEIR_SEED", (uint64_t)clock_wall());
     struct limiter_snapshot s;
     struct worker sum;
 
     (void)state;
     alarm(SECONDS_AT_MOST); /* a verdict that never comes must not hang the build */
-    house_build(&house, seed);
-    print_message("WEIR_SEED=%" PRIu64 " WEIR_OPS=%" PRIu64 "\n", seed, house.steps);
-    house_run(&house);
+    shared_init(&shared, seed);
+    print_message("WEIR_SEED=%" PRIu64 " WEIR_OPS=%" PRIu64 "\n", seed, shared.steps);
+    run_workers(&shared);
     alarm(0);
 
-    limiter_snapshot(house.limiter, atomic_load(&house.clock), &s);
-    house_sum(&house, &sum);
+    limiter_snapshot(shared.limiter, atomic_load(&shared.clock), &s);
+    sum_workers(&shared, &sum);
     print_message("admitted %" PRIu64 " (peak %" PRIu32 "), expired %" PRIu64 ", cancelled %" PRIu64
                   ", too late %" PRIu64 ", shed %" PRIu64 "\n",
                   s.admitted, s.in_flight_peak, s.expired, s.cancelled, sum.late, s.shed_full);
-    assert_int_equal(atomic_load(&house.violations), 0);
-    assert_int_equal(atomic_load(&house.in_use), 0);
+    assert_int_equal(atomic_load(&shared.violations), 0);
+    assert_int_equal(atomic_load(&shared.in_use), 0);
     assert_accounts_agree(&s, &sum);
     assert_true(sum.late >= LATE_AT_LEAST);
     assert_true(s.in_flight_peak == LIMIT && s.expired > 0 && s.cancelled > 0);
@@ -526,7 +527,7 @@ static void four_threads_break_no_law_and_the_accounts_agree(void **state)
     qsort(sum.diary, sum.written, sizeof(sum.diary[0]), by_arrival);
     assert_int_equal(count_overtakings(sum.diary, sum.written), 0);
     free(sum.diary);
-    house_pull_down(&house);
+    shared_fini(&shared);
 }
 
 /* The judge himself: he must see an overtaking when there is one. */

@@ -174,11 +174,11 @@ static size_t times(const char *what)
     return n;
 }
 
-enum listen { UNTIL_CLOSED, UNTIL_ANSWERS };
+enum listen { UNTIL_CLOSED, UNTIL_RESPONSES };
 
 /* Reads into `got` until the port closes, or has answered `answers` times with the last one whole:
  * all bodies here end in a line's end. False: ten seconds went by. */
-static bool hear(const struct port *p, int fd, enum listen how, size_t answers)
+static bool hear(const struct port *p, int fd, enum listen how, size_t responses)
 {
     size_t len = 0;
     mono_us end = clock_mono() + 10000000;
@@ -193,7 +193,7 @@ static bool hear(const struct port *p, int fd, enum listen how, size_t answers)
             return how == UNTIL_CLOSED;
         len += (size_t)n;
         got[len] = '\0';
-        if (how == UNTIL_ANSWERS && times("HTTP/1.1 ") >= answers && got[len - 1] == '\n' &&
+        if (how == UNTIL_RESPONSES && times("HTTP/1.1 ") >= responses && got[len - 1] == '\n' &&
             strstr(got, "\r\n\r\n") != NULL)
             return true;
     }
@@ -322,14 +322,14 @@ static void a_connection_is_kept_between_requests(void **state)
         say(p, fd,
             i % 2 ? "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
                   : "\r\nGET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_true(hear(p, fd, UNTIL_ANSWERS, 1));
+        assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
         expect_status("200");
     }
     close(fd);
 }
 
 /* evhtp alone answers the first and forgets the others. */
-static void pipelined_requests_are_all_answered_in_order(void **state)
+static void pipelined_requests_get_responses_in_order(void **state)
 {
     struct port *p = *state;
     int fd = dial(p);
@@ -353,17 +353,17 @@ static void a_request_may_be_split_at_every_byte(void **state)
         send_bytes(p, fd, request, cut);
         turn(p);
         say(p, fd, request + cut);
-        assert_true(hear(p, fd, UNTIL_ANSWERS, 1));
+        assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
         expect("{\"status\":1}");
     }
     for (size_t i = 0; i < sizeof(request) - 1; i++)
         send_bytes(p, fd, request + i, 1);
-    assert_true(hear(p, fd, UNTIL_ANSWERS, 1));
+    assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
     expect_status("200");
     close(fd);
 }
 
-static void a_client_that_has_said_all_still_gets_its_answer(void **state)
+static void a_client_that_has_half_closed_still_gets_its_response(void **state)
 {
     struct port *p = *state;
     int fd = dial(p);
@@ -375,7 +375,7 @@ static void a_client_that_has_said_all_still_gets_its_answer(void **state)
     close(fd);
 }
 
-static void an_http_1_0_client_is_answered_and_let_go(void **state)
+static void an_http_1_0_client_gets_a_response_and_is_closed(void **state)
 {
     ask(*state, "GET /livez HTTP/1.0\r\n\r\n");
     expect(" 200 ");
@@ -566,7 +566,7 @@ static void close_all(const int fds[CROWD])
         close(fds[i]);
 }
 
-static void one_that_has_asked_is_answered_before_a_crowd_behind_it_takes_its_place(void **state)
+static void a_request_gets_its_response_before_a_crowd_takes_its_place(void **state)
 {
     struct port *p = *state;
     static const char request[] = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -575,13 +575,13 @@ static void one_that_has_asked_is_answered_before_a_crowd_behind_it_takes_its_pl
 
     assert_int_equal(send(fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
     connect_all(p, crowd);
-    assert_true(hear(p, fd, UNTIL_ANSWERS, 1));
+    assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
     expect_status("200");
     close(fd);
     close_all(crowd);
 }
 
-static void an_answer_on_its_way_is_not_cut_for_a_crowd(void **state)
+static void a_response_being_sent_is_not_cut_for_a_crowd(void **state)
 {
     struct port *p = *state;
     int crowd[CROWD];
@@ -616,16 +616,16 @@ int main(void)
         TEST(another_method_is_405_with_allow),
         TEST(a_body_is_refused),
         TEST(a_connection_is_kept_between_requests),
-        TEST(pipelined_requests_are_all_answered_in_order),
+        TEST(pipelined_requests_get_responses_in_order),
         TEST(a_request_may_be_split_at_every_byte),
-        TEST(a_client_that_has_said_all_still_gets_its_answer),
-        TEST(an_http_1_0_client_is_answered_and_let_go),
+        TEST(a_client_that_has_half_closed_still_gets_its_response),
+        TEST(an_http_1_0_client_gets_a_response_and_is_closed),
         TEST(too_many_fields_or_too_long_a_head_is_refused),
         TEST(malformed_requests_are_400_and_the_port_lives),
         TEST(random_bytes_never_bring_it_down),
         TEST(idle_connections_cannot_keep_a_probe_out),
-        TEST(one_that_has_asked_is_answered_before_a_crowd_behind_it_takes_its_place),
-        TEST(an_answer_on_its_way_is_not_cut_for_a_crowd),
+        TEST(a_request_gets_its_response_before_a_crowd_takes_its_place),
+        TEST(a_response_being_sent_is_not_cut_for_a_crowd),
         cmocka_unit_test(freeing_it_closes_the_connections_and_the_port),
         TEST(a_port_in_use_is_a_problem_in_words),
         cmocka_unit_test(a_unix_socket_is_served_taken_over_and_removed),

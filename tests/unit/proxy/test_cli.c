@@ -111,7 +111,7 @@ static void config_prints_what_is_asked_for(void **state)
                 "--json goes with weir config print");
 }
 
-static void help_and_version_answer_in_all_their_forms(void **state)
+static void help_and_version_work_in_all_their_forms(void **state)
 {
     (void)state;
     assert_said(run("help", NULL), 0, "Usage: weir [COMMAND]", NULL);
@@ -183,13 +183,13 @@ static void a_result_that_cannot_be_written_is_a_failure(void **state)
 /* An admin port that gives one answer to one connection. */
 struct admin {
     int fd;
-    const char *answer; /* NULL: none, the connection stays open until the client gives up */
+    const char *response; /* NULL: none, the connection stays open until the client gives up */
     pthread_t thread;
     char flag[64];
     char request[256];
 };
 
-static void *answer_once(void *arg)
+static void *respond_once(void *arg)
 {
     struct admin *a = arg;
     int fd = accept(a->fd, NULL, NULL);
@@ -197,27 +197,27 @@ static void *answer_once(void *arg)
     char byte;
 
     CHECK(n > 0);
-    if (a->answer != NULL)
-        (void)!write(fd, a->answer, strlen(a->answer));
+    if (a->response != NULL)
+        (void)!write(fd, a->response, strlen(a->response));
     else
         (void)recv(fd, &byte, 1, 0);
     close(fd);
     return NULL;
 }
 
-static void admin_start(struct admin *a, const char *answer)
+static void admin_start(struct admin *a, const char *response)
 {
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(any);
 
     memset(a, 0, sizeof(*a));
-    a->answer = answer;
+    a->response = response;
     a->fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(a->fd, (struct sockaddr *)&any, sizeof(any)), 0);
     assert_int_equal(listen(a->fd, 1), 0);
     assert_int_equal(getsockname(a->fd, (struct sockaddr *)&any, &len), 0);
     snprintf(a->flag, sizeof(a->flag), "--admin-listen=0.0.0.0:%d", ntohs(any.sin_port));
-    assert_int_equal(pthread_create(&a->thread, NULL, answer_once, a), 0);
+    assert_int_equal(pthread_create(&a->thread, NULL, respond_once, a), 0);
 }
 
 static void admin_stop(struct admin *a)
@@ -226,7 +226,7 @@ static void admin_stop(struct admin *a)
     close(a->fd);
 }
 
-static void health_is_what_the_admin_port_answers(void **state)
+static void health_is_what_the_admin_port_says(void **state)
 {
     struct admin a;
     (void)state;
@@ -274,18 +274,19 @@ static void health_without_a_port_to_ask_is_a_failure(void **state)
 
 static void status_is_printed_flat_or_as_it_came(void **state)
 {
-    static const char answer[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-                                 "{\"state\": \"ready\", \"queue\": {\"depth\": 2}, \"l\": [1.5]}";
+    static const char response[] =
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+        "{\"state\": \"ready\", \"queue\": {\"depth\": 2}, \"l\": [1.5]}";
     struct admin a;
     (void)state;
 
-    admin_start(&a, answer);
+    admin_start(&a, response);
     assert_said(run("status", a.flag, NULL), 0,
                 "queue.depth                             2\n"
                 "l.0                                     1.5\n",
                 NULL);
     admin_stop(&a);
-    admin_start(&a, answer);
+    admin_start(&a, response);
     assert_said(run("status", "--json", a.flag, NULL), 0, "{\"state\": \"ready\", ", NULL);
     admin_stop(&a);
     admin_start(&a, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
@@ -300,11 +301,11 @@ int main(void)
         cmocka_unit_test(nothing_configured_is_wrong_usage_with_a_short_help),
         cmocka_unit_test(check_says_ok_or_every_problem),
         cmocka_unit_test(config_prints_what_is_asked_for),
-        cmocka_unit_test(help_and_version_answer_in_all_their_forms),
+        cmocka_unit_test(help_and_version_work_in_all_their_forms),
         cmocka_unit_test(wrong_usage_is_told_with_the_nearest),
         cmocka_unit_test(everything_that_is_wrong_is_told_at_once),
         cmocka_unit_test(a_result_that_cannot_be_written_is_a_failure),
-        cmocka_unit_test(health_is_what_the_admin_port_answers),
+        cmocka_unit_test(health_is_what_the_admin_port_says),
         cmocka_unit_test(a_silent_admin_port_is_given_up_after_two_seconds),
         cmocka_unit_test(health_without_a_port_to_ask_is_a_failure),
         cmocka_unit_test(status_is_printed_flat_or_as_it_came),

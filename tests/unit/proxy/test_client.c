@@ -205,7 +205,7 @@ static void line_ends_before_a_head_renew_nothing(void **state)
     assert_int_equal(f->refused_with, 0);
 }
 
-static void a_head_that_has_begun_is_answered(void **state)
+static void a_head_that_has_begun_gets_a_response(void **state)
 {
     struct fixture *f = *state;
     int a = comes(f);
@@ -297,7 +297,7 @@ int main(void)
                                         nobody_has_come, all_leave),
         cmocka_unit_test_setup_teardown(line_ends_before_a_head_renew_nothing, nobody_has_come,
                                         all_leave),
-        cmocka_unit_test_setup_teardown(a_head_that_has_begun_is_answered, nobody_has_come,
+        cmocka_unit_test_setup_teardown(a_head_that_has_begun_gets_a_response, nobody_has_come,
                                         all_leave),
         cmocka_unit_test_setup_teardown(a_request_that_has_just_come_is_served_instead,
                                         nobody_has_come, all_leave),

@@ -215,7 +215,7 @@ static void a_reset_that_a_look_meets_is_no_end(void **state)
         if (i == 1)
             sockets_say(fx.peer, span_of(before[i]));
         peer_resets();
-        assert_true(conn_look(&fx.conn));
+        assert_true(conn_peek(&fx.conn));
         assert_true(fx.conn.broken);
         check_read(before[i], CONN_LOST);
         conn_close(&fx.conn, false);
@@ -301,12 +301,12 @@ static struct crowd {
     int peers[ROOM];
     int told;
     bool lags;
-    struct mail mail;
+    struct task task;
 } crowd;
 
-static void on_crowd_mail(struct mail *m)
+static void on_crowd_task(struct task *task)
 {
-    (void)m;
+    (void)task;
     crowd.lags = loop_may_lag(fx.loop);
 }
 
@@ -318,7 +318,7 @@ static void on_crowd(struct conn *c)
     crowd.told++;
     if (c != &crowd.conns[0])
         return;
-    loop_post(fx.loop, &crowd.mail);
+    loop_post(fx.loop, &crowd.task);
     while (conn_backlog(last) == 0)
         assert_true(conn_send(last, (struct span){sent, sizeof(sent)}, (struct span){NULL, 0}));
 }
@@ -330,7 +330,7 @@ static void an_event_that_is_added_anew_before_it_is_told_was_one_of_the_turn(vo
 {
     (void)state;
     memset(&crowd, 0, sizeof(crowd));
-    crowd.mail.deliver = on_crowd_mail;
+    crowd.task.run = on_crowd_task;
     for (int i = 0; i < ROOM; i++) {
         crowd.peers[i] =
             sockets_conn(&crowd.conns[i], fx.loop, LOOP_SCRATCH_UPSTREAM, SOCKETS_UNIX, 4096);

@@ -44,7 +44,7 @@ static void a_pipelined_request_waits_for_the_response_before_it(void)
     hears(a, "200 OK");
 }
 
-static void an_http10_client_is_answered_and_closed(void)
+static void an_http10_client_gets_a_response_and_is_closed(void)
 {
     struct peer *a = asks("GET / HTTP/1.0\r\n\r\n");
 
@@ -252,7 +252,7 @@ static void json_is_for_who_asks_for_it(void)
             "queue_full", "\"reason\":\"queue_full\"");
 }
 
-static void the_answer_to_head_has_no_body(void)
+static void the_response_to_head_has_no_body(void)
 {
     scene.how.config.queue.length = 0;
     asks(GET);
@@ -301,7 +301,7 @@ static struct peer *for_a_full_backlog(void)
     return asks(GET);
 }
 
-static struct peer *for_an_answer(void)
+static struct peer *for_a_response(void)
 {
     return asks(GET);
 }
@@ -321,7 +321,7 @@ static const struct wait {
     {while_the_app_starts, 1000, 503, "not_ready", "\r\nRetry-After: 1\r\n"},
     {for_a_connection, 1000, 504, "connect_timeout", NULL},
     {for_a_full_backlog, 0, 504, "connect_timeout", NULL},
-    {for_an_answer, 2000, 504, "first_byte_timeout", NULL},
+    {for_a_response, 2000, 504, "first_byte_timeout", NULL},
     {for_the_body, 1000, 408, "body_timeout", "\r\nConnection: close\r\n"},
 };
 
@@ -449,7 +449,7 @@ static void on_client_abort_close_ends_the_apps_connection_at_once(void)
     assert_true(app(0)->ended);
 }
 
-static void an_orphan_that_is_never_answered_ends_with_first_byte_timeout(void)
+static void an_orphan_without_a_response_ends_with_first_byte_timeout(void)
 {
     struct peer *a = asks(GET);
 
@@ -493,7 +493,7 @@ int main(void)
         SCENE(a_request_is_passed_on_and_its_response_comes_back),
         SCENE(both_connections_are_kept_for_the_next_request),
         SCENE(a_pipelined_request_waits_for_the_response_before_it),
-        SCENE(an_http10_client_is_answered_and_closed),
+        SCENE(an_http10_client_gets_a_response_and_is_closed),
         SCENE(a_response_without_a_body_ends_with_its_head),
         SCENE(slots_are_granted_in_the_order_in_which_requests_came),
         SCENE(no_more_requests_are_in_the_app_than_there_are_slots),
@@ -502,7 +502,7 @@ int main(void)
         SCENE(the_slot_is_free_when_the_app_has_ended_though_the_client_reads_no_more),
         SCENE(what_cannot_be_served_is_refused_at_once),
         SCENE(json_is_for_who_asks_for_it),
-        SCENE(the_answer_to_head_has_no_body),
+        SCENE(the_response_to_head_has_no_body),
         SCENE(a_refused_client_may_ask_again),
         SCENE(each_wait_has_its_end_and_its_reason),
         SCENE(after_the_start_timeout_requests_are_refused_at_once_until_the_app_is_there),
@@ -513,7 +513,7 @@ int main(void)
         SCENE(the_slot_of_a_client_that_has_left_is_held_until_the_apps_last_byte),
         SCENE(a_client_that_leaves_its_response_leaves_the_slot_with_the_app),
         SCENE(on_client_abort_close_ends_the_apps_connection_at_once),
-        SCENE(an_orphan_that_is_never_answered_ends_with_first_byte_timeout),
+        SCENE(an_orphan_without_a_response_ends_with_first_byte_timeout),
         SCENE(an_orphan_whose_response_stops_ends_with_idle_timeout),
         SCENE(an_orphans_app_that_closes_or_talks_nonsense_frees_the_slot),
     };

@@ -284,7 +284,7 @@ static void the_apps_own_100_is_passed_on(void)
     hears(app(0), "123456789");
 }
 
-static void no_body_is_asked_for_where_the_answer_is_no(void)
+static void no_body_is_requested_for_a_refused_request(void)
 {
     scene.how.config.queue.length = 0;
     asks(GET);
@@ -398,7 +398,7 @@ static void what_the_app_may_not_get_twice_is_not_sent_again(void)
     assert_int_equal(peers.n_apps, 1);
 }
 
-static void a_fresh_connection_that_dies_is_the_apps_answer(void)
+static void a_fresh_connection_that_dies_is_not_replayed(void)
 {
     struct peer *a = asks(GET);
 
@@ -417,7 +417,7 @@ static void a_request_is_sent_again_once(void)
     assert_int_equal(peers.n_apps, 2);
 }
 
-static void an_app_that_has_begun_to_answer_is_not_asked_again(void)
+static void an_app_that_has_begun_to_respond_is_not_asked_again(void)
 {
     struct peer *a = on_a_kept_connection(GET);
 
@@ -445,7 +445,7 @@ static void nothing_is_sent_again_for_a_client_that_has_left(void)
     assert_int_equal(peers.n_apps, 1);
 }
 
-static void an_app_that_takes_no_more_may_have_answered(void)
+static void an_app_that_takes_no_more_may_have_responded(void)
 {
     slots_are_plentiful();
     struct peer *a = asks(PUT_OF("9") "1234");
@@ -476,7 +476,7 @@ int main(void)
         SCENE(a_stream_may_be_slow_while_nobody_wants_its_slot),
         SCENE(weir_asks_for_the_body_that_it_waits_for),
         SCENE(the_apps_own_100_is_passed_on),
-        SCENE(no_body_is_asked_for_where_the_answer_is_no),
+        SCENE(no_body_is_requested_for_a_refused_request),
         SCENE(a_connect_that_finds_no_room_is_tried_again),
         SCENE(a_connect_may_take_a_while),
         SCENE(an_app_that_speaks_before_it_is_asked_is_not_believed),
@@ -484,12 +484,12 @@ int main(void)
         SCENE(a_kept_connection_is_closed_after_keepalive_timeout_and_when_the_app_closes_it),
         SCENE(a_request_whose_kept_connection_dies_is_sent_again_on_a_fresh_one),
         SCENE(what_the_app_may_not_get_twice_is_not_sent_again),
-        SCENE(a_fresh_connection_that_dies_is_the_apps_answer),
+        SCENE(a_fresh_connection_that_dies_is_not_replayed),
         SCENE(a_request_is_sent_again_once),
-        SCENE(an_app_that_has_begun_to_answer_is_not_asked_again),
+        SCENE(an_app_that_has_begun_to_respond_is_not_asked_again),
         SCENE(the_connect_of_a_replay_may_be_refused),
         SCENE(nothing_is_sent_again_for_a_client_that_has_left),
-        SCENE(an_app_that_takes_no_more_may_have_answered),
+        SCENE(an_app_that_takes_no_more_may_have_responded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -401,7 +401,7 @@ static void a_path_that_a_dead_process_has_left_is_taken_over(void **state)
     assert_true(connects_to(a_path()));
 }
 
-static void a_path_that_somebody_answers_on_is_not_taken(void **state)
+static void a_path_with_a_listener_is_not_taken(void **state)
 {
     (void)state;
     assert_true(opens_at(a_path(), 10));
@@ -444,7 +444,7 @@ int main(void)
         TEST(an_address_in_use_is_told),
         TEST(a_unix_socket_is_there_until_the_listener_stops),
         TEST(a_path_that_a_dead_process_has_left_is_taken_over),
-        TEST(a_path_that_somebody_answers_on_is_not_taken),
+        TEST(a_path_with_a_listener_is_not_taken),
         TEST(after_a_stop_the_path_is_another_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,8 +18,8 @@ struct fixture {
     struct loop *loop;
     int pipe[2];
     struct event *event;
-    struct mail mail, next_mail;
-    struct loop_grave grave;
+    struct task task, next_task;
+    struct loop_deferred deferred;
     struct loop_timer timer;
     char said[16]; /* a letter for each callback */
 };
@@ -35,24 +35,24 @@ static void say(char c)
     fx.said[n + 1] = '\0';
 }
 
-static void on_next_mail(struct mail *m)
+static void on_next_task(struct task *task)
 {
-    (void)m;
+    (void)task;
     say('n');
 }
 
-static void on_mail(struct mail *m)
+static void on_task(struct task *task)
 {
-    (void)m;
-    say('m');
-    loop_post(fx.loop, &fx.next_mail);
+    (void)task;
+    say('p');
+    loop_post(fx.loop, &fx.next_task);
 }
 
-static void bury(struct loop_grave *g, struct loop *lp)
+static void release_memory(struct loop_deferred *d, struct loop *lp)
 {
-    (void)g;
+    (void)d;
     assert_ptr_equal(lp, fx.loop);
-    say('b');
+    say('f');
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -63,8 +63,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)arg;
     loop_tick(fx.loop);
     assert_int_equal(read(fd, &byte, 1), 1);
-    loop_bury(fx.loop, &fx.grave);
-    loop_post(fx.loop, &fx.mail);
+    loop_defer_free(fx.loop, &fx.deferred);
+    loop_post(fx.loop, &fx.task);
     say('e');
 }
 
@@ -84,9 +84,9 @@ static int set_up(void **state)
     fx.event =
         event_new(loop_base(fx.loop), fx.pipe[0], EV_READ | EV_ET | EV_PERSIST, on_readable, NULL);
     assert_int_equal(event_add(fx.event, NULL), 0);
-    fx.mail.deliver = on_mail;
-    fx.next_mail.deliver = on_next_mail;
-    fx.grave.bury = bury;
+    fx.task.run = on_task;
+    fx.next_task.run = on_next_task;
+    fx.deferred.release = release_memory;
     loop_timer_init(&fx.timer, on_timer, NULL);
     return 0;
 }
@@ -110,29 +110,29 @@ static void a_turn_with_nothing_to_do_says_so_and_does_not_wait(void **state)
     assert_string_equal(fx.said, "");
 }
 
-static void events_come_first_then_mail_then_the_dead(void **state)
+static void events_run_first_then_tasks_then_deferred_frees(void **state)
 {
     (void)state;
     assert_int_equal(write(fx.pipe[1], "x", 1), 1);
     assert_true(loop_turn(fx.loop));
-    assert_string_equal(fx.said, "emb");
+    assert_string_equal(fx.said, "epf");
 }
 
-static void mail_that_mail_has_posted_waits_for_the_next_turn(void **state)
+static void a_task_posted_by_a_task_runs_in_the_next_turn(void **state)
 {
     (void)state;
     assert_int_equal(write(fx.pipe[1], "x", 1), 1);
     assert_true(loop_turn(fx.loop));
-    assert_string_equal(fx.said, "emb");
+    assert_string_equal(fx.said, "epf");
     assert_true(loop_turn(fx.loop));
-    assert_string_equal(fx.said, "embn");
+    assert_string_equal(fx.said, "epfn");
     assert_false(loop_turn(fx.loop));
 }
 
-static void mail_from_outside_comes_in_the_next_turn(void **state)
+static void a_task_from_outside_runs_in_the_next_turn(void **state)
 {
     (void)state;
-    loop_post(fx.loop, &fx.next_mail);
+    loop_post(fx.loop, &fx.next_task);
     assert_string_equal(fx.said, "");
     assert_true(loop_turn(fx.loop));
     assert_string_equal(fx.said, "n");
@@ -162,15 +162,15 @@ static void a_timer_fires_in_a_turn_once_its_moment_has_come(void **state)
 static struct crowd {
     int pipes[ROOM][2];
     struct event *events[ROOM];
-    struct mail mail;
+    struct task task;
     char next[ROOM + 1]; /* y or n of each event in the order of delivery: the next is pending */
-    bool first_lags, mail_lags, delete_next, linger;
+    bool first_lags, task_lags, delete_next, linger;
 } crowd;
 
-static void on_crowd_mail(struct mail *m)
+static void on_crowd_task(struct task *task)
 {
-    (void)m;
-    crowd.mail_lags = loop_may_lag(fx.loop);
+    (void)task;
+    crowd.task_lags = loop_may_lag(fx.loop);
 }
 
 static void on_crowd(evutil_socket_t fd, short what, void *arg)
@@ -183,7 +183,7 @@ static void on_crowd(evutil_socket_t fd, short what, void *arg)
     assert_int_equal(read(fd, &byte, 1), 1);
     size_t told = strlen(crowd.next);
     if (told == 0) {
-        loop_post(fx.loop, &crowd.mail);
+        loop_post(fx.loop, &crowd.task);
         crowd.first_lags = loop_may_lag(fx.loop);
     }
     assert_false(loop_event_is_pending(crowd.events[told]));
@@ -207,7 +207,7 @@ static int set_up_crowd(void **state)
 {
     set_up(state);
     memset(&crowd, 0, sizeof(crowd));
-    crowd.mail.deliver = on_crowd_mail;
+    crowd.task.run = on_crowd_task;
     for (int i = 0; i < ROOM; i++) {
         assert_int_equal(pipe(crowd.pipes[i]), 0);
         crowd.events[i] = event_new(loop_base(fx.loop), crowd.pipes[i][0],
@@ -235,20 +235,20 @@ static void an_event_is_pending_from_its_report_to_its_callback(void **state)
     assert_string_equal(crowd.next, "n");
     crowd_comes(3);
     assert_string_equal(crowd.next, "yyn");
-    assert_false(crowd.mail_lags);
+    assert_false(crowd.task_lags);
 }
 
 static void a_turn_that_was_full_lags_and_the_next_has_more_room(void **state)
 {
     (void)state;
     crowd_comes(ROOM - 1);
-    assert_false(crowd.mail_lags);
+    assert_false(crowd.task_lags);
     crowd_comes(ROOM);
     assert_true(crowd.first_lags);
-    assert_true(crowd.mail_lags);
+    assert_true(crowd.task_lags);
     crowd_comes(ROOM);
     assert_false(crowd.first_lags);
-    assert_false(crowd.mail_lags);
+    assert_false(crowd.task_lags);
 }
 
 /* The wheel's timer is no event of epoll's. */
@@ -263,7 +263,7 @@ static void a_timer_that_is_due_does_not_fill_a_turn(void **state)
     crowd_comes(ROOM - 1);
     assert_string_equal(fx.said, "t");
     assert_false(crowd.first_lags);
-    assert_false(crowd.mail_lags);
+    assert_false(crowd.task_lags);
 }
 
 static void an_event_that_is_deleted_before_it_is_told_was_one_of_the_turn(void **state)
@@ -272,7 +272,7 @@ static void an_event_that_is_deleted_before_it_is_told_was_one_of_the_turn(void 
     crowd.delete_next = true;
     crowd_comes(ROOM);
     assert_int_equal(strlen(crowd.next), ROOM - 1);
-    assert_true(crowd.mail_lags);
+    assert_true(crowd.task_lags);
 }
 
 static void a_turn_in_which_the_process_stood_still_lags(void **state)
@@ -280,10 +280,10 @@ static void a_turn_in_which_the_process_stood_still_lags(void **state)
     (void)state;
     crowd.linger = true;
     crowd_comes(1);
-    assert_true(crowd.mail_lags);
+    assert_true(crowd.task_lags);
     crowd.linger = false;
     crowd_comes(1);
-    assert_false(crowd.mail_lags);
+    assert_false(crowd.task_lags);
 }
 
 int main(void)
@@ -291,11 +291,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_turn_with_nothing_to_do_says_so_and_does_not_wait, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(events_come_first_then_mail_then_the_dead, set_up,
+        cmocka_unit_test_setup_teardown(events_run_first_then_tasks_then_deferred_frees, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(mail_that_mail_has_posted_waits_for_the_next_turn, set_up,
+        cmocka_unit_test_setup_teardown(a_task_posted_by_a_task_runs_in_the_next_turn, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(mail_from_outside_comes_in_the_next_turn, set_up,
+        cmocka_unit_test_setup_teardown(a_task_from_outside_runs_in_the_next_turn, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_timer_fires_in_a_turn_once_its_moment_has_come, set_up,
                                         tear_down),

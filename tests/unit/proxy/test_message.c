@@ -298,7 +298,7 @@ static enum message_status takes(size_t most)
         continue;
     enum message_status st =
         message_take_body(&fx.message, fx.loop, from, &fx.body, most, &fx.problem);
-    conn_settle(from);
+    conn_save_input(from);
     return st;
 }
 

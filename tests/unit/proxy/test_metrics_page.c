@@ -83,13 +83,13 @@ static void an_unusual_code_appears_once_it_was_seen(void **state)
     scrape(*state, &now);
     assert_null(exposition_value(&page, "weir_requests_total{code=\"418\",source=\"app\"}"));
     size_t before = page.n;
-    stats_answered(sh, STATS_BY_APP, 418);
-    stats_answered(sh, STATS_BY_APP, 100);
-    stats_answered(sh, STATS_BY_APP, 599);
-    stats_answered(stats_shard_of(*state, 1), STATS_BY_APP, 200);
-    stats_answered(sh, STATS_BY_APP, 200);
-    stats_answered(sh, STATS_BY_WEIR, 503);
-    stats_answered(sh, STATS_BY_NOBODY, 0);
+    stats_response(sh, STATS_SOURCE_APP, 418);
+    stats_response(sh, STATS_SOURCE_APP, 100);
+    stats_response(sh, STATS_SOURCE_APP, 599);
+    stats_response(stats_shard_of(*state, 1), STATS_SOURCE_APP, 200);
+    stats_response(sh, STATS_SOURCE_APP, 200);
+    stats_response(sh, STATS_SOURCE_WEIR, 503);
+    stats_response(sh, STATS_SOURCE_CLIENT_GONE, 0);
     scrape(*state, &now);
     expect("weir_requests_total{code=\"418\",source=\"app\"}", "1");
     expect("weir_requests_total{code=\"100\",source=\"app\"}", "1");
@@ -101,12 +101,12 @@ static void an_unusual_code_appears_once_it_was_seen(void **state)
     assert_int_equal(page.n, before + 3);
 }
 
-static void a_code_that_is_none_still_counts_as_an_answer(void **state)
+static void an_invalid_code_still_counts_as_a_response(void **state)
 {
     struct stats_now now = quiet();
-    stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, 99);
-    stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, 600);
-    stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, 4000000000u);
+    stats_response(stats_shard_of(*state, 0), STATS_SOURCE_APP, 99);
+    stats_response(stats_shard_of(*state, 0), STATS_SOURCE_APP, 600);
+    stats_response(stats_shard_of(*state, 0), STATS_SOURCE_APP, 4000000000u);
     scrape(*state, &now);
     expect("weir_requests_total{code=\"other\",source=\"app\"}", "3");
 }
@@ -125,7 +125,7 @@ static void an_app_that_sends_every_code_makes_at_most_501_series(void **state)
 {
     struct stats_now now = quiet();
     for (unsigned code = 0; code < 2000; code++)
-        stats_answered(stats_shard_of(*state, 0), STATS_BY_APP, code);
+        stats_response(stats_shard_of(*state, 0), STATS_SOURCE_APP, code);
     scrape(*state, &now);
     assert_int_equal(series_of_app_codes(), 501);
     expect("weir_requests_total{code=\"599\",source=\"app\"}", "1");
@@ -166,7 +166,7 @@ int main(int argc, char **argv)
         TEST(what_the_limiter_says_is_passed_on),
         TEST(no_limit_and_no_timeout_are_infinite),
         TEST(an_unusual_code_appears_once_it_was_seen),
-        TEST(a_code_that_is_none_still_counts_as_an_answer),
+        TEST(an_invalid_code_still_counts_as_a_response),
         TEST(an_app_that_sends_every_code_makes_at_most_501_series),
         TEST(the_documentation_is_what_the_table_says),
     };

@@ -106,7 +106,7 @@ static enum relay_status pump_to(struct conn *to, const char *head)
 
     turn();
     enum relay_status st = relay_pump(&fx.relay, &fx.from, to, head[0] ? &front : NULL, &moved);
-    conn_settle(&fx.from);
+    conn_save_input(&fx.from);
     fx.moved += moved;
     return st;
 }

@@ -152,7 +152,7 @@ static void json_says_the_same(void **state)
     }
 }
 
-static void head_is_answered_with_the_length_that_get_would_get_and_no_body(void **state)
+static void head_gets_the_length_that_get_would_get_and_no_body(void **state)
 {
     (void)state;
     for (size_t i = 0; i < REPLY_KINDS; i++) {
@@ -219,7 +219,7 @@ static void a_field_is_there_only_where_it_says_something(void **state)
 }
 
 /* A detail of 256 bytes is longer than any; names of config have 63 at most, ids 128. */
-static void the_longest_answer_is_whole(void **state)
+static void the_longest_response_is_whole(void **state)
 {
     static char detail[257], id[129], name[64];
 
@@ -285,10 +285,10 @@ int main(void)
         cmocka_unit_test(a_kind_that_refuses_for_load_or_state_says_how_it_counts),
         cmocka_unit_test(text_is_a_sentence_and_the_detail),
         cmocka_unit_test(json_says_the_same),
-        cmocka_unit_test(head_is_answered_with_the_length_that_get_would_get_and_no_body),
+        cmocka_unit_test(head_gets_the_length_that_get_would_get_and_no_body),
         cmocka_unit_test(another_status_may_be_asked_for_and_has_its_own_words),
         cmocka_unit_test(a_field_is_there_only_where_it_says_something),
-        cmocka_unit_test(the_longest_answer_is_whole),
+        cmocka_unit_test(the_longest_response_is_whole),
         cmocka_unit_test(json_is_for_who_names_it_and_no_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -414,7 +414,7 @@ static void a_second_signal_cuts_and_ends_it_with_3(void **state)
     serves(two_signals, SERVER_CUT);
 }
 
-static void a_request_that_is_never_answered(void)
+static void a_request_without_a_response(void)
 {
     app_listens();
     int client = asks(), fd = app_gets_a_request(), waits = asks();
@@ -433,7 +433,7 @@ static void drain_timeout_turns_away_and_cuts_and_ends_it_with_3(void **state)
     (void)state;
     flag("--drain-timeout=", "200ms");
     flag("--concurrency=", "1");
-    serves(a_request_that_is_never_answered, SERVER_CUT);
+    serves(a_request_without_a_response, SERVER_CUT);
 }
 
 /* ---- places ---- */

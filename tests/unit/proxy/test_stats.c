@@ -77,9 +77,9 @@ static void every_outcome_and_every_phase_has_its_own_numbers(void **state)
     stats_queue_wait(sh, STATS_TIMEOUT, 1);
     stats_queue_wait(sh, STATS_CLIENT_GONE, 2);
     stats_queue_wait(sh, STATS_DRAINED, 4);
-    stats_request_duration(sh, STATS_BY_APP, 5);
-    stats_request_duration(sh, STATS_BY_WEIR, 10);
-    stats_request_duration(sh, STATS_BY_NOBODY, 11);
+    stats_request_duration(sh, STATS_SOURCE_APP, 5);
+    stats_request_duration(sh, STATS_SOURCE_WEIR, 10);
+    stats_request_duration(sh, STATS_SOURCE_CLIENT_GONE, 11);
     stats_connect(sh, 6);
     stats_first_byte(sh, 7);
     stats_slot_hold(sh, 8);
@@ -107,8 +107,8 @@ static void an_audit_finds_what_the_numbers_do_not_account_for(void **state)
     struct stats_shard *sh = stats_shard_of(*state, 0);
     const struct stats_present right = {
         .begun = 5, .requests = 3, .holding = 2, .orphans = 1, .upgrades = 1};
-    stats_answered(sh, STATS_BY_APP, 200);
-    stats_answered(sh, STATS_BY_NOBODY, 499);
+    stats_response(sh, STATS_SOURCE_APP, 200);
+    stats_response(sh, STATS_SOURCE_CLIENT_GONE, 499);
     for (int i = 0; i < 4; i++)
         stats_queue_wait(sh, STATS_DISPATCHED, 0);
     stats_slot_hold(sh, 10);
@@ -196,7 +196,7 @@ enum { ROUNDS = 50000 };
 static void *record(void *arg)
 {
     for (int i = 0; i < ROUNDS; i++) {
-        stats_answered(arg, STATS_BY_APP, 200);
+        stats_response(arg, STATS_SOURCE_APP, 200);
         stats_queue_wait(arg, STATS_DISPATCHED, 1);
     }
     return NULL;

@@ -30,9 +30,9 @@ static void status_is_one_json_object_with_the_same_numbers(void **state)
     struct stats_shard *sh = stats_shard_of(*state, 0);
     now.limiter.in_flight = 3;
     now.limiter.oldest_wait = 1500000;
-    stats_answered(sh, STATS_BY_APP, 200);
-    stats_answered(sh, STATS_BY_APP, 404);
-    stats_answered(sh, STATS_BY_WEIR, 503);
+    stats_response(sh, STATS_SOURCE_APP, 200);
+    stats_response(sh, STATS_SOURCE_APP, 404);
+    stats_response(sh, STATS_SOURCE_WEIR, 503);
     stats_rejected(sh, STATS_QUEUE_FULL);
     stats_queue_wait(sh, STATS_DISPATCHED, 0);
     stats_queue_wait(sh, STATS_DISPATCHED, 2500000);

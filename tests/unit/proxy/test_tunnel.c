@@ -95,8 +95,8 @@ static enum tunnel_status pump(void)
     while (loop_turn(fx.loop))
         continue;
     enum tunnel_status st = tunnel_pump(&fx.tunnel, &moved);
-    conn_settle(&fx.client);
-    conn_settle(&fx.app);
+    conn_save_input(&fx.client);
+    conn_save_input(&fx.app);
     fx.moved += moved;
     return st;
 }
@@ -143,7 +143,7 @@ static void what_was_read_before_goes_first(void **state)
     while (loop_turn(fx.loop))
         continue;
     assert_int_equal(conn_fill(&fx.client, LOOP_SCRATCH), CONN_GOT);
-    conn_settle(&fx.client);
+    conn_save_input(&fx.client);
     says(CLIENT, " and late");
     assert_int_equal(pump(), TUNNEL_OPEN);
     hears(APP, "early and late");

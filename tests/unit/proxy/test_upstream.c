@@ -203,7 +203,7 @@ static void a_socket_that_cannot_be_made_tells_why(void **state)
     assert_failed(UPSTREAM_REFUSED, EAFNOSUPPORT);
 }
 
-static void who_does_not_answer_in_time_is_timed_out(void **state)
+static void a_host_that_does_not_respond_in_time_times_out(void **state)
 {
     (void)state;
     fx.config.upstream.connect_timeout = 20000;
@@ -237,12 +237,12 @@ static void an_app_that_listens_is_reached(void **state)
 
 /* ---- idle connections ---- */
 
-static struct mail at_the_end;
+static struct task at_the_end;
 static bool was_told;
 
-static void on_end_of_turn(struct mail *m)
+static void on_end_of_turn(struct task *task)
 {
-    (void)m;
+    (void)task;
     was_told = true;
 }
 
@@ -275,7 +275,7 @@ static void one_on_which_the_app_spoke_is_not(void **state)
 
     (void)state;
     assert_int_equal(send(app, "x", 1, 0), 1);
-    at_the_end.deliver = on_end_of_turn;
+    at_the_end.run = on_end_of_turn;
     loop_post(fx.loop, &at_the_end);
     while (!was_told)
         loop_turn(fx.loop);
@@ -326,7 +326,7 @@ int main(void)
         TEST(what_the_socket_says_later_is_told),
         TEST(a_port_where_nothing_listens_refuses),
         TEST(a_socket_that_cannot_be_made_tells_why),
-        TEST(who_does_not_answer_in_time_is_timed_out),
+        TEST(a_host_that_does_not_respond_in_time_times_out),
         TEST(a_connect_that_reaches_itself_is_refused_and_holds_no_port),
         TEST(an_app_that_listens_is_reached),
         TEST(an_idle_connection_is_leased_again),

@@ -1,7 +1,7 @@
 #!/bin/sh
-# .ci/floors.sh accepts a tree that keeps the floors and names each include that breaks them.
+# .ci/layers.sh accepts a tree that keeps the layers and names each include that breaks them.
 set -eu
-floors=$(cd "$(dirname "$0")/../.." && pwd)/.ci/floors.sh
+layers=$(cd "$(dirname "$0")/../.." && pwd)/.ci/layers.sh
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 passed=0 failed=0
@@ -30,16 +30,16 @@ verdict() { # name, 0 when it held
 allowed() { # file include
     rm -rf "${tree:?}"/*
     put "$1" "$2"
-    if out=$("$floors" "$tree"); then ok=0; else ok=1; fi
+    if out=$("$layers" "$tree"); then ok=0; else ok=1; fi
     verdict "$1 may include $2${out:+: $out}" "$ok"
 }
 
 refused() { # file include
     rm -rf "${tree:?}"/*
     put "$1" "$2"
-    if out=$("$floors" "$tree"); then
+    if out=$("$layers" "$tree"); then
         ok=1
-    elif [ "$out" = "$1: not from this floor: $2" ]; then
+    elif [ "$out" = "$1: not allowed in this layer: $2" ]; then
         ok=0
     else
         ok=1
@@ -76,9 +76,9 @@ refused lab/run.c proxy/stats.h
 
 rm -rf "${tree:?}"/*
 put proxy/stranger.c stdio.h
-if out=$("$floors" "$tree"); then ok=1; else ok=0; fi
-case $out in "proxy/stranger.c: stands on no floor"*) ;; *) ok=1 ;; esac
-verdict 'a file on no floor is named' "$ok"
+if out=$("$layers" "$tree"); then ok=1; else ok=0; fi
+case $out in "proxy/stranger.c: belongs to no layer"*) ;; *) ok=1 ;; esac
+verdict 'a file in no layer is named' "$ok"
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
