@@ -11,7 +11,8 @@ threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
 base='proxy/(loop|wheel|budget|log_limit|cidr|config|buckets|stats|stats_reading|metrics_page|status|accesslog)\.h'
-ends='proxy/(conn|listener|client|upstream|relay|tunnel|message|reply|probe|child)\.h'
+ends='proxy/(conn|listener|client|upstream|relay|tunnel|h1_client|h1_server|message|reply|probe|child)\.h'
+sides='proxy/(listener|client|upstream|relay|tunnel|h1_client|h1_server|message|reply|probe|child)\.h'
 judged=$(mktemp)
 trap 'rm -f "$judged"' EXIT
 fail=0
@@ -47,12 +48,13 @@ for m in loop wheel budget log_limit buckets stats stats_reading metrics_page st
 done
 
 # 3  the ends: sockets and processes. They do not know what an exchange is
-for m in conn listener client upstream relay tunnel message reply probe child; do
+for m in conn listener client upstream relay tunnel h1_client h1_server message reply probe child; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
 done
 
-# 4  one request's life: the only one that knows both sides, and no libevent
-layer 'proxy/exchange*.[ch]' "$pure|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends|proxy/exchange[a-z_]*\.h"
+# 4  one request's life: the only one that knows both sides, and no libevent. It has streams, not
+#    sockets: neither proxy/conn nor a parser or writer of heads is its business
+layer 'proxy/exchange*.[ch]' "$pure|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/http/[a-z_]+\.h|$base|$sides|proxy/exchange[a-z_]*\.h"
 
 # 5  the server. Only admin uses evhtp
 inside='common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/([a-z_]+|http/[a-z_]+)\.h'

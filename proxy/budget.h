@@ -56,3 +56,11 @@ static inline size_t budget_read(const struct budget *b, size_t most)
         left = BUDGET_SPENT_READ;
     return (uint64_t)left < most ? (size_t)left : most;
 }
+
+/* The same for who has read `kept` bytes that are not used yet: up to `most` in all. */
+static inline size_t budget_read_behind(const struct budget *b, size_t kept, size_t most)
+{
+    size_t all = kept + budget_read(b, most);
+
+    return all < most ? all : most;
+}

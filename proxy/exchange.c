@@ -13,6 +13,7 @@
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_response.h"
 #include "proxy/exchange_tunnel.h"
+#include "proxy/h1_server.h"
 #include "proxy/http/body.h"
 #include "proxy/http/rewrite.h"
 #include "proxy/tunnel.h"
@@ -91,8 +92,7 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     ex->magic = MAGIC;
     ex->env = env;
     ex->client = cl;
-    ex->lease.handler = &upstream_handler;
-    ex->lease.arg = ex;
+    h1_client_init(&ex->app, env->c.upstream, &env->c.shared->budget, &upstream_handler, ex);
     ex->verdict.run = on_verdict;
     ex->again.run = on_again;
     loop_timer_init(&ex->timer, on_timeout, ex);
@@ -179,28 +179,17 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
         exchange_ask(ex);
 }
 
-/* Of a head that is refused nothing is known but its bytes. */
-static bool begins_with_head(struct client *cl)
-{
-    struct span in = client_conn(cl)->in;
-
-    if (in.len >= 2 && memcmp(in.at, "\r\n", 2) == 0)
-        in = (struct span){in.at + 2, in.len - 2};
-    return in.len >= 5 && memcmp(in.at, "HEAD ", 5) == 0;
-}
-
 /* What came is no request: nobody's exchange, but it is answered and counted. */
 static void on_refuse(struct client *cl, const struct http_problem *problem, void *arg)
 {
     struct exchange_env *env = arg;
-    char *out = loop_scratch(env->c.loop, LOOP_SCRATCH_COMPOSE);
     char more[LOG_LIMIT_MORE];
     struct reply r = {
         .kind = problem->status == 408 ? REPLY_HEAD_TIMEOUT : REPLY_BAD_REQUEST,
         .status = problem->status,
         .detail = problem->status == 408 ? NULL : problem->reason,
         .close = true,
-        .head_only = begins_with_head(cl),
+        .head_only = h1_server_begins_with_head(cl),
         .date = exchange_date(env),
     };
 
@@ -211,7 +200,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
     stats_response(env->c.stats, STATS_SOURCE_WEIR, problem->status);
     stats_request_duration(env->c.stats, STATS_SOURCE_WEIR,
                            loop_now(env->c.loop) - client_began(cl));
-    if (client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0}))
+    if (h1_server_reply(cl, &r))
         client_close(cl);
     else
         client_abort(cl, true);
@@ -238,7 +227,7 @@ void exchange_ask(struct exchange *ex)
     if (ex->has_body)
         stats_body_wait(ex->env->c.stats, now - ex->arrived);
     loop_timer_stop(&ex->timer);
-    ex->waiter.bytes = ex->message.size + client_conn(ex->client)->in.len;
+    ex->waiter.bytes = ex->message.size + h1_server_kept(ex->client);
     switch (limiter_acquire(ex->env->c.shared->limiter, &ex->waiter, now, deadline)) {
     case LIMITER_ADMITTED:
         exchange_granted(ex);
@@ -355,7 +344,7 @@ static void exchange_granted(struct exchange *ex)
 
 void exchange_connect(struct exchange *ex, enum upstream_kind kind)
 {
-    if (upstream_lease(ex->env->c.upstream, &ex->lease, kind))
+    if (h1_client_open(&ex->app, kind))
         exchange_dispatch(ex);
     else if (!client_look(ex->client)) /* connecting costs more than a look: see may_be_dead() */
         exchange_lose_client(ex);
@@ -368,21 +357,10 @@ static void on_ready(struct upstream_lease *l)
     exchange_dispatch(ex);
 }
 
-/*
- * Ends the lease. An app that has not taken all of the request hears of its end at once, by a
- * reset: a FIN would come behind the rest, and the app would go on with a request whose slot is
- * free. (Over a Unix socket there is no reset, and it does.)
- */
 static void drop_app(struct exchange *ex)
 {
-    bool asked = ex->state == EXCHANGE_AWAITING || ex->state == EXCHANGE_STREAMING ||
-                 ex->state == EXCHANGE_ORPHANED;
-    const struct conn *to = ex->lease.conn != NULL ? upstream_socket(&ex->lease) : NULL;
-
-    if (to != NULL && asked && conn_backlog(to) + conn_unacked(to) > 0)
-        upstream_reset(ex->env->c.upstream, &ex->lease);
-    else
-        upstream_drop(ex->env->c.upstream, &ex->lease);
+    h1_client_drop(&ex->app, ex->state == EXCHANGE_AWAITING || ex->state == EXCHANGE_STREAMING ||
+                                 ex->state == EXCHANGE_ORPHANED);
 }
 
 /* The app gives no answer that could be passed on: the slot goes back, weir answers. */
@@ -473,23 +451,21 @@ static void read_response(struct exchange *ex)
 static void on_upstream_event(struct upstream_lease *l)
 {
     struct exchange *ex = exchange_of(l->arg);
-    struct conn *c = upstream_socket(l);
-
-    struct upstream_conn *uc = l->conn;
+    const struct upstream_conn *connection = l->conn;
 
     if (ex->state == EXCHANGE_TUNNEL) {
-        if (conn_flush(c) || !c->cut)
-            exchange_tunnel(ex);
-        else
+        if (tunnel_app_is_lost(ex->tunnel))
             exchange_tunnel_lost(ex);
+        else
+            exchange_tunnel(ex);
         return;
     }
-    if (c->writable && !exchange_flush_request(ex, c)) {
-        if (l->conn == uc && ex->state != EXCHANGE_DONE && conn_has_event(c))
+    if (h1_client_is_writable(&ex->app) && !exchange_flush_request(ex)) {
+        if (l->conn == connection && ex->state != EXCHANGE_DONE && h1_client_has_event(&ex->app))
             exchange_post_again(ex);
         return;
     }
-    if (conn_has_event(c))
+    if (h1_client_has_event(&ex->app))
         read_response(ex);
 }
 
@@ -503,14 +479,14 @@ static void go_on(struct exchange *ex)
 
     if (exchange_is_uploading(ex))
         exchange_upload(ex, NULL);
-    if (ex->state != EXCHANGE_DONE && ex->lease.conn != NULL)
+    if (ex->state != EXCHANGE_DONE && h1_client_is_open(&ex->app))
         read_response(ex);
     if (ex->state == EXCHANGE_DONE)
         return;
     if (cl != NULL && ex->client == cl)
-        conn_save_input(client_conn(cl));
-    if (ex->lease.conn != NULL)
-        conn_save_input(upstream_socket(&ex->lease));
+        h1_server_save_input(cl);
+    if (h1_client_is_open(&ex->app))
+        h1_client_save_input(&ex->app);
 }
 
 static void on_again(struct task *task)
@@ -573,7 +549,6 @@ static unsigned refusal_status(const struct exchange *ex, const struct reply_ref
 void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, const char *detail)
 {
     const struct reply_refusal *refusal = reply_refusal(kind);
-    char *out = loop_scratch(ex->env->c.loop, LOOP_SCRATCH_COMPOSE);
     struct client *cl = ex->client;
 
     ex->close = !ex->persistent || ex->env->draining || !exchange_request_is_read(ex) ||
@@ -598,7 +573,7 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
     ex->status = reply_status(&r);
     loop_timer_stop(&ex->timer);
     exchange_set_state(ex, EXCHANGE_REPLYING);
-    if (!client_send(cl, (struct span){out, reply_write(&r, out)}, (struct span){NULL, 0})) {
+    if (!h1_server_reply(cl, &r)) {
         exchange_lose_client(ex);
         return;
     }
@@ -680,7 +655,7 @@ static void leave_app(struct exchange *ex)
         exchange_arm(ex, ex->left + cf->upstream.first_byte_timeout);
     exchange_note_backpressure(ex);
     exchange_set_state(ex, EXCHANGE_ORPHANED);
-    if (upstream_socket(&ex->lease)->readable) /* the client's slowness may have held it up */
+    if (h1_client_may_have_input(&ex->app)) /* the client's slowness may have held it up */
         exchange_post_again(ex);
 }
 
@@ -699,7 +674,7 @@ static void exchange_client_gone(struct exchange *ex)
         leave_app(ex);
         return;
     case EXCHANGE_TUNNEL:
-        upstream_reset(ex->env->c.upstream, &ex->lease);
+        h1_client_reset(&ex->app);
         exchange_done(ex);
         return;
     case EXCHANGE_ARRIVED:

@@ -1,6 +1,7 @@
 /* See exchange.h: what is ended at the drain, and for room. */
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
+#include "proxy/h1_server.h"
 
 #define ROOM_AFTER_US 50000 /* a body that was waited for less long does not make room */
 #define ROOM_LOOKS    8
@@ -41,13 +42,11 @@ size_t exchange_turn_away(struct exchange_env *env)
 /* What has come of its body and was not read yet may be the rest of it. True: it was refused. */
 static bool give_way(struct exchange *ex)
 {
-    struct conn *from = client_conn(ex->client);
+    struct client *cl = ex->client;
 
-    if (conn_has_event(from) || conn_peek(from)) {
-        from->readable = true;
-        from->drained = false;
+    if (h1_server_peek(cl)) {
         exchange_buffer(ex);
-        conn_save_input(from);
+        h1_server_save_input(cl);
         if (ex->state != EXCHANGE_BUFFERING)
             return false;
     }

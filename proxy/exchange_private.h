@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "proxy/conn.h"
 #include "proxy/exchange.h"
+#include "proxy/h1_client.h"
 #include "proxy/http/date.h"
 #include "proxy/http/head.h"
 #include "proxy/http/parse.h"
@@ -28,7 +28,7 @@ struct exchange {
     TAILQ_ENTRY(exchange) link;
     struct exchange_env *env;
     struct client *client; /* not ours: calls on_gone first, then NULL */
-    struct upstream_lease lease;
+    struct h1_client app;  /* its side of the exchange, once a slot is held */
     struct limiter_waiter waiter;
     struct task verdict, again;
     struct loop_timer timer;
@@ -45,20 +45,17 @@ struct exchange {
     struct relay *down; /* the response's body, once its head is there */
     struct tunnel *tunnel; /* TUNNEL */
 
-    struct http_parser parser; /* of the app's heads */
     mono_us began, arrived, connected, sent, first_byte, response_ended, left;
     enum http_method method;
-    unsigned status;     /* what the client was answered */
-    uint64_t interims;   /* that the app has sent */
-    bool local_reply;    /* the answer is our own */
-    bool http10;         /* HTTP/1.0 */
-    bool persistent;     /* the client wants its connection kept */
-    bool json;           /* it would rather read JSON */
-    bool close;          /* the connection ends with this answer */
-    bool app_persists;   /* the app keeps its connection after this answer */
-    bool accepted;       /* the app's socket has taken a byte of this request */
-    bool upload_failed;  /* the app takes no more of it */
-    bool response_begun; /* a byte of the app's answer has come */
+    unsigned status;    /* what the client was answered */
+    uint64_t interims;  /* that the app has sent */
+    bool local_reply;   /* the answer is our own */
+    bool http10;        /* HTTP/1.0 */
+    bool persistent;    /* the client wants its connection kept */
+    bool json;          /* it would rather read JSON */
+    bool close;         /* the connection ends with this answer */
+    bool app_persists;  /* the app keeps its connection after this answer */
+    bool upload_failed; /* the app takes no more of it */
     bool replayed, orphan;
     bool expects;                /* it waits for a 100 before it sends its body */
     bool continued;              /* it had that from weir */
@@ -98,13 +95,6 @@ static inline void exchange_arm(struct exchange *ex, mono_us due)
 static inline struct span exchange_date(struct exchange_env *env)
 {
     return http_date(&env->date, loop_wall(env->c.loop));
-}
-
-/* Behind what there is already: all that the scratch holds, or little when the budget is spent. */
-static inline size_t exchange_read_limit(const struct exchange *ex, const struct conn *from)
-{
-    size_t most = from->in.len + budget_read(&ex->env->c.shared->budget, LOOP_SCRATCH);
-    return most < LOOP_SCRATCH ? most : LOOP_SCRATCH;
 }
 
 static inline mono_us exchange_waited(const struct exchange *ex)

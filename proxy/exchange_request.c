@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxy/exchange_response.h"
+#include "proxy/h1_server.h"
 #include "proxy/http/body.h"
 
 #define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
@@ -94,9 +95,8 @@ static enum body_wait take_what_came(struct exchange *ex)
 
     if (budget_is_spent(&shared->budget))
         most = before;
-    enum message_status st =
-        message_take_body(&ex->message, ex->env->c.loop, client_conn(ex->client), &ex->up->body,
-                          most, &ex->up->problem);
+    enum message_status st = message_take_body(&ex->message, ex->env->c.loop, ex->client,
+                                               &ex->up->body, most, &ex->up->problem);
     exchange_held_changed(ex, (int64_t)(ex->message.body - before));
     if (ex->up->body.data > ex->up->max)
         return BODY_TOO_LARGE;
@@ -147,22 +147,18 @@ static void arm_buffering(struct exchange *ex)
 
 void exchange_buffer(struct exchange *ex)
 {
-    struct conn *from = client_conn(ex->client);
-
     for (;;) {
         enum body_wait wait = take_what_came(ex);
         if (wait != BODY_MORE) {
             end_wait(ex, wait);
             return;
         }
-        switch (conn_fill(from, exchange_read_limit(ex, from))) {
-        case CONN_GOT:
-        case CONN_FULL:
+        switch (h1_server_read(ex->client, &ex->env->c.shared->budget)) {
+        case H1_INPUT_GOT:
             continue;
-        case CONN_WAIT:
+        case H1_INPUT_WAIT:
             break;
-        case CONN_EOF:
-        case CONN_LOST:
+        case H1_INPUT_ENDED:
             exchange_lose_client(ex);
             return;
         }
@@ -182,8 +178,7 @@ void exchange_wait_for_body(struct exchange *ex)
     if (ex->expects) {
         ex->expects = false;
         ex->continued = true;
-        if (!client_send(ex->client, SPAN("HTTP/1.1 100 Continue\r\n\r\n"),
-                         (struct span){NULL, 0})) {
+        if (!h1_server_continue(ex->client)) {
             exchange_lose_client(ex);
             return;
         }
@@ -235,7 +230,6 @@ static void fail_upload(struct exchange *ex)
 
 static void send_request(struct exchange *ex)
 {
-    struct conn *to = upstream_socket(&ex->lease);
     struct span message = {ex->message.at, ex->message.len};
 
     /* The limiter's clock is that of all loops, and may be ahead of ours by some microseconds. */
@@ -249,36 +243,28 @@ static void send_request(struct exchange *ex)
         exchange_upload(ex, &front);
         return;
     }
-    if (!conn_send(to, message, (struct span){NULL, 0})) {
+    if (!h1_client_send(&ex->app, message)) {
         fail_upload(ex);
         return;
     }
-    ex->accepted = conn_backlog(to) < ex->message.len;
-    if (conn_backlog(to) == 0)
+    if (h1_client_unsent(&ex->app) == 0)
         request_is_sent(ex);
     else
         exchange_arm_upload(ex, RELAY_BLOCKED);
 }
 
-/* Something lies in the connection's socket before a byte of the request is in it. An end is for
- * exchange_read_head(). */
-static bool spoke_first(struct conn *from)
-{
-    return conn_has_event(from) && conn_fill(from, LOOP_SCRATCH) == CONN_GOT;
-}
-
 void exchange_dispatch(struct exchange *ex)
 {
-    struct upstream_conn *uc = ex->lease.conn;
+    const struct upstream_conn *connection = ex->app.lease.conn;
 
-    if (spoke_first(upstream_socket(&ex->lease))) {
+    if (h1_client_spoke_first(&ex->app)) {
         exchange_bad_response(ex, exchange_unsolicited);
         return;
     }
     send_request(ex);
     /* An app that speaks as it accepts has had its edge while we were connecting. */
-    if (ex->state == EXCHANGE_AWAITING && ex->lease.conn == uc &&
-        conn_has_event(upstream_socket(&ex->lease)))
+    if (ex->state == EXCHANGE_AWAITING && ex->app.lease.conn == connection &&
+        h1_client_has_event(&ex->app))
         exchange_post_again(ex);
 }
 
@@ -293,14 +279,14 @@ bool exchange_app_owes_100(const struct exchange *ex)
 /* For app_takes() to compare with. */
 void exchange_note_unacked(struct exchange *ex)
 {
-    if (conn_backlog(upstream_socket(&ex->lease)) > 0)
-        ex->unacked = conn_unacked(upstream_socket(&ex->lease));
+    if (h1_client_unsent(&ex->app) > 0)
+        ex->unacked = h1_client_unacked(&ex->app);
 }
 
 static void look_at_app(struct exchange *ex)
 {
     mono_us patience = ex->env->c.config->upstream.idle_timeout;
-    exchange_arm(ex, conn_next_look(upstream_socket(&ex->lease), patience, ex->stuck_at));
+    exchange_arm(ex, h1_client_next_look(&ex->app, patience, ex->stuck_at));
 }
 
 /* The answer's head is waited for. While the client holds it up, the timer is the client's. */
@@ -366,19 +352,14 @@ static void exchange_upload_ended(struct exchange *ex, enum relay_status why)
 
 void exchange_upload(struct exchange *ex, const struct relay_front *front)
 {
-    struct conn *to = upstream_socket(&ex->lease);
     uint64_t moved;
-    enum relay_status st = relay_pump(ex->up, client_conn(ex->client), to, front, &moved);
+    enum relay_status st = h1_client_upload(&ex->app, ex->up, ex->client, front, &moved);
 
-    if (front != NULL && st != RELAY_RECEIVER_LOST)
-        ex->accepted = conn_backlog(to) < ex->message.len + moved;
-    else if (moved > 0)
-        ex->accepted = true;
     if (moved > 0)
         upload_moves(ex);
     switch (st) {
     case RELAY_END:
-        if (conn_backlog(to) == 0)
+        if (h1_client_unsent(&ex->app) == 0)
             request_is_sent(ex);
         else
             exchange_arm_upload(ex, st);
@@ -408,28 +389,26 @@ void exchange_upload(struct exchange *ex, const struct relay_front *front)
 }
 
 /* Output to the app that had to be kept moves on. False: the exchange may have ended. */
-bool exchange_flush_request(struct exchange *ex, struct conn *to)
+bool exchange_flush_request(struct exchange *ex)
 {
-    size_t before = conn_backlog(to);
+    size_t before = h1_client_unsent(&ex->app);
 
     if (before == 0 || ex->upload_failed)
         return true;
-    bool sound = conn_flush(to);
-    if (conn_backlog(to) < before) {
-        ex->accepted = true;
+    bool sound = h1_client_flush(&ex->app);
+    size_t unsent = h1_client_unsent(&ex->app);
+    if (unsent < before)
         upload_moves(ex);
-    }
     if (!sound) {
         fail_upload(ex);
         return false;
     }
-    if (conn_backlog(to) > 0) {
-        if (conn_backlog(to) < before)
+    if (unsent > 0) {
+        if (unsent < before)
             exchange_arm_upload(ex, RELAY_BLOCKED);
         return true;
     }
-    if (exchange_is_uploading(
-            ex)) { /* the app has all that came: now the client may be the slow one */
+    if (exchange_is_uploading(ex)) { /* now the client may be the slow one */
         exchange_measure_pace(ex);
         exchange_arm_upload(ex, RELAY_WAIT);
         exchange_upload(ex, NULL);
@@ -445,9 +424,9 @@ bool exchange_flush_request(struct exchange *ex, struct conn *to)
 /* Whether a fresh connection could do what this one did not (RFC 9112 section 9.3.1). */
 bool exchange_may_replay(const struct exchange *ex)
 {
-    if (ex->replayed || ex->response_begun || !upstream_was_reused(&ex->lease))
+    if (ex->replayed || ex->app.response_begun || !upstream_was_reused(&ex->app.lease))
         return false;
-    if (!ex->accepted)
+    if (!h1_client_accepted(&ex->app))
         return ex->up == NULL || !ex->up->began;
     return http_method_is_idempotent(ex->method) && ex->up == NULL;
 }
@@ -458,9 +437,9 @@ void exchange_replay(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
 
-    upstream_drop(env->c.upstream, &ex->lease);
+    h1_client_start_over(&ex->app);
     ex->replayed = true;
-    ex->upload_failed = ex->accepted = false;
+    ex->upload_failed = false;
     ex->sent = 0;
     exchange_set_state(ex, EXCHANGE_CONNECTING);
     loop_timer_stop(&ex->timer);
@@ -477,14 +456,13 @@ void exchange_replay(struct exchange *ex)
 /* The app has taken something since the timer was armed, slowly as it is. */
 static bool app_takes(const struct exchange *ex)
 {
-    const struct conn *to = upstream_socket(&ex->lease);
-    return conn_backlog(to) > 0 && conn_unacked(to) < ex->unacked;
+    return h1_client_unsent(&ex->app) > 0 && h1_client_unacked(&ex->app) < ex->unacked;
 }
 
 /* All that has come of the body was read, and the rest is the client's to send. */
 static bool client_owes_body(const struct exchange *ex)
 {
-    return !exchange_request_is_read(ex) && !client_conn(ex->client)->readable;
+    return !exchange_request_is_read(ex) && h1_server_is_read(ex->client);
 }
 
 void exchange_late_response(struct exchange *ex)

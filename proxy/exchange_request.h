@@ -49,7 +49,7 @@ void exchange_arm_upload(struct exchange *ex, enum relay_status st);
 void exchange_upload(struct exchange *ex, const struct relay_front *front);
 
 /* Output to the app that had to be kept moves on. False: it may have ended. */
-bool exchange_flush_request(struct exchange *ex, struct conn *to);
+bool exchange_flush_request(struct exchange *ex);
 
 /* Whether a fresh connection could do what this one did not (RFC 9112 section 9.3.1). */
 bool exchange_may_replay(const struct exchange *ex);

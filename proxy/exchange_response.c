@@ -7,8 +7,8 @@
 #include "common/log.h"
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_tunnel.h"
+#include "proxy/h1_server.h"
 #include "proxy/http/body.h"
-#include "proxy/http/rewrite.h"
 
 /*
  * How many interim responses (1xx) an app may send: so many at once, and on the mean since it was
@@ -38,9 +38,9 @@ static void upstream_lost(struct exchange *ex)
         exchange_replay(ex);
         return;
     }
-    exchange_complain(ex, ex->response_begun ? "the answer's head was cut"
-                                             : "closed without an answer");
-    exchange_fail(ex, ex->response_begun ? REPLY_UPSTREAM_BROKEN : REPLY_UPSTREAM_CLOSED, NULL);
+    exchange_complain(ex, ex->app.response_begun ? "the answer's head was cut"
+                                                 : "closed without an answer");
+    exchange_fail(ex, ex->app.response_begun ? REPLY_UPSTREAM_BROKEN : REPLY_UPSTREAM_CLOSED, NULL);
 }
 
 void exchange_bad_response(struct exchange *ex, const char *why)
@@ -64,19 +64,6 @@ static void unsolicited_response(struct exchange *ex)
 
 /* ---- headers, interim and final ---- */
 
-/* Writes the rewritten head into the loop's compose scratch. */
-struct relay_front exchange_response_front(struct exchange *ex,
-                                           const struct http_response_rewrite *how)
-{
-    struct http_head *head = &ex->env->head;
-    char *out = loop_scratch(ex->env->c.loop, LOOP_SCRATCH_COMPOSE);
-
-    /* upstream.max_head leaves room for what is added. */
-    CHECK(http_rewrite_response_bound(head, how) <= LOOP_SCRATCH);
-    size_t n = http_rewrite_response(head, how, out);
-    return (struct relay_front){.head = {out, n}, .room = LOOP_SCRATCH - n};
-}
-
 /* The side that has to move next gets its whole timeout from now on. */
 static void renew_patience(struct exchange *ex)
 {
@@ -87,8 +74,7 @@ static void renew_patience(struct exchange *ex)
     else if (ex->upload_failed)
         exchange_arm_awaiting(ex, cf->upstream.idle_timeout);
     else
-        exchange_arm_upload(ex, conn_backlog(upstream_socket(&ex->lease)) > 0 ? RELAY_BLOCKED
-                                                                              : RELAY_WAIT);
+        exchange_arm_upload(ex, h1_client_unsent(&ex->app) > 0 ? RELAY_BLOCKED : RELAY_WAIT);
 }
 
 /*
@@ -97,7 +83,7 @@ static void renew_patience(struct exchange *ex)
  */
 static void app_lives(struct exchange *ex)
 {
-    bool client_sends = exchange_is_uploading(ex) && conn_backlog(upstream_socket(&ex->lease)) == 0;
+    bool client_sends = exchange_is_uploading(ex) && h1_client_unsent(&ex->app) == 0;
     bool owed = client_sends && exchange_app_owes_100(ex);
 
     if (ex->env->head.status == 100)
@@ -117,7 +103,6 @@ static bool is_flood(const struct exchange *ex)
 /* 1xx: passed on at once; the final answer is still to come. False: the exchange has ended. */
 static bool interim(struct exchange *ex)
 {
-    struct http_response_rewrite how = {0};
     struct client *cl = ex->client;
     unsigned status = ex->env->head.status;
 
@@ -133,37 +118,10 @@ static bool interim(struct exchange *ex)
     app_lives(ex);
     if (cl == NULL || ex->http10 || (status == 100 && ex->continued))
         return true;
-    if (client_send(cl, exchange_response_front(ex, &how).head, (struct span){NULL, 0}))
+    if (h1_server_interim(cl, &ex->env->head))
         return true;
     exchange_lose_client(ex);
     return false;
-}
-
-/* HTTP/1.0 knows no chunks: a body without a length ends there with the connection. */
-static bool only_the_end_tells(const struct exchange *ex)
-{
-    return ex->down->decode ||
-           (ex->down->body.framing == HTTP_BODY_UNTIL_CLOSE && !ex->down->encode);
-}
-
-static void describe_response(struct exchange *ex, struct http_response_rewrite *how)
-{
-    enum http_framing framing = ex->down->body.framing;
-
-    ex->down->decode = framing == HTTP_BODY_CHUNKED && ex->http10;
-    ex->down->encode = framing == HTTP_BODY_UNTIL_CLOSE && !ex->http10;
-    ex->close = !ex->persistent || ex->env->draining || only_the_end_tells(ex) ||
-                !exchange_request_is_read(ex);
-    *how = (struct http_response_rewrite){
-        .close = ex->close,
-        .say_keep_alive = ex->http10 && !ex->close,
-        .drop_transfer_encoding = ex->http10, /* also in answers without a body */
-        .add_chunked = ex->down->encode,
-        .upgrade = ex->env->head.status == 426 && ex->env->head.has_upgrade,
-        .request_id_name = span_of(ex->env->c.config->headers.request_id),
-        .request_id = ex->message.request_id,
-        .date = exchange_date(ex->env),
-    };
 }
 
 static double milliseconds(mono_us us)
@@ -181,11 +139,28 @@ static struct span timing_of(const struct exchange *ex, char *out, size_t size)
     return (struct span){out, n > 0 ? (size_t)n : 0};
 }
 
+/* Towards the client: the head, and how the body behind it is framed. */
+static struct relay_front respond(struct exchange *ex)
+{
+    struct exchange_env *env = ex->env;
+    char timing[96];
+    struct h1_response how = {
+        .http10 = ex->http10,
+        .last = !ex->persistent || env->draining || !exchange_request_is_read(ex),
+        .request_id_name = span_of(env->c.config->headers.request_id),
+        .request_id = ex->message.request_id,
+        .server_timing = timing_of(ex, timing, sizeof(timing)),
+        .date = exchange_date(env),
+    };
+    struct relay_front front = h1_server_respond(ex->client, &env->head, ex->down, &how);
+
+    ex->close = how.last;
+    return front;
+}
+
 static void final_head(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
-    struct http_response_rewrite how;
-    char timing[96];
 
     mono_us asked = ex->sent != 0 ? ex->sent : ex->connected;
     ex->first_byte = not_before(exchange_now(ex), asked);
@@ -204,44 +179,34 @@ static void final_head(struct exchange *ex)
         return;
     }
     ex->status = env->head.status;
-    describe_response(ex, &how);
-    how.server_timing = timing_of(ex, timing, sizeof(timing));
-    struct relay_front front = exchange_response_front(ex, &how);
+    struct relay_front front = respond(ex);
     exchange_set_state(ex, EXCHANGE_STREAMING);
-    bool all_taken = ex->up == NULL && conn_backlog(upstream_socket(&ex->lease)) == 0;
+    bool all_taken = ex->up == NULL && h1_client_unsent(&ex->app) == 0;
     ex->unacked = all_taken ? 0 : SIZE_MAX;
     exchange_download(ex, &front);
 }
 
-/* One head, interim or final. False: the reading of heads is over. */
-static bool one_head(struct exchange *ex, bool *more)
+/* Reads one head, interim or final. False: the reading of heads is over for now. */
+static bool one_head(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
-    struct conn *from = upstream_socket(&ex->lease);
     struct http_problem problem;
 
-    *more = false;
-    if (from->in.len == 0) {
-        *more = true;
-        return true;
-    }
-    if (!ex->accepted) {
+    switch (h1_client_read_head(&ex->app, &env->limits, &env->head, &problem)) {
+    case H1_HEAD_WAIT:
+        return false;
+    case H1_HEAD_UNSOLICITED:
         unsolicited_response(ex);
         return false;
-    }
-    ex->response_begun = true;
-    switch (http_parse_response(&ex->parser, from->in.at, from->in.len, &env->limits, &env->head,
-                                &problem)) {
-    case HTTP_PARSE_MORE:
-        *more = true;
-        return true;
-    case HTTP_PARSE_BAD:
+    case H1_HEAD_BAD:
         exchange_bad_response(ex, problem.reason);
         return false;
-    case HTTP_PARSE_DONE:
+    case H1_HEAD_LOST:
+        upstream_lost(ex);
+        return false;
+    case H1_HEAD_DONE:
         break;
     }
-    conn_consume(from, env->head.whole.len);
     if (env->head.status < 200)
         return interim(ex);
     final_head(ex);
@@ -274,28 +239,9 @@ static bool client_holds_up(struct exchange *ex)
 
 void exchange_read_head(struct exchange *ex)
 {
-    struct conn *from = upstream_socket(&ex->lease);
-    int heads = 0;
-    bool more;
-
-    while (!client_holds_up(ex) && one_head(ex, &more)) {
-        if (!more && ++heads < HEADS_AT_ONCE)
-            continue;
-        if (!more) {
+    for (int heads = 0; !client_holds_up(ex) && one_head(ex); heads++) {
+        if (heads + 1 == HEADS_AT_ONCE) {
             exchange_post_again(ex);
-            return;
-        }
-        switch (conn_fill(from, exchange_read_limit(ex, from))) {
-        case CONN_GOT:
-            continue;
-        case CONN_WAIT:
-            return;
-        case CONN_FULL:
-            exchange_bad_response(ex, "the response's head is longer than upstream.max_head");
-            return;
-        case CONN_EOF:
-        case CONN_LOST:
-            upstream_lost(ex);
             return;
         }
     }
@@ -317,7 +263,7 @@ static void exchange_response_complete(struct exchange *ex)
                     ex->down->body.framing != HTTP_BODY_UNTIL_CLOSE;
 
     ex->response_ended = exchange_now(ex);
-    upstream_return(ex->env->c.upstream, &ex->lease, reusable);
+    h1_client_return(&ex->app, reusable);
     if (ex->orphan) {
         exchange_done(ex);
         return;
@@ -339,7 +285,7 @@ static void exchange_cut(struct exchange *ex, const char *why)
     exchange_complain(ex, why);
     ex->close = true;
     /* Where the body's framing cannot show that it was cut, an RST must (RFC 9112 section 8). */
-    if (cl != NULL && only_the_end_tells(ex)) {
+    if (cl != NULL && h1_server_ends_by_close(ex->down)) {
         ex->client = NULL;
         client_abort(cl, true);
     }
@@ -381,7 +327,7 @@ void exchange_note_backpressure(struct exchange *ex)
 static void look_at_client(struct exchange *ex)
 {
     mono_us patience = ex->env->c.config->client.stall_timeout;
-    exchange_arm(ex, conn_next_look(client_conn(ex->client), patience, MONO_NEVER));
+    exchange_arm(ex, h1_server_next_look(ex->client, patience));
 }
 
 /*
@@ -412,16 +358,15 @@ void exchange_renew_idle(struct exchange *ex)
     if (ex->up == NULL)
         exchange_arm(ex, ex->idle_at);
     else
-        exchange_arm(ex, conn_next_look(upstream_socket(&ex->lease), patience, ex->idle_at));
+        exchange_arm(ex, h1_client_next_look(&ex->app, patience, ex->idle_at));
 }
 
 void exchange_download(struct exchange *ex, const struct relay_front *front)
 {
-    struct conn *to = ex->client != NULL ? client_conn(ex->client) : NULL;
     uint64_t moved;
 
     exchange_note_backpressure(ex);
-    enum relay_status st = relay_pump(ex->down, upstream_socket(&ex->lease), to, front, &moved);
+    enum relay_status st = h1_client_download(&ex->app, ex->down, ex->client, front, &moved);
 
     switch (st) {
     case RELAY_WAIT:
@@ -472,7 +417,7 @@ static void cut_stalled(struct exchange *ex)
 void exchange_late_client(struct exchange *ex)
 {
     mono_us patience = ex->env->c.config->client.stall_timeout;
-    size_t unread = client_backlog(ex->client) + conn_unacked(client_conn(ex->client));
+    size_t unread = h1_server_unread(ex->client);
 
     if (ex->unread == 0)
         ex->unread = unread;
@@ -488,15 +433,15 @@ void exchange_late_client(struct exchange *ex)
 /* No event has told of progress for upstream.idle_timeout, or for a part of it. */
 void exchange_late_stream(struct exchange *ex)
 {
-    struct conn *to = upstream_socket(&ex->lease);
-    size_t unacked = conn_unacked(to);
+    size_t unacked = h1_client_unacked(&ex->app);
     bool takes = unacked < ex->unacked && !ex->upload_failed;
 
     ex->unacked = unacked;
     if (takes)
         exchange_renew_idle(ex);
     else if (exchange_now(ex) < ex->idle_at)
-        exchange_arm(ex, conn_next_look(to, ex->env->c.config->upstream.idle_timeout, ex->idle_at));
+        exchange_arm(ex, h1_client_next_look(&ex->app, ex->env->c.config->upstream.idle_timeout,
+                                             ex->idle_at));
     else
         exchange_cut(ex, "nothing moved either way within upstream.idle_timeout");
 }

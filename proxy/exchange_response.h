@@ -2,16 +2,11 @@
 #pragma once
 
 #include "proxy/exchange_private.h"
-#include "proxy/http/rewrite.h"
 
 extern const char exchange_unsolicited[]; /* why a response that answers nothing is bad */
 
 /* What came is no response: 502. */
 void exchange_bad_response(struct exchange *ex, const char *why);
-
-/* The rewritten headers, in the loop's compose scratch. */
-struct relay_front exchange_response_front(struct exchange *ex,
-                                           const struct http_response_rewrite *how);
 
 /* Reads responses' headers, interim ones and the final one, and goes on with its body. */
 void exchange_read_head(struct exchange *ex);

@@ -3,7 +3,7 @@
 
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_response.h"
-#include "proxy/http/body.h"
+#include "proxy/h1_server.h"
 #include "proxy/http/rewrite.h"
 #include "proxy/tunnel.h"
 
@@ -33,7 +33,7 @@ void exchange_tunnel_lost(struct exchange *ex)
 
     ex->client = NULL;
     client_abort(cl, true);
-    upstream_reset(ex->env->c.upstream, &ex->lease);
+    h1_client_reset(&ex->app);
     exchange_done(ex);
 }
 
@@ -69,10 +69,8 @@ void exchange_tunnel(struct exchange *ex)
 void exchange_switch_protocols(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
-    struct http_response_rewrite how = {.upgrade = true,
-                                        .request_id_name =
-                                            span_of(env->c.config->headers.request_id),
-                                        .request_id = ex->message.request_id};
+    const struct h1_response how = {.request_id_name = span_of(env->c.config->headers.request_id),
+                                    .request_id = ex->message.request_id};
     struct client *cl = ex->client;
 
     if (!ex->upgrade || !http_upgrade_is_sound(&env->head, message_upgrade(&ex->message))) {
@@ -84,10 +82,7 @@ void exchange_switch_protocols(struct exchange *ex)
         return;
     }
     struct tunnel *t = pool_get(loop_pool(env->c.loop), sizeof(*t));
-    *t = (struct tunnel){.client = client_conn(cl),
-                         .app = upstream_socket(&ex->lease),
-                         .budget = &env->c.shared->budget,
-                         .mark = env->c.config->buffers.response};
+    tunnel_init(t, cl, &ex->app.lease, &env->c.shared->budget, env->c.config->buffers.response);
     ex->tunnel = t;
     ex->status = 101;
     ex->close = ex->waiter.apart = true;
@@ -95,7 +90,7 @@ void exchange_switch_protocols(struct exchange *ex)
     client_tunnel(cl);
     stats_upgrade_begins(env->c.stats);
     arm_tunnel(ex);
-    if (client_send(cl, exchange_response_front(ex, &how).head, (struct span){NULL, 0})) {
+    if (h1_server_switch(cl, &env->head, &how)) {
         exchange_tunnel(ex);
         return;
     }
@@ -106,7 +101,7 @@ void exchange_switch_protocols(struct exchange *ex)
  * to a slow reader: while the client has not all of it, client.send_timeout watches. */
 void exchange_late_tunnel(struct exchange *ex)
 {
-    size_t unacked = conn_unacked(upstream_socket(&ex->lease)), before = ex->unacked;
+    size_t unacked = h1_client_unacked(&ex->app), before = ex->unacked;
 
     if (client_backlog(ex->client) == 0 && (unacked == 0 || unacked >= before)) {
         exchange_done(ex);

@@ -145,10 +145,11 @@ static void make_room(struct message *m, struct loop *lp, size_t n)
     m->size = size;
 }
 
-enum message_status message_take_body(struct message *m, struct loop *lp, struct conn *from,
+enum message_status message_take_body(struct message *m, struct loop *lp, struct client *cl,
                                       struct http_body *body, size_t most,
                                       struct http_problem *problem)
 {
+    struct conn *from = client_conn(cl);
     size_t room = most > m->body ? most - m->body : 0;
     size_t n = from->in.len < room ? from->in.len : room, used;
     enum http_body_status st = http_body_take(body, from->in.at, n, &used, NULL, problem);

@@ -18,7 +18,6 @@
 #include "proxy/loop.h"
 
 struct client;
-struct conn;
 
 struct message {
     char *at;
@@ -54,7 +53,7 @@ enum message_status {
  * it are there. The block moves, and request_id with it.
  */
 MUST_USE enum message_status message_take_body(struct message *m, struct loop *lp,
-                                               struct conn *from, struct http_body *body,
+                                               struct client *cl, struct http_body *body,
                                                size_t most, struct http_problem *problem);
 
 /* The protocols that its head offers; empty: none. */

@@ -1,9 +1,23 @@
 /* See tunnel.h. Stateless but for struct tunnel, which its owner embeds. */
 #include "proxy/tunnel.h"
 
+#include "proxy/client.h"
 #include "proxy/conn.h"
+#include "proxy/upstream.h"
 
 #define PUMP_FILLS 8 /* each way, and other connections have their turn */
+
+void tunnel_init(struct tunnel *t, struct client *cl, struct upstream_lease *app,
+                 const struct budget *budget, size_t mark)
+{
+    *t = (struct tunnel){
+        .client = client_conn(cl), .app = upstream_socket(app), .budget = budget, .mark = mark};
+}
+
+bool tunnel_app_is_lost(struct tunnel *t)
+{
+    return !conn_flush(t->app) && t->app->cut;
+}
 
 /* One way, as far as it goes. OPEN: until more comes, or `to` takes more. */
 static enum tunnel_status pass(struct tunnel *t, struct conn *from, struct conn *to, bool *ended,

@@ -15,7 +15,9 @@
 #include "common/check.h"
 #include "proxy/budget.h"
 
+struct client;
 struct conn;
+struct upstream_lease;
 
 enum tunnel_status {
     TUNNEL_OPEN,  /* nothing more to do now */
@@ -32,6 +34,13 @@ struct tunnel {
     bool client_ended, app_ended;
     bool client_told, app_told; /* the other's FIN has gone on to it */
 };
+
+/* Between a client that is served and the app's connection of a lease that is ready. */
+void tunnel_init(struct tunnel *t, struct client *cl, struct upstream_lease *app,
+                 const struct budget *budget, size_t mark);
+
+/* Sends what was kept for the app. True: its connection was reset. */
+MUST_USE bool tunnel_app_is_lost(struct tunnel *t);
 
 /* How many bytes were read and handed on is in *moved. */
 MUST_USE enum tunnel_status tunnel_pump(struct tunnel *t, uint64_t *moved);

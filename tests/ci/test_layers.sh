@@ -53,6 +53,7 @@ allowed proxy/http/parse.c proxy/http/head.h
 allowed proxy/config.c jansson.h
 allowed proxy/client.c event2/event.h
 allowed proxy/exchange.c proxy/client.h
+allowed proxy/exchange.c proxy/h1_client.h
 allowed proxy/admin.c evhtp/evhtp.h
 allowed backend-demo/routes.c common/strbuf.h
 
@@ -68,6 +69,7 @@ refused proxy/client.c proxy/exchange.h
 refused proxy/relay.c jansson.h
 refused proxy/upstream.h proxy/server.h
 refused proxy/exchange.c event2/event.h
+refused proxy/exchange.c proxy/conn.h
 refused proxy/exchange.c proxy/server.h
 refused proxy/server.c evhtp/evhtp.h
 refused proxy/main.c jansson.h

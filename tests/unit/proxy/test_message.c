@@ -297,7 +297,7 @@ static enum message_status takes(size_t most)
     while (conn_fill(from, LOOP_SCRATCH) == CONN_GOT)
         continue;
     enum message_status st =
-        message_take_body(&fx.message, fx.loop, from, &fx.body, most, &fx.problem);
+        message_take_body(&fx.message, fx.loop, fx.client, &fx.body, most, &fx.problem);
     conn_save_input(from);
     return st;
 }
