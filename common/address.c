@@ -80,7 +80,7 @@ static bool split(struct span text, struct span *host, struct span *port)
     return true;
 }
 
-/* Digits without a leading zero. A number too large becomes UINT_MAX, which is no port. */
+/* Digits without a leading zero. A number that is too large becomes UINT_MAX, an invalid port. */
 static bool read_port(struct span text, unsigned *port)
 {
     if (text.len == 0 || (text.len > 1 && text.at[0] == '0'))
@@ -132,7 +132,7 @@ static void resolve_unix(struct address *a)
     a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
 }
 
-/* A kernel without IPv6 has no such socket, and a container may have no such address. */
+/* A kernel without IPv6 has no such sockets, and a container may have no IPv6 address. */
 static bool have_ipv6(void)
 {
     struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
@@ -178,7 +178,7 @@ static const struct addrinfo *prefer_ipv4(const struct addrinfo *found)
     return found;
 }
 
-/* RFC 6761 section 6.3: localhost is the loopback, also where no resolver and no /etc/hosts says
+/* RFC 6761 section 6.3: localhost is the loopback, even if no resolver and no /etc/hosts says
  * so. */
 static bool resolve_name(struct address *a, const char *host, const char *port, struct strbuf *why)
 {

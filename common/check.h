@@ -1,9 +1,9 @@
 /*
  * CHECK and the attributes that every file may use.
  *
- * CHECK is for our own mistakes only, and is compiled into every build: a wrong state is stopped
- * where it happens, not where it hurts. What a peer, a file or the kernel does is never checked
- * with it; that is a returned value.
+ * CHECK catches our own mistakes only, and is compiled into every build, so that the process stops
+ * where a wrong state first shows. Input from peers, files and the kernel is never checked with it;
+ * errors there are returned.
  */
 #pragma once
 
@@ -29,6 +29,6 @@ static inline NORETURN void check_failed(const char *what, const char *file, int
             check_failed(#cond, __FILE__, __LINE__);                                               \
     } while (0)
 
-/* The struct that embeds `member`, from a pointer to that member. */
+/* A pointer to the struct that embeds `member`, from a pointer to that member. */
 #define CONTAINER_OF(ptr, type, member)                                                            \
     ((type *)(void *)((char *)(ptr) - __builtin_offsetof(type, member)))

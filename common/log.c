@@ -13,9 +13,7 @@
 #include "common/clock.h"
 #include "common/strbuf.h"
 
-#define LONGEST_MESSAGE                                                                            \
-    4096 /* a line longer than this is cut: it may be full of a peer's bytes                       \
-          */
+#define LONGEST_MESSAGE 4096 /* longer lines are cut: they may be full of a peer's bytes */
 
 static _Atomic int level_wanted = LOG_LEVEL_INFO;
 static _Atomic int format_wanted = LOG_FORMAT_AUTO;
@@ -49,7 +47,7 @@ static void add_time(struct strbuf *line)
                 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now % 1000000 / 1000));
 }
 
-/* A message may quote a peer's bytes: none of them may end the line or steer the terminal. */
+/* A message may quote a peer's bytes: none of them may end the line or control the terminal. */
 static void add_printable(struct strbuf *line, struct span s)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -78,7 +76,8 @@ static void add_json(struct strbuf *line, enum log_level level, struct span mess
     strbuf_adds(line, "}\n");
 }
 
-/* Whether a write of PIPE_BUF bytes would not block, as POSIX promises of a pipe that is ready. */
+/* Whether a write of PIPE_BUF bytes will not block, as POSIX guarantees for a pipe that is
+ * ready. */
 static bool has_room(void)
 {
     struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -86,9 +85,10 @@ static bool has_room(void)
 }
 
 /*
- * Who takes no line now (a full pipe, a stopped terminal) must not stop a loop: the line is lost,
- * or what remains of a long one. One thread at a time, or two would share the room that one of them
- * saw. The descriptor stays in blocking mode, since that is shared with whoever gave it to us.
+ * A reader that takes no lines (a full pipe, a stopped terminal) must not block a loop: the line,
+ * or the rest of a long one, is lost. One thread at a time, since two would both use the room that
+ * each of them saw. The descriptor stays in blocking mode, because its other owners share that
+ * flag.
  */
 static void write_line(const struct strbuf *line)
 {
@@ -110,7 +110,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 {
     if (!log_wants(level))
         return;
-    int why = errno; /* who logs an error may still want to look at errno */
+    int why = errno; /* the caller may still need errno */
     char text[LONGEST_MESSAGE];
     va_list args;
     va_start(args, fmt);

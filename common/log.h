@@ -1,6 +1,6 @@
 /*
- * Levelled lines for the operator on stderr: text for a person, JSON for a machine. Any thread;
- * lines never mix. Where nobody takes them they are lost: it never blocks. A healthy request logs
+ * Levelled log lines on stderr: text for a person, JSON for a program. Any thread; lines never
+ * interleave. Never blocks: lines that stderr cannot take are lost. A successful request logs
  * nothing.
  */
 #pragma once

@@ -62,7 +62,7 @@ static struct metric_family *add_family(struct metrics *m, const struct metric_f
     return f;
 }
 
-/* Two lines of one family that say the same name and label would be an invalid page. */
+/* Two lines of a family with the same name and label would make the page invalid. */
 static void check_fits(const struct metric_family *f, const struct metric_family *like,
                        const char *value)
 {

@@ -1,7 +1,7 @@
 /*
  * Counters, gauges and histograms, and the registry that names them. Recording: any thread, one
- * relaxed atomic addition each, no lock. Registering: before the threads that record or read are
- * started, because it takes no lock either. prometheus_write() (common/prometheus.h) prints a
+ * relaxed atomic addition each, no lock. Registering takes no lock either, so it must be finished
+ * before threads that record or read are started. prometheus_write() (common/prometheus.h) prints a
  * registry.
  */
 #pragma once
@@ -22,8 +22,8 @@ struct gauge {
 
 #define HISTOGRAM_BOUNDS_MAX 24
 
-/* Durations; a bucket counts what is not above its bound. buckets[n_bounds] is all above the last.
- */
+/* Durations. buckets[i] counts values up to bounds[i]; buckets[n_bounds] counts those above the
+ * last bound. */
 struct histogram {
     const mono_us *bounds;
     size_t n_bounds;
@@ -33,7 +33,7 @@ struct histogram {
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* One line, or one histogram: a family's member with its label's value, NULL without a label. */
+/* One sample line, or one histogram: a member of a family with its label value, or NULL. */
 struct metric {
     struct metric *next;
     const char *value;
@@ -46,27 +46,27 @@ struct metric {
 
 struct metric_family {
     struct metric_family *next;
-    const char *name, *help, *label; /* label: NULL for none */
+    const char *name, *help, *label; /* label: NULL if it has none */
     enum metric_type type;
     struct metric *first, *last;
 };
 
 struct metrics; /* opaque: defined in metrics.c */
 
-struct metrics *metrics_new(void); /* never NULL: without memory the process stops */
+struct metrics *metrics_new(void); /* never NULL: aborts when out of memory */
 void metrics_free(struct metrics *m);
 
 /*
- * Each call makes one more member of the family `name`; what is returned lives until metrics_free.
- * `label` and `value` name it within the family, both NULL where it is alone. Strings are kept, not
- * copied. A family's members agree in type and label, and no two have the same value (CHECKed).
+ * Each call adds a member to the family `name`; the result is valid until metrics_free. `label` and
+ * `value` identify it within the family, and are NULL if it is the only one. Strings are kept, not
+ * copied. The members of a family must agree in type and label and have different values (CHECKed).
  */
 struct counter *metrics_counter(struct metrics *m, const char *name, const char *help,
                                 const char *label, const char *value);
 struct gauge *metrics_gauge(struct metrics *m, const char *name, const char *help,
                             const char *label, const char *value);
 
-/* `bounds` rise, are kept, and are HISTOGRAM_BOUNDS_MAX at most. */
+/* `bounds` must be ascending, HISTOGRAM_BOUNDS_MAX at most, and stay valid. */
 struct histogram *metrics_histogram(struct metrics *m, const char *name, const char *help,
                                     const char *label, const char *value, const mono_us *bounds,
                                     size_t n_bounds);
@@ -74,7 +74,7 @@ struct histogram *metrics_histogram(struct metrics *m, const char *name, const c
 /* In the order of registration. */
 const struct metric_family *metrics_families(const struct metrics *m);
 
-/* The bucket that `us` belongs to; n_bounds when it is above all bounds. */
+/* The bucket for `us`; n_bounds when it is above all bounds. */
 static inline size_t histogram_bucket(const mono_us *bounds, size_t n_bounds, mono_us us)
 {
     size_t b = 0;
@@ -83,7 +83,7 @@ static inline size_t histogram_bucket(const mono_us *bounds, size_t n_bounds, mo
     return b;
 }
 
-/* `us` is not negative. */
+/* `us` must not be negative. */
 void histogram_observe(struct histogram *h, mono_us us);
 
 static inline void counter_add(struct counter *c, uint64_t n)
@@ -96,11 +96,11 @@ static inline void gauge_set(struct gauge *g, int64_t n)
     atomic_store_explicit(&g->n, n, memory_order_relaxed);
 }
 
-/* Returns the new value, so that a caller can feed a gauge of the highest. */
+/* Returns the new value, so that the caller can update a gauge of the maximum. */
 static inline int64_t gauge_add(struct gauge *g, int64_t change)
 {
     return atomic_fetch_add_explicit(&g->n, change, memory_order_relaxed) + change;
 }
 
-/* Raises the gauge to `n` where it is lower. */
+/* Sets the gauge to `n` if it is lower. */
 void gauge_raise(struct gauge *g, int64_t n);

@@ -33,7 +33,7 @@ void prometheus_head(struct strbuf *out, const char *name, const char *type, con
     strbuf_addf(out, "\n# TYPE %s %s\n", name, type);
 }
 
-/* name{a="b",le="1"} and the space before the value; `le` is NULL for all but buckets. */
+/* Writes name{a="b",le="1"} and the space before the value; `le` is NULL except for buckets. */
 static void add_series(struct strbuf *out, const char *name, const char *suffix,
                        const struct prometheus_label *labels, const char *le)
 {
@@ -85,8 +85,7 @@ void prometheus_seconds(struct strbuf *out, const char *name, const struct prome
     strbuf_adds(out, "\n");
 }
 
-/* In integers: a double would round a sum that has grown beyond 2^53 microseconds, and %g sooner.
- */
+/* In integers: a double would round sums above 2^53 microseconds, and %g much smaller ones. */
 void prometheus_add_seconds(struct strbuf *out, uint64_t us)
 {
     strbuf_addf(out, "%" PRIu64, us / US_PER_SECOND);
@@ -186,7 +185,7 @@ const struct prometheus_process_family *prometheus_process_families(size_t *n)
     return process_families;
 }
 
-/* The start of a file of /proc as a string; what we look for stands in the first kilobytes. */
+/* The beginning of a file in /proc as a string; the first kilobytes have everything used here. */
 static bool read_proc(const char *path, char *into, size_t room)
 {
     FILE *f = fopen(path, "re");
@@ -207,7 +206,7 @@ static bool cpu_us(uint64_t *us)
     return true;
 }
 
-/* statm begins: size resident, in pages. */
+/* statm begins with: size resident, in pages. */
 static bool memory_bytes(uint64_t *virtual_bytes, uint64_t *resident)
 {
     char text[256], *rest;
@@ -228,11 +227,12 @@ static bool open_fds(uint64_t *n)
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
         *n += e->d_name[0] != '.';
     closedir(dir);
-    *n -= 1; /* the directory's own */
+    *n -= 1; /* the descriptor of the directory itself */
     return true;
 }
 
-/* The boot's wall time in seconds: the line "btime N" of /proc/stat, behind one line per CPU. */
+/* The wall time of the boot in seconds: the line "btime N" of /proc/stat, after one line per
+ * CPU. */
 static bool boot_time(uint64_t *seconds)
 {
     FILE *f = fopen("/proc/stat", "re");
@@ -251,8 +251,8 @@ static bool boot_time(uint64_t *seconds)
     return found;
 }
 
-/* The command's name, in brackets, may hold spaces and brackets: fields are counted from behind it.
- * starttime is the 22nd, `state` behind the bracket the third (proc(5)). */
+/* The command name, in parentheses, may contain spaces and parentheses: fields are counted from its
+ * end. `state`, the first field after it, is the third; starttime is the 22nd (proc(5)). */
 static bool start_ticks(uint64_t *ticks)
 {
     char text[1024];

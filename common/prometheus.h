@@ -1,6 +1,6 @@
 /*
- * Prometheus text format 0.0.4: a registry as a page, the pieces to write other pages with, and the
- * standard process_* metrics. Nothing is kept here; any thread.
+ * Prometheus text format 0.0.4: writes a registry, parts of other pages, and the standard process_*
+ * metrics. No state; any thread.
  */
 #pragma once
 
@@ -17,25 +17,25 @@ struct prometheus_label {
     const char *name, *value;
 };
 
-/* Labels come as an array that ends with {NULL, NULL}; NULL is none. Values are escaped here. */
+/* Labels are an array terminated by {NULL, NULL}, or NULL for none. Values are escaped here. */
 void prometheus_head(struct strbuf *out, const char *name, const char *type, const char *help);
 void prometheus_count(struct strbuf *out, const char *name, const struct prometheus_label *labels,
                       uint64_t value);
 void prometheus_signed(struct strbuf *out, const char *name, const struct prometheus_label *labels,
                        int64_t value);
 
-/* Microseconds as seconds, exactly: 1500000 is 1.5. MONO_NEVER is +Inf. */
+/* Microseconds as seconds, exactly: 1500000 becomes 1.5, MONO_NEVER +Inf. */
 void prometheus_seconds(struct strbuf *out, const char *name, const struct prometheus_label *labels,
                         uint64_t us);
 void prometheus_infinity(struct strbuf *out, const char *name,
                          const struct prometheus_label *labels);
 
-/* `counts`: n_bounds + 1 plain, not cumulative, numbers. Writes _bucket, _sum and _count. */
+/* `counts`: n_bounds + 1 counts, not cumulative. Writes _bucket, _sum and _count. */
 void prometheus_histogram(struct strbuf *out, const char *name,
                           const struct prometheus_label *labels, const mono_us *bounds,
                           const uint64_t *counts, size_t n_bounds, uint64_t sum_us);
 
-/* The number alone: "0.0025". Not a digit more than it needs. */
+/* The number only, as short as possible: "0.0025". */
 void prometheus_add_seconds(struct strbuf *out, uint64_t us);
 
 void prometheus_write(const struct metrics *m, struct strbuf *out);
@@ -45,6 +45,6 @@ struct prometheus_process_family {
     const char *name, *type, *help;
 };
 
-/* Reads /proc; what cannot be read is left out. */
+/* Reads /proc; values that cannot be read are left out. */
 void prometheus_process(struct strbuf *out);
 const struct prometheus_process_family *prometheus_process_families(size_t *n);

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A path that was mistyped may be somebody's file. */
+/* If the path was mistyped, it may name a file of the user's. */
 void socket_unlink(const struct address *at)
 {
     const struct sockaddr_un *un = (const void *)&at->sa;
@@ -43,8 +43,8 @@ void socket_tune(int fd, const struct address *at)
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
 }
 
-/* A chmod() afterwards would leave a moment in which the file lets in more than it should, and
- * would follow whatever had taken its place by then. */
+/* chmod() afterwards would leave a moment in which the file admits more than it should, and would
+ * follow whatever had replaced it by then. */
 static int bind_with_mode(int fd, const struct address *at)
 {
     if (at->mode == 0)
@@ -86,7 +86,7 @@ int socket_connect_error(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
 }
 
-/* One system call for a connection between two ends: the ports are the same by rare chance only. */
+/* Usually costs one system call: the two ends rarely have the same port. */
 bool socket_reached_itself(int fd, const struct address *to)
 {
     struct address own = {.len = sizeof(own.sa)}, peer = own;

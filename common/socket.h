@@ -1,7 +1,4 @@
-/*
- * Sockets, TCP and Unix: how they listen, and how TCP is set for all of them. Nothing is kept: any
- * thread.
- */
+/* TCP and Unix sockets: listening, and the options that all of them get. No state; any thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,39 +9,39 @@
 #define SOCKET_TEXT 128
 
 /*
- * For a socket that is going to listen at `at`, or to connect to it; what it accepts inherits this.
- * TCP sends at once, without Nagle's algorithm. On loopback, where nothing is congested, it sends
- * under Reno, which every kernel has and which costs least: BBR paces each segment and models the
- * path, for 5 % of the CPU of a small request. Elsewhere the system's choice stands.
+ * For a socket that will listen on `at` or connect to it; accepted sockets inherit the options. TCP
+ * sends at once, without Nagle's algorithm. On loopback, which has no congestion, it uses Reno,
+ * which is in every kernel and costs least: BBR paces each segment and models the path, which takes
+ * 5 % of the CPU of a small request. Elsewhere the system's default stays.
  */
 void socket_tune(int fd, const struct address *at);
 
 /*
- * A socket that is bound and tuned, not yet listening; -1 with errno. A Unix socket's file that
- * nobody answers on is taken over: a dead process has left it, and bind() would fail for good. The
- * file has at->mode from its first moment on. That takes the process's umask for as long as bind()
- * runs, so no other thread may make files then: before the workers start.
+ * A socket that is bound and tuned, not yet listening; -1 with errno. A Unix socket's file with no
+ * listener is replaced: it was left by a process that has died, and bind() would always fail. The
+ * file has at->mode from the start. This changes the process's umask during bind(), so no other
+ * thread may create files then: call it before the workers start.
  */
 MUST_USE int socket_bind(const struct address *at);
 
-/* Why the connect of `fd`, which has come to its end, has failed, as an errno; 0: it has not. */
+/* The error of a connect on `fd` that has finished, as an errno; 0: it has succeeded. */
 int socket_connect_error(int fd);
 
 /*
- * A connect to `to` has succeeded, and nobody listens there: the kernel gave our end the very port
- * that was asked for, and TCP connected the socket to itself (RFC 9293 section 3.5, simultaneous
- * open). It happens where that port is one of those that connecting sockets are given. To be taken
- * for ECONNREFUSED; the close frees the port at once, since the app may be about to bind it.
+ * A connect to `to` has succeeded although nothing listens there: the kernel assigned the
+ * destination port to our end, and TCP connected the socket to itself (RFC 9293 section 3.5,
+ * simultaneous open). This is possible where the port lies in the range of ephemeral ports. Treat
+ * it as ECONNREFUSED; closing frees the port at once, since the app may be about to bind it.
  */
 bool socket_reached_itself(int fd, const struct address *to);
 
-/* What usually helps when a connect to `to` fails with this errno: "" or ": what", for the end of a
- * line in the log. */
+/* A hint for a connect to `to` that failed with this errno: "" or ": hint", to be appended to a log
+ * line. */
 const char *socket_remedy(int error, const struct address *to);
 
-/* Where it is bound in words, with the port that the kernel chose where 0 was asked for. */
+/* The bound address as text, with the port that the kernel chose if 0 was requested. */
 void socket_text(int fd, const struct address *at, char out[SOCKET_TEXT]);
 
-/* Removes a Unix socket's file and no other; nothing to do for TCP. Before the socket is closed:
- * after that a successor may have taken the path. */
+/* Removes the file of a Unix socket, and no other kind of file; does nothing for TCP. Call it
+ * before closing the socket: after that, the path may belong to a successor. */
 void socket_unlink(const struct address *at);

@@ -1,6 +1,6 @@
 /*
- * Borrowed bytes: a view that owns nothing and need not end in NUL. Valid as long as what it points
- * into. Pass by value.
+ * Borrowed bytes: a view that owns nothing and need not end in NUL. Valid as long as the memory it
+ * points into. Passed by value.
  */
 #pragma once
 

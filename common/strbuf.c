@@ -10,7 +10,7 @@
 
 #define SMALLEST 64
 
-/* Makes place for `more` bytes and the NUL. Doubles, so that adding stays linear in the whole. */
+/* Makes room for `more` bytes and the NUL. Doubles the size, so that adding takes linear time. */
 static void reserve(struct strbuf *sb, size_t more)
 {
     CHECK(more < SIZE_MAX / 2 - sb->len);

@@ -1,6 +1,6 @@
 /*
- * Owned, growing bytes, always ended by a NUL that is not counted. Zero-initialised is empty and
- * owns nothing. Without memory the process stops. One owner, no locks.
+ * An owned, growing byte buffer, always followed by a NUL that is not counted. Zero-initialised is
+ * empty and owns nothing. Aborts when out of memory. One owner, no locks.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ void strbuf_add_span(struct strbuf *sb, struct span s);
 void strbuf_adds(struct strbuf *sb, const char *text);
 void strbuf_addf(struct strbuf *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Adds `s` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
+/* Adds `s` as a JSON string with quotes; bytes that are not UTF-8 become U+FFFD. */
 void strbuf_add_json(struct strbuf *sb, struct span s);
 
 const char *strbuf_cstr(const struct strbuf *sb); /* "" when empty */

@@ -1,10 +1,10 @@
 /*
- * The list is a stack: posters push with a compare-and-swap, the reader takes the whole stack with
- * one exchange and turns it round. Nobody pops a single mail, so a recycled address (ABA) can do no
- * harm. The push releases and the taking acquires: what a poster wrote before is seen by deliver.
+ * The list is a stack: posters push with a compare-and-swap, the owner takes the whole stack with
+ * one exchange and reverses it. Single tasks are never popped, so a recycled address (ABA) does no
+ * harm. The push is a release and the exchange an acquire: run() sees what the poster wrote before.
  *
- * The reader empties the eventfd first and takes the list second. A post between the two is taken
- * with the rest; a post after finds the list empty and writes again. No wake-up is ever lost.
+ * The owner empties the eventfd first and takes the list second. A post between the two is taken
+ * with the rest; a later post finds the list empty and writes again. No wake-up is lost.
  */
 #include "common/task_queue.h"
 
@@ -66,7 +66,7 @@ void task_queue_post(struct task_queue *q, struct task *task)
         task->next = old;
     } while (!atomic_compare_exchange_weak_explicit(&q->newest, &old, task, memory_order_release,
                                                     memory_order_relaxed));
-    /* From here on `task` may have been delivered already. */
+    /* From here on `task` may have run already. */
     if (old == NULL)
         wake(q);
 }
@@ -91,7 +91,7 @@ void task_queue_run(struct task_queue *q)
     struct task *task =
         oldest_first(atomic_exchange_explicit(&q->newest, NULL, memory_order_acquire));
     for (struct task *next; task != NULL; task = next) {
-        next = task->next; /* deliver may free the mail, or post it again */
+        next = task->next; /* run() may free the task, or post it again */
         task->run(task);
     }
 }

@@ -1,6 +1,6 @@
 /*
- * Posting to another thread: a list and an eventfd. Many posters, one reader. The eventfd is
- * written only when the list was empty, so a burst costs one wake-up.
+ * A queue of tasks for another thread: a list and an eventfd. Many threads post, one runs the
+ * tasks. The eventfd is written only when the list was empty, so a burst costs one wake-up.
  */
 #pragma once
 
@@ -8,21 +8,21 @@
 
 struct task_queue; /* opaque: defined in task_queue.c */
 
-/* Embedded in what is posted; untouched by the mailbox before task_queue_post and after delivery.
- */
+/* Embedded in the object that is posted; the queue does not touch it before task_queue_post() and
+ * once it runs. */
 struct task {
     struct task *next;
-    void (*run)(struct task *task); /* runs on the reader's thread */
+    void (*run)(struct task *task); /* called on the owner's thread */
 };
 
-struct task_queue *task_queue_new(void); /* NULL: no descriptor left; errno tells */
+struct task_queue *task_queue_new(void); /* NULL: out of descriptors; see errno */
 void task_queue_free(struct task_queue *q);
 
-/* Any thread. Order between the posts of one thread is kept. */
+/* Any thread. Tasks posted by one thread run in that order. */
 void task_queue_post(struct task_queue *q, struct task *task);
 
-/* To be polled for reading by the owner. */
+/* The owner polls it for reading. */
 int task_queue_fd(const struct task_queue *q);
 
-/* The owner: takes all there is and delivers it in order. */
+/* Owner only: takes all queued tasks and runs them in order. */
 void task_queue_run(struct task_queue *q);

@@ -1,7 +1,7 @@
 /* See utf8.h. */
 #include "common/utf8.h"
 
-/* By the first byte; 0: no character begins with it. */
+/* From the first byte; 0: no character begins with it. */
 static size_t length_of(unsigned char first)
 {
     if (first < 0x80)
@@ -13,8 +13,8 @@ static size_t length_of(unsigned char first)
     return first >= 0xF0 && first <= 0xF4 ? 4 : 0;
 }
 
-/* RFC 3629 section 4: the second byte's range keeps out overlong forms, surrogates and what lies
- * above U+10FFFF. */
+/* RFC 3629 section 4: the range of the second byte excludes overlong forms, surrogates and code
+ * points above U+10FFFF. */
 static bool second_fits(unsigned char first, unsigned char second)
 {
     unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;

@@ -8,8 +8,8 @@
 #include "common/span.h"
 
 /*
- * The length in bytes of the character that `s` begins with: 1 to 4. 0: `s` is empty or begins with
- * no well-formed character. Overlong forms, surrogates and what lies above U+10FFFF are none. NUL
- * is a character.
+ * The length in bytes of the first character of `s`: 1 to 4. 0: `s` is empty or does not start with
+ * a well-formed character. Overlong forms, surrogates and code points above U+10FFFF are malformed.
+ * NUL is a character.
  */
 size_t utf8_length(struct span s);

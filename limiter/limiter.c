@@ -1,15 +1,16 @@
 /*
  * Slots and the queue behind one mutex. Any thread.
  *
- * The mutex guards all of `struct limiter` and, of every waiter that is in the queue, all fields.
- * When it is free, these hold:
+ * The mutex guards all of `struct limiter`, and all fields of the waiters in the queue. Whenever it
+ * is free, these hold:
  *
- *   - a slot is free and we are not paused  =>  the queue is empty (who could run, runs);
+ *   - a slot is free and the limiter is not paused  =>  the queue is empty;
  *   - a waiter is WAITING  <=>  it is in the queue;
  *   - the integrals are right up to `now`, which never goes back.
  *
- * Nothing is called under the mutex but the queue and the mutex itself. It is adaptive: it is held
- * for less time than a thread needs to fall asleep, so a thread that finds it taken spins first.
+ * No function but the queue's and the mutex's own is called under it. The mutex is adaptive: it is
+ * held for less time than a thread needs to fall asleep, so a thread that finds it taken spins
+ * first.
  */
 #include "limiter/limiter.h"
 
@@ -22,14 +23,15 @@
 #define CACHE_LINE 64
 
 struct limiter {
-    /* Alone on its cache lines: a neighbour on the heap would slow every thread down. */
+    /* Alone on its cache lines: false sharing with a neighbour on the heap would slow all threads
+     * down. */
     _Alignas(CACHE_LINE) pthread_mutex_t mutex;
-    mono_us now;      /* the latest time that anyone came with */
+    mono_us now;      /* the latest time passed by any caller */
     uint64_t mean_x8; /* the mean slot hold, in eighths of a microsecond */
-    bool learned;     /* at least one hold is in it */
+    bool learned;     /* the mean includes at least one hold */
     struct waitq queue;
-    /* What limiter_snapshot() hands out, kept live; only `depth`, `bytes`, `oldest_wait` and
-     * `drain` are worked out on the copy. */
+    /* The part of limiter_snapshot() that is kept up to date; only `depth`, `bytes`, `oldest_wait`
+     * and `drain` are computed on the copy. */
     struct limiter_snapshot live;
 };
 
@@ -108,7 +110,7 @@ static void queue_locked(struct limiter *l, struct limiter_waiter *w)
         l->live.depth_peak = l->queue.depth;
 }
 
-/* As TCP's srtt: the first hold is the mean, each later one weighs an eighth. */
+/* Like srtt in TCP: the first hold is the mean, each later one has weight 1/8. */
 static void learn_hold_locked(struct limiter *l, mono_us hold)
 {
     uint64_t us = (uint64_t)hold;
@@ -144,7 +146,7 @@ static bool slot_free_locked(const struct limiter *l)
     return !l->live.paused && l->live.in_flight < l->live.limit;
 }
 
-/* Ends waits, oldest first, until no slot is free or nobody waits. The dead cost no slot. */
+/* Ends waits, oldest first, until no slot is free or nobody waits. Expired waiters use no slot. */
 static struct limiter_waiter *serve_queue_locked(struct limiter *l)
 {
     struct limiter_waiter *chain = NULL, **tail = &chain, *w;
@@ -168,14 +170,15 @@ enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w
 {
     lock_at(l, now);
     begin_locked(l, w, deadline);
-    /* A free slot means an empty queue (above); asked all the same: no barging is a law. */
+    /* A free slot implies an empty queue (above). Checked all the same: newcomers must not barge
+     * in. */
     if (slot_free_locked(l) && l->queue.depth == 0)
         grant_locked(l, w);
     else if (deadline <= l->now)
         expire_locked(l, w);
     else
         queue_locked(l, w);
-    /* Read while we hold the mutex: once it is free, a release elsewhere may write another. */
+    /* Read under the mutex: afterwards a release on another thread may change it. */
     enum limiter_verdict verdict = w->verdict;
     unlock(l);
     return verdict;
@@ -224,7 +227,7 @@ bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now)
     bool in_time = w->state == LIMITER_WAITING;
     if (in_time)
         leave_locked(l, w);
-    else /* a verdict must be under way, else the caller would wait for ever */
+    else /* a verdict must be on its way, or the caller would wait without end */
         CHECK(w->state == LIMITER_HOLDING || w->verdict == LIMITER_EXPIRED);
     unlock(l);
     return in_time;
@@ -246,7 +249,7 @@ struct limiter_waiter *limiter_resume(struct limiter *l, mono_us now)
     return chain;
 }
 
-/* The peaks begin anew here: those of other bounds would say nothing about these. */
+/* The peaks restart here: peaks under other bounds say nothing about the new ones. */
 static void configure_locked(struct limiter *l, const struct limiter_config *config)
 {
     CHECK(config->limit >= 1);

@@ -7,7 +7,7 @@ void waitq_bound(struct waitq *q, uint32_t max_depth, uint64_t max_bytes)
     q->max_bytes = max_bytes;
 }
 
-/* Asks before adding: `w->bytes` may be anything, and the sum must not wrap. */
+/* Checks before adding: `w->bytes` may have any value, and the sum must not wrap. */
 static bool has_room_for(const struct waitq *q, uint64_t bytes)
 {
     return q->bytes <= q->max_bytes && bytes <= q->max_bytes - q->bytes;

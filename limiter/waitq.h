@@ -1,10 +1,10 @@
 /*
- * The limiter's queue: one bounded first-come list per priority class, class 0 first. Both bounds,
- * waiters and bytes, hold over all classes together. Not locked: the limiter's mutex guards it.
+ * The limiter's queue: one bounded FIFO list per priority class, class 0 first. Both bounds,
+ * waiters and bytes, apply to all classes together. Not locked: the limiter's mutex guards it.
  *
  * The lists are linked through the waiters, so nothing is allocated, and in both directions, so
- * that anyone may leave from the middle, and so that another order than first come could pop from
- * the other end. Here is one class; more are a larger WAITQ_CLASSES.
+ * that a waiter can leave from the middle, and a policy other than FIFO could pop from the other
+ * end. There is one class now; WAITQ_CLASSES sets their number.
  */
 #pragma once
 
@@ -16,27 +16,29 @@ struct waitq_list {
     struct limiter_waiter *head, *tail;
 };
 
-/* Zero-initialised is empty and takes nobody. Read the numbers, write them with the functions. */
+/* Zero-initialised is empty and admits nobody. The fields may be read; only the functions write
+ * them. */
 struct waitq {
     struct waitq_list lists[WAITQ_CLASSES];
     uint32_t depth, max_depth;
     uint64_t bytes, max_bytes;
 };
 
-/* New bounds. Whoever is in stays in; newcomers are refused until there is room again. */
+/* Sets new bounds. Waiters stay in the queue; newcomers are refused until there is room again. */
 void waitq_bound(struct waitq *q, uint32_t max_depth, uint64_t max_bytes);
 
 /*
- * Takes `w` in as the last of its class: LIMITER_QUEUED. Or leaves it out: LIMITER_SHED_FULL,
- * LIMITER_SHED_BYTES. `w->bytes` and `w->class_` must not change while it is in.
+ * Appends `w` to its class: LIMITER_QUEUED. Or refuses it: LIMITER_SHED_FULL, LIMITER_SHED_BYTES.
+ * `w->bytes` and `w->class_` must not change while it is queued.
  */
 MUST_USE enum limiter_verdict waitq_push(struct waitq *q, struct limiter_waiter *w);
 
-/* The first of the lowest class that has any, or NULL. It comes out with no links. */
+/* Removes and returns the first waiter of the lowest class that has any, or NULL. Its links are
+ * cleared. */
 MUST_USE struct limiter_waiter *waitq_pop(struct waitq *q);
 
-/* `w` must be in `q`: the queue cannot tell. It comes out with no links. */
+/* `w` must be in `q`; this cannot be checked. Its links are cleared. */
 void waitq_remove(struct waitq *q, struct limiter_waiter *w);
 
-/* Who has waited longest (by `queued_at`), in whatever class, or NULL. */
+/* The waiter of any class that has waited longest (by `queued_at`), or NULL. */
 MUST_USE const struct limiter_waiter *waitq_oldest(const struct waitq *q);
