@@ -1,13 +1,13 @@
 /*
- * One loop and what hangs on it. A call's life:
+ * One event loop and everything that runs on it. The life of a call:
  *
- *   read whole ─► inside ─┬─► answered within its first call ──────────────────────► left
- *                         └─► paused ─► timer or pool ─► answered, connection resumed ─► left
+ *   read whole ─► inside ─┬─► response within its first call ──────────────────────► left
+ *                         └─► paused ─► timer or pool ─► response, connection resumed ─► left
  *
- * Pausing in the final callback is the one place where libevhtp does it well. A paused connection
- * is not read, so libevhtp learns only at the answer that the client has left, and the request
- * stays valid until then; should it go all the same (its connection is freed when the backend
- * ends), the request's last hook clears call->req.
+ * libevhtp supports pausing reliably only in the final callback, so requests are paused there. A
+ * paused connection is not read: libevhtp notices only at the response that the client has left,
+ * and the request is valid until then. If the connection is freed earlier (when the backend ends),
+ * the request's last hook clears call->req.
  */
 #include "backend-demo/backend.h"
 
@@ -22,7 +22,7 @@
 #include "common/prometheus.h"
 
 #define BACKLOG          2048
-#define BODY_MAX         (16u << 20) /* of a request; a longer one ends its connection */
+#define BODY_MAX         (16u << 20) /* of a request; a longer one ends the connection */
 #define DRAIN_TICK_US    10000
 #define DRAIN_TIMEOUT_US (30 * 1000000LL)
 
@@ -32,7 +32,7 @@ struct client { /* one connection */
     TAILQ_ENTRY(client) link;
 };
 
-/* All that is written on the loop alone, but for pool_wait. ALL: whatever the handler. */
+/* All counts are written on the loop, except pool_wait. ALL: any handler. */
 enum { ALL = HANDLERS, COUNTS };
 struct numbers {
     struct metrics *metrics;
@@ -51,7 +51,7 @@ struct backend {
     struct task_queue *tasks;
     struct looplag *looplag;
     struct event *on_tasks, *on_term, *on_int, *drain_timer;
-    TAILQ_HEAD(, call) calls; /* all that are inside */
+    TAILQ_HEAD(, call) calls; /* all calls that are inside */
     TAILQ_HEAD(, client) clients;
     mono_us drain_deadline; /* 0: not draining */
     bool cut;
@@ -144,7 +144,8 @@ void backend_write_metrics(struct backend *b, struct strbuf *out)
     prometheus_process(out);
 }
 
-/* ---- answers -------------------------------------------------------------------------------- */
+/* ---- ---- responses
+ * ------------------------------------------------------------------------------ --- */
 
 static void call_free(struct call *c)
 {
@@ -160,7 +161,7 @@ static void add_header(evhtp_request_t *req, const char *name, const char *value
     evhtp_headers_add_header(req->headers_out, evhtp_header_new(name, value, 0, 1));
 }
 
-/* libevhtp would send the body of an answer to HEAD. */
+/* libevhtp would send a body in response to HEAD. */
 static void add_body(evhtp_request_t *req, const struct strbuf *body)
 {
     if (req->method == htp_method_HEAD) {
@@ -172,8 +173,8 @@ static void add_body(evhtp_request_t *req, const struct strbuf *body)
     evbuffer_add(req->buffer_out, body->at, body->len);
 }
 
-/* What the client cannot know: how long it was inside, and how much of that it waited for a thread.
- * Whoever measures the whole can subtract, and finds what happened on the way. */
+/* What the client cannot measure: how long the call was inside, and how much of that it waited for
+ * a thread. The rest of the client's total is time spent on the way. */
 static void add_timing(const struct call *c)
 {
     char text[80];
@@ -204,7 +205,7 @@ void call_respond(struct call *c, evhtp_res status)
 
     CHECK(!c->responded);
     c->responded = true;
-    /* Out first: the next request, which this answer lets in, must not meet it inside. */
+    /* Counted first: the next request, which this response admits, must not see it inside. */
     count_out(&c->backend->numbers, c->route->handler);
     send_response(c, status);
     if (in_first_call)
@@ -225,7 +226,8 @@ static void refuse(struct call *c, evhtp_res status, const char *why)
     call_respond(c, status);
 }
 
-/* ---- what handlers do ----------------------------------------------------------------------- */
+/* ---- ---- waiting and working
+ * -------------------------------------------------------------------- --- */
 
 static void on_waited(evutil_socket_t fd, short what, void *arg)
 {
@@ -336,7 +338,7 @@ static struct span query_of(const evhtp_request_t *req)
     return known ? span_of((const char *)req->uri->query_raw) : SPAN("");
 }
 
-/* libevhtp throws away the name of a method that it does not know. */
+/* libevhtp discards the name of a method that it does not know. */
 static struct span method_of(const evhtp_request_t *req)
 {
     const char *name = htparser_get_methodstr(req->conn->parser);
@@ -358,7 +360,7 @@ static struct call *call_new(struct backend *b, evhtp_request_t *req)
     return c;
 }
 
-/* In the order in which FastAPI finds fault: path, method, parameters. */
+/* Checked in the order in which FastAPI does: path, method, parameters. */
 static void call_start(struct call *c)
 {
     struct strbuf error = {0};
@@ -378,7 +380,7 @@ static evhtp_res on_request_gone(evhtp_request_t *req, void *arg)
 {
     struct call *c = arg;
     CHECK(c->req == req);
-    c->req = NULL; /* the handler runs to its end all the same */
+    c->req = NULL; /* the handler runs to its end nevertheless */
     return EVHTP_RES_OK;
 }
 
@@ -472,7 +474,7 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
     (void)signal_number, (void)what;
 
     if (b->drain_deadline != 0) {
-        event_base_loopbreak(b->base); /* asked twice: now */
+        event_base_loopbreak(b->base); /* second signal: stop now */
         return;
     }
     evhtp_unbind_socket(b->htp);
@@ -487,9 +489,10 @@ bool backend_run(struct backend *b)
     return !b->cut;
 }
 
-/* ---- birth and death ------------------------------------------------------------------------ */
+/* ---- ---- creation and destruction
+ * --------------------------------------------------------------- --- */
 
-/* Timers to the microsecond, and from now rather than from when the loop last woke up: after a
+/* Timers with microsecond precision, counted from now, not from the loop's last wake-up: after a
  * handler has blocked the loop for a second, "in one second" must not mean "at once". */
 static struct event_base *new_base(void)
 {
@@ -507,7 +510,8 @@ static bool start_server(struct backend *b, int fd)
     b->htp = evhtp_new(b->base, b);
     if (b->htp == NULL)
         return false;
-    /* Lenient: libevhtp drops the connection over a query that it finds odd. We read it anyway. */
+    /* Lenient: libevhtp closes the connection on queries that it considers malformed. They are
+     * parsed here anyway. */
     evhtp_set_parser_flags(b->htp, EVHTP_PARSE_QUERY_FLAG_LENIENT);
     evhtp_set_max_body_size(b->htp, BODY_MAX);
     evhtp_set_gencb(b->htp, on_request, b);
@@ -547,8 +551,8 @@ fail:
     return NULL;
 }
 
-/* The threads end first: what they have finished is delivered, what they have not begun is freed
- * here. Then the connections, so that no request is left to point at a call. */
+/* The threads end first: finished jobs are delivered, and jobs that have not begun are freed here.
+ * The connections follow, so that no request points at a freed call. */
 static void end_calls(struct backend *b)
 {
     thread_pool_free(b->pool);
@@ -556,7 +560,7 @@ static void end_calls(struct backend *b)
     close_all(b);
     while (!TAILQ_EMPTY(&b->calls))
         call_free(TAILQ_FIRST(&b->calls));
-    /* libevent frees a bufferevent in the loop's next turn, and not at all without one. */
+    /* libevent frees a bufferevent in the next turn of the loop, and never if there is none. */
     event_base_loop(b->base, EVLOOP_NONBLOCK);
 }
 

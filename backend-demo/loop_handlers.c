@@ -27,7 +27,7 @@ void handle_bloqueante(struct call *c)
     unsigned ms = c->params.value[PARAM_MS];
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
 
-    /* A signal does not shorten it, as it does not shorten Python's. */
+    /* A signal does not shorten it, as in Python. */
     while (nanosleep(&left, &left) != 0 && errno == EINTR)
         continue;
     call_work(c);
@@ -35,7 +35,8 @@ void handle_bloqueante(struct call *c)
     call_respond(c, EVHTP_RES_OK);
 }
 
-/* ---- at once -------------------------------------------------------------------------------- */
+/* ---- ---- immediate
+ * ------------------------------------------------------------------------------ --- */
 
 void handle_ping(struct call *c)
 {
@@ -50,7 +51,8 @@ void handle_not_found(struct call *c)
     call_respond(c, EVHTP_RES_NOTFOUND);
 }
 
-/* ---- what was seen -------------------------------------------------------------------------- */
+/* ---- ---- echo
+ * ----------------------------------------------------------------------------------- --- */
 
 static void add_text(struct strbuf *out, const char *name, const char *text)
 {
@@ -100,7 +102,8 @@ void handle_echo(struct call *c)
     call_respond(c, EVHTP_RES_OK);
 }
 
-/* ---- the demo's own business ---------------------------------------------------------------- */
+/* ---- ---- reset
+ * ---------------------------------------------------------------------------------- --- */
 
 void handle_reset(struct call *c)
 {

@@ -1,6 +1,6 @@
 /*
- * One timer, armed again from the moment it came, not from the moment it was due: a loop that was
- * blocked for a second is one late tick, not fifty.
+ * One timer, re-armed from the time it fired, not from the time it was due: a loop that was blocked
+ * for a second gives one late tick, not fifty.
  */
 #include "backend-demo/looplag.h"
 

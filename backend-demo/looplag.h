@@ -1,6 +1,6 @@
 /*
- * How late a timer comes: the one honest sign that a loop is blocked. A handler that sleeps on the
- * loop makes this timer as late as every request. The loop's thread only.
+ * How late a timer fires, the direct measure of a blocked loop: a handler that sleeps on the loop
+ * delays this timer as much as every request. The loop's thread only.
  */
 #pragma once
 
@@ -12,6 +12,6 @@ struct looplag; /* opaque: defined in looplag.c */
 
 typedef void looplag_fn(mono_us lag, void *arg);
 
-/* Tells `fn` every 20 ms, or later when the loop is late, how late it was. NULL: no memory. */
+/* Calls `fn` every 20 ms, or later if the loop is late, with the delay. NULL: out of memory. */
 MUST_USE struct looplag *looplag_start(struct event_base *base, looplag_fn *fn, void *arg);
 void looplag_stop(struct looplag *ll);

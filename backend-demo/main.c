@@ -32,7 +32,7 @@ static int open_listener(struct address *at)
     return fd;
 }
 
-/* Whoever starts it with port 0 reads here which port it became. */
+/* Tells the caller which port was chosen when it was started with port 0. */
 static void print_ready(int fd, const struct address *at)
 {
     char text[SOCKET_TEXT];
@@ -102,7 +102,7 @@ static int read_settings_and_serve(void)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a client that has left is an error to write to, no more */
+    signal(SIGPIPE, SIG_IGN); /* writing to a client that has left is an error, no more */
     if (argc == 1)
         return read_settings_and_serve();
     if (argc == 2 && strcmp(argv[1], "--help") == 0)

@@ -1,6 +1,6 @@
 /*
  * A mutex guards the queue, the two counts and `stopping`; it is free while a job runs. Two
- * conditions: `work` says that the queue is not empty, `stop` that the sleepers should get up.
+ * conditions: `work` signals that the queue is not empty, `stop` wakes the threads that sleep.
  */
 #include "backend-demo/pool.h"
 
@@ -18,12 +18,12 @@ struct thread_pool {
     unsigned busy, depth;
     bool stopping;
     enum thread_pool_order order;
-    struct task_queue *done; /* not ours */
-    unsigned threads;        /* that run */
+    struct task_queue *done; /* not owned */
+    unsigned threads;        /* threads running */
     pthread_t *thread;
 };
 
-/* The job at the front, taken out of the queue. NULL: the pool stops. */
+/* Takes the first job off the queue. NULL: the pool is stopping. */
 static struct pool_job *next_job_locked(struct thread_pool *p)
 {
     while (!p->stopping && TAILQ_EMPTY(&p->queue))
@@ -55,8 +55,8 @@ static void *thread_main(void *arg)
         run_job(job);
         pthread_mutex_lock(&p->mutex);
         p->busy--;
-        /* Under the lock, so that whoever reads the mail finds this thread no longer busy, and
-         * before the next job, so that answers leave in the order in which they were ready. */
+        /* Under the lock, so that the receiver of the task finds this thread no longer busy, and
+         * before the next job, so that responses are sent in the order in which they were ready. */
         task_queue_post(p->done, &job->task);
     }
     pthread_mutex_unlock(&p->mutex);

@@ -1,6 +1,6 @@
 /*
- * Handlers that run in a thread of the pool, as FastAPI's plain `def` does: they may block, and
- * touch nothing of their call but its parameters and its body.
+ * Handlers that run in a thread of the pool, like FastAPI's plain `def`: they may block, and may
+ * use only the parameters and the body of their call.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * Three tables: of the environment's numbers, of the paths, of the parameters. --help is written
- * from them, so that it cannot tell of anything else.
+ * Three tables: numbers from the environment, paths, and parameters. --help is generated from them,
+ * so it cannot differ.
  */
 #include "backend-demo/routes.h"
 
@@ -105,7 +105,7 @@ bool settings_read(struct settings *s, char *(*get)(const char *name), struct st
 
 #define P(name)    (1u << PARAM_##name)
 #define WORK       (P(MS) | P(CPU_MS) | P(BYTES))
-#define UNREAD     (1u << PARAMS) /* the query is nobody's business */
+#define UNREAD     (1u << PARAMS) /* the query is not read */
 #define LOOP(h, n) n, HANDLER_##h, ROUTE_LOOP
 #define POOL(h, n) n, HANDLER_##h, ROUTE_POOL
 

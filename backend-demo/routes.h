@@ -1,6 +1,6 @@
 /*
- * What the backend can be asked, and by whom: settings from the environment, the table of paths,
- * the parameters in a query. Pure: no loop, no sockets, no state.
+ * The backend's interface: settings from the environment, the table of paths, the parameters of a
+ * query. Pure: no loop, no sockets, no state.
  */
 #pragma once
 
@@ -24,19 +24,19 @@ struct settings {
 };
 
 /*
- * Fills *s with the defaults and what `get` (getenv, in life) knows better. False: at least one
- * value cannot be used, and `errors` has one line for each, which names the variable.
+ * Fills *s with the defaults, overridden by `get` (getenv in production). False: at least one value
+ * is invalid, and `errors` has one line for each, naming the variable.
  */
 MUST_USE bool settings_read(struct settings *s, char *(*get)(const char *name),
                             struct strbuf *errors);
 
-/* What --help says of the environment and of the paths. */
+/* The parts of --help on the environment and the paths. */
 void settings_help(struct strbuf *out);
 
 /* ---- the paths ------------------------------------------------------------------------------ */
 
-/* The label `handler` of the metrics. HANDLER_NONE is the demo's own business, which must not show
- * in the numbers: reading the metrics would otherwise be the request that it counts. */
+/* The metrics label `handler`. HANDLER_NONE is for the demo's own pages, which are not counted:
+ * reading the metrics would otherwise show up in them. */
 enum handler {
     HANDLER_USUARIOS,
     HANDLER_PRODUTOS,
@@ -57,18 +57,18 @@ enum route_kind {
 
 struct route {
     const char *path;
-    const char *name; /* of the handler, in the metrics */
+    const char *name; /* of the handler, as in the metrics */
     enum handler handler;
     enum route_kind kind;
     enum method_set methods;
-    unsigned parameters; /* 1 << PARAM_..., those that mean something here */
+    unsigned parameters; /* 1 << PARAM_..., those allowed here */
     void (*handle)(struct call *c);
 };
 
-/* Never NULL: what is not in the table is a route of its own, which answers 404. */
+/* Never NULL: a path that is not in the table has a route of its own, which returns 404. */
 const struct route *route_find(struct span path);
 bool route_allows(const struct route *r, struct span method);
-const char *route_allow_field(const struct route *r); /* for the Allow field of a 405 */
+const char *route_allow_field(const struct route *r); /* for the Allow field of a 405 response */
 
 const char *handler_name(enum handler h); /* below HANDLERS */
 
@@ -77,16 +77,16 @@ const char *handler_name(enum handler h); /* below HANDLERS */
 enum parameter { PARAM_MS, PARAM_CPU_MS, PARAM_BYTES, PARAMS };
 
 struct params {
-    unsigned value[PARAMS]; /* ms: waits so long; cpu_ms: works so long; bytes: of padding */
+    unsigned value[PARAMS]; /* ms to wait; cpu_ms to work; bytes of padding */
 };
 
-/* How long this route waits when the query does not say. */
+/* How long this route waits if the query does not say. */
 unsigned route_default_ms(const struct route *r, const struct settings *s);
 
 /*
- * Reads the query over the defaults in *p. Unknown names are let through, as FastAPI does; a known
- * one with a value that cannot be used, or on a path where it would do nothing, is an error: false,
- * and `error` says which, in one sentence.
+ * Reads the query over the defaults in *p. Unknown names are ignored, as FastAPI does; a known one
+ * with an invalid value, or on a path where it has no effect, is an error: false, and `error` names
+ * it in one sentence.
  */
 MUST_USE bool params_read(struct params *p, const struct route *r, struct span query,
                           struct strbuf *error);
