@@ -1,11 +1,11 @@
 /*
- * Framing, and the chunk decoder. Embedded in whatever relays the message; its thread.
+ * Message framing and the chunk decoder. Embedded in the relay of a message; that relay's thread.
  *
  *   SIZE_FIRST ─► SIZE ─┬─► EXT... ─┬─► SIZE_LF ─► DATA ─► DATA_CR ─► DATA_LF ─► SIZE_FIRST
  *                       └───────────┘      └ size 0 ─► LINE ─► NAME ─► VALUE ─► VALUE_LF ─► LINE
  *                                                        └──► END_LF ─► COMPLETE
  *
- * One function per state judges one byte; only content is taken in runs.
+ * Each state has a function that checks one byte; only content is taken in runs.
  */
 #include "proxy/http/body.h"
 
@@ -33,7 +33,7 @@ enum chunk_state {
     CHUNK_COMPLETE,
 };
 
-#define SIZE_DIGITS_MAX 15 /* leading zeros too: nobody then computes with more than 60 bits */
+#define SIZE_DIGITS_MAX 15 /* with leading zeros: no recipient needs more than 60 bits */
 
 static void body_init(struct http_body *body, enum http_framing framing, uint64_t left)
 {
@@ -51,9 +51,10 @@ static void body_init(struct http_body *body, enum http_framing framing, uint64_
     body->n_named = 0;
 }
 
-/* ---- names that Connection takes away from trailers, too ---- */
+/* ---- ---- names that Connection removes, from trailers too ---- --- */
 
-/* FNV-1a. `name` is folded already, and at most as long as what is kept of a trailer's name. */
+/* FNV-1a. `name` is folded already, and no longer than the part of a trailer's name that is
+ * kept. */
 static uint32_t hash_name(const char *name, size_t len)
 {
     uint32_t hash = 2166136261u;
@@ -143,7 +144,7 @@ bool http_body_complete(const struct http_body *body)
     return false;
 }
 
-/* ---- the states: each takes a byte, or returns why it cannot ---- */
+/* ---- ---- the states: each takes a byte, or returns the reason to refuse it ---- --- */
 
 static const char *const bad_size = "a chunk size that is not 1 to 15 hex digits and CRLF";
 static const char *const bad_extension = "a malformed chunk extension";
@@ -159,7 +160,7 @@ static const char *take_size_first(struct http_body *body, char c)
     return NULL;
 }
 
-/* Extensions are checked and go on, but no peer may live on them (CVE-2023-39326). */
+/* Extensions are checked and forwarded, within limits (CVE-2023-39326). */
 static const char *count_extension(struct http_body *body)
 {
     if (++body->line > HTTP_CHUNK_EXT_MAX)
@@ -169,7 +170,7 @@ static const char *count_extension(struct http_body *body)
     return NULL;
 }
 
-/* What may follow a size, an extension's name or its value: the next extension, or the end. */
+/* After a size, an extension's name or its value: the next extension, or the end. */
 static const char *end_of_part(struct http_body *body, char c, const char *otherwise)
 {
     if (c == '\r') {
@@ -290,14 +291,14 @@ static const char *take_end_lf(struct http_body *body, char c)
 enum { OF_REQUESTS = 1, OF_RESPONSES = 2, OF_BOTH = OF_REQUESTS | OF_RESPONSES };
 
 /*
- * What may not come last: fields whose meaning is needed before the content is read (RFC 9110
- * section 6.5.1), where a recipient that merges trailers into the head would be deceived about the
- * message. Everything else is metadata and goes on, since a conforming recipient keeps trailers
- * apart, and refusing one would destroy a message that is complete. A name that ends in `-` stands
- * for all that begin so. The names are folded.
+ * Fields that may not be trailers: their meaning is needed before the content is read (RFC 9110
+ * section 6.5.1), and a recipient that merges trailers into the header section would be deceived
+ * about the message. All others are metadata and are forwarded, since a conforming recipient keeps
+ * trailers apart, and refusing one would destroy a complete message. A name that ends in `-` is a
+ * prefix. The names are folded.
  *
- * Content-Type and its like are let through in responses: the client loses a whole response to
- * them, and no user agent reads a trailer as one.
+ * Content-Type and the like are allowed in responses: refusing them costs the client a whole
+ * response, and no user agent reads a trailer as one of them.
  */
 static const struct refused_trailer {
     const char *name;
@@ -306,8 +307,8 @@ static const struct refused_trailer {
     /* message framing */
     {"content-length", OF_BOTH},
     {"transfer-encoding", OF_BOTH},
-    /* control of the connection, which is weir's own with either peer; the bytes of a trailer go on
-     * as they came, so these cannot be taken out */
+    /* control of the connection, which weir has with each peer separately; trailers are forwarded
+     * as received, so these cannot be removed */
     {"close", OF_BOTH},
     {"connection", OF_BOTH},
     {"keep-alive", OF_BOTH},
@@ -316,23 +317,23 @@ static const struct refused_trailer {
     {"te", OF_BOTH},
     {"trailer", OF_BOTH},
     {"upgrade", OF_BOTH},
-    /* routing, and who is said to ask */
+    /* routing, and the identity of the client */
     {"daphne-root-path", OF_REQUESTS},
     {"forwarded", OF_REQUESTS},
     {"host", OF_REQUESTS},
     {"max-forwards", OF_REQUESTS},
     {"x-forwarded-", OF_REQUESTS},
     {"x-real-", OF_REQUESTS},
-    /* authentication, and cookies, which are used for it */
+    /* authentication, and cookies used for it */
     {"authorization", OF_REQUESTS},
     {"cookie", OF_REQUESTS},
     {"set-cookie", OF_RESPONSES},
     {"www-authenticate", OF_RESPONSES},
-    /* conditions: an app that ignores trailers would do what it was asked not to do */
+    /* conditions: an app that ignores trailers would do what the client excluded */
     {"expect", OF_REQUESTS},
     {"if-", OF_REQUESTS},
     {"range", OF_REQUESTS},
-    /* how the content is read: what has checked the request may have read it otherwise */
+    /* how the content is read: a filter in front may have read it otherwise */
     {"content-encoding", OF_REQUESTS},
     {"content-range", OF_REQUESTS},
     {"content-type", OF_REQUESTS},
@@ -363,7 +364,7 @@ static const char *count_trailer(struct http_body *body)
     return ++body->trailers > HTTP_TRAILERS_MAX ? "the trailers are too long" : NULL;
 }
 
-/* The start of a name is kept, as an app that folds names would see it. */
+/* Keeps the start of a name, as an app that folds names would see it. */
 static const char *take_name_byte(struct http_body *body, char c)
 {
     if (body->line < sizeof body->name)
@@ -394,7 +395,7 @@ static const char *take_name(struct http_body *body, char c)
         return "a field that may not stand in a trailer";
     if (is_named_away(body, (struct span){body->name, kept}))
         return "a trailer that Connection names";
-    /* Uvicorn with httptools puts trailers into the head, for which such names are dropped. */
+    /* Uvicorn with httptools merges trailers into the headers, where such names are dropped. */
     if (body->underscored && !body->underscores)
         return "an underscore in a trailer's name (headers.underscores)";
     body->state = CHUNK_VALUE;
@@ -444,7 +445,7 @@ static take_byte_fn *const take_byte[] = {
     [CHUNK_COMPLETE] = NULL, /* takes nothing */
 };
 
-/* Takes what is there of the content to come, and returns it. */
+/* Takes the available part of the content, and returns it. */
 static struct span take_run(struct http_body *body, const char *at, size_t len)
 {
     size_t n = len < body->left ? len : (size_t)body->left;

@@ -1,5 +1,6 @@
 /*
- * The table of bytes, and the scans with their vector forms. Read-only data; any thread.
+ * The table of character classes, and the scans with their vector versions. Read-only data; any
+ * thread.
  */
 #include "proxy/http/chars.h"
 
@@ -7,7 +8,7 @@
 #include <emmintrin.h>
 #endif
 
-/* Sums of enum http_char. What is not listed, 128 to 255, is 0. */
+/* Sums of enum http_char. Entries that are not listed, 128 to 255, are 0. */
 /* clang-format off */
 const unsigned char http_chars[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* controls */
@@ -66,7 +67,7 @@ const char *http_scan_line_plain(const char *at, const char *end)
 #define LOAD(at)         _mm_loadu_si128((const __m128i *)(const void *)(at))
 #define STOPS(stops, at) ((unsigned)_mm_movemask_epi8(stops(LOAD(at))))
 
-/* 16 bytes at a time; the last few go the plain way. */
+/* 16 bytes at a time; the last few one by one. */
 #define SCAN(stops, plain)                                                                         \
     for (; end - at >= 16; at += 16) {                                                             \
         unsigned mask = STOPS(stops, at);                                                          \
@@ -75,7 +76,7 @@ const char *http_scan_line_plain(const char *at, const char *end)
     }                                                                                              \
     return plain(at, end)
 
-/* x - low < count, without sign. */
+/* x - low < count, unsigned. */
 static inline __m128i in_range(__m128i x, char low, int count)
 {
     const __m128i shifted = _mm_add_epi8(x, _mm_set1_epi8((char)(-128 - low)));
@@ -97,7 +98,7 @@ static inline __m128i stops_field(__m128i x)
     return _mm_or_si128(_mm_andnot_si128(tab, control), _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)));
 }
 
-/* Signed comparisons: bytes from 0x80 are below zero, so they stop where controls do. */
+/* Signed comparison: bytes from 0x80 are negative, so they stop the scan like controls. */
 static inline __m128i stops_target(__m128i x)
 {
     const __m128i low = _mm_cmplt_epi8(x, _mm_set1_epi8(0x21));

@@ -1,11 +1,9 @@
-/*
- * What can be asked about a head: its fields, its lists, its host. Pure; any thread.
- */
+/* Queries on a parsed head: its fields, its lists, its host. Pure; any thread. */
 #include "proxy/http/head.h"
 
 #include "proxy/http/chars.h"
 
-/* The names weir knows, by length: no length has more than two. */
+/* The names that weir knows, by length: at most two of each length. */
 #define NAMES_LONGEST 19
 static const struct known_name {
     char text[NAMES_LONGEST + 1]; /* lower case; empty: no more of this length */
@@ -14,8 +12,8 @@ static const struct known_name {
     [2] = {{"te", HTTP_FIELD_TE}},
     [3] = {{"via", HTTP_FIELD_VIA}},
     [4] = {{"host", HTTP_FIELD_HOST}, {"date", HTTP_FIELD_DATE}},
-    /* Nobody's fields: CGI makes HTTP_PROXY of Proxy (CVE-2016-5385); Close is reserved, for
-     * Connection: close would name it (RFC 9112 section 9.6). */
+    /* Names that no sender may use: CGI turns Proxy into HTTP_PROXY (CVE-2016-5385); Close is
+     * reserved, since Connection: close would refer to it (RFC 9112 section 9.6). */
     [5] = {{"proxy", HTTP_FIELD_PROXY_OTHER}, {"close", HTTP_FIELD_CLOSE}},
     [6] = {{"accept", HTTP_FIELD_ACCEPT}, {"expect", HTTP_FIELD_EXPECT}},
     [7] = {{"upgrade", HTTP_FIELD_UPGRADE}, {"trailer", HTTP_FIELD_TRAILER}},
@@ -26,7 +24,7 @@ static const struct known_name {
     [14] = {{"content-length", HTTP_FIELD_CONTENT_LENGTH}},
     [15] = {{"x-forwarded-for", HTTP_FIELD_X_FORWARDED_FOR},
             {"x-request-start", HTTP_FIELD_X_REQUEST_START}},
-    /* Daphne takes Daphne-Root-Path, whoever says it, for the path that the app is mounted at. */
+    /* Daphne takes Daphne-Root-Path from any client as the path that the app is mounted at. */
     [16] = {{"x-forwarded-host", HTTP_FIELD_X_FORWARDED_HOST},
             {"daphne-root-path", HTTP_FIELD_FORWARDED_OTHER}},
     [17] = {{"transfer-encoding", HTTP_FIELD_TRANSFER_ENCODING},
@@ -37,7 +35,7 @@ static const struct known_name {
 
 static bool folds_to(const char *name, const char *known, size_t len)
 {
-    if ((name[0] | 0x20) != known[0]) /* for nearly all; no name known here begins with `_` */
+    if ((name[0] | 0x20) != known[0]) /* rejects most names; no name in the table begins with `_` */
         return false;
     for (size_t i = 1; i < len; i++) {
         if (http_fold(name[i]) != known[i])
@@ -46,7 +44,7 @@ static bool folds_to(const char *name, const char *known, size_t len)
     return true;
 }
 
-/* Of a name that begins with X-Forwarded- and is not in the table. */
+/* The id of a name that begins with X-Forwarded- and is not in the table. */
 static enum http_field_id forwarded_id_of(struct span rest)
 {
     static const char *const schemes[] = {"protocol", "scheme", "ssl"};
@@ -148,7 +146,7 @@ static bool is_port(const char *at, const char *end)
     return true;
 }
 
-/* Four numbers of 0 to 255 without leading zeros (RFC 3986 section 3.2.2). */
+/* Four numbers from 0 to 255 without leading zeros (RFC 3986 section 3.2.2). */
 static bool is_ipv4(const char *at, const char *end)
 {
     for (unsigned part = 0; part < 4; part++) {
@@ -172,7 +170,8 @@ static const char *skip_hex_group(const char *at, const char *end)
     return at;
 }
 
-/* Groups parted by colons: eight, or fewer with one `::`; the last two may be an IPv4 address. */
+/* Groups separated by colons: eight, or fewer with one `::`; the last two may be an IPv4
+ * address. */
 static bool is_ipv6(const char *at, const char *end)
 {
     unsigned groups = 0;
@@ -217,7 +216,7 @@ static const char *skip_reg_name(const char *at, const char *end)
     return at;
 }
 
-/* RFC 3986 lets a name hold commas; one here may be two Host fields that somebody joined. */
+/* RFC 3986 allows commas in a name; here one may be a sign of two Host fields that were joined. */
 bool http_host_is_valid(struct span host)
 {
     const char *end = host.at + host.len;

@@ -1,6 +1,6 @@
 /*
- * A parsed message head: views into the one buffer that holds its bytes, nothing copied. Valid as
- * long as that buffer is neither moved nor overwritten. No thread, no allocation.
+ * A parsed message head: views into the buffer that holds its bytes, nothing copied. Valid as long
+ * as that buffer is neither moved nor overwritten. Any thread; no allocation.
  */
 #pragma once
 
@@ -9,11 +9,11 @@
 
 #include "common/span.h"
 
-#define HTTP_FIELDS_MAX  256 /* what a head can hold; config may ask for fewer */
-#define HTTP_OPTIONS_MAX 32  /* Connection options; each is looked for among the fields */
+#define HTTP_FIELDS_MAX  256 /* capacity of a head; the configured limit may be lower */
+#define HTTP_OPTIONS_MAX 32  /* Connection options; each is looked up among the fields */
 
 enum http_method {
-    HTTP_OTHER, /* any other token: forwarded as it came */
+    HTTP_OTHER, /* any other token: forwarded unchanged */
     HTTP_GET,
     HTTP_HEAD,
     HTTP_POST,
@@ -25,7 +25,7 @@ enum http_method {
     HTTP_PATCH,
 };
 
-/* RFC 9110 section 9.2.2: sent twice is the same as sent once. Unknown methods are not. */
+/* RFC 9110 section 9.2.2: sending it twice has the same effect as once. Unknown methods are not. */
 static inline bool http_method_is_idempotent(enum http_method m)
 {
     return m == HTTP_GET || m == HTTP_HEAD || m == HTTP_PUT || m == HTTP_DELETE ||
@@ -36,14 +36,14 @@ static inline bool http_method_is_idempotent(enum http_method m)
 enum http_field_id {
     HTTP_FIELD_OTHER,
     HTTP_FIELD_ACCEPT,
-    HTTP_FIELD_CLOSE, /* nobody's field, for Connection: close would name it */
+    HTTP_FIELD_CLOSE, /* reserved, since Connection: close would refer to it */
     HTTP_FIELD_CONNECTION,
     HTTP_FIELD_CONTENT_LENGTH,
     HTTP_FIELD_DATE,
     HTTP_FIELD_EXPECT,
     HTTP_FIELD_FORWARDED,
     HTTP_FIELD_FORWARDED_OTHER,  /* X-Real-IP, Daphne-Root-Path and any other X-Forwarded-* */
-    HTTP_FIELD_FORWARDED_SCHEME, /* X-Forwarded-Protocol, -Scheme, -Ssl: what -Proto says, too */
+    HTTP_FIELD_FORWARDED_SCHEME, /* X-Forwarded-Protocol, -Scheme, -Ssl: same meaning as -Proto */
     HTTP_FIELD_HOST,
     HTTP_FIELD_KEEP_ALIVE,
     HTTP_FIELD_MAX_FORWARDS,
@@ -55,45 +55,45 @@ enum http_field_id {
     HTTP_FIELD_TRANSFER_ENCODING,
     HTTP_FIELD_UPGRADE,
     HTTP_FIELD_VIA,
-    HTTP_FIELD_WEIR_REASON, /* ours alone: it says that weir answered, and not the app */
+    HTTP_FIELD_WEIR_REASON, /* set by weir only, on its local replies */
     HTTP_FIELD_X_FORWARDED_FOR,
     HTTP_FIELD_X_FORWARDED_HOST,
     HTTP_FIELD_X_FORWARDED_PROTO,
-    HTTP_FIELD_X_REQUEST_ID, /* the name that config gives; by default X-Request-Id */
+    HTTP_FIELD_X_REQUEST_ID, /* the name from the configuration; by default X-Request-Id */
     HTTP_FIELD_X_REQUEST_START,
-    /* Of a request, with `_` in its name, which CGI and WSGI do not tell from `-`. ALIAS: the rest
-     * reads as one of the above, and is never passed on; as a framing field it is refused, in a
-     * response too. UNDERSCORE: any other, such as SCRIPT_NAME, which Gunicorn takes for the path
-     * that the app is mounted at; passed on when config says so. */
+    /* Request fields with `_` in the name, which CGI and WSGI do not distinguish from `-`. ALIAS:
+     * the folded name is one of the above; never forwarded, and refused as a framing field, in a
+     * response too. UNDERSCORE: any other, such as SCRIPT_NAME, which Gunicorn takes as the path
+     * that the app is mounted at; forwarded if so configured. */
     HTTP_FIELD_ALIAS,
     HTTP_FIELD_UNDERSCORE,
 };
 
-/* A set of ids, for what asks about several at once. */
+/* A set of ids, to test for several at once. */
 #define HTTP_FIELD_BIT(id) (1u << (id))
 
-/* By name in either case, and with `_` read as `-`; never X_REQUEST_ID, ALIAS or UNDERSCORE. */
+/* Case-insensitive, with `_` read as `-`; never X_REQUEST_ID, ALIAS or UNDERSCORE. */
 enum http_field_id http_field_id_of(struct span name);
 
 struct http_field {
-    struct span name, value; /* value without the white space around it */
-    struct span line;        /* the whole line with its CRLF: what is forwarded */
+    struct span name, value; /* value without surrounding white space */
+    struct span line;        /* the whole line with its CRLF, as forwarded */
     enum http_field_id id;
 };
 
 /*
- * What http_parse_request() and http_parse_response() fill. The spans of the start line are those
+ * Filled by http_parse_request() and http_parse_response(). The spans of the start line are those
  * of the kind that was parsed; the other kind's are empty.
  */
 struct http_head {
-    struct span whole; /* start line to the empty line, both included */
+    struct span whole; /* from the start line to the empty line, inclusive */
 
     enum http_method method; /* request */
     struct span method_text, target;
-    struct span authority; /* of an absolute-form target, else empty */
-    struct span path;      /* the target to forward: origin form, `*`, or what absolute form holds;
-                            * from `http://a?q` it is `?q`, and goes on as `/?q` */
-    struct span host;      /* Host's value, or the authority where there is one */
+    struct span authority; /* of an absolute-form target, otherwise empty */
+    struct span path;      /* the target to forward: origin form, `*`, or the path and query of an
+                              absolute form; `http://a?q` gives `?q`, forwarded as `/?q` */
+    struct span host;      /* the value of Host, or the authority if there is one */
 
     unsigned status; /* response, 100 to 999 */
     struct span reason;
@@ -102,36 +102,36 @@ struct http_head {
 
     bool has_content_length;
     uint64_t content_length;
-    bool chunked;         /* the one transfer coding that is let through */
-    bool has_upgrade;     /* an Upgrade field, and Connection names it */
-    bool expect_continue; /* Expect lists 100-continue, and nothing else */
+    bool chunked;         /* the only transfer coding that is accepted */
+    bool has_upgrade;     /* has an Upgrade field that Connection names */
+    bool expect_continue; /* Expect is 100-continue, and nothing else */
     bool close;           /* Connection: close */
-    bool keep_alive;      /* Connection: keep-alive, which HTTP/1.0 needs to say */
+    bool keep_alive;      /* Connection: keep-alive, which HTTP/1.0 requires */
     bool te_trailers;     /* TE lists trailers */
-    bool names_fields;    /* Connection names more than close, keep-alive, te and upgrade */
+    bool names_fields;    /* Connection names others than close, keep-alive, te and upgrade */
 
     unsigned n_options; /* in all Connection fields; at most HTTP_OPTIONS_MAX */
-    uint32_t present;   /* HTTP_FIELD_BIT of each field's id */
+    uint32_t present;   /* HTTP_FIELD_BIT of the id of each field */
     unsigned n_fields;
     struct http_field fields[HTTP_FIELDS_MAX];
 };
 
-/* The first field of that id, or NULL. */
+/* The first field with that id, or NULL. */
 const struct http_field *http_head_find(const struct http_head *head, enum http_field_id id);
 
-/* Takes the next element that is not empty off the front of a comma separated value. */
+/* Removes the next non-empty element from the front of a comma-separated value. */
 bool http_list_next(struct span *list, struct span *element);
 
-/* Whether `list`, a comma separated field value, has `token`, in either case (RFC 9110 5.6.1). */
+/* Whether `list`, a comma-separated value, contains `token`, case-insensitive (RFC 9110 5.6.1). */
 bool http_list_has(struct span list, struct span token);
 
 /* uri-host [":" port] (RFC 9110 section 7.2): a name, IPv4 or [IPv6]; not empty, no comma. */
 bool http_host_is_valid(struct span host);
 
-/* A TRACE or OPTIONS whose Max-Forwards is used up: answer it, do not forward (RFC 9110 7.6.2). */
+/* Whether a TRACE or OPTIONS has Max-Forwards 0: respond, do not forward (RFC 9110 7.6.2). */
 bool http_max_forwards_zero(const struct http_head *head);
 
-/* Whether the sender wants the connection kept after this message (RFC 9112 section 9.3). */
+/* Whether the connection persists after this message (RFC 9112 section 9.3). */
 static inline bool http_head_persistent(const struct http_head *head)
 {
     return !head->close && (head->minor >= 1 || head->keep_alive);

@@ -1,32 +1,32 @@
 /*
  * The head parser. Pure; any thread.
  *
- * A head is read in one go when it is there whole, which is nearly always: reader_run(). Its only
- * right is to say yes. When it does not, because bytes are missing or wrong, the slow way decides:
- * it looks at the new bytes one after the other, refuses at the first one that no head can hold,
- * remembers how far it got, and runs the reader once the empty line is there. So the answer depends
- * on the bytes alone and never on how they were cut into reads.
+ * A head that is complete, as nearly all are, is read in one pass by reader_run(). The reader can
+ * only accept. Where it does not, because bytes are missing or wrong, the slow path decides: it
+ * examines the new bytes one by one, refuses at the first byte that is invalid anywhere in a head,
+ * remembers its position, and runs the reader once the empty line is there. So the result depends
+ * on the bytes alone, never on how they were split into reads.
  *
- *      start line ──CRLF──► judged at once ──► fields, bytes only ──empty line──► all judged
- *          414                                      431
+ *      start line ──CRLF──► checked at once ──► fields, bytes only ──empty line──► all checked
+ *          414                                       431
  */
 #include "proxy/http/parse.h"
 
 #include "proxy/http/chars.h"
 
 struct reader {
-    const char *at, *end; /* what is left */
+    const char *at, *end; /* what remains */
     struct http_head *head;
     struct http_problem *problem;
     uint32_t max_fields;
     struct span request_id_name;
-    struct span coding; /* of the first Transfer-Encoding */
-    unsigned n_codings; /* Transfer-Encoding fields */
+    struct span coding; /* of the first Transfer-Encoding field */
+    unsigned n_codings; /* number of Transfer-Encoding fields */
     bool response;
     bool upgrade_option; /* Connection names upgrade */
 };
 
-/* Returns false, so that a rule is one line where it is tested. */
+/* Always returns false, so that a rule fits on one line. */
 static bool refuse(struct reader *r, unsigned status, const char *reason)
 {
     *r->problem = (struct http_problem){r->response ? 502 : status, reason};
@@ -38,7 +38,7 @@ static bool word_is(struct span s, const char *lower)
     return span_equal_nocase(s, span_of(lower));
 }
 
-/* ---- one field: what it says about the message ---- */
+/* ---- one field: its meaning for the message ---- */
 
 static bool note_content_length(struct reader *r, struct span value)
 {
@@ -52,7 +52,7 @@ static bool note_content_length(struct reader *r, struct span value)
             return refuse(r, 400, "Content-Length is not a number of 1 to 19 digits");
         length = length * 10 + (uint64_t)(value.at[i] - '0');
     }
-    /* 19 digits fit; but who reads it into a signed number must read the same. */
+    /* 19 digits fit, but a recipient that uses a signed number must get the same value. */
     if (length > INT64_MAX)
         return refuse(r, 400, "Content-Length is too large");
     r->head->has_content_length = true;
@@ -98,8 +98,8 @@ static bool note_connection(struct reader *r, struct span value)
     return true;
 }
 
-/* A list, so it may be repeated and have empty elements (RFC 9110 section 5.6.1.2). HTTP/1.0 knows
- * no expectations: section 10.1.1 has us ignore its. */
+/* A list, so it may be repeated and have empty elements (RFC 9110 section 5.6.1.2). HTTP/1.0 has no
+ * expectations: section 10.1.1 requires us to ignore the field there. */
 static bool note_expect(struct reader *r, struct span value)
 {
     struct span expectation;
@@ -148,7 +148,7 @@ static bool folds_alike(struct span a, struct span b)
     return true;
 }
 
-/* A response's names are read by clients, which fold none. */
+/* The names in a response are read by clients, which do not fold them. */
 static bool classify_underscore(struct reader *r, struct http_field *f)
 {
     if (f->id == HTTP_FIELD_CONTENT_LENGTH || f->id == HTTP_FIELD_TRANSFER_ENCODING)
@@ -160,7 +160,7 @@ static bool classify_underscore(struct reader *r, struct http_field *f)
     return true;
 }
 
-/* `plain`: the name has nothing but letters, digits and `-`. */
+/* `plain`: the name consists of letters, digits and `-`. */
 static bool classify(struct reader *r, struct http_field *f, bool plain)
 {
     f->id = http_field_id_of(f->name);
@@ -230,7 +230,7 @@ static bool read_fields(struct reader *r)
 
 /* ---- the request line ---- */
 
-/* A chain, not a table: with its length known each comparison is one or two instructions. */
+/* A chain, not a table: with the length known, each comparison is one or two instructions. */
 static enum http_method method_of(struct span text)
 {
     if (span_equal(text, SPAN("GET")))
@@ -259,7 +259,7 @@ static bool begins_with(struct span s, struct span lower)
     return s.len >= lower.len && span_equal_nocase((struct span){s.at, lower.len}, lower);
 }
 
-/* Length of "http://" or "https://", or 0. */
+/* The length of "http://" or "https://", or 0. */
 static size_t scheme_len(struct span target)
 {
     if (begins_with(target, SPAN("http://")))
@@ -284,7 +284,7 @@ static bool read_absolute_form(struct reader *r, struct span target)
         return refuse(r, 400, "invalid authority in the target");
     head->host = head->authority;
     head->path = (struct span){at, (size_t)(end - at)};
-    /* RFC 9112 section 3.2.4: OPTIONS without a path asks about the server. */
+    /* RFC 9112 section 3.2.4: OPTIONS without a path refers to the server. */
     if (head->path.len == 0)
         head->path = head->method == HTTP_OPTIONS ? SPAN("*") : SPAN("/");
     return true;
@@ -353,8 +353,8 @@ static bool read_request_line(struct reader *r)
 
 /* ---- the status line ---- */
 
-/* Of the six to nine hundreds none is defined, but apps use them, and their meaning is between app
- * and client; below 100 nothing says whether a response is the final one. */
+/* No status from 600 to 999 is defined, but apps use them, and their meaning is a matter of app and
+ * client; below 100, nothing tells whether a response is final. */
 static bool read_status(struct reader *r)
 {
     const char *at = r->at;
@@ -372,7 +372,7 @@ static bool read_status(struct reader *r)
     return true;
 }
 
-/* The space before an empty reason is required, but commonly left out; its absence is clear. */
+/* The space before an empty reason is required, but often omitted; omitting it is not ambiguous. */
 static bool read_reason(struct reader *r)
 {
     if (r->at < r->end && *r->at == ' ')
@@ -392,7 +392,7 @@ static bool read_status_line(struct reader *r)
 
 /* ---- the message ---- */
 
-/* Whether HTTP registers it. Such a coding is understood, and is not one that ends a message. */
+/* Whether the coding is registered. Such a coding is known, but does not delimit a message. */
 static bool is_known_coding(struct span value)
 {
     static const char *const known[] = {"identity", "gzip",     "x-gzip",
@@ -404,7 +404,7 @@ static bool is_known_coding(struct span value)
     return false;
 }
 
-/* A list of other codings with one chunked at its end: framed, but what is in it we cannot tell. */
+/* A list of other codings that ends in a single chunked: delimited, but the content is encoded. */
 static bool ends_in_chunked(struct span list)
 {
     struct span coding;
@@ -421,10 +421,10 @@ static bool ends_in_chunked(struct span list)
 }
 
 /*
- * Length and coding together, however they are spelt, are how requests are smuggled. Of the lists,
- * these two alone are taken without empty elements, and a length not as a list at all (RFC 9110
- * sections 5.6.1.2 and 8.6 would allow it): readers that disagree on one disagree on where the
- * message ends.
+ * A length together with a coding, in any spelling, is the basis of request smuggling. Of all
+ * lists, only these two may not have empty elements, and a length may not be a list at all (RFC
+ * 9110 sections 5.6.1.2 and 8.6 would allow it): recipients that disagree on such a list disagree
+ * on where the message ends.
  */
 static bool judge_coding(struct reader *r)
 {
@@ -471,7 +471,7 @@ static bool judge(struct reader *r)
 }
 
 /*
- * All but the fields: those are 14 KiB, and n_fields says how many of them mean something. One by
+ * Clears all but the fields, which are 14 KiB; n_fields tells how many of them are valid. One by
  * one, because compilers turn a memset of this size into an instruction that takes 15 ns, and a
  * chain of assignments into loads that wait for their stores.
  */
@@ -508,7 +508,7 @@ static bool read_start_line(struct reader *r)
     return r->response ? read_status_line(r) : read_request_line(r);
 }
 
-/* From the first byte; false when bytes are missing, too. */
+/* Starts from the first byte; also false if bytes are missing. */
 static bool reader_run(struct reader *r)
 {
     const char *start = r->at;
@@ -520,7 +520,7 @@ static bool reader_run(struct reader *r)
     return true;
 }
 
-/* ---- the slow way ---- */
+/* ---- the slow path ---- */
 
 static enum http_parse_status bad(struct reader *r, unsigned status, const char *reason)
 {
@@ -540,8 +540,8 @@ static enum http_parse_status refuse_byte(struct reader *r, const char *at)
 }
 
 /*
- * Looks for a CRLF from r->at, over bytes that `scan` lets pass. DONE: r->at is behind it. MORE:
- * r->at is at the first byte not yet judged.
+ * Looks for a CRLF from r->at, over bytes that `scan` accepts. DONE: r->at is behind it. MORE:
+ * r->at is at the first byte that was not examined.
  */
 static enum http_parse_status find_crlf(struct reader *r,
                                         const char *(*scan)(const char *, const char *))
@@ -559,8 +559,7 @@ static enum http_parse_status find_crlf(struct reader *r,
     return HTTP_PARSE_DONE;
 }
 
-/* What speaks another protocol gives itself away with its first bytes: it need not be waited for.
- */
+/* Other protocols are recognised by their first bytes, without waiting for more. */
 static bool begins_well(const struct reader *r, const char *start)
 {
     static const char version[] = "HTTP/";
@@ -591,7 +590,7 @@ static enum http_parse_status look_at_fields(struct reader *r)
         enum http_parse_status found = find_crlf(r, http_scan_field);
         if (found != HTTP_PARSE_DONE)
             return found;
-        if (r->at[-3] == '\n') /* behind the start line's CRLF there is always another to see */
+        if (r->at[-3] == '\n') /* the CRLF of the start line is always in front */
             return HTTP_PARSE_DONE;
     }
 }
@@ -607,7 +606,7 @@ static enum http_parse_status look_further(struct http_parser *p, struct reader 
     return found == HTTP_PARSE_DONE ? look_at_fields(r) : found;
 }
 
-/* The options that bound a head are named, for it is they that may have to be raised. */
+/* The limits are named by option, since an operator may have to raise them. */
 static enum http_parse_status refuse_length(struct reader *r, bool in_fields)
 {
     if (r->response)

@@ -1,8 +1,8 @@
 /*
- * The head that goes on. Pure; any thread.
+ * Writes the head to forward. Pure; any thread.
  *
- * The fields of a head lie one behind the other, so what is not taken out is copied in runs: a
- * writer remembers where the present run began and copies it when a line must go.
+ * The fields of a head are contiguous, so those that stay are copied in runs: a writer remembers
+ * where the current run began, and copies it when a line must be left out.
  */
 #include "proxy/http/rewrite.h"
 
@@ -10,8 +10,8 @@
 
 #define BIT(name) HTTP_FIELD_BIT(HTTP_FIELD_##name)
 
-/* Ours alone with the peer that sent them (RFC 9110 section 7.6.1), and names that read as others.
- */
+/* Specific to the connection they arrived on (RFC 9110 section 7.6.1), and names that read as
+ * others. */
 #define HOP_BY_HOP                                                                                 \
     (BIT(CLOSE) | BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_AUTHENTICATE) |                    \
      BIT(PROXY_AUTHORIZATION) | BIT(PROXY_OTHER) | BIT(TE) | BIT(UPGRADE) | BIT(ALIAS))
@@ -20,7 +20,8 @@
      BIT(FORWARDED_OTHER) | BIT(FORWARDED_SCHEME))
 #define FRAMING (BIT(CONTENT_LENGTH) | BIT(TRANSFER_ENCODING))
 
-/* Room for all that is added beside names and values of unknown length: less than 300 bytes. */
+/* Room for what is added in addition to names and values of variable length: less than 300
+ * bytes. */
 #define FIXED_ROOM 384
 
 struct writer {
@@ -37,7 +38,7 @@ static void put(struct writer *w, struct span s)
 
 #define PUT(w, literal) put(w, SPAN(literal))
 
-/* Two digits at a time. */
+/* Writes two digits at a time. */
 static void put_number(struct writer *w, uint64_t n)
 {
     static const char pairs[] = "00010203040506070809101112131415161718192021222324"
@@ -68,7 +69,7 @@ static void copy_run(struct writer *w, const char *until)
     put(w, (struct span){w->run, (size_t)(until - w->run)});
 }
 
-/* Copies what stands before the field, and goes on behind it. */
+/* Copies the lines before the field, and continues behind it. */
 static void leave_out(struct writer *w, const struct http_field *f)
 {
     copy_run(w, f->line.at);
@@ -83,9 +84,9 @@ static bool begins_with(struct span s, struct span lower)
 }
 
 /*
- * What Connection cannot take away beside the fields that weir knows: those of the message as a
- * whole, and those an app believes about who asks. A client that names them wants the app to see
- * another request than weir.
+ * Fields that Connection cannot remove, in addition to those that weir handles: those of the
+ * message as a whole, and those by which an app identifies the client. A client that names them
+ * wants the app to see another request than weir does.
  */
 static bool is_protected(struct span name)
 {
@@ -117,9 +118,9 @@ static bool is_named_away(const struct http_head *head, const struct http_field 
     return head->names_fields && connection_names(head, f->name) && !is_protected(f->name);
 }
 
-/* ---- fields that are written anew in their place ---- */
+/* ---- fields that are rewritten in place ---- */
 
-/* `name: value` CRLF with one space: no parser can read that in two ways. */
+/* `name: value` CRLF with one space: all parsers read that the same way. */
 static bool is_plain_line(const struct http_field *f)
 {
     return f->line.len == f->name.len + f->value.len + 4 && f->line.at[f->name.len + 1] == ' ';
@@ -144,7 +145,7 @@ static void respell_coding(struct writer *w, const struct http_field *f)
     PUT(w, "Transfer-Encoding: chunked\r\n");
 }
 
-/* The lesser of one below the received number and 255 (RFC 9110 section 7.6.2). */
+/* The lower of 255 and the received number minus one (RFC 9110 section 7.6.2). */
 static unsigned one_hop_less(struct span value)
 {
     unsigned n = 0;
@@ -171,13 +172,14 @@ static void count_down(struct writer *w, const struct http_head *head, const str
     PUT(w, "\r\n");
 }
 
-/* The usual line in the place of the first: apps compare the value, and some answer each line. */
+/* The usual line replaces the first one: apps compare the value, and some send a 100 for each
+ * line. */
 static void respell_expect(struct writer *w, const struct http_head *head,
                            const struct http_field *f)
 {
     bool first = f == http_head_find(head, HTTP_FIELD_EXPECT);
 
-    if (!head->expect_continue) /* a response, where it means nothing */
+    if (!head->expect_continue) /* a response, where it has no meaning */
         return;
     if (first && is_plain_line(f) && span_equal(f->value, SPAN("100-continue")))
         return;
@@ -200,7 +202,7 @@ static void respell(struct writer *w, const struct http_head *head, const struct
         leave_out(w, f);
 }
 
-/* All fields but those whose id is in `drop`. */
+/* Writes all fields except those whose id is in `drop`. */
 static void put_fields(struct writer *w, const struct http_head *head, uint32_t drop)
 {
     uint32_t look = drop | FRAMING | BIT(MAX_FORWARDS) | BIT(EXPECT);
@@ -241,7 +243,7 @@ static bool replaces_host(const struct http_head *head)
     return head->authority.len > 0;
 }
 
-/* A client's list that its address is added to is rewritten as one line, and leaves its place. */
+/* A client's list that gets its address appended is rewritten as one line elsewhere. */
 static uint32_t dropped_of_forwarding(const struct http_request_rewrite *how)
 {
     if (how->forwarded == HTTP_FORWARDED_OFF)
@@ -262,11 +264,11 @@ static uint32_t dropped_of_request(const struct http_head *head,
     if (how->request_id_name.len > 0 && how->request_id.len > 0)
         drop |= BIT(X_REQUEST_ID);
     if (!head->expect_continue || how->drop_expect)
-        drop |= BIT(EXPECT); /* of HTTP/1.0 or empty, or answered: so the app must not */
+        drop |= BIT(EXPECT); /* from HTTP/1.0, empty, or handled by weir: not for the app */
     return drop;
 }
 
-/* What concerns weir and the app alone. */
+/* Fields between weir and the app only. */
 static void put_hop_by_hop(struct writer *w, const struct http_head *head,
                            const struct http_request_rewrite *how)
 {
@@ -299,7 +301,7 @@ static void put_host(struct writer *w, const struct http_head *head)
     if (replaces_host(head))
         put_field(w, SPAN("Host"), head->authority);
     else if (!(head->present & BIT(HOST)))
-        PUT(w, "Host: localhost\r\n"); /* HTTP/1.0 may come without; what goes on may not */
+        PUT(w, "Host: localhost\r\n"); /* optional in HTTP/1.0, required in HTTP/1.1 */
 }
 
 static void put_clients_list(struct writer *w, const struct http_head *head)
@@ -325,8 +327,8 @@ static void put_forwarded_for(struct writer *w, const struct http_head *head,
     PUT(w, "\r\n");
 }
 
-/* Whether a Forwarded has this parameter (RFC 7239 section 4). Within a quoted value it counts too:
- * that takes no more than a field of ours. */
+/* Whether a Forwarded field has this parameter (RFC 7239 section 4). A match within a quoted value
+ * counts too: the only effect is that weir adds one field less. */
 static bool forwarded_has(const struct http_head *head, struct span parameter)
 {
     const struct http_field *f = head->fields, *end = f + head->n_fields;
@@ -340,8 +342,8 @@ static bool forwarded_has(const struct http_head *head, struct span parameter)
     return false;
 }
 
-/* Whether the client has said it, in the field of that id or in another: a second word of ours
- * beside a TLS front's would contradict it, for which Gunicorn answers 400. */
+/* Whether the client has set it, in the field with that id or in another: a second value from weir
+ * could contradict that of a TLS front, which Gunicorn refuses with 400. */
 static bool is_said(const struct http_head *head, uint32_t ids, struct span parameter)
 {
     return head->present & ids ||
@@ -374,7 +376,7 @@ static void put_request_start(struct writer *w, const struct http_head *head,
 size_t http_rewrite_request_bound(const struct http_head *head,
                                   const struct http_request_rewrite *how)
 {
-    /* A line that is written anew may be a byte longer: `Max-Forwards:1` may come 256 times. */
+    /* A rewritten line may be one byte longer: `Max-Forwards:1` may occur 256 times. */
     return head->whole.len + head->n_fields + 2 * head->host.len + how->client_address.len +
            how->request_id_name.len + how->request_id.len + how->upgrade.len + FIXED_ROOM;
 }
@@ -405,11 +407,11 @@ static uint32_t dropped_of_response(const struct http_head *head,
     if (how->upgrade)
         drop &= ~BIT(UPGRADE);
     if (how->drop_transfer_encoding)
-        drop |= BIT(TRANSFER_ENCODING) | BIT(TRAILER); /* who decodes has no place for trailers */
+        drop |= BIT(TRANSFER_ENCODING) | BIT(TRAILER); /* a decoded body cannot carry trailers */
     if (how->add_chunked)
-        drop |= BIT(TRAILER); /* none will come: the app knew no place for them either */
+        drop |= BIT(TRAILER); /* there will be none: the app could not frame them either */
     if (head->status < 200 || head->status == 204)
-        drop |= BIT(CONTENT_LENGTH); /* RFC 9110 section 8.6: it must not be there */
+        drop |= BIT(CONTENT_LENGTH); /* RFC 9110 section 8.6: not allowed here */
     return drop;
 }
 
@@ -500,7 +502,7 @@ size_t http_upgrade_offers(const struct http_head *head, char *out)
             if (!may_be_tunnelled(protocol))
                 continue;
             if (w.at > out)
-                PUT(&w, ","); /* no space: `a,b,c` may not grow beyond the room of the head */
+                PUT(&w, ","); /* no space: `a,b,c` must not outgrow the room of the head */
             put(&w, protocol);
         }
     }
@@ -511,7 +513,7 @@ bool http_upgrade_is_sound(const struct http_head *head, struct span offered)
 {
     unsigned n = 0;
 
-    if (head->minor == 0) /* HTTP/1.0 knows no 101 */
+    if (head->minor == 0) /* HTTP/1.0 has no 101 */
         return false;
     for (unsigned i = 0; head->has_upgrade && i < head->n_fields; i++) {
         struct span list = head->fields[i].value, protocol;
