@@ -144,8 +144,7 @@ void backend_write_metrics(struct backend *b, struct strbuf *out)
     prometheus_process(out);
 }
 
-/* ---- ---- responses
- * ------------------------------------------------------------------------------ --- */
+/* ---- responses ------------------------------------------------------------------------------ */
 
 static void call_free(struct call *c)
 {
@@ -226,8 +225,7 @@ static void refuse(struct call *c, evhtp_res status, const char *why)
     call_respond(c, status);
 }
 
-/* ---- ---- waiting and working
- * -------------------------------------------------------------------- --- */
+/* ---- waiting and working -------------------------------------------------------------------- */
 
 static void on_waited(evutil_socket_t fd, short what, void *arg)
 {
@@ -489,8 +487,7 @@ bool backend_run(struct backend *b)
     return !b->cut;
 }
 
-/* ---- ---- creation and destruction
- * --------------------------------------------------------------- --- */
+/* ---- creation and destruction --------------------------------------------------------------- */
 
 /* Timers with microsecond precision, counted from now, not from the loop's last wake-up: after a
  * handler has blocked the loop for a second, "in one second" must not mean "at once". */

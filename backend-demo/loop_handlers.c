@@ -35,8 +35,7 @@ void handle_bloqueante(struct call *c)
     call_respond(c, EVHTP_RES_OK);
 }
 
-/* ---- ---- immediate
- * ------------------------------------------------------------------------------ --- */
+/* ---- immediate ------------------------------------------------------------------------------ */
 
 void handle_ping(struct call *c)
 {
@@ -51,8 +50,7 @@ void handle_not_found(struct call *c)
     call_respond(c, EVHTP_RES_NOTFOUND);
 }
 
-/* ---- ---- echo
- * ----------------------------------------------------------------------------------- --- */
+/* ---- echo ----------------------------------------------------------------------------------- */
 
 static void add_text(struct strbuf *out, const char *name, const char *text)
 {
@@ -102,8 +100,7 @@ void handle_echo(struct call *c)
     call_respond(c, EVHTP_RES_OK);
 }
 
-/* ---- ---- reset
- * ---------------------------------------------------------------------------------- --- */
+/* ---- reset ---------------------------------------------------------------------------------- */
 
 void handle_reset(struct call *c)
 {

@@ -51,7 +51,7 @@ static void body_init(struct http_body *body, enum http_framing framing, uint64_
     body->n_named = 0;
 }
 
-/* ---- ---- names that Connection removes, from trailers too ---- --- */
+/* ---- names that Connection removes, from trailers too ---- */
 
 /* FNV-1a. `name` is folded already, and no longer than the part of a trailer's name that is
  * kept. */
@@ -144,7 +144,7 @@ bool http_body_complete(const struct http_body *body)
     return false;
 }
 
-/* ---- ---- the states: each takes a byte, or returns the reason to refuse it ---- --- */
+/* ---- the states: each takes a byte, or returns the reason to refuse it ---- */
 
 static const char *const bad_size = "a chunk size that is not 1 to 15 hex digits and CRLF";
 static const char *const bad_extension = "a malformed chunk extension";
