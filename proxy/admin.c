@@ -1,20 +1,21 @@
 /*
- * The only file that knows libevhtp, and it keeps the world away from it. In version 1.2.18 a
- * target that arrives in two reads makes its parser read outside its buffer, pipelined requests get
- * stuck, an unending head is taken in whole, and a head it does not like is a silent close. So each
- * connection has a gate in front of evhtp's callbacks (a `struct visitor`): bytes stay in the
- * bufferevent until weir's own parser has found one whole, valid head of GET or HEAD; then exactly
- * these bytes go to evhtp, the next ones after the answer has left. All else is refused here.
+ * The only file that uses libevhtp, and it shields libevhtp from clients. In version 1.2.18, a
+ * target that arrives in two reads makes the parser read outside its buffer, pipelined requests get
+ * stuck, an endless head is buffered without limit, and a head that it rejects closes the
+ * connection silently. So each connection has a gate in front of evhtp's callbacks (a `struct
+ * visitor`): bytes stay in the bufferevent until weir's own parser has found one complete, valid
+ * head of GET or HEAD; then exactly these bytes are passed to evhtp, and the next ones after the
+ * response has been sent. All others are refused here.
  *
- *     WAITING ── whole head ──► ANSWERING ── answer written ──► WAITING, or closed by evhtp
+ *     WAITING ── whole head ──► RESPONDING ── response written ──► WAITING, or closed by evhtp
  *        └── refused ──► CLOSING ── refusal written ──► closed
  *
- * At VISITORS_MAX connections the one that has been WAITING longest makes room for a newcomer, as
- * among weir's clients (client.h). Newcomers come in a few at a time, so that what they have sent
- * is read before others take their places, and no faster than each has a moment to send it.
+ * At VISITORS_MAX connections, the one that has been WAITING longest is closed for a new one, as
+ * among weir's clients (client.h). Connections are accepted a few at a time, so that their requests
+ * are read before others take their places, and slowly enough for each to send one.
  *
- * A visitor belongs to its evhtp connection and dies with it: on_fini comes from every way in which
- * evhtp ends one. While one of our callbacks runs it is `busy` and only marked gone.
+ * A visitor belongs to its evhtp connection and ends with it: evhtp calls on_fini however the
+ * connection ends. While one of our callbacks runs, the visitor is `busy`, and is only marked.
  */
 #include "proxy/admin.h"
 
@@ -38,12 +39,12 @@
 #include "proxy/http/parse.h"
 
 enum {
-    BACKLOG = 4096, /* of a crowd that is turned away as fast as it comes */
+    BACKLOG = 4096, /* for a crowd of connections that is rejected as fast as it arrives */
     VISITORS_MAX = 64,
     ACCEPT_AT_ONCE = 16,
     REQUESTS_MAX = 1000, /* on one connection */
     FIELDS_MAX = 64,
-    HEAD_MAX = 8000, /* evhtp closes silently on a target or field above 8191 */
+    HEAD_MAX = 8000, /* evhtp silently closes on a target or field above 8191 */
     UNREAD_MAX = 16384,
     TIMEOUT_SECONDS = 10,
 };
@@ -54,10 +55,10 @@ static const struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
 struct visitor {
     TAILQ_ENTRY(visitor) link;
     struct admin *admin;
-    evhtp_connection_t *conn; /* evhtp's; NULL once it is gone */
+    evhtp_connection_t *conn; /* evhtp's; NULL once freed */
     bufferevent_data_cb evhtp_read, evhtp_written;
     struct http_parser parser;
-    mono_us since; /* when it began to wait */
+    mono_us since; /* start of its wait */
     bool busy, closing, responding;
 };
 
@@ -67,16 +68,16 @@ struct admin {
     struct admin_source source;
     evhtp_t *htp;
     struct event *accept_again;
-    struct visitors waiting; /* for a request, the longest first */
+    struct visitors waiting; /* for a request, longest wait first */
     struct visitors responding;
     unsigned n_visitors;
-    unsigned accepted; /* at once */
+    unsigned accepted; /* in one go */
     struct address at;
     char text[SOCKET_TEXT];
     int fd;
 };
 
-/* ---- the answers -------------------------------------------------------------------------- */
+/* ---- the responses ------------------------------------------------------------------------ */
 
 struct response {
     evhtp_res status;
@@ -110,7 +111,7 @@ static void respond_config(const struct admin *a, struct response *out)
     a->source.config(a->source.arg, &out->body);
 }
 
-/* That it answers is the answer. */
+/* A response of any kind is the positive result. */
 static void respond_livez(const struct admin *a, struct response *out)
 {
     (void)a;
@@ -220,7 +221,8 @@ static struct visitors *list_of(const struct visitor *v)
     return v->responding ? &v->admin->responding : &v->admin->waiting;
 }
 
-/* Last in its list: its wait, for a request or for its answer to be taken, begins now. */
+/* Moves it to the end of its list: its wait, for a request or for the client to take the response,
+ * starts now. */
 static void wait_anew(struct visitor *v)
 {
     TAILQ_REMOVE(list_of(v), v, link);
@@ -236,7 +238,7 @@ static void leave(struct visitor *v)
         free(v);
 }
 
-/* From evhtp, whatever the reason, before it frees the connection. */
+/* Called by evhtp, whatever the reason, before it frees the connection. */
 static evhtp_res on_fini(evhtp_connection_t *conn, void *arg)
 {
     struct visitor *v = arg;
@@ -277,8 +279,8 @@ static const char *phrase_of(unsigned status)
     }
 }
 
-/* What comes after a refusal is thrown away: left unread, the close would be a reset, and a reset
- * may overtake the refusal. */
+/* Input after a refusal is discarded: if it were left unread, the close would be a reset, which may
+ * overtake the refusal. */
 static void refuse(struct visitor *v, unsigned status, const char *reason)
 {
     struct strbuf out = {0};
@@ -292,7 +294,7 @@ static void refuse(struct visitor *v, unsigned status, const char *reason)
     strbuf_fini(&out);
 }
 
-/* evhtp takes all that is in the input: what follows the `n` bytes steps aside meanwhile. */
+/* evhtp consumes all that is in the input: what follows the `n` bytes is moved out meanwhile. */
 static void feed(struct visitor *v, size_t n)
 {
     struct bufferevent *bev = v->conn->bev;
@@ -327,7 +329,7 @@ static void take_head(struct visitor *v, const char *start, const struct http_he
         wait_anew(v);
 }
 
-/* True: a head was dealt with, and there may be another. */
+/* True: a head was processed, and there may be another. */
 static bool look_for_head(struct visitor *v)
 {
     static const struct http_limits limits = {.max_head = HEAD_MAX, .max_fields = FIELDS_MAX};
@@ -358,7 +360,7 @@ static void discard_input(struct visitor *v)
     evbuffer_drain(input, evbuffer_get_length(input));
 }
 
-/* evhtp keeps its request until the answer has been written: one at a time. */
+/* evhtp keeps its request until the response has been written: one at a time. */
 static void serve(struct visitor *v)
 {
     bool more = true;
@@ -392,7 +394,7 @@ static void on_written(struct bufferevent *bev, void *arg)
     leave(v);
 }
 
-/* The client has sent all it will: it may still wait for an answer that is on its way. */
+/* The client has half-closed: it may still wait for a response that is being sent. */
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct visitor *v = arg;
@@ -412,7 +414,7 @@ static struct visitor *first_to_go(const struct admin *a)
     return v != NULL ? v : TAILQ_FIRST(&a->responding);
 }
 
-/* How long it is still left in peace; not above 0: it may go. */
+/* How long it may not be closed yet; 0 or less: it may. */
 static mono_us peace(const struct visitor *v)
 {
     return v->since + CLIENT_ROOM_AFTER_US - clock_mono();
@@ -426,14 +428,15 @@ static void accept_later(struct admin *a, mono_us wait)
     evtimer_add(a->accept_again, &tv);
 }
 
-/* Connections that are held open without a request cannot keep the probes out. */
+/* Idle connections must not lock out the probes. */
 static void make_room(struct admin *a)
 {
     if (a->n_visitors >= VISITORS_MAX)
         drop(first_to_go(a));
 }
 
-/* libevent would go on accepting while there is anybody, and close what was dropped only then. */
+/* libevent would continue to accept as long as connections are waiting, and close dropped ones only
+ * afterwards. */
 static void take_breath(struct admin *a)
 {
     mono_us wait = a->n_visitors >= VISITORS_MAX ? peace(first_to_go(a)) : 0;
@@ -468,10 +471,10 @@ static evhtp_res on_accept(evhtp_connection_t *conn, void *arg)
     return EVHTP_RES_OK;
 }
 
-/* No descriptor left: the connection waits in the backlog, and the socket stays readable. */
+/* No descriptor left: the connection stays in the backlog, and the socket stays readable. */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    evhtp_t *htp = arg; /* the listener is evhtp's, and so is what it calls back with */
+    evhtp_t *htp = arg; /* the listener is evhtp's, and so is the callback's argument */
     struct admin *a = htp->arg;
     struct visitor *v = first_to_go(a);
 
@@ -501,7 +504,7 @@ static void set_up(struct admin *a)
     evhtp_set_post_accept_cb(a->htp, on_accept, a);
     evhtp_set_timeouts(a->htp, &timeout, &timeout);
     evhtp_set_max_keepalive_requests(a->htp, REQUESTS_MAX);
-    evhtp_disable_flag(a->htp, EVHTP_FLAG_ENABLE_100_CONT); /* no body is ever waited for */
+    evhtp_disable_flag(a->htp, EVHTP_FLAG_ENABLE_100_CONT); /* requests with a body are refused */
 }
 
 struct admin *admin_new(struct event_base *base, const struct address *listen,
@@ -528,7 +531,7 @@ struct admin *admin_new(struct event_base *base, const struct address *listen,
     return a;
 }
 
-/* evhtp's listener owns the descriptor, once there is one. */
+/* Once evhtp has a listener, that owns the descriptor. */
 static void close_port(struct admin *a)
 {
     if (a->fd < 0)

@@ -1,7 +1,7 @@
 /*
  * The admin port: metrics, probes, status and configuration over HTTP, read only. Served by
- * libevhtp on the event base of the control thread, so it answers when every worker is busy. All
- * functions, and all of the source's, on that thread.
+ * libevhtp on the event base of the control thread, so it responds even when all workers are busy.
+ * All functions, including those of the source, are called on that thread.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 struct event_base;
 struct admin; /* opaque: defined in admin.c */
 
-/* Who knows the answers. `why`, a literal, is set when the answer is no. */
+/* The source of the responses. `why`, a literal, is set when the result is false. */
 struct admin_source {
     void *arg;
     void (*metrics)(void *arg, struct strbuf *out); /* Prometheus text 0.0.4 */
@@ -26,17 +26,17 @@ struct admin_source {
 };
 
 /*
- * Binds, listens and answers from the base's next turn on. NULL: `problem` says why. A Unix
- * socket's path that nobody answers on any more is taken over.
+ * Binds and listens; requests are served from the base's next turn on. NULL: `problem` has the
+ * reason. A Unix socket's file with no listener is replaced.
  */
 struct admin *admin_new(struct event_base *base, const struct address *listen,
                         const struct admin_source *source, char *problem, size_t size);
 
 /*
- * Closes the port; a Unix socket's file goes. The connections are closed in the base's next turn,
- * or with the base (libevent frees a bufferevent's descriptor late). NULL is allowed.
+ * Closes the port and removes a Unix socket's file. The connections are closed in the base's next
+ * turn, or with the base (libevent frees a bufferevent's descriptor late). NULL is allowed.
  */
 void admin_free(struct admin *a);
 
-/* "127.0.0.1:9480": where it really listens, also when port 0 was asked for. */
+/* "127.0.0.1:9480": the actual address, also if port 0 was configured. */
 const char *admin_text(const struct admin *a);

@@ -12,7 +12,7 @@
 
 #define RESPONSE_MAX (1024 * 1024) /* bytes */
 
-/* Blocks until the descriptor is ready for `events`. False: errno says why. */
+/* Blocks until the descriptor is ready for `events`. False: see errno. */
 static bool wait_for(int fd, short events, mono_us deadline)
 {
     struct pollfd p = {.fd = fd, .events = events};
@@ -44,7 +44,7 @@ static bool connect_to(int fd, const struct address *to, mono_us deadline)
     return false;
 }
 
-/* Far smaller than any socket buffer. HTTP/1.0, so that the response has no chunks. */
+/* Much smaller than any socket buffer. HTTP/1.0, so that the response is not chunked. */
 static bool send_request(int fd, const char *path)
 {
     struct strbuf request = {0};
@@ -56,7 +56,7 @@ static bool send_request(int fd, const char *path)
     return ok;
 }
 
-/* Whether headers and body are there. A body without a length ends with the connection. */
+/* Whether headers and body are complete. A body without a length ends with the connection. */
 static bool is_complete(struct admin_response *r, bool ended)
 {
     static const char name[] = "\r\nContent-Length:";

@@ -1,5 +1,5 @@
 /*
- * Asks the admin port of a running weir, for `weir status` and `weir healthcheck`. Blocks; any
+ * Queries the admin port of a running weir, for `weir status` and `weir healthcheck`. Blocks; any
  * thread.
  */
 #pragma once
@@ -12,19 +12,19 @@
 #include "common/span.h"
 #include "common/strbuf.h"
 
-#define ADMIN_CLIENT_TIMEOUT_US (2 * INT64_C(1000000)) /* what the commands allow */
+#define ADMIN_CLIENT_TIMEOUT_US (2 * INT64_C(1000000)) /* for the commands */
 
-/* Zero-initialised. The caller calls strbuf_fini() on `bytes`, also after a failure. */
+/* Zero-initialise it. The caller calls strbuf_fini() on `bytes`, also after a failure. */
 struct admin_response {
     unsigned status;
-    struct strbuf bytes; /* all that came */
-    struct span body;    /* in it */
+    struct strbuf bytes; /* everything received */
+    struct span body;    /* within `bytes` */
 };
 
 /*
- * GETs `path` from what listens at `listening`, which is resolved; every address is asked on
- * loopback. All of it within `timeout`, from the connect to the last byte. False: errno says what
- * failed; ETIMEDOUT, EMSGSIZE (more than 1 MiB), or EPROTO (no complete HTTP response).
+ * GETs `path` from the listener on `listening`, which is resolved; if that is "any address",
+ * through loopback. `timeout` covers everything from the connect to the last byte. False: see
+ * errno; also ETIMEDOUT, EMSGSIZE (more than 1 MiB), or EPROTO (no complete HTTP response).
  */
 MUST_USE bool admin_client_get(const struct address *listening, const char *path, mono_us timeout,
                                struct admin_response *response);

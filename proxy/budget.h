@@ -1,14 +1,14 @@
 /*
- * What all buffers together may hold (buffers.budget): bytes of requests that wait, also for the
- * answer to one before them, or that the app has not taken, and of responses that have not come
- * whole enough to go on, or that clients have not read. Nobody asks before buffering: who holds
- * more says so, and who reads for others looks how much of the budget is left, and reads no more
- * than that; when it is spent, no more than it can hand on. So the sum may exceed the budget by
- * what each connection reads at once, BUDGET_SPENT_READ; by the heads, which are read to their end
- * and go on whole; and, as another loop may look before we say, by one read for each further loop.
+ * The limit on all buffers together (buffers.budget): bytes of requests that wait for a slot or for
+ * the response before theirs, or that the app has not taken, and of responses that are incomplete
+ * or that clients have not read. Nothing is reserved in advance: owners of buffers report what they
+ * hold afterwards, and readers read no more than the rest of the budget; when it is spent, no more
+ * than they can forward. So the total may exceed the budget by BUDGET_SPENT_READ for each
+ * connection; by heads, which are always read to their end and forwarded whole; and, since another
+ * loop may check before the report, by one read for each further loop.
  *
- * Shared by all loops; any thread. Two atomics away from the hot path: bytes that the kernel takes
- * at once are never counted.
+ * Shared by all loops; any thread. Two atomics off the hot path: bytes that the kernel takes at
+ * once are never counted.
  */
 #pragma once
 
@@ -22,7 +22,7 @@ struct budget {
     int64_t size;
 };
 
-#define BUDGET_SPENT_READ 8192u /* bytes read at once by a connection when the budget is spent */
+#define BUDGET_SPENT_READ 8192u /* most bytes per read of a connection when the budget is spent */
 
 static inline void budget_init(struct budget *b, uint64_t bytes)
 {
@@ -40,14 +40,14 @@ static inline bool budget_is_spent(const struct budget *b)
     return atomic_load_explicit(&b->held, memory_order_relaxed) >= b->size;
 }
 
-/* How much a receiver may have unsent before its sender is read no more: `mark`, or next to none.
- */
+/* The backlog of a receiver at which its sender is no longer read: `mark`, or nearly 0 when the
+ * budget is spent. */
 static inline size_t budget_mark(const struct budget *b, size_t mark)
 {
     return budget_is_spent(b) ? 1 : mark;
 }
 
-/* How much may be read at once: `most`, or what is left, and a little when nothing is. */
+/* Most bytes to read at once: `most`, or the rest of the budget, or a little when it is spent. */
 static inline size_t budget_read(const struct budget *b, size_t most)
 {
     int64_t left = b->size - atomic_load_explicit(&b->held, memory_order_relaxed);

@@ -1,6 +1,6 @@
 /*
- * Ranges of IP addresses: in CIDR notation (RFC 4632, RFC 4291 section 2.3), 10.0.0.0/8 or
- * 2001:db8::/32, or by a name. Pure; any thread.
+ * Ranges of IP addresses: in CIDR notation (RFC 4632, RFC 4291 section 2.3), such as 10.0.0.0/8 or
+ * 2001:db8::/32, or by name. Pure; any thread.
  */
 #pragma once
 
@@ -21,12 +21,12 @@ enum cidr_name {
 
 struct cidr {
     sa_family_t family; /* AF_INET, AF_INET6; AF_UNSPEC: a named range */
-    uint8_t bits;       /* of the prefix; of AF_UNSPEC: enum cidr_name */
-    uint8_t addr[16];   /* in network order; 0 behind the prefix */
+    uint8_t bits;       /* prefix length; for AF_UNSPEC: enum cidr_name */
+    uint8_t addr[16];   /* in network order; 0 after the prefix */
 };
 
-/* An address or an address and a prefix length; bits behind the prefix are cleared. IPv4 in the
- * form that IPv6 has for it (::ffff:10.0.0.0/104) is IPv4. */
+/* Parses an address, or an address and a prefix length; bits after the prefix are cleared.
+ * IPv4-mapped addresses (::ffff:10.0.0.0/104) are IPv4. */
 MUST_USE bool cidr_parse(struct span text, struct cidr *out);
 
 struct cidr cidr_named(enum cidr_name name);
@@ -34,6 +34,6 @@ struct cidr cidr_named(enum cidr_name name);
 /* Not for a named range. */
 void cidr_write(const struct cidr *c, struct strbuf *out);
 
-/* Whether the address lies in one of the ranges. IPv4 that came through an IPv6 socket is IPv4. Of
- * other families none does. */
+/* Whether the address lies in one of the ranges. An IPv4-mapped address is IPv4. False for other
+ * families. */
 bool cidr_any_contains(const struct cidr *ranges, size_t n, const struct sockaddr *sa);

@@ -1,6 +1,7 @@
 /*
- * The configuration: immutable once loaded and counted, so that a request keeps the one it began
- * with. The option table (options.c) drives JSON, flags, environment, help, schema and docs.
+ * The configuration: immutable once loaded, and reference-counted, so that a request keeps the one
+ * it began with. The option table (options.c) drives JSON, flags, environment, help, schema and
+ * docs.
  */
 #pragma once
 
@@ -66,7 +67,7 @@ struct config {
         struct cidr *trusted;
         size_t n_trusted;
         enum config_underscores underscores;
-        char request_id[64]; /* field name; "" none */
+        char request_id[64]; /* field name; "" for none */
         bool request_start;
         bool server_timing;
     } headers;
@@ -90,40 +91,40 @@ struct config {
     _Atomic unsigned refs;
 };
 
-/* Where a configuration comes from, besides the platform and the defaults. */
+/* Sources of a configuration, besides the platform and the defaults. */
 struct config_source {
-    const char *path; /* the file; NULL: none, "-": the standard input */
+    const char *path; /* the file; NULL: none, "-": standard input */
     int argc;         /* flags only, without the program's name */
     char **argv;
     char **environ_;        /* NULL: none */
-    bool upstream_optional; /* neither asked for nor looked up: for commands that do not serve */
-    unsigned errors;        /* that were told before, and count with the others */
+    bool upstream_optional; /* neither required nor resolved: for commands that do not serve */
+    unsigned errors;        /* reported earlier, included in the total */
 };
 
 /*
- * Loads and checks everything. NULL: `problems` has every error, a line or three for each, and a
- * last line that counts them. The result is counted once, for the caller. Looks host names up, so
- * it may block.
+ * Loads and checks everything. NULL: `problems` has all errors, one to three lines each, and a last
+ * line with their number. The result has one reference, the caller's. Looks up host names, so it
+ * may block.
  */
 struct config *config_load(const struct config_source *src, struct strbuf *problems);
 
-/* The path as messages have it. */
+/* The path as shown in messages. */
 const char *config_path_text(const char *path);
 
-/* The effective values as one JSON object that config_load reads again. */
+/* The effective values as one JSON object that config_load can read. */
 void config_write_json(const struct config *c, struct strbuf *out);
 
-/* A line per option: its path, its value, and where that came from. `c` is from config_load. */
+/* One line per option: path, value, and origin of the value. `c` is from config_load. */
 void config_write(const struct config *c, struct strbuf *out);
 
-/* Counted. Any thread. config_put frees at the last one; NULL is allowed. */
+/* Reference counting. Any thread. The last config_put frees; NULL is allowed. */
 struct config *config_get(struct config *c);
 void config_put(struct config *c);
 
-/* Whether an address lies in one of the trusted ranges. A Unix peer has none: it is trusted, unless
- * the list is empty, since who reaches the socket's file is the file system's to say. */
+/* Whether an address lies in one of the trusted ranges. A Unix peer has no address: it is trusted
+ * unless the list is empty, since the permissions of the socket's file decide who can connect. */
 bool config_trusts(const struct config *c, const struct sockaddr *sa);
 
-/* Whether private addresses are believed only because nobody said otherwise, where that may be a
- * mistake: not on loopback or a Unix socket. `c` is from config_load. */
+/* Whether private addresses are trusted only by default, where that may be wrong: not on loopback
+ * or a Unix socket. `c` is from config_load. */
 bool config_trust_is_default(const struct config *c);

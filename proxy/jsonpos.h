@@ -1,7 +1,7 @@
 /*
- * Where things stand in a JSON text: a strict scanner that says what is wrong with a text better
- * than a parser does, and yields the position of every key and value. It keeps no values. One
- * owner; the text must outlive it.
+ * Positions in a JSON text: a strict scanner that reports errors more precisely than a parser does,
+ * and records the position of every key and value. It keeps no values. One owner; the text must
+ * outlive it.
  */
 #pragma once
 
@@ -15,38 +15,38 @@
 
 /* A value, in the order of the text. Positions are offsets into the text. */
 struct jsonpos_node {
-    size_t key_at, key_len; /* with its quotes; both 0 for the top and for elements of a list */
+    size_t key_at, key_len; /* with quotes; both 0 for the top and for elements of a list */
     size_t at, len;
-    size_t end; /* the first node that is not inside this one */
+    size_t end; /* the first node after this one and its descendants */
 };
 
 struct jsonpos {
     struct span text;
-    struct jsonpos_node *nodes; /* [0] is the whole; the children of i begin at i + 1 */
+    struct jsonpos_node *nodes; /* [0] is the root; the children of i begin at i + 1 */
     size_t n, room;
-    size_t *commas; /* where a comma precedes the closing bracket; the scan goes on behind it */
+    size_t *commas; /* commas before a closing bracket, which the scan tolerates */
     size_t n_commas, commas_room;
-    size_t bad_at, bad_len; /* where the text is wrong */
-    struct strbuf bad;      /* why, as a sentence for a person */
+    size_t bad_at, bad_len; /* position of the error */
+    struct strbuf bad;      /* the error as a sentence for a person */
 };
 
-/* False: `bad` and `bad_at` say why. True, and the text is JSON but for its trailing commas.
- * Zero-initialise before; jsonpos_fini in either case. */
+/* False: `bad` and `bad_at` have the error. True: the text is JSON except for trailing commas.
+ * Zero-initialise before; call jsonpos_fini in either case. */
 MUST_USE bool jsonpos_scan(struct jsonpos *jp, struct span text);
 void jsonpos_fini(struct jsonpos *jp);
 
-/* The bytes of node i's key, with its quotes, and of its value. */
+/* The bytes of node i's key, with quotes, and of its value. */
 struct span jsonpos_key(const struct jsonpos *jp, size_t i);
 struct span jsonpos_value(const struct jsonpos *jp, size_t i);
 
-/* Both from 1; the column counts characters, not bytes. */
+/* Both start at 1; the column counts characters, not bytes. */
 struct jsonpos_place {
     size_t line, column;
 };
 struct jsonpos_place jsonpos_place(struct span text, size_t at);
 
 /*
- * Two lines: that of the text with its number, and one that underlines `len` bytes at `at`,
- * followed by `note`. What lies beyond the end of the line is not underlined; a long line is cut.
+ * Two lines: the line of the text with its number, and one that underlines `len` bytes at `at`,
+ * followed by `note`. The underline ends with the line; a long line is cut.
  */
 void jsonpos_excerpt(struct span text, size_t at, size_t len, const char *note, struct strbuf *out);

@@ -1,10 +1,10 @@
 /*
- * STARTING ──► READY ──► DRAINING ──► STOPPED
- *     └───────────────────▲
+ *   STARTING ──► READY ──► DRAINING ──► STOPPED
+ *       └───────────────────▲
  *
- * Signals and the drain's deadline, on the control loop. SIGTERM or SIGINT begins the drain: what
- * is queued and in flight is served. A second before drain.timeout what still waits in the queue
- * is turned away; at drain.timeout, or at a second signal, what is left is cut.
+ * Signals and the drain timeout, on the control loop. SIGTERM or SIGINT starts the drain: queued
+ * and running requests are served. One second before drain.timeout, requests that are still queued
+ * are refused; at drain.timeout, or at a second signal, the remaining ones are cut.
  */
 #pragma once
 
@@ -19,15 +19,15 @@ struct lifecycle; /* opaque: defined in lifecycle.c */
 
 struct lifecycle_handler {
     void (*on_drain)(void *arg); /* stop accepting, serve the rest, then lifecycle_stopped() */
-    void (*on_late)(void *arg);  /* what still waits for a slot will not be served: say so */
-    void (*on_cut)(void *arg);   /* end what is left now, then lifecycle_stopped() */
+    void (*on_late)(void *arg);  /* refuse the requests that are still queued */
+    void (*on_cut)(void *arg);   /* end all that remain, then lifecycle_stopped() */
 };
 
-/* Takes SIGTERM, SIGINT and SIGHUP of the process; other threads must have them blocked. */
+/* Handles SIGTERM, SIGINT and SIGHUP of the process; other threads must have them blocked. */
 struct lifecycle *lifecycle_new(struct loop *lp, mono_us drain_timeout,
                                 const struct lifecycle_handler *handler, void *arg);
 void lifecycle_free(struct lifecycle *lc);
 
 void lifecycle_ready(struct lifecycle *lc);   /* the app has started */
-void lifecycle_stopped(struct lifecycle *lc); /* nothing is left: the control loop ends */
+void lifecycle_stopped(struct lifecycle *lc); /* nothing remains: the control loop ends */
 enum lifecycle_state lifecycle_state(const struct lifecycle *lc);

@@ -1,4 +1,4 @@
-/* See listener.h. Owns the socket; the count of connections is shared with all loops. */
+/* See listener.h. Owns the socket; the number of connections is shared by all loops. */
 #include "proxy/listener.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #define ACCEPT_AT_ONCE 64
 #define BACKLOG        4096
-#define PAUSE_US       10000 /* then there may be room: nobody tells when a client becomes idle */
+#define PAUSE_US       10000 /* then retries: no event tells when a client becomes idle */
 #define LOG_EVERY_US   10000000
 
 enum lack { LACK_PLACES, LACK_ROOM, LACK_DESCRIPTORS, LACKS };
@@ -28,8 +28,8 @@ struct listener {
     const struct listener_handler *handler;
     void *arg;
     bool watching, stopping, stopped; /* loop */
-    bool left;                        /* its path is no longer ours */
-    bool freed;                       /* a descriptor, since the last connection was accepted */
+    bool left;                        /* its file was removed or is a successor's */
+    bool freed; /* made a descriptor free since the last accepted connection */
     struct loop_timer pause;
     mono_us logged[LACKS];
     _Atomic uint32_t count;
@@ -68,17 +68,17 @@ static void pause_accepting(struct listener *l)
     loop_timer_arm(l->loop, &l->pause, loop_now(l->loop) + PAUSE_US);
 }
 
-/* Looked at before a connection is closed for the one that waits. */
+/* Checked before a connection is closed to make room. */
 static bool somebody_waits(const struct listener *l)
 {
     struct pollfd p = {.fd = l->fd, .events = POLLIN};
     return poll(&p, 1, 0) > 0;
 }
 
-/* True: accept() may succeed now. */
+/* True: accept() may now succeed. */
 static bool no_descriptor(struct listener *l, int why)
 {
-    if (!somebody_waits(l)) /* accept() looks for a descriptor first */
+    if (!somebody_waits(l)) /* accept() allocates the descriptor first */
         return false;
     if (may_log(l, LACK_DESCRIPTORS))
         log_error("accept: %s; clients that have been idle longest make room for new ones, and "
@@ -86,7 +86,7 @@ static bool no_descriptor(struct listener *l, int why)
                   "lower client.max_connections",
                   strerror(why));
     if ((why == EMFILE || why == ENFILE) && !l->freed && l->handler->on_no_descriptor(l->arg)) {
-        l->freed = true; /* once for each connection: others may take what we give up */
+        l->freed = true; /* once per connection: others may take what was freed */
         return true;
     }
     l->freed = false;
@@ -94,7 +94,7 @@ static bool no_descriptor(struct listener *l, int why)
     return false;
 }
 
-/* True: one more may come in. */
+/* True: one more connection may be accepted. */
 static bool at_the_bound(struct listener *l)
 {
     if (!somebody_waits(l))
@@ -111,12 +111,12 @@ static bool at_the_bound(struct listener *l)
                     "ones wait",
                     l->max);
     pause_accepting(l);
-    if (atomic_load(&l->count) < l->max) /* one has ended in between, and saw nobody paused */
+    if (atomic_load(&l->count) < l->max) /* one ended in between, and did not see the pause */
         watch(l, true);
     return false;
 }
 
-/* True: one more was accepted, or failed by itself, and the next may be tried. */
+/* True: one connection was accepted, or failed, and the next may be tried. */
 static bool accept_one(struct listener *l)
 {
     struct sockaddr_storage sa = {0};
@@ -137,7 +137,7 @@ static bool accept_one(struct listener *l)
         return false;
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
         return no_descriptor(l, errno);
-    return true; /* ECONNABORTED and the like: that client has gone */
+    return true; /* ECONNABORTED and the like: that client has left */
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -199,8 +199,8 @@ static void on_stop(struct task *task)
 {
     struct listener *l = CONTAINER_OF(task, struct listener, stop_task);
 
-    /* Their handshake is done: for them weir has accepted, and an RST would be our doing. So they
-     * come in even above the bound; how many there can be is the backlog's. */
+    /* Their handshake is complete: to the clients they are accepted, and closing would reset them.
+     * So they are accepted even above the limit; the backlog bounds their number. */
     l->stopping = true;
     leave_path(l);
     while (accept_one(l))

@@ -1,6 +1,6 @@
 /*
- * A line a second for each kind of news, since what goes wrong goes wrong for all at once: which
- * may be logged now, and how many of the kind were suppressed. One thread.
+ * Limits the log to one line per second for each kind of event, since failures usually affect many
+ * requests at once, and counts the lines that were suppressed. One thread.
  */
 #pragma once
 
@@ -9,7 +9,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 
-#define LOG_LIMIT_KINDS 16 /* the one that was quiet for longest makes room for a new one */
+#define LOG_LIMIT_KINDS 16 /* a new kind replaces the one that was quiet longest */
 #define LOG_LIMIT_MORE  64
 
 /* Zero-initialised is empty. */
@@ -22,8 +22,9 @@ struct log_limit {
 };
 
 /*
- * Whether news of this kind may be logged now. `what` is static: its address is the kind. `more`
- * is for the end of the line: "" or "; 12 more like it were not logged".
+ * Whether an event of this kind may be logged now. `what` is a static string whose address
+ * identifies the kind. `more` is for the end of the line: "" or "; 12 more like it were not
+ * logged".
  */
 MUST_USE bool log_limit_allows(struct log_limit *limit, mono_us now, const char *what,
                                char more[LOG_LIMIT_MORE]);

@@ -1,6 +1,4 @@
-/*
- * One struct loop per thread. One libevent timer stands for the whole wheel of its timers.
- */
+/* One struct loop per thread. A single libevent timer drives the wheel of all timers. */
 #include "proxy/loop.h"
 
 #include <stdatomic.h>
@@ -16,7 +14,7 @@
 #define BATCH_MIN     32
 #define BATCH_MAX     4096
 #define WALL_FRESH_US 1000000
-#define TURN_OLD_US   100000 /* longer than any turn, unless the process was stopped in it */
+#define TURN_OLD_US   100000 /* longer than any turn, unless the process was stopped during it */
 
 struct loop {
     struct event_base *base;
@@ -24,14 +22,14 @@ struct loop {
     struct task_queue *tasks;
     bool tasks_waiting;
     bool turn_has_begun;
-    mono_us turn_began;                 /* as of its first callback */
-    unsigned batch;                     /* how many events epoll surely has room for */
-    bool full;                          /* it has reported as many in this turn */
+    mono_us turn_began;                 /* time of its first callback */
+    unsigned batch;                     /* the least that epoll has room for */
+    bool full;                          /* it has reported that many in this turn */
     struct task *own_first, **own_last; /* posted by this thread */
     struct loop_deferred *deferred;
     struct pool *pool;
     struct wheel wheel;
-    mono_us wheel_wakes; /* when wheel_event is due, MONO_NEVER when it is not armed */
+    mono_us wheel_wakes; /* when wheel_event is due; MONO_NEVER: not armed */
     mono_us now;
     mono_us wall_read;
     wall_us wall_offset;
@@ -49,10 +47,10 @@ static _Thread_local struct loop *loop_of_this_thread;
 /* ---- turns ---- */
 
 /*
- * At the first callback of a turn `reported` events are out of libevent's queue, and the others of
- * the turn are in it. libevent gives epoll room for 32, and doubles it, up to 4096, when all of it
- * was used. It does not say so; but more events than we thought it had room for prove that it has
- * more.
+ * At the first callback of a turn, `reported` events have left libevent's queue, and the others of
+ * the turn are in it. libevent gives epoll room for 32 events, and doubles it, up to 4096, whenever
+ * all of it was used. It does not expose the size; but more events than assumed prove that there is
+ * more room.
  */
 static void begin_turn(struct loop *lp, unsigned reported)
 {
@@ -78,7 +76,7 @@ mono_us loop_tick(struct loop *lp)
     return lp->now;
 }
 
-/* event_pending() cannot tell an event that is active from one that is only added. */
+/* event_pending() does not distinguish active events from those that are only added. */
 bool loop_event_is_pending(const struct event *ev)
 {
     return (ev->ev_evcallback.evcb_flags & EVLIST_ACTIVE) != 0;
@@ -91,13 +89,13 @@ bool loop_may_lag(const struct loop *lp)
 
 /* ---- timers ---- */
 
-/* Sees to it that the loop wakes up when the wheel next has something to do. */
+/* Makes sure that the loop wakes up when the wheel is next due. */
 static void wheel_schedule(struct loop *lp)
 {
     mono_us due = wheel_next(&lp->wheel);
 
     if (due >= lp->wheel_wakes)
-        return; /* an early wake-up looks again */
+        return; /* after an early wake-up, this is called again */
     lp->wheel_wakes = due;
     mono_us wait = due - lp->now;
     if (wait < 0)
@@ -113,7 +111,7 @@ static void on_wheel(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    tick(lp, 0); /* no event of epoll's */
+    tick(lp, 0); /* not an event from epoll */
     lp->wheel_wakes = MONO_NEVER;
     wheel_turn(&lp->wheel, lp->now);
     wheel_schedule(lp);
@@ -126,7 +124,7 @@ void loop_timer_arm(struct loop *lp, struct loop_timer *t, mono_us due)
         wheel_schedule(lp);
 }
 
-/* ---- mail and the dead ---- */
+/* ---- tasks and deferred frees ---- */
 
 static void on_tasks(evutil_socket_t fd, short what, void *arg)
 {
@@ -135,7 +133,7 @@ static void on_tasks(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     loop_tick(lp);
-    lp->tasks_waiting = true; /* delivered when all events of the turn have had their say */
+    lp->tasks_waiting = true; /* run after all events of the turn */
 }
 
 void loop_post(struct loop *lp, struct task *task)
@@ -149,7 +147,7 @@ void loop_post(struct loop *lp, struct task *task)
     lp->own_last = &task->next;
 }
 
-/* What is posted meanwhile waits for the next turn, after those whose descriptors are ready. */
+/* Tasks that are posted meanwhile run in the next turn, after its events. */
 static void run_tasks(struct loop *lp)
 {
     struct task *task = lp->own_first;
@@ -270,7 +268,7 @@ void loop_free(struct loop *lp)
     free(lp);
 }
 
-/* What comes after the events of a turn. */
+/* Everything after the events of a turn. */
 static void end_turn(struct loop *lp)
 {
     tick(lp, 0);
@@ -288,7 +286,7 @@ void loop_run(struct loop *lp)
         end_turn(lp);
         if (atomic_load_explicit(&lp->stop, memory_order_relaxed))
             break;
-        /* Without EVLOOP_ONCE, EVLOOP_NONBLOCK goes on until nothing is ready any more. */
+        /* Without EVLOOP_ONCE, EVLOOP_NONBLOCK would continue until no event is ready. */
         int flags = EVLOOP_ONCE | (lp->own_first != NULL ? EVLOOP_NONBLOCK : 0);
         if (event_base_loop(lp->base, flags) < 0) {
             log_error("the event loop failed: nothing more can be served by this thread");

@@ -1,11 +1,10 @@
 /*
- * A thread's event loop: libevent's dispatch, timers, the mailbox, memory, and the list of the
- * dead.
+ * A thread's event loop: libevent's dispatch, timers, the task queue, memory, and deferred frees.
  *
- * Everything here but loop_post() and loop_stop() belongs to the loop's own thread. A turn is: the
- * events that are ready, each with its callback; then the mail that has come and that callbacks
- * have posted to their own loop (never nested in the one that posted); then the burial of what
- * died.
+ * Everything except loop_post() and loop_stop() belongs to the loop's own thread. A turn runs: the
+ * callbacks of all events that are ready; then the tasks from other threads and those that
+ * callbacks have posted to their own loop (never nested in the function that posted); then the
+ * deferred frees.
  */
 #pragma once
 
@@ -23,18 +22,18 @@ struct event;
 struct event_base;
 struct loop; /* opaque: defined in loop.c */
 
-/* NULL: no descriptor or no memory left; errno tells. The calling thread need not be the loop's. */
+/* NULL: out of descriptors or memory; see errno. The calling thread need not be the loop's. */
 struct loop *loop_new(unsigned index);
-void loop_free(struct loop *lp); /* not running, nobody posts any more */
+void loop_free(struct loop *lp); /* not running, and no more posts */
 
-/* Runs until loop_stop(); the calling thread is the loop's from now on. */
+/* Runs until loop_stop(); from now on the calling thread is the loop's. */
 void loop_run(struct loop *lp);
-void loop_stop(struct loop *lp); /* any thread; the present turn is finished */
+void loop_stop(struct loop *lp); /* any thread; the current turn is completed */
 
 /*
- * One turn, without waiting for anything, on the calling thread; timers go by loop_tick()'s clock
- * alone. For tests and fuzzers, which make the world go on between two turns. True: something was
- * done, or is left to be done in the next.
+ * One turn, without waiting, on the calling thread; timers depend only on the clock of loop_tick().
+ * For tests and fuzzers, which act between two turns. True: something was done, or remains for the
+ * next turn.
  */
 bool loop_turn(struct loop *lp);
 
@@ -43,38 +42,37 @@ struct event_base *loop_base(const struct loop *lp);
 struct pool *loop_pool(const struct loop *lp);
 
 /*
- * The time as of the last loop_tick(), which each event callback calls first: within one callback
- * time stands still, and the phases of a request have common borders.
+ * The time of the last loop_tick(), which each event callback calls first: time stands still within
+ * a callback, and the phases of a request have common borders.
  */
 mono_us loop_now(const struct loop *lp);
 mono_us loop_tick(struct loop *lp);
 
-/* The event has been reported by epoll in this turn, and its callback has not run yet. */
+/* Whether epoll has reported the event in this turn and its callback has not run yet. */
 bool loop_event_is_pending(const struct event *ev);
 
 /*
- * Epoll may have had more to report than it had room for, or the process has stood still since it
- * reported. False: whatever had happened to a socket when the turn began has been reported, its
- * callback has run or the event is pending, and that is less than 100 ms ago.
+ * True if epoll may have had more events than room, or the process has stood still since epoll
+ * reported. False: everything that had happened to a socket when the turn began has been reported,
+ * less than 100 ms ago, and its callback has run or the event is pending.
  */
 bool loop_may_lag(const struct loop *lp);
 
-wall_us loop_wall(
-    struct loop *lp); /* loop_now() on the wall clock, right within a second's drift */
+wall_us loop_wall(struct loop *lp); /* loop_now() on the wall clock, accurate to a second's drift */
 uint64_t loop_random(struct loop *lp); /* for ids and jitter, not for secrets */
 
 /*
- * Any thread. From the loop's own thread the mail is delivered later in the same turn. `task` is
- * the loop's until it is delivered.
+ * Any thread. From the loop's own thread, the task runs later in the same turn. `task` belongs to
+ * the loop until it runs.
  */
 void loop_post(struct loop *lp, struct task *task);
 
 /* ---- timers: a wheel of 1 ms ticks; never early, late by some milliseconds at most ---- */
 
-/* Arms or re-arms. The rest of a timer's life is in wheel.h. */
+/* Arms or re-arms. wheel.h has the other functions of a timer. */
 void loop_timer_arm(struct loop *lp, struct loop_timer *t, mono_us due);
 
-/* ---- the dead: nothing is freed inside its own callback ---- */
+/* ---- deferred frees: nothing is freed inside its own callback ---- */
 
 struct loop_deferred {
     struct loop_deferred *next;
@@ -83,7 +81,7 @@ struct loop_deferred {
 
 void loop_defer_free(struct loop *lp, struct loop_deferred *d);
 
-/* ---- scratch: bytes that live for one callback ---- */
+/* ---- scratch: bytes that are valid during one callback ---- */
 
 #define LOOP_SCRATCH 65536
 
@@ -98,8 +96,8 @@ enum loop_scratch {
 char *loop_scratch(struct loop *lp, enum loop_scratch which);
 
 /*
- * Who has bytes in a scratch now. Taking it calls the present owner's `evict`, which must move its
- * bytes elsewhere.
+ * The owner of the bytes in a scratch buffer. Taking the buffer calls the present owner's `evict`,
+ * which must move its bytes elsewhere.
  */
 struct loop_tenant {
     void (*evict)(struct loop_tenant *tenant);

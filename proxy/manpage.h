@@ -7,10 +7,10 @@
 #include "common/strbuf.h"
 #include "proxy/command.h"
 
-/* `date` is that of the version, as YYYY-MM-DD. */
+/* `date` is the release date of the version, as YYYY-MM-DD. */
 void manpage_write(const struct command_line *line, const char *version, const char *date,
                    struct strbuf *out);
 
-/* Text without newlines as roff: what roff would take for its own is escaped, and what stands in
- * backquotes is bold. */
+/* Writes text without newlines as roff: roff's control characters are escaped, and text in
+ * backquotes becomes bold. */
 void manpage_write_text(const char *text, struct strbuf *out);

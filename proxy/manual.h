@@ -1,6 +1,6 @@
 /*
- * What is written for people out of the option table: the options in `weir help serve`, the JSON
- * Schema, and docs/configuration.md. Pure; any thread.
+ * Documentation written from the option table: the options in `weir help serve`, the JSON Schema,
+ * and docs/configuration.md. Pure; any thread.
  */
 #pragma once
 
@@ -12,20 +12,20 @@
 /* The flags, grouped by section, with their defaults; no line is longer than MANUAL_COLUMNS. */
 void manual_write_flags(struct strbuf *out);
 
-/* JSON Schema, draft 7, for editors. It accepts what the parser does, and a little more: see its
+/* JSON Schema, draft 7, for editors. It accepts what the parser accepts, and a little more: see its
  * description. */
 void manual_write_schema(struct strbuf *out);
 
 /* docs/configuration.md. */
 void manual_write_docs(struct strbuf *out);
 
-/* `text` in lines of at most MANUAL_COLUMNS, each indented. */
+/* Writes `text` in lines of at most MANUAL_COLUMNS, each indented. */
 void manual_wrap(const char *text, unsigned indent, struct strbuf *out);
 
-/* What stands for the value of a flag: DURATION, finish|close. */
+/* The placeholder for a flag's value: DURATION, finish|close. */
 void manual_write_metavar(const struct option *o, struct strbuf *out);
 
-/* The values that an option takes, in words; those to be typed stand in backquotes. */
+/* The values of an option, described in words; literal ones are in backquotes. */
 void manual_write_values(const struct option *o, struct strbuf *out);
 
 /* "10s", "unlimited", "10 x concurrency". */

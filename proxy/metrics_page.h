@@ -1,5 +1,5 @@
 /*
- * Every metric of weir in one table, with its name, type, labels and help: /metrics, and its
+ * All metrics of weir in one table, with name, type, labels and help: /metrics, and its
  * documentation. Any thread.
  */
 #pragma once

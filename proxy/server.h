@@ -1,7 +1,7 @@
 /*
- * The house: builds what a configuration asks for, runs it, takes it down. One worker loop per
- * `threads`, each with its clients, exchanges and connections to the app; the control thread, which
- * is the caller, has signals, the admin port and the probe.
+ * Builds what a configuration describes, runs it, and takes it down. One worker loop for each of
+ * `threads`, with its own clients, exchanges and connections to the app; the control thread, which
+ * is the caller's, has signals, the admin port and the probe.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 enum server_exit { SERVER_DONE = 0, SERVER_FAILED = 1, SERVER_CUT = 3 };
 
 /*
- * Serves until a signal has drained it. Returns the process's exit status: 0 all was served, 1 it
- * could not start (which is logged), 3 something was cut. `config` stays the caller's.
+ * Serves until a signal has drained it. Returns the exit status: 0 all requests were served, 1 it
+ * could not start (which is logged), 3 some were cut. `config` stays the caller's.
  */
 int server_main(struct config *config);

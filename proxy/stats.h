@@ -1,7 +1,7 @@
 /*
- * What weir counts and measures: a shard of numbers per loop. A shard has one writer, its loop's
- * thread: recording is a plain add with a relaxed store, no lock, no locked instruction. Any thread
- * may read all shards (stats_reading.h); metrics_page.h and status.h do.
+ * Counters and histograms of weir: one shard per loop. A shard has one writer, the loop's thread:
+ * recording is a plain add with a relaxed store, without a lock or a locked instruction. Any thread
+ * may read all shards (stats_reading.h), as metrics_page.h and status.h do.
  */
 #pragma once
 
@@ -23,7 +23,7 @@ enum stats_outcome { /* how a wait in the queue ended */
                      STATS_OUTCOMES,
 };
 
-enum stats_reason { /* why weir refused on its own account */
+enum stats_reason { /* why weir refused a request */
                     STATS_QUEUE_FULL,
                     STATS_QUEUE_TIMEOUT,
                     STATS_NOT_READY,
@@ -42,7 +42,7 @@ enum stats_source {
 enum stats_side { STATS_CLIENT, STATS_UPSTREAM };
 enum stats_conn_state { STATS_ACTIVE, STATS_IDLE };
 
-enum stats_what { STATS_REQUEST, STATS_RESPONSE }; /* whose bytes are kept */
+enum stats_what { STATS_REQUEST, STATS_RESPONSE }; /* whose bytes are buffered */
 
 enum stats_upstream_result { STATS_OPENED, STATS_REUSED, STATS_FAILED, STATS_REPLAYED };
 
@@ -64,7 +64,7 @@ void stats_orphan_begins(struct stats_shard *sh);
 void stats_orphan_ends(struct stats_shard *sh, mono_us hold);
 void stats_connection(struct stats_shard *sh, enum stats_side side, enum stats_conn_state state,
                       int change);
-void stats_evicted(struct stats_shard *sh); /* a client made room for another */
+void stats_evicted(struct stats_shard *sh); /* a client was closed to make room for another */
 void stats_upstream(struct stats_shard *sh, enum stats_upstream_result result);
 void stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change);
 void stats_body_wait(struct stats_shard *sh, mono_us us);
@@ -72,25 +72,25 @@ void stats_backpressure(struct stats_shard *sh, mono_us us);
 void stats_upgrade_begins(struct stats_shard *sh);
 void stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
 
-/* The part of what a shard has counted that is there now. */
+/* The state of a loop, to compare its shard with. */
 struct stats_present {
     uint64_t begun;                                /* requests since the start */
     uint64_t requests, holding, orphans, upgrades; /* holding: they have a slot */
 };
 
 /*
- * Compares the shard's numbers with what is there: every request that has begun has ended or is
- * present, every slot that was granted is held or was given back. False, and each contradiction
- * is counted, when they disagree.
+ * Compares the shard with the loop's state: every request that has begun has ended or is present,
+ * every slot that was granted is held or was returned. If they differ, counts each difference and
+ * returns false.
  */
 bool stats_audit(struct stats_shard *sh, const struct stats_present *present);
 
-/* What only the server knows at the moment of a scrape. */
+/* Known only to the server, at the time of a scrape. */
 struct stats_now {
     struct limiter_snapshot limiter;
     mono_us queue_timeout;
     uint64_t queue_max_bytes, buffers_budget;
     uint32_t client_connections_max, upgrades_max; /* UINT32_MAX: none */
     bool upstream_ready;
-    mono_us upstream_startup; /* how long the app took to start, 0 while not known */
+    mono_us upstream_startup; /* the app's startup time; 0 while unknown */
 };

@@ -1,7 +1,6 @@
 /*
- * What has been recorded, read: the cells of a shard, and their sums over all shards. What stats.c
- * shares with the pages that it is written to, metrics_page.c and status.c; nobody else includes
- * it. Any thread.
+ * Reading the statistics: the cells of a shard, and their sums over all shards. Shared by stats.c
+ * and the pages, metrics_page.c and status.c; not included elsewhere. Any thread.
  */
 #pragma once
 
@@ -45,7 +44,7 @@ enum stats_histogram { /* the busiest first */
                        HISTOGRAMS,
 };
 
-/* Of a histogram's cells the first is its sum in us, and behind that come its buckets. */
+/* The first cell of a histogram is its sum in us; its buckets follow. */
 enum { FINE = 1 + BUCKETS_MAX + 1, COARSE = 24 };
 enum { CELLS = C_HISTOGRAMS + FINE + (HISTOGRAMS - 1) * COARSE };
 
@@ -54,8 +53,8 @@ static inline size_t stats_cells_of(enum stats_histogram h)
     return h == H_QUEUE_WAIT ? C_HISTOGRAMS : C_HISTOGRAMS + FINE + ((size_t)h - 1) * COARSE;
 }
 
-/* A code outside 100 to 599 is none (RFC 9110 section 15), but the request was answered: it counts.
- * All such share one series, so that an app has at most CODES of them. */
+/* Codes outside 100 to 599 are invalid (RFC 9110 section 15), but there was a response, so they are
+ * counted. All of them share one series, so that an app has at most CODES series. */
 static inline size_t stats_requests_cell(enum stats_source by, unsigned code)
 {
     bool known = code >= CODE_FIRST && code <= CODE_LAST;
@@ -80,8 +79,8 @@ struct stats_reading {
 
 void stats_read(const struct stats *s, const struct stats_now *now, struct stats_reading *r);
 
-/* A gauge. Between reading two shards something may have moved from one to the other: never below
- * zero. */
+/* A gauge. Between reading two shards, something may have moved from one to the other: never
+ * negative. */
 uint64_t stats_level(const struct stats_reading *r, size_t cell);
 
 uint64_t stats_accounting_errors(const struct stats_reading *r);
