@@ -7,8 +7,8 @@
  * head of GET or HEAD; then exactly these bytes are passed to evhtp, and the next ones after the
  * response has been sent. All others are refused here.
  *
- *     WAITING ── whole head ──► RESPONDING ── response written ──► WAITING, or closed by evhtp
- *        └── refused ──► CLOSING ── refusal written ──► closed
+ *   WAITING ── whole head ──► RESPONDING ── response sent ──► WAITING, or closed by evhtp
+ *      └── refused ──► CLOSING ── refusal sent ──► closed
  *
  * At VISITORS_MAX connections, the one that has been WAITING longest is closed for a new one, as
  * among weir's clients (client.h). Connections are accepted a few at a time, so that their requests

@@ -6,7 +6,7 @@
 
 #include "common/address.h"
 
-/* Each named range is the beginning of this list. */
+/* Each named range is a prefix of this list. */
 static const struct cidr private_ranges[] = {
     {AF_INET, 8, {127}},       {AF_INET6, 128, {[15] = 1}}, /* loopback */
     {AF_INET, 8, {10}},        {AF_INET, 12, {172, 16}},
@@ -20,7 +20,7 @@ static const size_t named_ranges[CIDR_NAMES] = {
     [CIDR_LOOPBACK] = 2,
 };
 
-/* So that comparing is plain. */
+/* So that ranges compare by memcmp. */
 static void clear_behind_prefix(struct cidr *c)
 {
     for (unsigned bit = c->bits; bit < 128; bit++)
@@ -45,7 +45,7 @@ static bool parse_bits(struct span text, unsigned most, uint8_t *bits)
     return true;
 }
 
-/* ::ffff:10.0.0.0/104 is 10.0.0.0/8: a peer that is shown so counts as IPv4. */
+/* ::ffff:10.0.0.0/104 becomes 10.0.0.0/8: a peer in this form counts as IPv4. */
 static void unmap(struct cidr *c)
 {
     struct in6_addr six;

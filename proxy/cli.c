@@ -25,17 +25,17 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-/* A command line, taken apart. */
+/* A parsed command line. */
 struct cli {
     const struct cli_env *env;
     const struct command *command;
-    const char *args[ARGS_MAX]; /* what is no flag, after the command */
+    const char *args[ARGS_MAX]; /* arguments after the command that are not flags */
     int n_args;
-    char **flags; /* of options, for config_load */
+    char **flags; /* option flags, for config_load */
     int n_flags;
     const char *config_path;
     bool json, ready, help, version;
-    unsigned errors; /* of usage, told */
+    unsigned errors; /* usage errors reported */
 };
 
 static int run_serve(struct cli *cli);
@@ -129,7 +129,7 @@ static bool colours(const struct cli_env *env)
            fd >= 0 && isatty(fd);
 }
 
-/* The word that begins an error is red, once in each line that has it. */
+/* The word that introduces an error is red, once in each line that has one. */
 static void print_problems(const struct cli_env *env, const char *text)
 {
     static const char word[] = ": error: ";
@@ -180,7 +180,7 @@ static void print(FILE *to, const struct strbuf *text)
     fwrite(strbuf_cstr(text), 1, text->len, to);
 }
 
-/* A result that could not be written, to a full disk or so, is a failure. */
+/* A result that could not be written, for example to a full disk, is a failure. */
 static int print_result(const struct cli *cli, struct strbuf *text)
 {
     print(cli->env->out, text);
@@ -191,7 +191,7 @@ static int print_result(const struct cli *cli, struct strbuf *text)
     return EXIT_FAILED;
 }
 
-/* ---- taking the command line apart ---------------------------------------------------------- */
+/* ---- parsing the command line --------------------------------------------------------------- */
 
 static const struct command *find_command(const char *name)
 {
@@ -233,7 +233,7 @@ static void refuse_flag(struct cli *cli, struct span name)
     usage_error(cli, "weir %s takes no --%.*s", cli->command->name, SPAN_PRINTF(name));
 }
 
-/* A flag of the commands that is on or off. */
+/* A boolean flag of the commands. */
 static void set_switch(struct cli *cli, const struct option_flag *flag, unsigned takes, bool *on)
 {
     if ((cli->command->takes & takes) != takes)
@@ -244,7 +244,7 @@ static void set_switch(struct cli *cli, const struct option_flag *flag, unsigned
         *on = true;
 }
 
-/* A value that stands by itself, in the next argument; "-" is one. */
+/* A value in the next argument; "-" is one. */
 static const char *next_value(const struct cli *cli, int *i)
 {
     const struct cli_env *env = cli->env;
@@ -270,7 +270,7 @@ static void add_option(struct cli *cli, const struct option_flag *flag, int from
     if (flag->option == NULL) {
         unknown_flag(cli, flag->name);
         if (flag->value == NULL && cli->command->max_args == 0)
-            (void)next_value(cli, i); /* its value, most likely */
+            (void)next_value(cli, i); /* probably its value */
     } else if (!(cli->command->takes & TAKES_CONFIG)) {
         refuse_flag(cli, flag->name);
     } else if (flag->value == NULL) {
@@ -297,7 +297,7 @@ static void take_flag(struct cli *cli, struct option_flag *flag, int from, int *
         add_option(cli, flag, from, i);
 }
 
-/* "-upstream", as other programs write it. */
+/* "-upstream", the form of some other programs. */
 static bool is_long_flag(struct span name)
 {
     name.len = strcspn(name.at, "=");
@@ -309,7 +309,7 @@ static bool is_long_flag(struct span name)
     return option_of_flag(name) != NULL;
 }
 
-/* An argument that begins with one dash. */
+/* An argument that begins with a single dash. */
 static void take_short_flag(struct cli *cli, const char *arg, int *i)
 {
     if (strcmp(arg, "-h") == 0)
@@ -366,7 +366,7 @@ static void take_all(struct cli *cli, int i)
     }
 }
 
-/* What stands first and is no flag is the command. */
+/* The first argument that is not a flag is the command. */
 static bool take_apart(struct cli *cli)
 {
     const struct cli_env *env = cli->env;
@@ -382,7 +382,7 @@ static bool take_apart(struct cli *cli)
 
 /* ---- the configuration ---------------------------------------------------------------------- */
 
-/* NULL: the problems were told. */
+/* NULL: the problems have been reported. */
 static struct config *load_from(const struct cli *cli, const struct config_source *src)
 {
     struct strbuf problems = {0};
@@ -536,7 +536,7 @@ static int run_config(struct cli *cli)
 
 /* ---- the admin port ------------------------------------------------------------------------- */
 
-/* The flag --admin-listen alone, in `src`; false: it was not given. */
+/* Puts the flag --admin-listen alone into `src`; false: it was not given. */
 static bool find_admin_flag(const struct cli *cli, struct config_source *src)
 {
     struct option_flag flag;
@@ -552,8 +552,8 @@ static bool find_admin_flag(const struct cli *cli, struct config_source *src)
     return src->argc > 0;
 }
 
-/* The admin port's address needs no other option, so an invalid file is not in the way of a command
- * that is given the address. */
+/* The admin port's address depends on no other option, so a command that is given the address works
+ * even with an invalid file. */
 static struct config *load_admin_address(const struct cli *cli)
 {
     struct config_source src = {.upstream_optional = true};
@@ -571,7 +571,7 @@ static struct config *load_admin_address(const struct cli *cli)
     return c;
 }
 
-/* Asks the admin port for `path`. False: why was told. */
+/* Queries `path` on the admin port. False: the reason has been reported. */
 static bool ask_admin(const struct cli *cli, const char *path, struct admin_response *r)
 {
     struct config *c = load_admin_address(cli);
@@ -612,7 +612,7 @@ static void write_flat_member(const json_t *value, const char *path, const char 
     strbuf_fini(&inner);
 }
 
-/* A line per number or word: its path and it. Depth is bounded by jansson. */
+/* Writes a line per number or string: its path and value. jansson limits the depth. */
 static void write_flat(const json_t *value, const char *path, struct strbuf *out)
 {
     void *iter = json_object_iter((json_t *)(uintptr_t)value);
@@ -756,14 +756,14 @@ static int run_help(struct cli *cli)
     return EXIT_USAGE;
 }
 
-/* `weir --help` is about all of it, `weir serve --help` about that command. */
+/* `weir --help` describes all commands, `weir serve --help` only serve. */
 static const struct command *asked_help(const struct cli *cli)
 {
     const struct cli_env *env = cli->env;
     return find_command(env->argv[1][0] == '-' ? "help" : cli->command->name);
 }
 
-/* Reports the errors of the other flags and of the file in the same run. */
+/* Reports the errors of the other flags and of the file as well. */
 static void tell_other_errors(const struct cli *cli)
 {
     if (cli->command != NULL && (cli->command->takes & TAKES_CONFIG) &&

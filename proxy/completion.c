@@ -5,7 +5,7 @@
 #include "proxy/manual.h"
 #include "proxy/options.h"
 
-/* ---- in common ------------------------------------------------------------------------------ */
+/* ---- common --------------------------------------------------------------------------------- */
 
 struct span completion_summary(const char *help)
 {
@@ -19,8 +19,8 @@ struct span completion_summary(const char *help)
     return (struct span){help, len};
 }
 
-/* `special` characters get a backslash. A single quote becomes `quote`, since the result stands in
- * single quotes. */
+/* Escapes `special` characters with a backslash. A single quote becomes `quote`, since the result
+ * is in single quotes. */
 static void write_escaped(struct span text, const char *special, const char *quote,
                           struct strbuf *out)
 {
@@ -36,7 +36,7 @@ static void write_escaped(struct span text, const char *special, const char *quo
     }
 }
 
-/* The words that a value may be, a space between; empty where any value may stand. */
+/* The allowed values, separated by spaces; empty if any value is allowed. */
 static void write_choices(const struct option *o, struct strbuf *out)
 {
     const char *const words[] = {
@@ -58,7 +58,7 @@ static void write_command_names(const struct command_line *line, struct strbuf *
         strbuf_addf(out, "%s%s", i > 0 ? " " : "", line->commands[i].name);
 }
 
-/* The words that the command's argument may be; empty where there is none, or it is a file. */
+/* The allowed arguments of the command; empty if there are none, or it takes a file. */
 static void write_arguments(const struct command_line *line, const struct command *c,
                             struct strbuf *out)
 {
@@ -145,7 +145,7 @@ static void write_bash_values(const struct command_line *line, struct strbuf *ou
         write_bash_value(&option_table[i], out);
 }
 
-/* The flags that are no options, of a command that takes `takes`. */
+/* The flags that are not options, for a command that accepts `takes`. */
 static void write_bash_own_flags(const struct command_line *line, unsigned takes,
                                  struct strbuf *out)
 {
@@ -231,7 +231,7 @@ static void write_zsh_text(struct span text, struct strbuf *out)
     write_escaped(text, "[]:\\", "'\\''", out);
 }
 
-/* A specification for _arguments: a flag, what it is for, what its value is. */
+/* A specification for _arguments: the flag, its description and its value. */
 static void write_zsh_option(const struct option *o, struct strbuf *out)
 {
     struct strbuf choices = {0}, metavar = {0};
@@ -252,7 +252,7 @@ static void write_zsh_option(const struct option *o, struct strbuf *out)
     strbuf_fini(&metavar);
 }
 
-/* Spelt `dashes` and `name`; `sign` stands before a value. */
+/* Written as `dashes` and `name`; `sign` precedes a value. */
 static void write_zsh_flag(const struct command_flag *f, const char *dashes, const char *name,
                            const char *sign, struct strbuf *out)
 {
@@ -340,7 +340,7 @@ static void write_fish_description(struct span text, struct strbuf *out)
     strbuf_adds(out, "'\n");
 }
 
-/* "complete", for the commands that take these. */
+/* Writes "complete", for the commands that accept these flags. */
 static void write_fish_begin(const struct command_line *line, unsigned takes, struct strbuf *out)
 {
     strbuf_adds(out, "complete -c weir -n '__weir_command");

@@ -1,7 +1,8 @@
 /*
- * One configuration out of five sources, lowest first: defaults, platform, file, environment,
- * flags. Each source writes over the one before; a problem in any of them is told, also where a
- * higher source would have hidden it. Loading is one thread's; the result is immutable and counted.
+ * Merges one configuration from five sources, lowest priority first: defaults, platform, file,
+ * environment, flags. Each source overwrites the ones before; problems are reported for all of
+ * them, even if a higher source would override the value. Loading uses one thread; the result is
+ * immutable and reference-counted.
  */
 #include "proxy/config.h"
 
@@ -15,19 +16,19 @@
 #include "proxy/jsonpos.h"
 #include "proxy/options.h"
 
-#define QUEUE_DEFAULT    1000 /* waiting requests when concurrency is unlimited */
+#define QUEUE_DEFAULT    1000 /* most waiting requests when concurrency is unlimited */
 #define QUEUE_PER_SLOT   10
 #define QUEUE_LENGTH_MAX 1000000
 
 /* ---- problems ------------------------------------------------------------------------------- */
 
-/* Whether one more is shown; counts it either way. */
+/* Whether this problem is printed; counts it in any case. */
 static bool problem_begins(struct loader *ld)
 {
     return ++ld->errors <= PROBLEMS_MAX;
 }
 
-/* Files, arguments and names of variables hold any byte; one that moves the cursor is not shown. */
+/* Files, arguments and variable names may contain any byte; control characters are not printed. */
 static void add_message(struct loader *ld, struct span message)
 {
     for (size_t i = 0; i < message.len; i++) {
@@ -117,7 +118,8 @@ void loader_note_origin(struct loader *ld, const struct option *o, enum origin f
 
 /* ---- platform, environment, flags ----------------------------------------------------------- */
 
-/* NULL when not set; an empty variable counts as not set, as templates leave many so. */
+/* NULL when not set; an empty variable counts as not set, since templates often leave empty
+ * ones. */
 static const char *env_get(const struct loader *ld, const char *name)
 {
     size_t len = strlen(name);
@@ -153,7 +155,7 @@ static void read_text(struct loader *ld, const struct option *o, enum origin fro
         complain_about_text(ld, o, verdict, subject, text);
 }
 
-/* PORT is a number alone; CONTAINER_CONCURRENCY=0 means unlimited, as Knative defines it. */
+/* PORT is only a number; CONTAINER_CONCURRENCY=0 means unlimited, as in Knative. */
 static void read_platform(struct loader *ld, const struct option *o)
 {
     const char *value = o->platform == NULL ? NULL : env_get(ld, o->platform);
@@ -196,7 +198,7 @@ static void read_env(struct loader *ld, const struct option *o)
 }
 
 /* Kubernetes sets WEIR_PORT, WEIR_SERVICE_HOST and more for a service named weir, so an unknown
- * variable is an error only where it looks like a slip. */
+ * variable is an error only if its name resembles a known one. */
 static void check_env_name(struct loader *ld, struct span name)
 {
     struct nearest n = {.typed = name};
@@ -290,7 +292,7 @@ static void load_flags(struct loader *ld)
     }
 }
 
-/* ---- defaults, and what must agree ---------------------------------------------------------- */
+/* ---- defaults, and checks across options ---------------------------------------------------- */
 
 static void load_defaults(struct loader *ld)
 {
@@ -306,7 +308,7 @@ static enum origin origin_of(const struct loader *ld, const char *path)
     return ld->out->origin[loader_index_of(option_find(span_of(path)))];
 }
 
-/* An error of a value that is well-formed, told where the value came from. */
+/* Reports an error of a well-formed value, at the place where the value was set. */
 static void problem_with(struct loader *ld, const struct option *o, const char *message)
 {
     struct strbuf text = {0};
@@ -398,8 +400,8 @@ static bool is_preset(const struct loader *ld, const struct option *o)
     return same;
 }
 
-/* A client's connection carries one request at a time. Who says the default has not said much; and
- * what config_write_json() writes says it always. */
+/* A client connection carries one request at a time. A value equal to the default is not reported:
+ * config_write_json() always writes it. */
 static void check_concurrency(struct loader *ld)
 {
     const struct config *c = ld->c;
@@ -416,8 +418,8 @@ static void check_concurrency(struct loader *ld)
     problem_with(ld, o, text);
 }
 
-/* A number that counts within another bound and exceeds it would never be reached. A word is
- * UINT32_MAX: as `n` it follows the bound, as `most` there is no bound. */
+/* A value that another value bounds could never be reached if it exceeded the bound. UINT32_MAX
+ * stands for a word: as `n` it follows the bound, as `most` there is no bound. */
 static void check_within(struct loader *ld, const char *path, uint32_t n, const char *bound,
                          uint32_t most)
 {
@@ -429,7 +431,7 @@ static void check_within(struct loader *ld, const char *path, uint32_t n, const 
     problem_with(ld, option_find(span_of(path)), text);
 }
 
-/* Only the nearer bound is told. */
+/* Reports only the tighter bound. */
 static void check_capacity(struct loader *ld)
 {
     const struct config *c = ld->c;
@@ -442,8 +444,8 @@ static void check_capacity(struct loader *ld)
         check_within(ld, "upgrades.max", c->upgrades.max, "concurrency", c->concurrency);
 }
 
-/* Only over values that were read: a complaint about a default that stands in for a mistyped
- * value would mislead. */
+/* Only if all values were read: an error about a default that replaces a mistyped value would be
+ * misleading. */
 static void finish(struct loader *ld)
 {
     default_queue_length(ld);
@@ -534,9 +536,9 @@ bool config_trust_is_default(const struct config *c)
            !address_is_loopback(&c->listen);
 }
 
-/* ---- written out ---------------------------------------------------------------------------- */
+/* ---- output --------------------------------------------------------------------------------- */
 
-/* Not known, so left out: upstream.address, when a command does without. */
+/* A value that is unknown is left out: upstream.address, when the command does not need it. */
 static bool has_value(const struct config *c, const struct option *o)
 {
     return c->upstream_given || strcmp(o->path, "upstream.address") != 0;

@@ -1,6 +1,6 @@
 /*
- * See config_load.h. The file's text is checked (UTF-8), scanned (jsonpos, which knows where each
- * value stands) and its values are read one by one by jansson.
+ * See config_load.h. The text is checked (UTF-8) and scanned (jsonpos, which records the position
+ * of each value), and jansson reads the values one by one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,7 +84,7 @@ static bool check_text(struct loader *ld)
     return check_characters(ld);
 }
 
-/* They are told, and blanked in the copy that is read. */
+/* Reports them, and replaces them by spaces in the copy that is parsed. */
 static void drop_trailing_commas(struct loader *ld)
 {
     strbuf_add_span(&ld->clean, ld->jp.text);
@@ -98,8 +98,8 @@ static void drop_trailing_commas(struct loader *ld)
     ld->jp.text = (struct span){strbuf_cstr(&ld->clean), ld->clean.len};
 }
 
-/* jansson reads a text that the scanner has found well-formed; what it still refuses is rare: an
- * integer beyond 64 bits, half a surrogate pair. */
+/* jansson parses text that the scanner has accepted; it rarely refuses: an integer beyond 64 bits,
+ * or half a surrogate pair. */
 static json_t *parse_text(struct loader *ld)
 {
     json_error_t error;
@@ -122,7 +122,7 @@ static json_t *parse_text(struct loader *ld)
 
 /* ---- the file: its keys --------------------------------------------------------------------- */
 
-/* The text of node i's key without quotes and escapes, for the caller to fini. */
+/* The text of node i's key without quotes and escapes; the caller calls strbuf_fini(). */
 static void decode_key(const struct jsonpos *jp, size_t i, struct strbuf *out)
 {
     struct span raw = jsonpos_key(jp, i);
@@ -138,7 +138,7 @@ static bool is_comment(struct span key)
     return key.len >= 2 && key.at[0] == '/' && key.at[1] == '/';
 }
 
-/* The first key of the same name in the same object before node i; i if it is the first. */
+/* The first key with the name of node i in the same object; i if that is the first. */
 static size_t first_of_name(const struct jsonpos *jp, size_t parent, size_t i)
 {
     struct strbuf mine = {0}, other = {0};
@@ -167,7 +167,7 @@ static bool is_section(struct span path)
     return false;
 }
 
-/* upstream.address is what the other names of the app mean at the top level too. */
+/* upstream.address is also suggested for other names of the app at the top level. */
 static bool is_known_there(const struct option *o, struct span section)
 {
     return span_equal(option_section(o), section) ||
@@ -203,7 +203,7 @@ static bool first_of_section(size_t i)
            !span_equal(option_section(&option_table[i]), option_section(&option_table[i - 1]));
 }
 
-/* The keys of a section; at the top also the sections, once each. */
+/* The keys of a section; at the top level also the sections, once each. */
 static void list_known(struct span section, struct strbuf *out)
 {
     const char *between = "";
@@ -229,7 +229,7 @@ static void suggest_sections(struct nearest *n, struct span section)
     }
 }
 
-/* The section of the path, or its last part, whichever is a key here. */
+/* Suggests the section of the path, or its last part, whichever is a key here. */
 static void write_key_answer(const char *path, struct span section, struct strbuf *note)
 {
     const struct option *o = option_find(span_of(path));
@@ -297,7 +297,7 @@ static void duplicate_key(struct loader *ld, size_t node, size_t first, struct s
 
 /* ---- the file: its values ------------------------------------------------------------------- */
 
-/* The value as a flag would give it. Objects and lists have no such text. */
+/* The value in the form of a flag. Objects and lists have none. */
 static struct span text_of(const json_t *value, struct span raw)
 {
     if (json_is_string(value))
@@ -314,7 +314,7 @@ static struct span shown(const json_t *value, struct span raw)
     return json_is_array(value) ? SPAN("a list") : raw;
 }
 
-/* Whether JSON's type is the one that the option is written in. */
+/* Whether the JSON type is the one for this option. */
 static bool type_fits(const struct option *o, const json_t *value, struct span text)
 {
     if (option_is_text(o))
@@ -399,7 +399,7 @@ static void read_value(struct loader *ld, const struct option *o, const json_t *
 
 static void read_object(struct loader *ld, size_t node, struct span section);
 
-/* "upstream" may be its address alone. */
+/* "upstream" may be just an address. */
 static void read_section(struct loader *ld, const json_t *value, size_t node, struct span path)
 {
     const struct jsonpos_node *at = &ld->jp.nodes[node];
@@ -442,8 +442,8 @@ static bool is_schema(struct span key, struct span section)
     return section.len == 0 && span_equal(key, SPAN("$schema"));
 }
 
-/* The value of node i, for the caller to decref. It is read alone, as an object of jansson's keeps
- * the last of its duplicates. */
+/* The value of node i; the caller calls json_decref(). Parsed separately, since an object of
+ * jansson keeps only the last of several duplicates. */
 static json_t *value_of(const struct jsonpos *jp, size_t i)
 {
     struct span raw = jsonpos_value(jp, i);
@@ -453,7 +453,7 @@ static json_t *value_of(const struct jsonpos *jp, size_t i)
     return value;
 }
 
-/* Duplicates keep their first reading: the error is told, whatever their values are. */
+/* Of duplicates, the first is used; the others are errors, whatever their values. */
 static void read_object(struct loader *ld, size_t node, struct span section)
 {
     struct strbuf name = {0};

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EXCERPT_BEFORE 60 /* characters shown of a long line before and after what is wrong */
-#define NUMBER_MAX     18 /* characters: any such integer fits 64 bits */
+#define EXCERPT_BEFORE 60 /* characters of a long line shown before and after an error */
+#define NUMBER_MAX     18 /* characters: any such integer fits into 64 bits */
 #define EXCERPT_AFTER  60
 
 struct scan {
@@ -17,9 +17,10 @@ struct scan {
 
 static bool scan_value(struct scan *s);
 
-/* ---- small steps ---------------------------------------------------------------------------- */
+/* ---- characters ----------------------------------------------------------------------------- */
 
-/* The byte `ahead` of here; 0 past the end. The caller has made sure that a text has no NUL. */
+/* The byte at this offset from here; 0 past the end. The caller has checked that the text has no
+ * NUL. */
 static char peek(const struct scan *s, size_t ahead)
 {
     size_t at = s->at + ahead;
@@ -56,7 +57,7 @@ static size_t word_len(const struct scan *s)
     return len;
 }
 
-/* A text that breaks off does so after its last visible character. */
+/* A truncated text is reported after its last visible character. */
 static size_t end_without_space(struct span text)
 {
     while (text.len > 0 && is_space(text.at[text.len - 1]))
@@ -97,7 +98,7 @@ static size_t add_node(struct jsonpos *jp)
     return jp->n++;
 }
 
-/* ---- what people write that is not JSON ----------------------------------------------------- */
+/* ---- common mistakes ------------------------------------------------------------------------ */
 
 static bool is_comment(const struct scan *s)
 {
@@ -112,7 +113,7 @@ static bool fail_comment(struct scan *s)
                 "\"//\": \"text\"");
 }
 
-/* At something that cannot begin a value. */
+/* Reports something that cannot begin a value. */
 static bool fail_value(struct scan *s)
 {
     size_t len = word_len(s);
@@ -128,7 +129,7 @@ static bool fail_value(struct scan *s)
     return fail(s, s->at, len, "a string needs double quotes (or true, false, null, a number)");
 }
 
-/* At something that cannot begin a key. */
+/* Reports something that cannot begin a key. */
 static bool fail_key(struct scan *s, size_t open)
 {
     size_t len = word_len(s);
@@ -142,7 +143,7 @@ static bool fail_key(struct scan *s, size_t open)
     return fail(s, s->at, len == 0 ? 1 : len, "a key in double quotes should be here");
 }
 
-/* After a value, neither a comma nor the closing bracket. */
+/* Reports that a value is followed by neither a comma nor the closing bracket. */
 static bool fail_after(struct scan *s, size_t open, char close)
 {
     size_t end = s->at;
@@ -160,7 +161,7 @@ static bool fail_after(struct scan *s, size_t open, char close)
     return fail(s, end, 1, "a comma is missing after this value");
 }
 
-/* So common that what follows is still worth reading. */
+/* So common that the scan continues. */
 static void note_trailing_comma(struct jsonpos *jp, size_t comma)
 {
     if (jp->n_commas == jp->commas_room) {
@@ -303,13 +304,13 @@ static bool scan_key(struct scan *s, size_t open)
     return true;
 }
 
-/* One member of an object or element of a list, whichever `close` ends. */
+/* One member of an object or one element of a list; `close` tells which. */
 static bool scan_member(struct scan *s, size_t open, char close)
 {
     return close == '}' ? scan_key(s, open) : scan_value(s);
 }
 
-/* From the opening bracket past the closing one. */
+/* From the opening bracket to after the closing one. */
 static bool scan_bracketed(struct scan *s, char close)
 {
     size_t open = s->at++;
@@ -400,7 +401,7 @@ struct span jsonpos_value(const struct jsonpos *jp, size_t i)
     return (struct span){jp->text.at + jp->nodes[i].at, jp->nodes[i].len};
 }
 
-/* ---- lines for a person --------------------------------------------------------------------- */
+/* ---- excerpts ------------------------------------------------------------------------------- */
 
 static bool begins_character(char c)
 {
@@ -433,7 +434,7 @@ struct jsonpos_place jsonpos_place(struct span text, size_t at)
     return place;
 }
 
-/* Control characters would move the cursor or worse; tabs stay, in both lines. */
+/* Control characters are not printed, except tabs, which appear in both lines. */
 static void add_visible(char c, struct strbuf *out)
 {
     if (((unsigned char)c < 0x20 && c != '\t') || c == 0x7f)

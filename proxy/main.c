@@ -1,12 +1,12 @@
-/* argv in, exit status out. */
+/* Calls cli_main() with the process's arguments; returns the exit status. */
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "proxy/cli.h"
 #include "proxy/server.h"
 
-/* Where stderr was given to us closed, the next descriptor opened would take its number, and what
- * is logged would go into a connection. */
+/* If stderr was closed when weir was started, the next descriptor would take its number, and log
+ * lines would be written into a connection. */
 static void fill_standard_descriptors(void)
 {
     int fd;

@@ -7,7 +7,7 @@
 
 /* ---- roff ----------------------------------------------------------------------------------- */
 
-/* `begins`: it would be the first of a line, where a dot or a quote is a request. */
+/* `begins`: at the beginning of a line, where a dot or a quote introduces a request. */
 static void write_char(char c, bool begins, bool *bold, struct strbuf *out)
 {
     if (c == '`') {
@@ -23,7 +23,7 @@ static void write_char(char c, bool begins, bool *bold, struct strbuf *out)
     }
 }
 
-/* Every word may come to begin a line. */
+/* Any word may become the first of a line. */
 void manpage_write_text(const char *text, struct strbuf *out)
 {
     bool bold = false;
@@ -32,7 +32,7 @@ void manpage_write_text(const char *text, struct strbuf *out)
         write_char(*at, at == text || at[-1] == ' ', &bold, out);
 }
 
-/* A paragraph, in lines that are not too long. */
+/* Writes a paragraph in lines of limited length. */
 static void write_paragraph(const char *text, const char *end, struct strbuf *out)
 {
     struct strbuf escaped = {0};
@@ -43,7 +43,7 @@ static void write_paragraph(const char *text, const char *end, struct strbuf *ou
     strbuf_fini(&escaped);
 }
 
-/* Words in capital letters are placeholders. */
+/* Words in capitals are placeholders. */
 static void write_usage(const char *usage, struct strbuf *out)
 {
     bool italic = false;
@@ -119,7 +119,7 @@ static void write_flag_name(const struct option *o, struct strbuf *out)
     strbuf_fini(&metavar);
 }
 
-/* Values, default, and the other names of the option, after its help. */
+/* Writes the values, the default, and the other names of the option, after its help. */
 static void write_facts(const struct option *o, struct strbuf *out)
 {
     struct strbuf facts = {0};
@@ -142,7 +142,7 @@ static void write_option(const struct option *o, struct strbuf *out)
     write_facts(o, out);
 }
 
-/* Options at the top level stand between sections in the table; here they come first. */
+/* Top-level options are spread over the table; here they come first. */
 static void write_section(struct span section, struct strbuf *out)
 {
     if (section.len == 0)

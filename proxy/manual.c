@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- in common ------------------------------------------------------------------------------ */
+/* ---- common --------------------------------------------------------------------------------- */
 
 static bool next_line_begins_section(size_t i)
 {
@@ -32,7 +32,7 @@ static void write_limit(const struct option *o, uint64_t n, struct strbuf *out)
         option_write_quantity(o, n, out);
 }
 
-/* The words with `between`, each in quotes when `quote` is one. */
+/* The words, separated by `between`, each within `quote`. */
 static void write_words(const struct option *o, const char *quote, const char *between,
                         struct strbuf *out)
 {
@@ -90,7 +90,7 @@ static void write_flag(const struct option *o, struct strbuf *out)
     strbuf_fini(&line);
 }
 
-/* Those at the top level of the file first, then each section under its name. */
+/* Top-level options first, then each section under its name. */
 void manual_write_flags(struct strbuf *out)
 {
     for (size_t i = 0; i < option_count; i++) {
@@ -109,7 +109,7 @@ void manual_write_flags(struct strbuf *out)
 
 /* ---- the schema ----------------------------------------------------------------------------- */
 
-/* Short, for an editor's sake: what is in range is for `weir check` to say. */
+/* Kept short for editors: `weir check` checks the ranges. */
 static void write_text_pattern(const struct option *o, struct strbuf *out)
 {
     switch (o->type) {
@@ -264,7 +264,7 @@ static void write_section(size_t first, struct strbuf *out)
     strbuf_adds(out, "\n      }");
 }
 
-/* The one section that may be its address alone. */
+/* The section that may be just an address. */
 static void write_upstream(size_t first, struct strbuf *out)
 {
     strbuf_adds(out, "    \"upstream\": {\n      \"anyOf\": [{");

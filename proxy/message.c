@@ -11,9 +11,9 @@
 #define UUID_LEN        36
 
 /*
- * Eight hexadecimal digits at once: each nibble gets a byte of its own, and all above 9 what lies
- * between the digits and the letters. In a loop, digit by digit, this was a tenth of what weir
- * itself computes for a request.
+ * Eight hexadecimal digits at once: each nibble gets its own byte, and those above 9 are raised by
+ * the distance from the digits to the letters. A loop over the digits took a tenth of weir's own
+ * CPU time for a request.
  */
 static void put_hex(char *out, uint32_t n)
 {
@@ -56,7 +56,7 @@ static bool is_only_one(const struct http_head *head, const struct http_field *f
     return true;
 }
 
-/* The id that this request goes by: the client's own if it is sound, else a new one in `fresh`. */
+/* The request id: the client's own if it is valid, otherwise a new one in `fresh`. */
 static struct span choose_id(struct loop *lp, const struct config *config,
                              const struct http_head *head, char *fresh)
 {
@@ -69,7 +69,8 @@ static struct span choose_id(struct loop *lp, const struct config *config,
     return (struct span){fresh, UUID_LEN};
 }
 
-/* How much of the body has come whole with its head, and is small enough to be kept with it. */
+/* How much of the body has arrived with its head, if it is complete and small enough to be stored
+ * with it. */
 static size_t inline_part(const struct conn *from, const struct http_body *body)
 {
     if (body->framing != HTTP_BODY_LENGTH || body->left > INLINE_BODY_MAX ||
@@ -119,14 +120,14 @@ void message_compose(struct message *m, struct loop *lp, const struct config *co
         memcpy(tail, id.at, id.len);
     m->request_id = (struct span){tail, id.len};
     m->len = http_rewrite_request(head, &how, m->at);
-    CHECK(m->len + with_head + id.len <= m->size); /* message_room() counts on it */
+    CHECK(m->len + with_head + id.len <= m->size); /* message_room() relies on it */
     if (with_head > 0)
         add_body(m, from, with_head);
 }
 
-/* ---- a body that is waited for ---- */
+/* ---- waiting for the body ---- */
 
-/* Doubles, so that a body that trickles is not copied once for each byte. */
+/* Doubles the size, so that a body that arrives slowly is not copied for each byte. */
 static void make_room(struct message *m, struct loop *lp, size_t n)
 {
     if (n <= message_room(m))
@@ -164,7 +165,7 @@ enum message_status message_take_body(struct message *m, struct loop *lp, struct
     return m->body >= most ? MESSAGE_FULL : MESSAGE_MORE;
 }
 
-/* The head is ours: no other line begins so, and no value holds a line's end. */
+/* weir wrote the head: no other line begins this way, and no value contains a line end. */
 struct span message_upgrade(const struct message *m)
 {
     static const char name[] = "\r\nUpgrade: ";

@@ -1,6 +1,6 @@
 /*
- * A family of metrics is a row of `families`, which knows its name, its help and the function that
- * prints it. So the page and docs/metrics.md cannot disagree about what exists.
+ * Each metric family is a row of `families`, with its name, its help and the function that prints
+ * it. So the page and docs/metrics.md always list the same families.
  */
 #include "proxy/metrics_page.h"
 
@@ -9,7 +9,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Codes that are always there, so that a rate() over them never starts from nothing. */
+/* These codes are always present, so that a rate() over them never starts from nothing. */
 static const unsigned app_codes[] = {101, 200, 201, 204, 301, 302, 304, 400, 401,
                                      403, 404, 422, 429, 500, 502, 503, 504};
 static const unsigned weir_codes[] = {400, 405, 408, 413, 414, 417, 429,
@@ -42,7 +42,7 @@ typedef void family_print_fn(const struct family *f, const struct stats_reading 
 struct family {
     const char *name, *type, *labels, *help;
     family_print_fn *print;
-    size_t from; /* its first cell, or its histogram, when its numbers come from the shards */
+    size_t from; /* its first cell, or its histogram, if its numbers are kept in shards */
 };
 
 static const struct prometheus_label client_side[] = {{"side", "client"}, {NULL, NULL}};
@@ -57,7 +57,7 @@ static void print_build_info(const struct family *f, const struct stats_reading 
     prometheus_count(out, f->name, labels, 1);
 }
 
-/* UINT32_MAX: none. */
+/* UINT32_MAX: no limit. */
 static void print_limit(const char *name, const struct prometheus_label *labels, uint32_t limit,
                         struct strbuf *out)
 {

@@ -1,6 +1,6 @@
 /*
- * The table itself, and the reading and writing of values by type. Adding an option is a field in
- * struct config and a line here.
+ * The table, and reading and writing values by type. A new option needs a field in struct config
+ * and a row here.
  */
 #include "proxy/options.h"
 
@@ -20,7 +20,7 @@
 #define COUNT_MAX  1000000
 #define MODE_MAX   0777
 
-/* The head that goes on must fit into LOOP_SCRATCH, with a request id, a date and timing added. */
+/* The forwarded head must fit into LOOP_SCRATCH, including a request id, a date and timing. */
 #define RESPONSE_HEAD_MAX (60 * KIB)
 
 /* clang-format off */
@@ -210,8 +210,8 @@ const struct option *option_find(struct span path)
     return NULL;
 }
 
-/* The path that flags and environment are made of: upstream.address is so common that it is
- * called by its section, as in the file. */
+/* The path from which flag and variable are named: upstream.address is so common that it has the
+ * name of its section, as in the file. */
 static struct span short_path(const struct option *o)
 {
     struct span path = span_of(o->path);
@@ -323,7 +323,7 @@ static const void *place_const(const struct option *o, const struct config *c)
     return (const char *)c + o->at;
 }
 
-/* Every number in struct config is unsigned but mono_us, which is never negative here. */
+/* All numbers in struct config are unsigned except mono_us, which is never negative here. */
 static void store(const struct option *o, struct config *c, uint64_t n)
 {
     uint32_t narrow = (uint32_t)n;
@@ -347,7 +347,7 @@ static uint64_t load(const struct option *o, const struct config *c)
     return narrow;
 }
 
-/* What the special word stands for, in the width of the option. */
+/* The value of the special word, in the width of the option. */
 static uint64_t special_value(const struct option *o)
 {
     return o->width == sizeof(uint32_t) ? UINT32_MAX : UINT64_MAX;
@@ -361,7 +361,7 @@ static size_t count_digits(struct span s)
     return n;
 }
 
-/* All of `s` must be digits. A number too large becomes UINT64_MAX, which no range allows. */
+/* All of `s` must be digits. A number that is too large becomes UINT64_MAX, outside all ranges. */
 static enum option_verdict read_digits(struct span s, uint64_t *n)
 {
     if (s.len == 0 || count_digits(s) != s.len || (s.len > 1 && s.at[0] == '0'))
@@ -421,7 +421,7 @@ static enum option_verdict read_number(const struct option *o, struct span text,
     return OPTION_READ;
 }
 
-/* "0660" or "660", as chmod takes it. */
+/* "0660" or "660", as for chmod. */
 static enum option_verdict read_mode(const struct option *o, struct span text, struct config *c)
 {
     uint64_t mode = 0;
@@ -477,7 +477,7 @@ static bool is_field_char(char c)
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-/* Equal in the eyes of CGI and WSGI, which know no case and take `-` for `_`. */
+/* Equal to CGI and WSGI, which ignore case and do not distinguish `-` from `_`. */
 static bool folds_equal(struct span word, struct span text)
 {
     if (word.len != text.len)
@@ -568,7 +568,7 @@ void option_clear_ranges(struct config *c)
     c->headers.n_trusted = 0;
 }
 
-/* Which of the option's words it is; past the last: none. */
+/* The index of the word; past the last: none. */
 static unsigned word_index(const struct option *o, struct span text)
 {
     struct span list = words_of(o->words), word;
@@ -762,7 +762,7 @@ void option_write_text(const struct option *o, const struct config *c, struct st
     }
 }
 
-/* Whether this text is a string in JSON: "unlimited" is, also where numbers are usual. */
+/* Whether this text is a string in JSON: "unlimited" is, even for numeric options. */
 static bool stands_in_quotes(const struct option *o, struct span text)
 {
     return option_is_text(o) || (o->special != NULL && span_equal(text, span_of(o->special)));
@@ -786,7 +786,7 @@ void option_write_json(const struct option *o, const struct config *c, struct st
     strbuf_fini(&text);
 }
 
-/* ---- what is wanted, and hints -------------------------------------------------------------- */
+/* ---- expected values, and hints ------------------------------------------------------------- */
 
 static void write_choice(const struct option *o, struct strbuf *out)
 {
@@ -879,7 +879,7 @@ static bool can_be_read(const struct option *o, struct span text)
     return ok;
 }
 
-/* Tries `text` with `ending`; true when that can be read, and leaves it in `fix`. */
+/* Tries `text` with `ending`; true if it is valid, and leaves it in `fix`. */
 static bool try_fix(const struct option *o, const char *start, struct span text, const char *ending,
                     struct strbuf *fix)
 {
@@ -933,8 +933,8 @@ static const struct unit *find_nickname(const struct option *o, struct span name
     return u->name == NULL ? NULL : u;
 }
 
-/* "1.5 sec" is 1500ms, "16K" is 16KiB; whatever is no whole number of the smallest unit is not
- * guessed at. */
+/* "1.5 sec" becomes 1500ms, "16K" 16KiB; no suggestion for anything that is not a whole number of
+ * the smallest unit. */
 static bool fix_unit(const struct option *o, struct span text, struct strbuf *fix)
 {
     char number[32], *end;
@@ -953,7 +953,7 @@ static bool fix_unit(const struct option *o, struct span text, struct strbuf *fi
     return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
 }
 
-/* A bare number is seconds, else milliseconds; or bytes, as everywhere, else KiB. */
+/* A bare number is taken as seconds, else milliseconds; or as bytes, else KiB. */
 static bool fix_quantity(const struct option *o, struct span text, struct strbuf *fix)
 {
     if (o->type == OPTION_DURATION)
@@ -978,15 +978,15 @@ static bool fix_word(const char *words, struct span text, struct strbuf *fix)
     return n.answer != NULL;
 }
 
-/* Each of a list that is no range, by the nearest name. False, too, when nothing is changed: a list
- * that a flag takes is no element of one in JSON. */
+/* Replaces each invalid range of a list by the nearest name. Also false if nothing changes: a list
+ * in the form of a flag is not an element of a JSON list. */
 static bool fix_ranges(const struct option *o, struct span text, struct strbuf *fix)
 {
     struct strbuf all = {0};
     bool changed = false;
 
     if (span_equal(text, SPAN("[]")) || span_equal_nocase(text, span_of(o->empty)))
-        return try_fix(o, "", span_of(o->empty), "", fix); /* how a flag says it */
+        return try_fix(o, "", span_of(o->empty), "", fix); /* in the form of a flag */
     for (const char *between = ""; text.len > 0; between = ",") {
         const char *comma = memchr(text.at, ',', text.len);
         size_t len = comma == NULL ? text.len : (size_t)(comma - text.at);
@@ -1085,7 +1085,7 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
     return false;
 }
 
-/* What a value looks like, when no better one can be guessed. */
+/* An example of a value, when there is no better suggestion. */
 static void write_example(const struct option *o, struct span text, struct strbuf *out)
 {
     switch (o->type) {
@@ -1142,7 +1142,7 @@ void option_write_hint(const struct option *o, enum option_verdict verdict, stru
 
 #define NEAREST_MAX 48
 
-/* Lower case, and without what people put between words. */
+/* To lower case, without separators. */
 static size_t fold(struct span s, char *to)
 {
     size_t n = 0;
@@ -1160,7 +1160,7 @@ static size_t least(size_t a, size_t b, size_t c)
     return m < c ? m : c;
 }
 
-/* Insertions, deletions, changes, and swaps of neighbours. */
+/* Edit distance: insertions, deletions, changes, and swaps of neighbours. */
 static size_t distance(struct span s, struct span t)
 {
     char a[NEAREST_MAX], b[NEAREST_MAX];
@@ -1182,7 +1182,7 @@ static size_t distance(struct span s, struct span t)
     return d[m][n];
 }
 
-/* "warn" is near to "warning" whatever their distance. */
+/* "warn" is near to "warning" whatever the distance. */
 static bool is_beginning(struct span typed, struct span word)
 {
     return typed.len >= 3 && typed.len < word.len &&
@@ -1224,7 +1224,7 @@ bool option_next_flag(int argc, char **argv, int *i, struct option_flag *flag)
     return true;
 }
 
-/* The flags that others call it by: --port, --queue-max-depth, --upstream-address. */
+/* Other names of the flag: --port, --queue-max-depth, --upstream-address. */
 static void try_flag_names(struct nearest *n, const struct option *o)
 {
     struct span list = words_of(o->also), word, section = option_section(o);

@@ -17,7 +17,7 @@
 
 #define FIRST_PAUSE_US 10000
 #define LAST_PAUSE_US  250000
-#define PATIENCE_US    1000000 /* a connect that takes longer is tried anew */
+#define PATIENCE_US    1000000 /* a connect that takes longer is retried */
 
 enum probe_state { PROBE_WAITING, PROBE_CONNECTING, PROBE_UP };
 
@@ -31,7 +31,7 @@ struct probe {
     struct event *event;
     struct loop_timer timer;
     mono_us pause;
-    int error; /* the last try's */
+    int error; /* of the last attempt */
 };
 
 static void hang_up(struct probe *p)

@@ -1,4 +1,4 @@
-/* See reply.h. The table below is every answer that weir gives on its own account. */
+/* See reply.h. The table below has all local replies. */
 #include "proxy/reply.h"
 
 #include <stdarg.h>
@@ -78,7 +78,7 @@ static const char *status_text(unsigned status)
     }
 }
 
-/* Bounded writing: what does not fit is left out, and nothing here comes near REPLY_MAX. */
+/* Bounded writing: what does not fit is left out; replies are much shorter than REPLY_MAX. */
 struct writer {
     char *at;
     size_t len, room;
@@ -107,7 +107,7 @@ unsigned reply_status(const struct reply *r)
     return r->status != 0 ? r->status : kinds[r->kind].status;
 }
 
-/* The texts are our own literals: they need no escaping in JSON. */
+/* The texts are literals of this file: they need no escaping in JSON. */
 static void write_body(const struct reply *r, struct writer *w)
 {
     const char *separator = r->detail != NULL ? ": " : "";
@@ -153,7 +153,7 @@ size_t reply_write(const struct reply *r, char *out)
     return w.len;
 }
 
-/* Types are the same in either case (RFC 9110 section 8.3.1). */
+/* Media types are case-insensitive (RFC 9110 section 8.3.1). */
 static bool contains(struct span s, const char *what)
 {
     struct span wanted = span_of(what);

@@ -1,9 +1,10 @@
 /*
- * See server.h. Control thread, but for the functions that say "worker": those run on a loop.
+ * See server.h. Control thread, except for functions marked "worker", which run on a loop.
  *
- * The drain goes round: control asks the listener to stop, the listener's loop tells that it has,
- * control asks each worker to drain, each tells when it is empty, and then all stop. Each step is a
- * mail, so what was dealt to a loop before is there before the loop is asked to drain.
+ * A drain has these steps: control asks the listener to stop; the listener's loop reports that it
+ * has; control asks each worker to drain; each reports when it is empty; then all loops stop. Each
+ * step is a task, so connections that were dealt to a loop earlier arrive before it is asked to
+ * drain.
  */
 #include "proxy/server.h"
 
@@ -28,10 +29,10 @@
 #include "proxy/status.h"
 
 #define OWN_DESCRIPTORS  92 /* 64 connections of the admin port, control loop, standard streams */
-#define LOOP_DESCRIPTORS 4  /* of each worker: epoll, a pipe that libevent makes, the mailbox */
-#define SWAPS            4 /* clients for each further worker that are let in before another has gone */
+#define LOOP_DESCRIPTORS 4  /* per worker: epoll, libevent's pipe, the task queue */
+#define SWAPS            4 /* clients per further worker that are accepted before others are closed */
 
-#define UNHEARD_US 2000000 /* an app that takes no connection for so long is told of */
+#define UNHEARD_US 2000000 /* an app that accepts no connection for this long is reported */
 
 struct worker {
     struct server *server;
@@ -43,7 +44,7 @@ struct worker {
     bool running;
     bool draining, cutting, told_empty; /* worker */
     struct task up_task, drain_task, late_task, cut_task, empty_task, room_task, audit_task;
-    _Atomic bool room_asked, auditing; /* room_task, audit_task is on its way */
+    _Atomic bool room_asked, auditing; /* room_task, audit_task is posted */
     struct loop_timer crowded;
 };
 
@@ -58,7 +59,7 @@ struct server {
     struct probe *probe;
     struct admin *admin;
     struct task listener_task;
-    mono_us started, startup; /* startup: how long the app took, 0 while not known */
+    mono_us started, startup; /* startup: the app's startup time, 0 while unknown */
     uint32_t max_connections;
     struct loop_timer still_away; /* UNHEARD_US */
     struct loop_timer not_ready;  /* startup.timeout */
@@ -110,7 +111,7 @@ static void on_drain_task(struct task *task)
     exchange_drain(wk->exchanges);
     upstream_drain(wk->upstream);
     clients_drain(wk->clients);
-    if (wk->cutting) /* a second signal was faster than the last that were dealt to us */
+    if (wk->cutting) /* a second signal preceded the last connections dealt to this worker */
         cut_all(wk);
     tell_if_empty(wk);
 }
@@ -140,13 +141,13 @@ static void on_audit_task(struct task *task)
 
 /* ---- room for new clients ---- */
 
-/* Worker. True: somebody gave way. */
+/* Worker. True: a client was closed. */
 static bool make_room(struct worker *wk)
 {
     return clients_make_room(wk->clients) || exchange_make_room(wk->exchanges);
 }
 
-/* Worker: until no more than `most` clients are connected. False: too few can give way. */
+/* Worker: closes clients until at most `most` are connected. False: too few can be closed. */
 static bool make_room_until(struct worker *wk, uint32_t most)
 {
     while (listener_count(wk->server->listener) > most) {
@@ -156,7 +157,7 @@ static bool make_room_until(struct worker *wk, uint32_t most)
     return true;
 }
 
-/* A client came though none here could make room for it: by now one may. */
+/* A client was accepted though no other could be closed for it: try again now. */
 static void on_crowded(void *arg)
 {
     struct worker *wk = arg;
@@ -168,10 +169,10 @@ static void on_room_task(struct task *task)
     struct worker *wk = CONTAINER_OF(task, struct worker, room_task);
 
     atomic_store(&wk->room_asked, false);
-    (void)make_room(wk); /* who asked looks again in a moment, and asks the next worker */
+    (void)make_room(wk); /* the listener checks again soon, and asks the next worker */
 }
 
-/* Any loop. Whether it has any to give only the worker itself can tell. */
+/* Any loop. Only the worker itself knows whether it has a client that can be closed. */
 static void ask_for_room(struct server *s)
 {
     struct worker *wk = &s->workers[atomic_fetch_add(&s->asked, 1) % s->n];
@@ -185,7 +186,7 @@ static void on_shortage(void *arg)
     ask_for_room(arg);
 }
 
-/* Worker 0: whether this worker can take one more, since one of its own will make room for it. */
+/* Worker 0: whether this worker can take one more client because it will close one of its own. */
 static bool can_swap(struct worker *wk)
 {
     struct server *s = wk->server;
@@ -197,10 +198,10 @@ static bool can_swap(struct worker *wk)
 }
 
 /*
- * Worker 0. A new client goes to the loop where another makes room for it, so that the loops stay
- * even. A further loop does that when it gets the new client (on_dealt): to ask it first would cost
- * a round trip between threads for each connection. Meanwhile there may be SWAPS more for each
- * loop.
+ * Worker 0. A new client is dealt to the loop where another will be closed for it, so that the
+ * loops stay even. Other loops do that when they receive the new client (on_dealt): asking first
+ * would cost a round trip between threads for each connection. Meanwhile there may be SWAPS more
+ * clients per loop.
  */
 static bool on_full(void *arg)
 {
@@ -208,7 +209,7 @@ static bool on_full(void *arg)
 
     for (unsigned i = 0; i < s->n; i++, s->dealt++) {
         if (can_swap(&s->workers[s->dealt % s->n]))
-            return true; /* on_accept() deals to it */
+            return true; /* on_accept() deals to that worker */
     }
     ask_for_room(s);
     return false;
@@ -231,7 +232,7 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
-/* A connection on its way to another loop. */
+/* A connection that is being passed to another loop. */
 struct dealt {
     struct task task;
     struct worker *worker;
@@ -250,7 +251,8 @@ static void on_dealt(struct task *task)
     free(d);
 }
 
-/* Worker 0: in turn, so that the few long-lived connections of a load balancer spread evenly. */
+/* Worker 0: round robin, so that the few long-lived connections of a load balancer spread
+ * evenly. */
 static void on_accept(void *arg, int fd, const struct sockaddr *sa)
 {
     struct server *s = arg;
@@ -265,7 +267,7 @@ static void on_accept(void *arg, int fd, const struct sockaddr *sa)
     d->task.run = on_dealt;
     d->worker = wk;
     d->fd = fd;
-    memcpy(&d->sa, sa, sizeof(d->sa)); /* the listener's is a sockaddr_storage */
+    memcpy(&d->sa, sa, sizeof(d->sa)); /* the listener's address is a sockaddr_storage */
     loop_post(wk->loop, &d->task);
 }
 
@@ -346,7 +348,7 @@ static void on_up(void *arg)
              s->config->upstream.address.text, (double)s->startup / 1e6);
 }
 
-/* Else whoever has got the address wrong sees requests that hang, and no word why. */
+/* Otherwise a wrong address shows only as requests that hang. */
 static void on_still_away(void *arg)
 {
     struct server *s = arg;
@@ -387,7 +389,7 @@ static void await_app(struct server *s)
         loop_timer_arm(s->control, &s->still_away, s->started + UNHEARD_US);
 }
 
-/* ---- what the admin port shows ---- */
+/* ---- the admin port's data ---- */
 
 static void look_now(struct server *s, struct stats_now *now)
 {
@@ -403,7 +405,7 @@ static void look_now(struct server *s, struct stats_now *now)
     limiter_snapshot(s->shared.limiter, clock_mono(), &now->limiter);
 }
 
-/* Each loop looks at its own books, between two of its callbacks; the next scrape tells. */
+/* Each loop audits itself between two callbacks; the next scrape shows the result. */
 static void audit(struct server *s)
 {
     for (unsigned i = 0; i < s->n; i++) {
@@ -517,9 +519,9 @@ static bool ports_build(struct server *s)
 }
 
 /*
- * How many requests may be inside the app: where connections are fewer than `concurrency`, as many
- * as those. A slot without a connection is worth nothing, and whoever held one would wait for the
- * other out of line and without queue.timeout.
+ * The number of requests that may be in the app: `concurrency`, or the number of connections if
+ * that is lower. A slot without a connection is useless: its request would wait for one out of line
+ * and without queue.timeout.
  */
 static uint32_t most_inside(const struct config *cf)
 {
@@ -527,8 +529,8 @@ static uint32_t most_inside(const struct config *cf)
     return most < cf->concurrency ? most : cf->concurrency;
 }
 
-/* One slot is left for requests, whatever tunnels there are; where there is only one slot, a tunnel
- * is a request like any other, and the next waits for its end. */
+/* Tunnels leave one slot for requests; if there is only one slot, a tunnel uses it like any
+ * request, and the next request waits for its end. */
 static uint32_t most_upgrades(const struct config *cf)
 {
     uint32_t most = most_inside(cf);
@@ -586,7 +588,7 @@ static void take_down(struct server *s)
         exchange_env_free(wk->exchanges);
         loop_free(wk->loop);
     }
-    /* Whatever took of these has given it back, however it ended. */
+    /* Everything that was taken has been returned. */
     CHECK(atomic_load(&s->shared.budget.held) == 0 && atomic_load(&s->shared.upgrades) == 0);
     upstream_shared_free(s->upstreams);
     loop_free(s->control);
@@ -595,9 +597,9 @@ static void take_down(struct server *s)
 }
 
 /*
- * Each connection costs a descriptor, each request in the app another. When there are not enough,
- * clients get fewer, and the app and the admin port keep theirs: else idle clients could starve
- * both.
+ * Each connection takes a descriptor, each request in the app another. If there are too few, the
+ * number of clients is reduced, and the app and the admin port keep theirs: otherwise idle clients
+ * could starve both.
  */
 static uint32_t fit_descriptors(const struct config *cf)
 {
@@ -627,7 +629,7 @@ static bool start_workers(struct server *s)
 {
     sigset_t all, before;
 
-    /* Signals are the control thread's. */
+    /* The control thread handles signals. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bool ok = true;
@@ -676,7 +678,8 @@ static bool run(struct server *s)
     return true;
 }
 
-/* What comes from now on has nothing left to stop, and must not turn our status into a death. */
+/* Later signals have nothing left to stop, and must not kill the process before it returns its
+ * status. */
 static void block_signals(void)
 {
     sigset_t all;

@@ -1,11 +1,10 @@
 /*
  * A shard is an array of cells, each a number.
  *
- * A cell has one writer. It adds by a relaxed load and a relaxed store, which on every machine we
- * know are plain moves; the reader may see one cell a moment before another, never half of one.
- * Gauges are cells too: what is subtracted wraps around, and the sum over the shards comes out
- * right although a shard alone may be below zero (a connection may open on one loop and end on
- * another).
+ * A cell has one writer. It adds by a relaxed load and a relaxed store, which are plain moves on
+ * all relevant machines; a reader may see cells at slightly different times, but never half of one.
+ * Gauges are cells, too: subtraction wraps around, and the sum over the shards is right although a
+ * single shard may be below zero (a connection may open on one loop and end on another).
  */
 #include "proxy/stats.h"
 
@@ -37,7 +36,7 @@ const char *const stats_upstream_names[STATS_REPLAYED + 1] = {[STATS_OPENED] = "
                                                               [STATS_REPLAYED] = "replayed"};
 
 struct stats_shard {
-    _Alignas(128) _Atomic uint64_t cell[CELLS]; /* own cache lines, and their neighbours */
+    _Alignas(128) _Atomic uint64_t cell[CELLS]; /* on its own pair of cache lines */
     const struct buckets *buckets;
 };
 
@@ -84,7 +83,7 @@ const mono_us *stats_base_bounds(enum stats_histogram h, size_t *n)
     return durations;
 }
 
-/* `timeouts` end with 0. */
+/* `timeouts` ends with 0. */
 static void coarse_init(struct buckets *b, enum stats_histogram h, const mono_us *timeouts)
 {
     size_t n;
@@ -96,7 +95,7 @@ static void coarse_init(struct buckets *b, enum stats_histogram h, const mono_us
 
 #define UP_TO(...) ((const mono_us[]){__VA_ARGS__, 0})
 
-/* Each histogram by the timeouts at which its numbers gather. */
+/* Each histogram has bounds at the timeouts where its values accumulate. */
 static void bounds_init(struct buckets *b, const struct config *cf)
 {
     mono_us wait = cf->queue.timeout, startup = cf->startup.timeout;
@@ -288,7 +287,7 @@ static uint64_t observed(const struct stats_shard *sh, enum stats_histogram h)
 bool stats_audit(struct stats_shard *sh, const struct stats_present *p)
 {
     uint64_t granted = get(sh, C_WAITS + STATS_DISPATCHED);
-    uint64_t gone = get(sh, C_WAITS + STATS_CLIENT_GONE); /* a slot may have been on its way */
+    uint64_t gone = get(sh, C_WAITS + STATS_CLIENT_GONE); /* a slot may have been granted already */
     uint64_t slots = observed(sh, H_SLOT_HOLD) + observed(sh, H_UPGRADE_DURATION) + p->holding;
     const bool right[] = {
         get_sum(sh, C_REQUESTS, SOURCES * CODES) + p->requests == p->begun,

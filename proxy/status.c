@@ -18,7 +18,7 @@ static void json_count(struct strbuf *out, const char *key, uint64_t n)
     strbuf_addf(out, "%" PRIu64, n);
 }
 
-/* JSON has no infinity: null. */
+/* JSON has no infinity: writes null. */
 static void json_seconds(struct strbuf *out, const char *key, uint64_t us)
 {
     json_key(out, key);
@@ -45,7 +45,7 @@ static void json_close(struct strbuf *out)
     strbuf_adds(out, "}");
 }
 
-/* UINT32_MAX: none. */
+/* UINT32_MAX: no limit. */
 static void json_limit(struct strbuf *out, uint32_t limit)
 {
     if (limit == UINT32_MAX) {

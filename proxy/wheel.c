@@ -33,7 +33,7 @@ static void ring_remove(struct loop_timer *t)
     t->next = t->prev = NULL;
 }
 
-/* Moves all of `from` to the empty ring `to`. */
+/* Moves all timers of `from` to the empty list `to`. */
 static void ring_move(struct loop_timer *from, struct loop_timer *to)
 {
     ring_init(to);
@@ -60,7 +60,7 @@ void wheel_init(struct wheel *wh, mono_us now)
     }
 }
 
-/* `earliest`: the first tick whose slot has not fired yet. */
+/* `earliest`: the first tick whose slot has not fired. */
 static void wheel_insert(struct wheel *wh, struct loop_timer *t, uint64_t earliest)
 {
     uint64_t tick = tick_of(t->due);
@@ -78,7 +78,7 @@ static void wheel_insert(struct wheel *wh, struct loop_timer *t, uint64_t earlie
     t->slot_due = (mono_us)(tick * TICK_US);
 }
 
-/* How many slots from the one after `at` to the first occupied one; 1 to 64. `bits` is not 0. */
+/* The distance from the slot after `at` to the first occupied one; 1 to 64. `bits` is not 0. */
 static unsigned slots_ahead(uint64_t bits, unsigned at)
 {
     unsigned turn = (at + 1) & (WHEEL_SLOTS - 1);
@@ -86,7 +86,7 @@ static unsigned slots_ahead(uint64_t bits, unsigned at)
     return (unsigned)__builtin_ctzll(turned) + 1;
 }
 
-/* The next tick at which the wheel has something to do, fire or move down; 0 when it is empty. */
+/* The next tick at which the wheel must fire or move timers; 0 when it is empty. */
 static uint64_t next_tick(const struct wheel *wh)
 {
     uint64_t next = 0;
@@ -114,7 +114,7 @@ static void wheel_move_down(struct wheel *wh, unsigned level)
         struct loop_timer *t = ring.next;
         ring_remove(t);
         if (t->due != MONO_NEVER)
-            wheel_insert(wh, t, wh->tick); /* this tick's own level-0 slot fires next */
+            wheel_insert(wh, t, wh->tick); /* the level-0 slot of this tick fires next */
     }
 }
 
