@@ -1,6 +1,6 @@
 /*
- * A strict reader of Prometheus text format 0.0.4 for tests: it accepts one way of writing where
- * the format has several, and says what is wrong with anything else.
+ * A strict reader of Prometheus text format 0.0.4 for tests: where the format allows several forms,
+ * it accepts one, and it reports everything else.
  */
 #pragma once
 
@@ -20,11 +20,11 @@ struct exposition {
         char value[64];
     } at[EXPOSITION_SERIES];
     char family[100], type[20];
-    char wrong[400]; /* "" when all is well */
-    /* the histogram that is being read */
+    char wrong[400]; /* "" if valid */
+    /* the histogram being read */
     char base[EXPOSITION_TEXT];
     double le, bucket;
-    int part; /* 0 none, 1 in buckets, 2 behind +Inf, 3 behind _sum */
+    int part; /* 0 none, 1 in buckets, 2 after +Inf, 3 after _sum */
 };
 
 static inline bool exposition_fail(struct exposition *e, const char *why, const char *line)
@@ -42,7 +42,7 @@ static inline size_t exposition_name(const char *s)
     return n;
 }
 
-/* {a="b",c="d"}: its length, 0 when it is malformed. */
+/* The length of {a="b",c="d"}, 0 if malformed. */
 static inline size_t exposition_labels(const char *s)
 {
     const char *at = s;
@@ -83,7 +83,8 @@ static inline const char *exposition_value(const struct exposition *e, const cha
     return NULL;
 }
 
-/* Buckets rise in le and count, end in +Inf, and _sum and a _count equal to +Inf's follow. */
+/* Buckets ascend in le and count and end in +Inf; _sum and a _count equal to that of +Inf
+ * follow. */
 static inline bool exposition_histogram(struct exposition *e, char *series, const char *value)
 {
     char *suffix = series + strlen(e->family);
@@ -182,7 +183,7 @@ static inline bool exposition_line(struct exposition *e, const char *line)
     return exposition_sample(e, line);
 }
 
-/* False: e->wrong says why. `e` is big: keep it off the stack. */
+/* False: e->wrong has the reason. `e` is large: keep it off the stack. */
 static inline bool exposition_read(struct exposition *e, const char *page)
 {
     memset(e, 0, sizeof(*e));

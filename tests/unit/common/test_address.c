@@ -1,4 +1,4 @@
-/* Addresses: their forms, what they resolve to, which covers which. */
+/* Addresses: their forms, how they resolve, which address covers which. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -234,7 +234,7 @@ static void both_ends_are_compared_by_address_and_port(void **state)
     b = resolved("[::1]:80", ADDRESS_LISTEN);
     assert_false(address_same_end(sa_of(&a), sa_of(&b)));
     a = resolved("[::1]:80", ADDRESS_LISTEN);
-    ((struct sockaddr_in6 *)(void *)&a.sa)->sin6_scope_id = 7; /* no part of the address */
+    ((struct sockaddr_in6 *)(void *)&a.sa)->sin6_scope_id = 7; /* not part of the address */
     assert_true(address_same_end(sa_of(&a), sa_of(&b)));
     assert_false(address_same_end(sa_of(&un), sa_of(&un)));
 }

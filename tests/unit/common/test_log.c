@@ -12,7 +12,7 @@
 
 #include "common/log.h"
 
-/* stderr goes into a pipe while something is logged; what came out is in `got`. */
+/* stderr is a pipe while a line is logged; the output is in `got`. */
 static char got[16384];
 static int pipe_fd[2], real_stderr;
 

@@ -40,7 +40,7 @@ static void a_block_that_came_back_is_given_out_again(void **state)
 {
     (void)state;
 #ifdef WEIR_SANITIZED
-    skip(); /* there every get is a malloc, on purpose */
+    skip(); /* under a sanitizer every get is a malloc, by design */
 #else
     struct pool *p = pool_new();
     void *first = pool_get(p, 200);
@@ -83,7 +83,7 @@ static void more_than_a_class_keeps_goes_back_and_putting_null_is_allowed(void *
     for (int i = 0; i < N; i++)
         pool_put(p, block[i], 65536);
     pool_put(p, NULL, 17);
-    pool_free(p); /* the address sanitizer and valgrind see a leak if one stays */
+    pool_free(p); /* the address sanitizer and valgrind report leaks */
     pool_free(NULL);
 }
 

@@ -37,7 +37,7 @@ static void seconds_are_exact_to_the_microsecond(void **state)
     expect_seconds(1000000, "1");
     expect_seconds(1500000, "1.5");
     expect_seconds(300000000, "300");
-    expect_seconds(9007199254740993, "9007199254.740993"); /* 2^53 + 1: no double holds it */
+    expect_seconds(9007199254740993, "9007199254.740993"); /* 2^53 + 1: no double has it */
     expect_seconds(UINT64_MAX, "18446744073709.551615");
 }
 
@@ -152,7 +152,7 @@ static void the_process_tells_plausible_things_about_itself(void **state)
         assert_non_null(exposition_value(&page, f[i].name));
 }
 
-/* The reader of the tests must itself be able to say no. */
+/* The reader used by the tests must itself detect errors. */
 static void the_test_reader_refuses_what_is_wrong(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* How TCP is set: for what listens, what that accepts, and what connects; and a Unix socket's mode.
- */
+/* TCP options of listening, accepted and connecting sockets; and the mode of a Unix socket's
+ * file. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -61,7 +61,7 @@ static void assert_control(int fd, const char *want)
     assert_string_equal(got, want);
 }
 
-/* What the system gives to a socket that nobody has set. */
+/* The congestion control of a socket with default options. */
 static void control_of_the_system(char out[CONTROL_MAX])
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -109,7 +109,7 @@ static void loopback_is_under_reno_and_the_rest_as_the_system_has_it(void **stat
     (void)state;
     control_of_the_system(otherwise);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        int fd = socket(AF_INET, SOCK_STREAM, 0); /* TCP's options are those of both families */
+        int fd = socket(AF_INET, SOCK_STREAM, 0); /* both families have TCP's options */
         assert_true(fd >= 0);
         socket_tune(fd, &rows[i].at);
         assert_true(sends_at_once(fd));
@@ -130,7 +130,7 @@ static void a_unix_socket_is_left_as_it_is(void **state)
     close(fd);
 }
 
-/* Bound, so that connecting to where it is bound reaches itself. */
+/* Bound, so that a connect to its own address reaches itself. */
 static int bound_socket(struct address *at)
 {
     int fd = socket(at->sa.ss_family, SOCK_STREAM, 0);
@@ -152,7 +152,7 @@ static void a_connection_to_itself_is_known_as_such(void **state)
         assert_int_equal(connect(fd, (const struct sockaddr *)&at.sa, at.len), 0);
         assert_true(socket_reached_itself(fd, &at));
         close(fd);
-        fd = socket(at.sa.ss_family, SOCK_STREAM, 0); /* and leaves nothing behind */
+        fd = socket(at.sa.ss_family, SOCK_STREAM, 0); /* the first attempt left nothing behind */
         assert_int_equal(bind(fd, (const struct sockaddr *)&at.sa, at.len), 0);
         close(fd);
     }
@@ -179,7 +179,7 @@ static void a_connection_to_another_is_none_to_itself(void **state)
     assert_int_equal(listen(listener, 2), 0);
     assert_int_equal(connect(client, (const struct sockaddr *)&at.sa, at.len), 0);
     assert_false(socket_reached_itself(client, &at));
-    /* The same port at both ends, of two addresses. */
+    /* The same port at both ends, but different addresses. */
     ((struct sockaddr_in *)(void *)&from.sa)->sin_port =
         ((const struct sockaddr_in *)(const void *)&at.sa)->sin_port;
     assert_int_equal(bind(twin, (const struct sockaddr *)&from.sa, from.len), 0);
@@ -203,7 +203,7 @@ static void a_remedy_is_for_the_kind_of_address(void **state)
     assert_string_equal(socket_remedy(0, &tcp), "");
 }
 
-/* Whatever the umask is, which stays as it was. The socket does not listen yet. */
+/* Whatever the umask, which is restored. The socket does not listen yet. */
 static void a_unix_socket_has_its_mode_as_soon_as_it_is_there(void **state)
 {
     static const mode_t modes[] = {0, 0660, 0600, 0777, 0222}, masks[] = {0022, 0077, 0};

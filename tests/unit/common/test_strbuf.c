@@ -101,7 +101,7 @@ static void json_keeps_utf8_and_replaces_every_other_byte(void **state)
     expect_json(SPAN("\xED\xA0\x80"), "\"" BAD BAD BAD "\"");         /* a surrogate */
     expect_json(SPAN("\xF4\x90\x80\x80"), "\"" BAD BAD BAD BAD "\""); /* above U+10FFFF */
     expect_json(SPAN("\xF0\x80\x80\x80"), "\"" BAD BAD BAD BAD "\"");
-    expect_json(SPAN("\xE2\x82"), "\"" BAD BAD "\""); /* cut short */
+    expect_json(SPAN("\xE2\x82"), "\"" BAD BAD "\""); /* truncated */
     expect_json(SPAN("\x80"), "\"" BAD "\"");
     expect_json(SPAN("\xE2\x82"
                      "A"),

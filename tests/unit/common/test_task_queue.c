@@ -144,7 +144,7 @@ static void *post_all(void *arg)
     return NULL;
 }
 
-/* The reader sleeps in poll between: were a wake-up lost, it would time out here. */
+/* The reader sleeps in poll() in between: after a lost wake-up it would time out here. */
 static void no_task_is_lost_and_each_posters_order_is_kept(void **state)
 {
     struct task_queue *q = *state;

@@ -1,4 +1,4 @@
-/* UTF-8: every boundary of RFC 3629's table, and each way to break it. */
+/* UTF-8: every boundary in the table of RFC 3629, and each kind of malformed sequence. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +25,7 @@ static void the_boundaries_of_each_length(void **state)
         {SPAN("\xEF\xBF\xBF"), 3},
         {SPAN("\xF0\x90\x80\x80"), 4},
         {SPAN("\xF4\x8F\xBF\xBF"), 4},
-        {SPAN("\xC3\xA9t\xC3\xA9"), 2}, /* what follows does not count */
+        {SPAN("\xC3\xA9t\xC3\xA9"), 2}, /* following bytes do not matter */
     };
 
     (void)state;
@@ -36,22 +36,22 @@ static void the_boundaries_of_each_length(void **state)
 static void what_is_not_well_formed(void **state)
 {
     const struct span rows[] = {
-        {"", 0},                  /* nothing */
-        SPAN("\x80"),             /* a continuation alone */
+        {"", 0},                  /* empty */
+        SPAN("\x80"),             /* a lone continuation byte */
         SPAN("\xC0\x80"),         /* overlong */
         SPAN("\xC1\xBF"),         /* overlong */
         SPAN("\xE0\x9F\xBF"),     /* overlong */
         SPAN("\xF0\x8F\xBF\xBF"), /* overlong */
         SPAN("\xED\xA0\x80"),     /* a surrogate */
         SPAN("\xF4\x90\x80\x80"), /* above U+10FFFF */
-        SPAN("\xF5\x80\x80\x80"), /* no first byte */
-        SPAN("\xFF"),             /* no first byte */
-        SPAN("\xC3"),             /* cut */
-        SPAN("\xE2\x82"),         /* cut */
-        SPAN("\xF0\x9F\x98"),     /* cut */
-        SPAN("\xC3("),            /* second byte */
-        SPAN("\xE2\x82("),        /* third byte */
-        SPAN("\xF0\x9F\x98\xC0"), /* fourth byte */
+        SPAN("\xF5\x80\x80\x80"), /* never a first byte */
+        SPAN("\xFF"),             /* never a first byte */
+        SPAN("\xC3"),             /* truncated */
+        SPAN("\xE2\x82"),         /* truncated */
+        SPAN("\xF0\x9F\x98"),     /* truncated */
+        SPAN("\xC3("),            /* bad second byte */
+        SPAN("\xE2\x82("),        /* bad third byte */
+        SPAN("\xF0\x9F\x98\xC0"), /* bad fourth byte */
     };
 
     (void)state;
@@ -59,7 +59,7 @@ static void what_is_not_well_formed(void **state)
         assert_int_equal(utf8_length(rows[i]), 0);
 }
 
-/* Reads every code point back from the bytes that RFC 3629 section 3 gives it. */
+/* Encodes a code point as RFC 3629 section 3 defines it. */
 static size_t encode(uint32_t c, char *out)
 {
     if (c < 0x80) {

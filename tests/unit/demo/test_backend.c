@@ -1,6 +1,6 @@
 /*
- * The backend on a thread of its own, and raw clients on the loopback interface. What it must
- * stand: clients that leave, a second request on a connection, the end while work is inside.
+ * The backend on a thread of its own, and raw clients on the loopback interface. It must cope with
+ * clients that leave, a second request on a connection, and shutdown while requests are inside.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -112,7 +112,7 @@ static bool is_whole(const char *response)
            strlen(body + 4) >= strtoul(length + strlen("Content-Length: "), NULL, 10);
 }
 
-/* Into f->answer; short when the connection ended before. */
+/* Reads into f->response; less if the connection ended before. */
 static void read_response(struct fixture *f, int fd)
 {
     size_t len = 0;
@@ -159,7 +159,7 @@ static void visit(struct fixture *f, const char *target, const char *status, con
     close(fd);
 }
 
-/* Asks /metrics until the line is there: it must come, and soon. */
+/* Requests /metrics until the line is there, for a limited time. */
 static void wait_for_metric(struct fixture *f, const char *line)
 {
     static char page[16384];
@@ -206,7 +206,7 @@ static void what_cannot_be_served_is_told_why(void **state)
     visit(f, "/reset", "HTTP/1.1 405", "Allow: POST\r\n");
     visit(f, "/produtos?ms=x", "HTTP/1.1 400",
           "{\"detail\":\"ms wants a whole number from 0 to 600000, got \\\"x\\\"\"}");
-    /* libevhtp forgets the name of a method that it does not know. */
+    /* libevhtp discards the name of a method that it does not know. */
     int fd = try_connect(f);
     ask(fd, "BREW", "/ping");
     assert_response(f, fd, "HTTP/1.1 405", "Allow: GET, HEAD\r\n");
@@ -218,7 +218,7 @@ static void the_response_to_head_has_a_length_and_no_body(void **state)
     struct fixture *f = *state;
     int fd = try_connect(f);
     ask(fd, "HEAD", "/ping");
-    shutdown(fd, SHUT_WR); /* so that it ends after the head, and not only when we lose patience */
+    shutdown(fd, SHUT_WR); /* so that the connection ends after the head, not at a timeout */
     read_response(f, fd);
     assert_non_null(strstr(f->response, "Content-Length: 15\r\n"));
     assert_null(strstr(f->response, "pong"));
@@ -307,7 +307,7 @@ static void asked_twice_it_ends_at_once(void **state)
         fd[i] = begin(f, i == 0 ? "/usuarios?ms=600000" : "/produtos?ms=600000");
     wait_for_metric(f, "backend_concurrent 4\n");
     ask_to_end();
-    assert_ended(idle); /* the first signal has been seen: two at once would be one */
+    assert_ended(idle); /* the first signal has been handled: two pending ones would count as one */
     ask_to_end();
     join(f);
     assert_false(f->finished);

@@ -1,4 +1,4 @@
-/* How late a timer comes, on a loop of its own. */
+/* How late a timer fires, on a separate loop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +66,7 @@ static void a_blocked_loop_is_one_late_tick(void **state)
     f->until = 1;
     event_base_once(f->base, -1, EV_TIMEOUT, on_block, f, NULL);
     event_base_dispatch(f->base);
-    /* The block began at once, so all but the 20 ms until the tick was due is lag. */
+    /* The loop was blocked at once, so the lag is all but the 20 ms until the tick was due. */
     assert_true(f->lag[0] >= 180000);
 
     f->until = 3;

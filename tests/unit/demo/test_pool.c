@@ -1,4 +1,4 @@
-/* The pool of threads: order, what it measures, how it ends. No sleeps: gates and counts. */
+/* The thread pool: order, measurements, shutdown. No sleeps: gates and counters. */
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -13,19 +13,19 @@
 
 #define JOBS 200
 
-/* A gate that jobs wait at, so that a test decides when they go on. */
+/* A gate at which jobs wait until the test opens it. */
 struct gate {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool open;
-    unsigned arrived, most; /* at the gate now, and ever at once */
+    unsigned arrived, most; /* at the gate now, and the maximum */
 };
 
 struct fixture {
     struct task_queue *tasks;
     struct thread_pool *pool;
     struct gate gate;
-    unsigned order[JOBS]; /* which jobs were run, in their order */
+    unsigned order[JOBS]; /* numbers of the jobs in the order in which they ran */
     unsigned run, delivered;
 };
 
@@ -69,7 +69,7 @@ static void run_gated(struct pool_job *job)
     gate_pass(&CONTAINER_OF(job, struct test_job, job)->f->gate);
 }
 
-/* Only with one thread: it writes without a lock. */
+/* For one thread only: writes without a lock. */
 static void run_noted(struct pool_job *job)
 {
     struct test_job *t = CONTAINER_OF(job, struct test_job, job);

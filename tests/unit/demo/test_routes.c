@@ -1,4 +1,5 @@
-/* Settings, paths and parameters: text in, numbers or one clear sentence out. */
+/* Settings, paths and parameters: text is parsed into numbers, or reported in one clear
+ * sentence. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 
 /* ---- the environment ------------------------------------------------------------------------ */
 
-static const char *variable, *value; /* the one variable that is set */
+static const char *variable, *value; /* the only variable that is set */
 
 static char *one_variable(const char *name)
 {
@@ -165,7 +166,7 @@ static void every_handler_has_its_own_name(void **state)
     assert_string_equal(handler_name(HANDLER_OTHER), "other");
 }
 
-/* Reading the metrics and setting them back must not be the request that they count. */
+/* Reading the metrics and resetting them must not count as requests. */
 static void the_demos_own_paths_are_not_counted(void **state)
 {
     (void)state;

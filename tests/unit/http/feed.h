@@ -1,6 +1,7 @@
 /*
- * For the tests of proxy/http: feeds a head to the parser whole, byte by byte, or cut in two, each
- * time from a block of exactly its size and at another address, and says in one line what came out.
+ * For the tests of proxy/http: feeds a head to the parser whole, byte by byte, or split in two,
+ * each time from a block of exactly its size and at another address, and describes the outcome in
+ * one line.
  */
 #pragma once
 
@@ -24,7 +25,7 @@
 
 static const struct http_limits feed_limits = {.max_head = 4096, .max_fields = 100};
 
-/* What the parser made of some bytes: comparable as memory, as it is zeroed first. */
+/* The parser's result: zeroed first, so that it can be compared with memcmp. */
 struct outcome {
     enum http_parse_status status;
     unsigned code; /* of the problem */
@@ -62,7 +63,7 @@ static inline void say_head(struct outcome *o, const struct http_head *h)
     say_flags(o, h);
 }
 
-/* Everything else that splitting must not change. */
+/* Everything else that must not depend on the split. */
 static inline void say_fields(struct outcome *o, const struct http_head *h)
 {
     say(o, "\n%zu %u %x %u", h->whole.len, h->n_fields, h->present, h->n_options);
@@ -104,7 +105,7 @@ static inline enum http_parse_status feed_some(const struct feed *feed, struct h
     return o->status;
 }
 
-/* Gives the bytes up to each of the cuts, and all in the end, until the parser has its answer. */
+/* Feeds the bytes up to each of the cuts, and finally all, until the parser decides. */
 static inline void feed_cut(const struct feed *feed, const char *bytes, size_t len,
                             const size_t *cuts, size_t n_cuts, struct outcome *o)
 {
@@ -157,8 +158,8 @@ static inline size_t feed_below(size_t n)
     return (size_t)(feed_random() % n);
 }
 
-/* From WEIR_SEED, or, without it or at 0, the clock; printed, so that a failure can be had again.
- */
+/* Seeds from WEIR_SEED, or, if that is unset or 0, from the clock; prints the seed, so that a
+ * failure can be reproduced. */
 static inline void feed_seed(void)
 {
     const char *seed = getenv("WEIR_SEED");

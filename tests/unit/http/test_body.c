@@ -1,13 +1,13 @@
 /*
- * Where bodies end. Every row is taken whole, byte by byte and cut at every place, with the content
- * asked for and without; all answers must be the same.
+ * Where bodies end. Every row is taken whole, byte by byte and split at every place, with and
+ * without the content; all outcomes must be the same.
  */
 #include "proxy/http/body.h"
 #include "tests/unit/http/feed.h"
 
 #define CONTENT_MAX 65536
 
-/* What came of a body. */
+/* The outcome of reading a body. */
 struct taken {
     enum http_body_status status;
     size_t used;
@@ -24,7 +24,8 @@ static void keep(struct taken *t, struct span data)
     t->content_len += data.len;
 }
 
-/* One piece of input, in a block of just its size; with content, in as many calls as it takes. */
+/* Takes one piece of input, in a block of exactly its size; with content, in as many calls as
+ * needed. */
 static void take_piece(struct http_body *body, const char *bytes, size_t len, bool content,
                        struct taken *t)
 {
@@ -66,7 +67,7 @@ static struct http_body body_of(enum http_framing framing, uint64_t length)
     return body;
 }
 
-/* In pieces of `step` bytes behind a first one of `first`. */
+/* Takes a first piece of `first` bytes, then pieces of `step` bytes. */
 static void take_all(struct http_body body, const char *bytes, size_t len, size_t first,
                      size_t step, bool content, struct taken *t)
 {
@@ -215,7 +216,7 @@ struct row {
     const char *bytes;
     size_t len;
     enum http_body_status status;
-    size_t used; /* of a BAD one: what is sound before it */
+    size_t used; /* for BAD: the valid bytes before the error */
     const char *content;
 };
 
@@ -227,7 +228,7 @@ struct row {
     {                                                                                              \
         why, bytes, sizeof(bytes) - 1, HTTP_BODY_MORE, sizeof(bytes) - 1, content                  \
     }
-/* `sound`, then what breaks it with its first byte. */
+/* The valid bytes, then the rest, whose first byte is invalid. */
 #define BAD(why, sound, rest)                                                                      \
     {                                                                                              \
         why, sound rest, sizeof(sound rest) - 1, HTTP_BODY_BAD, sizeof(sound) - 1, NULL            \
@@ -273,7 +274,7 @@ static const struct row rows[] = {
     BAD("9112 7.1", "5\r", "\r\nhello\r\n"),
     BAD("9112 7.1", "5", "\0\r\nhello\r\n"),
     BAD("9112 7.1", "5", "\xff\r\n"),
-    /* the end of data */
+    /* end of data */
     BAD("9112 7.1", "5\r\nhello", "5\r\nworld\r\n"),
     BAD("9112 7.1", "5\r\nhello", "\n" LAST),
     BAD("9112 7.1", "5\r\nhello", "XX" LAST),
@@ -326,7 +327,8 @@ static const struct row rows[] = {
     BAD("9110 6.5.1", "0\r\nA: b\r\nContent-Length", ": 5\r\n\r\n"),
 };
 
-/* Which messages may not have it as a trailer (RFC 9110 section 6.5.1), and which may. */
+/* The messages in which a field must not be a trailer (RFC 9110 section 6.5.1), and allowed
+ * fields. */
 enum { REFUSED_OF_BOTH, REFUSED_OF_REQUESTS, REFUSED_OF_RESPONSES, PASSED };
 static const struct trailer {
     int fate;
@@ -366,7 +368,7 @@ static const struct trailer {
     {PASSED, "Content-Language"}, {PASSED, "Content-Location"}, {PASSED, "Content-Disposition"},
     {PASSED, "Server"}, {PASSED, "Server-Timing"}, {PASSED, "Authentication-Info"},
     {PASSED, "Grpc-Status"},
-    /* what only begins like a name above, or is only its beginning */
+    /* names that only begin like one above, or are only a prefix of one */
     {PASSED, "Hostess"}, {PASSED, "T"}, {PASSED, "TEA"}, {PASSED, "Cookies"},
     {PASSED, "Contentment"}, {PASSED, "Content-"}, {PASSED, "Content-Lengths"}, {PASSED, "If"},
     {PASSED, "Ranges"}, {PASSED, "X-Forwarded"}, {PASSED, "Proxyless"},
@@ -420,7 +422,7 @@ static void only_trailers_that_belong_in_a_head_are_refused(void **state)
     }
 }
 
-/* Uvicorn with httptools puts them into the head. */
+/* Uvicorn with httptools merges them into the headers. */
 static void trailers_with_an_underscore_are_refused_like_fields(void **state)
 {
     static const char *const names[] = {"REMOTE_USER", "Script_Name",
@@ -453,7 +455,7 @@ static void an_underscore_is_of_its_own_line_only(void **state)
     assert_int_equal(t.status, HTTP_BODY_DONE);
 }
 
-/* A chunked body under these fields, with this trailer. */
+/* Reads a chunked body after a head with these fields, with this trailer. */
 static enum http_body_status trailer_under(const char *fields, const char *trailer)
 {
     static struct http_head head;
@@ -531,7 +533,7 @@ static void a_chunk_has_at_most_256_bytes_of_extensions(void **state)
     assert_int_equal(t.status, HTTP_BODY_BAD);
 }
 
-/* CVE-2023-39326: many chunks of a byte, each with a lot of extension. */
+/* CVE-2023-39326: many chunks of one byte, each with a long extension. */
 static void extensions_may_not_outweigh_the_content(void **state)
 {
     static struct taken t;
@@ -539,7 +541,7 @@ static void extensions_may_not_outweigh_the_content(void **state)
     (void)state;
     take_times(&body, "1;abcdefg\r\nx\r\n", 2340, &t);
     assert_int_equal(t.status, HTTP_BODY_MORE);
-    take_times(&body, "1;abc", 1, &t); /* 2340 times 8 and 4 are 16384 and 2340 */
+    take_times(&body, "1;abc", 1, &t); /* 2340 * 8 + 4 is 16384 more than 2340 of data */
     assert_int_equal(t.status, HTTP_BODY_MORE);
     take_times(&body, "d", 1, &t);
     assert_int_equal(t.status, HTTP_BODY_BAD);
@@ -578,7 +580,7 @@ static void a_finished_body_takes_nothing_more(void **state)
     assert_int_equal(t.used, 5);
 }
 
-/* ---- chance ---- */
+/* ---- random tests ---- */
 
 static size_t mutate(const struct row *row, char *out)
 {

@@ -1,4 +1,4 @@
-/* The table against the grammar's own words, and each vector scan against its plain twin. */
+/* The table against the rules of the grammar, and each vector scan against its plain twin. */
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -90,7 +90,7 @@ static void an_empty_span_is_no_token(void **state)
     assert_false(http_is_token(SPAN("x:")));
 }
 
-/* Every byte at every place of a run of 40, so in every lane and in the rest behind the lanes. */
+/* Every byte at every offset of a run of 40, so in every lane and in the remainder. */
 static void every_byte_stops_a_scan_where_it_stops_the_plain_one(void **state)
 {
     (void)state;
@@ -118,7 +118,7 @@ static void random_bytes_are_scanned_as_the_plain_way_scans_them(void **state)
     }
 }
 
-/* The run ends where the page does; the next one may not be touched. */
+/* The run ends at the end of a page; the next page must not be read. */
 static void no_scan_reads_behind_the_end(void **state)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);

@@ -1,4 +1,4 @@
-/* The time of day as HTTP writes it. */
+/* The current time in HTTP's format. */
 #include <time.h>
 
 #include "proxy/http/date.h"
@@ -28,7 +28,7 @@ static void a_date_is_written_as_rfc9110_5_6_7_wants(void **state)
     check(253402300799, "Fri, 31 Dec 9999 23:59:59 GMT");
 }
 
-/* Each day of 400 years, and then some, as the C library has it. */
+/* Each day of more than 400 years, compared with the C library. */
 static void every_day_is_the_calendars(void **state)
 {
     (void)state;
@@ -50,7 +50,7 @@ static void a_second_has_one_text_and_the_next_another(void **state)
     (void)state;
     struct span first = http_date(&d, 5 * US);
     assert_true(span_equal(first, SPAN("Thu, 01 Jan 1970 00:00:05 GMT")));
-    d.text[0] = 'x'; /* not made anew within the second, and made anew after it */
+    d.text[0] = 'x'; /* cached within a second, renewed in the next */
     assert_int_equal(http_date(&d, 5 * US + 999999).at[0], 'x');
     assert_true(span_equal(http_date(&d, 6 * US), SPAN("Thu, 01 Jan 1970 00:00:06 GMT")));
     assert_true(span_equal(http_date(&d, 5 * US), SPAN("Thu, 01 Jan 1970 00:00:05 GMT")));

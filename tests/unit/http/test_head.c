@@ -1,4 +1,4 @@
-/* What can be asked about a head: names, lists, hosts, Max-Forwards. */
+/* Queries on a head: names, lists, hosts, Max-Forwards. */
 #include "proxy/http/head.h"
 #include "tests/unit/http/feed.h"
 
@@ -97,7 +97,7 @@ static void a_token_is_in_a_list_whole_and_in_either_case(void **state)
     assert_false(http_list_has(SPAN("close;q=1"), SPAN("close")));
 }
 
-/* In a block of just its size, so that a sanitizer sees a byte too many. */
+/* In a block of exactly its size, so that a sanitizer detects reads past its end. */
 static bool host_is_valid(const char *text)
 {
     size_t len = strlen(text);

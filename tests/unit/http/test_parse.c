@@ -1,7 +1,7 @@
 /*
- * The parser's rules, one row each: what must be let through, with its one reading, and what must
- * be refused, with its status. Every row is fed whole, byte by byte and cut at every place; all
- * answers must be the same.
+ * The parser's rules, one row each: heads that must be accepted, with their reading, and heads that
+ * must be refused, with their status. Every row is fed whole, byte by byte and split at every
+ * place; all outcomes must be the same.
  */
 #include <sys/mman.h>
 #include <unistd.h>
@@ -53,7 +53,7 @@ static const struct row requests[] = {
     YES("9112 3.2.1", LINE("GET /%2e%00?%zz HTTP/1.1"), "GET /%2e%00?%zz a"),
     YES("9112 3.2.1", LINE("GET /\"<>\\^`{|}[] HTTP/1.1"), "GET /\"<>\\^`{|}[] a"),
     YES("9112 3.2.1", LINE("GET /?u=http://x@y/ HTTP/1.1"), "GET /?u=http://x@y/ a"),
-    /* methods: 9110 section 9.1 leaves the list open */
+    /* methods: RFC 9110 section 9.1 leaves the list open */
     YES("9110 9.3.2", LINE("HEAD / HTTP/1.1"), "HEAD / a"),
     YES("9110 9.3.3", LINE("POST / HTTP/1.1"), "POST / a"),
     YES("9110 9.3.4", LINE("PUT / HTTP/1.1"), "PUT / a"),
@@ -71,7 +71,7 @@ static const struct row requests[] = {
     NO(405, "9110 9.3.6", LINE("CONNECT b:80 HTTP/1.1")),
     NO(405, "9110 9.3.6", LINE("CONNECT / HTTP/1.1")),
     YES("9110 9.1", LINE("CONNECTS / HTTP/1.1"), "CONNECTS / a"),
-    /* the request line's shape */
+    /* form of the request line */
     NO(400, "9112 3", LINE("GET  / HTTP/1.1")),
     NO(400, "9112 3", LINE("GET /  HTTP/1.1")),
     NO(400, "9112 3", LINE("GET / HTTP/1.1 ")),
@@ -246,7 +246,7 @@ static const struct row requests[] = {
     NO(400, "9112 6.1", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
     NO(400, "9112 6.1",
        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
-    /* names that CGI and WSGI make the same */
+    /* names that CGI and WSGI do not distinguish */
     NO(400, "3875 4.1.18", POST("Content_Length: 5\r\n")),
     NO(400, "3875 4.1.18", POST("transfer_encoding: chunked\r\n")),
     NO(400, "3875 4.1.18", POST("Content-Length: 5\r\nCONTENT_LENGTH: 6\r\n")),
@@ -356,7 +356,7 @@ static const struct row requests[] = {
     NO(400, "bare CR, seen before the end", "GET / HTTP/1.1\r\nA: b\rc"),
     NO(400, "a bad target, seen at the line's end", "GET b HTTP/1.1\r\n"),
     NO(505, "a bad version, seen at the line's end", "GET / HTTP/4.0\r\n"),
-    /* two reasons for a refusal: the plainer one is given */
+    /* two reasons to refuse: the simpler one is given */
     SAYS(400, "white space at the start of a field line", GET(" A: b\r\n")),
     SAYS(400, "white space between a field's name and its colon", GET("A : b\r\n")),
     SAYS(400, "empty field name", GET(": b\r\n")),
@@ -530,7 +530,7 @@ static void every_response_row_has_one_outcome_however_it_is_cut(void **state)
 
 /* ---- limits ---- */
 
-/* "GET /aaa... HTTP/1.1", `fields` fields, of `len` bytes in all. */
+/* Builds "GET /aaa... HTTP/1.1" with `fields` fields, `len` bytes in all. */
 static char *long_request(size_t target_len, unsigned fields, size_t *len)
 {
     char *bytes = malloc(target_len + fields * 6 + 64);
@@ -568,7 +568,7 @@ static void a_head_of_just_the_limit_passes_and_one_more_byte_is_431(void **stat
 static void a_request_line_beyond_the_limit_is_414(void **state)
 {
     (void)state;
-    check_limits(84, 1, 100, 10, 431); /* its CRLF is byte 99: the line fits */
+    check_limits(84, 1, 100, 10, 431); /* its CRLF is at byte 99: the line fits */
     check_limits(85, 1, 100, 10, 431);
     check_limits(86, 1, 100, 10, 414);
     check_limits(500, 1, 100, 10, 414);
@@ -646,7 +646,7 @@ static void fields_keep_their_bytes_and_know_their_ids(void **state)
     assert_int_equal(h.fields[1].id, HTTP_FIELD_OTHER);
 }
 
-/* Each alone at the head's end, where few bytes follow, and in front of many. */
+/* Each alone at the end of a head, where few bytes follow, and before many. */
 static void names_with_an_underscore_are_told_from_all_others(void **state)
 {
     static const struct {
@@ -688,7 +688,8 @@ static void names_with_an_underscore_are_told_from_all_others(void **state)
     }
 }
 
-/* Clients fold no names, so these are fields like others; but for framing, which is refused. */
+/* Clients do not fold names, so these are ordinary fields; except framing fields, which are
+ * refused. */
 static void names_of_responses_are_what_they_are(void **state)
 {
     static const char bytes[] = "HTTP/1.1 200 OK\r\nKeep_Alive: x\r\nSome_Name: y\r\n\r\n";
@@ -756,7 +757,7 @@ static void a_head_that_comes_byte_by_byte_is_looked_at_once(void **state)
     for (size_t n = 1; n < len; n++) {
         assert_int_equal(http_parse_request(&p, bytes, n, &feed_limits, SPAN(""), &h, &problem),
                          HTTP_PARSE_MORE);
-        assert_true(p.seen + 1 >= n); /* but for a CR whose LF is to come */
+        assert_true(p.seen + 1 >= n); /* except for a CR that waits for its LF */
     }
     free(bytes);
 }
@@ -784,11 +785,11 @@ static void no_byte_behind_the_buffer_is_read(void **state)
     munmap(map, 2 * page);
 }
 
-/* ---- chance ---- */
+/* ---- random tests ---- */
 
 #define MUTANT_MAX 512
 
-/* Bytes that mean something to a parser, more often than any others. */
+/* A random byte, mostly one with a meaning to the parser. */
 static char likely_byte(void)
 {
     static const char bytes[] = "\r\n\r\n :,;_-\t\0/*@#?[]%019aZ\x7f\x80\xff";

@@ -1,4 +1,4 @@
-/* What goes on of a head: each rule of the rewriting, by its whole outcome. */
+/* The forwarded head: each rule of the rewriting, by its whole result. */
 #include "proxy/http/rewrite.h"
 #include "tests/unit/http/feed.h"
 
@@ -10,7 +10,8 @@
 
 static const struct http_request_rewrite bare = {.forwarded = HTTP_FORWARDED_OFF};
 
-/* The text in a block of just the bound's size, so that a sanitizer sees a byte too many. */
+/* Checks text in a block of exactly the bound's size, so that a sanitizer detects writes past its
+ * end. */
 static void check_text(char *out, size_t len, size_t bound, const char *want)
 {
     assert_true(len <= bound);
@@ -46,7 +47,7 @@ static void response(const char *in, const struct http_response_rewrite *how, co
     check_text(out, http_rewrite_response(&head, how, out), bound, want);
 }
 
-/* A request with these fields becomes one with those. */
+/* A request with the fields `in` is forwarded with the fields `want`. */
 static void fields(const char *in, const char *want)
 {
     char from[OUT_MAX], to[OUT_MAX];
@@ -64,7 +65,7 @@ static void response_fields(const char *in, const char *want)
     response(from, &how, to);
 }
 
-/* ---- what stays ---- */
+/* ---- kept ---- */
 
 static void end_to_end_fields_keep_bytes_order_and_case(void **state)
 {
@@ -80,7 +81,7 @@ static void unknown_methods_and_odd_targets_go_on_as_they_came(void **state)
             "M-SEARCH //x/../%2f?a=%00 HTTP/1.1\r\n" H VIA "\r\n");
 }
 
-/* ---- what goes ---- */
+/* ---- removed ---- */
 
 static void hop_by_hop_fields_stay_here(void **state)
 {
@@ -143,7 +144,7 @@ static void names_that_cgi_reads_as_others_stay_here(void **state)
            "A: 5\r\n");
 }
 
-/* Gunicorn takes SCRIPT_NAME for the path that the app is mounted at (its issue 2650). */
+/* Gunicorn takes SCRIPT_NAME as the path that the app is mounted at (its issue 2650). */
 static void names_with_an_underscore_stay_here_unless_told_otherwise(void **state)
 {
     const struct http_request_rewrite pass = {.forwarded = HTTP_FORWARDED_OFF, .underscores = true};
@@ -166,7 +167,7 @@ static void te_trailers_goes_on_with_its_connection_option(void **state)
            "A: b\r\nTE: trailers\r\nConnection: TE\r\n");
 }
 
-/* The offers of a request with these fields go on as `want`; nothing for "". */
+/* The protocols offered by a request with these fields; "" for none. */
 static void offers(const char *in, const char *want)
 {
     static struct http_head head;
@@ -192,7 +193,7 @@ static void only_what_may_be_tunnelled_is_offered(void **state)
     offers("Connection: ,Upgrade,\r\nUpgrade: , websocket,,\r\nUpgrade:\r\n", "websocket");
     offers("Connection: upgrade\r\nUpgrade: ,\r\n", "");
     offers("Upgrade: websocket\r\n", "");  /* not named by Connection */
-    offers("Connection: upgrade\r\n", ""); /* nothing named by Upgrade */
+    offers("Connection: upgrade\r\n", ""); /* no protocol in Upgrade */
     offers("Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\nUpgrade: h2c\r\n", "");
     offers("Connection: upgrade\r\nUpgrade: H2C, websocket, HTTP/2.0, TLS/1.0\r\n", "websocket");
     offers("Connection: upgrade\r\nUpgrade: a b, c/, /d, \"e\", f/g/h\r\n", "");
@@ -256,7 +257,7 @@ static void an_empty_expectation_does_not_go_on(void **state)
     (void)state;
     fields("Expect:\r\nA: b\r\nExpect: ,\r\n", "A: b\r\n");
     response_fields("Expect:\r\nExpect: x\r\n",
-                    "Expect:\r\nExpect: x\r\n"); /* of no meaning there */
+                    "Expect:\r\nExpect: x\r\n"); /* meaningless in a response */
 }
 
 static void switches(const char *in, const char *offered, bool sound)
@@ -390,7 +391,7 @@ static void append_believes_the_trusted_and_adds_their_address(void **state)
              "A: b\r\n" XF("1, 2, 3, 192.0.2.1") VIA);
 }
 
-/* All that a front may say of the client, beside what has tests of its own. */
+/* All fields by which a front may describe the client, except those with tests of their own. */
 #define REST                                                                                       \
     "X-Forwarded-Port: 443\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\n"                \
     "X-Forwarded-Protocol: ssl\r\nX-Forwarded-Prefix: /p\r\nX-Forwarded-Server: s\r\n"             \
@@ -414,7 +415,7 @@ static void the_forwarding_set_is_kept_or_dropped_as_one(void **state)
     }
 }
 
-/* Gunicorn answers 400 when one field says https and another says http. */
+/* Gunicorn responds 400 when one field says https and another says http. */
 static void nothing_is_added_that_contradicts_a_trusted_front(void **state)
 {
     static const char *const schemes[] = {
@@ -440,7 +441,7 @@ static void nothing_is_added_that_contradicts_a_trusted_front(void **state)
              "A: proto=x\r\nForwarded: proto\r\nX-Forwarded-Port: 1\r\n" XF("192.0.2.1") VIA);
 }
 
-/* A Unix socket's peer has no address, and a made-up one would be taken for the client's. */
+/* The peer of a Unix socket has no address, and an invented one would be taken for the client's. */
 static void without_an_address_x_forwarded_for_is_left_as_it_is(void **state)
 {
     struct http_request_rewrite how = {.trusted = true};
@@ -647,7 +648,7 @@ static void without_an_id_or_its_name_nothing_is_echoed(void **state)
     response("HTTP/1.1 200 OK\r\n\r\n", &no_name, "HTTP/1.1 200 OK\r\n" VIA "\r\n");
 }
 
-/* One head is used for all messages: each leaves its fields behind those of a shorter one. */
+/* One struct is used for all heads: each leaves fields behind the end of a shorter one. */
 static void fields_of_an_earlier_message_are_not_looked_at(void **state)
 {
     const struct http_request_rewrite believing = {.trusted = true, .client_address = SPAN("c")};
@@ -688,9 +689,9 @@ static void a_sound_request_id_is_short_and_visible(void **state)
     assert_false(http_request_id_is_sound(SPAN("a\xff")));
 }
 
-/* ---- the bound and the way back ---- */
+/* ---- the bound, and parsing the result ---- */
 
-/* Everything that can be added, to heads that leave nothing out. */
+/* Everything that can be added, to heads from which nothing is removed. */
 static void the_bound_holds_when_all_is_added(void **state)
 {
     const struct http_request_rewrite how = {
@@ -721,7 +722,7 @@ static void the_bound_holds_when_all_is_added(void **state)
     }
 }
 
-/* Each of them becomes a byte longer. */
+/* Each line becomes one byte longer. */
 static void the_bound_holds_for_as_many_lines_as_a_head_may_have(void **state)
 {
     const struct http_request_rewrite how = {.client_address = SPAN("192.0.2.1"),
@@ -748,7 +749,7 @@ static void the_bound_holds_for_as_many_lines_as_a_head_may_have(void **state)
     free(out);
 }
 
-/* What weir sends is what weir would accept, and reads the same. */
+/* weir's parser accepts the forwarded head, and reads it the same way. */
 static void what_goes_out_reads_as_what_came_in(void **state)
 {
     static const char in[] = "POST http://b/x HTTP/1.1\r\nHost: a\r\nContent-Length:\t007\r\n"

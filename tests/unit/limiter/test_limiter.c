@@ -1,4 +1,4 @@
-/* The limiter's behaviour, law by law. Time is a number here. */
+/* The limiter's behaviour, invariant by invariant. Time is just a number. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -64,7 +64,7 @@ static int eight_slots(void **state)
     return set_up(state, bounds(8, 6));
 }
 
-/* First all who wait, so that no release hands anything on. */
+/* Waiters are cancelled first, so that no release grants a slot. */
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
@@ -81,8 +81,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- short words for what every test does ------------------------------------------------------
- */
+/* ---- shorthand ------------------------------------------------------------------------------- */
 
 static void acquire_until(struct fixture *f, unsigned i, mono_us now, mono_us deadline,
                           enum limiter_verdict expected)
@@ -117,7 +116,7 @@ static struct limiter_snapshot snapshot(struct fixture *f, mono_us now)
     return s;
 }
 
-/* The chain's head is w[i] with this verdict; returns the rest. */
+/* The first in the chain is w[i] with this verdict; returns the rest. */
 static struct limiter_waiter *expect_next(struct fixture *f, struct limiter_waiter *chain,
                                           unsigned i, enum limiter_verdict verdict)
 {
@@ -133,8 +132,7 @@ static void expect_only(struct fixture *f, struct limiter_waiter *chain, unsigne
     assert_null(expect_next(f, chain, i, verdict));
 }
 
-/* ---- slots -------------------------------------------------------------------------------------
- */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static void a_free_slot_is_granted_at_once_with_no_wait_at_all(void **state)
 {
@@ -192,8 +190,8 @@ static void a_newcomer_never_overtakes_one_who_waits(void **state)
     acquire(f, 0, 1, LIMITER_ADMITTED);
     acquire(f, 1, 2, LIMITER_QUEUED);
     expect_only(f, release(f, 0, 3), 1, LIMITER_ADMITTED);
-    acquire(f, 2, 3, LIMITER_QUEUED); /* the slot was never free in between */
-    acquire(f, 0, 3, LIMITER_QUEUED); /* nor may the last holder step in front */
+    acquire(f, 2, 3, LIMITER_QUEUED); /* the slot was not free in between */
+    acquire(f, 0, 3, LIMITER_QUEUED); /* nor may the last holder barge in */
     expect_only(f, release(f, 1, 4), 2, LIMITER_ADMITTED);
     expect_only(f, release(f, 2, 5), 0, LIMITER_ADMITTED);
 }
@@ -211,8 +209,7 @@ static void unlimited_admits_everybody(void **state)
     assert_int_equal(s.drain, 0);
 }
 
-/* ---- refusals ----------------------------------------------------------------------------------
- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void a_full_queue_sheds_and_the_shed_hold_nothing(void **state)
 {
@@ -242,7 +239,7 @@ static void bytes_of_waiters_are_bounded_and_come_back(void **state)
 {
     struct fixture *f = *state;
 
-    f->w[0].bytes = 5000; /* does not wait, so its size does not matter */
+    f->w[0].bytes = 5000; /* it does not wait, so its size does not matter */
     acquire(f, 0, 1, LIMITER_ADMITTED);
     f->w[1].bytes = 60;
     acquire(f, 1, 1, LIMITER_QUEUED);
@@ -259,8 +256,7 @@ static void bytes_of_waiters_are_bounded_and_come_back(void **state)
     assert_int_equal(snapshot(f, 3).bytes, 0);
 }
 
-/* ---- deadlines ---------------------------------------------------------------------------------
- */
+/* ---- deadlines ------------------------------------------------------------------------------- */
 
 static void a_deadline_not_after_now_expires_at_once_when_no_slot_is_free(void **state)
 {
@@ -322,7 +318,7 @@ static void a_chain_of_the_expired_only_leaves_the_slot_free(void **state)
     struct limiter_waiter *chain = release(f, 0, 2);
     chain = expect_next(f, chain, 1, LIMITER_EXPIRED);
     expect_only(f, chain, 2, LIMITER_EXPIRED);
-    acquire(f, 1, 3, LIMITER_ADMITTED); /* the expired may come again */
+    acquire(f, 1, 3, LIMITER_ADMITTED); /* an expired one may ask again */
 }
 
 static void an_expired_waiter_is_judged_by_the_latest_time_known(void **state)
@@ -336,8 +332,7 @@ static void an_expired_waiter_is_judged_by_the_latest_time_known(void **state)
     assert_int_equal(f->w[1].ended_at, 60);
 }
 
-/* ---- leaving -----------------------------------------------------------------------------------
- */
+/* ---- cancelling ------------------------------------------------------------------------------ */
 
 static void cancel_takes_a_waiter_out_and_the_next_gets_the_slot(void **state)
 {
@@ -361,11 +356,11 @@ static void cancel_comes_too_late_once_the_slot_is_granted(void **state)
     acquire(f, 0, 1, LIMITER_ADMITTED);
     acquire(f, 1, 2, LIMITER_QUEUED);
     struct limiter_waiter *chain = release(f, 0, 3);
-    assert_false(limiter_cancel(f->limiter, &f->w[1], 4)); /* before the chain is delivered */
+    assert_false(limiter_cancel(f->limiter, &f->w[1], 4)); /* before the chain is handed over */
     expect_only(f, chain, 1, LIMITER_ADMITTED);
     assert_int_equal(f->w[1].ended_at, 3);
     assert_int_equal(snapshot(f, 4).cancelled, 0);
-    assert_null(release(f, 1, 5)); /* what the owner does when the verdict comes */
+    assert_null(release(f, 1, 5)); /* as its owner does on receiving the verdict */
     assert_int_equal(snapshot(f, 5).in_flight, 0);
 }
 
@@ -381,8 +376,7 @@ static void cancel_comes_too_late_once_the_waiter_has_expired(void **state)
     assert_int_equal(f->w[1].ended_at, 3);
 }
 
-/* ---- pause and resume --------------------------------------------------------------------------
- */
+/* ---- pause and resume ------------------------------------------------------------------------ */
 
 static void while_paused_arrivals_queue_though_slots_are_free(void **state)
 {
@@ -438,11 +432,10 @@ static void pause_and_resume_are_idempotent(void **state)
     expect_only(f, limiter_resume(f->limiter, 4), 0, LIMITER_ADMITTED);
     assert_null(limiter_resume(f->limiter, 5));
     acquire(f, 1, 6, LIMITER_QUEUED);
-    assert_null(limiter_resume(f->limiter, 7)); /* running, and no slot free */
+    assert_null(limiter_resume(f->limiter, 7)); /* not paused, but no slot is free */
 }
 
-/* ---- new bounds --------------------------------------------------------------------------------
- */
+/* ---- new bounds ------------------------------------------------------------------------------ */
 
 static void a_higher_limit_ends_waits_in_order(void **state)
 {
@@ -468,7 +461,7 @@ static void a_lower_limit_takes_nothing_and_grants_nothing_until_below_it(void *
     acquire(f, 2, 1, LIMITER_QUEUED);
     assert_null(reconfigure(f, 1, 6, 2));
     assert_int_equal(snapshot(f, 2).in_flight, 2);
-    assert_null(release(f, 0, 3)); /* 1 of 1 still held */
+    assert_null(release(f, 0, 3)); /* 1 of 1 still in use */
     acquire(f, 3, 4, LIMITER_QUEUED);
     expect_only(f, release(f, 1, 5), 2, LIMITER_ADMITTED);
     assert_int_equal(snapshot(f, 5).accounting_errors, 0);
@@ -485,7 +478,7 @@ static void a_shorter_queue_keeps_who_is_in_it(void **state)
     assert_int_equal(snapshot(f, 2).queue_length, 2);
     acquire(f, 4, 3, LIMITER_SHED_FULL);
     expect_only(f, release(f, 0, 4), 1, LIMITER_ADMITTED);
-    acquire(f, 4, 5, LIMITER_SHED_FULL); /* two wait: full to the new length */
+    acquire(f, 4, 5, LIMITER_SHED_FULL); /* two are waiting: full for the new length */
     expect_only(f, release(f, 1, 6), 2, LIMITER_ADMITTED);
     acquire(f, 4, 7, LIMITER_QUEUED);
 }
@@ -502,11 +495,10 @@ static void peaks_begin_anew_with_new_bounds(void **state)
 
     expect_only(f, reconfigure(f, 3, 6, 3), 2, LIMITER_ADMITTED);
     assert_int_equal(snapshot(f, 3).in_flight_peak, 3);
-    assert_int_equal(snapshot(f, 3).depth_peak, 3); /* as it was found */
+    assert_int_equal(snapshot(f, 3).depth_peak, 3); /* restarts at the present depth */
 }
 
-/* ---- the clock adds up -------------------------------------------------------------------------
- */
+/* ---- times add up ---------------------------------------------------------------------------- */
 
 static void integrals_are_the_sums_of_holds_and_waits(void **state)
 {
@@ -515,7 +507,7 @@ static void integrals_are_the_sums_of_holds_and_waits(void **state)
     acquire(f, 0, 100, LIMITER_ADMITTED);          /* holds 100..250 */
     acquire(f, 1, 120, LIMITER_QUEUED);            /* waits 120..250, holds 250..400 */
     acquire_until(f, 2, 130, 300, LIMITER_QUEUED); /* waits 130..400, expires */
-    acquire(f, 3, 140, LIMITER_QUEUED);            /* waits 140..200, leaves */
+    acquire(f, 3, 140, LIMITER_QUEUED);            /* waits 140..200, is cancelled */
     assert_true(limiter_cancel(f->limiter, &f->w[3], 200));
     expect_only(f, release(f, 0, 250), 1, LIMITER_ADMITTED);
     expect_only(f, release(f, 1, 400), 2, LIMITER_EXPIRED);
@@ -561,13 +553,12 @@ static void saturation_follows_the_limit(void **state)
     struct fixture *f = *state;
 
     acquire(f, 0, 0, LIMITER_ADMITTED);
-    assert_null(reconfigure(f, 1, 6, 10)); /* 0..10: one of two; from here one of one */
+    assert_null(reconfigure(f, 1, 6, 10)); /* 0..10: one of two; then one of one */
     assert_null(reconfigure(f, 2, 6, 15));
     assert_int_equal(snapshot(f, 30).saturated_us, 5);
 }
 
-/* ---- the drain estimate ------------------------------------------------------------------------
- */
+/* ---- the drain estimate ---------------------------------------------------------------------- */
 
 static void drain_is_0_before_the_first_release(void **state)
 {
@@ -627,7 +618,7 @@ static void a_hold_apart_is_not_learnt_from(void **state)
     assert_int_equal(limiter_drain_estimate(f->limiter), 0);
     acquire(f, 1, 3600000000, LIMITER_ADMITTED);
     assert_null(release(f, 1, 3600000100));
-    assert_int_equal(limiter_drain_estimate(f->limiter), 100); /* the first that counts */
+    assert_int_equal(limiter_drain_estimate(f->limiter), 100); /* the first one that counts */
 }
 
 static void a_drain_beyond_all_numbers_is_never(void **state)
@@ -642,8 +633,7 @@ static void a_drain_beyond_all_numbers_is_never(void **state)
     assert_int_equal(limiter_drain_estimate(f->limiter), MONO_NEVER);
 }
 
-/* ---- the snapshot ------------------------------------------------------------------------------
- */
+/* ---- the snapshot ---------------------------------------------------------------------------- */
 
 static void a_new_limiter_is_all_zero_but_its_bounds(void **state)
 {
@@ -657,7 +647,8 @@ static void a_new_limiter_is_all_zero_but_its_bounds(void **state)
     assert_memory_equal(&got, &expected, sizeof(got));
 }
 
-/* One of each event: 2 at once, 5 queued, 1 of them granted, 1 expired, 1 left, 1 shed ... */
+/* One of each event: 2 granted at once, 5 queued, of which 1 granted, 1 expired, 1 cancelled, 1
+ * shed ... */
 static void every_event_is_counted_once(void **state)
 {
     struct fixture *f = *state;
@@ -688,8 +679,7 @@ static void every_event_is_counted_once(void **state)
     assert_int_equal(s.accounting_errors, 0);
 }
 
-/* ---- its life, and our mistakes ----------------------------------------------------------------
- */
+/* ---- creation, and misuse -------------------------------------------------------------------- */
 
 static void freeing_null_is_allowed(void **state)
 {
@@ -755,7 +745,7 @@ static void a_class_that_does_not_exist(struct fixture *f)
     (void)!limiter_acquire(f->limiter, &f->w[0], 1, MONO_NEVER);
 }
 
-/* In a child process, silent and without a core file. */
+/* In a child process, without output or a core file. */
 static void run_to_its_death(void (*mistake)(struct fixture *), struct fixture *f)
 {
     const struct rlimit none = {0, 0};
@@ -780,8 +770,7 @@ static void assert_stops(void (*mistake)(struct fixture *), struct fixture *f)
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
-/* ---- how things stand ---------------------------------------------------------------------------
- */
+/* ---- queries on the state -------------------------------------------------------------------- */
 
 static void one_slot_alone_is_never_plenty(void **state)
 {
@@ -808,7 +797,7 @@ static void plenty_is_more_than_a_quarter_free_and_nobody_waiting(void **state)
     acquire(f, 5, 1, LIMITER_QUEUED);
     assert_ptr_equal(limiter_resume(f->limiter, 1), &f->w[5]);
     assert_null(release(f, 5, 1));
-    assert_null(reconfigure(f, 2, 6, 2)); /* more hold than may */
+    assert_null(reconfigure(f, 2, 6, 2)); /* more holders than the new limit */
     assert_false(limiter_has_plenty(f->limiter));
 }
 
@@ -839,7 +828,7 @@ static void somebody_waits_from_being_queued_to_the_verdict(void **state)
 
     assert_false(limiter_has_waiters(f->limiter));
     acquire(f, 0, 0, LIMITER_ADMITTED);
-    assert_false(limiter_has_waiters(f->limiter)); /* a full limiter alone keeps nobody waiting */
+    assert_false(limiter_has_waiters(f->limiter)); /* a full limiter does not imply waiters */
     acquire(f, 1, 0, LIMITER_QUEUED);
     assert_true(limiter_has_waiters(f->limiter));
     assert_ptr_equal(release(f, 0, 5), &f->w[1]);

@@ -2,8 +2,9 @@
  * Random calls, each compared with a slow model: every field of the snapshot, every waiter of the
  * chain, every field of every waiter, after every operation.
  *
- * The model shares no idea with the limiter. It keeps the queue as an array; it has no integrals,
- * it adds up the holds and the waits that it has seen; it has no counters of holders, it counts.
+ * The model is independent of the limiter's design. It keeps the queue as an array; instead of
+ * integrals, it adds up the holds and waits it has seen; instead of counters, it counts the
+ * holders.
  *
  * WEIR_SEED repeats a run, WEIR_OPS sets its length.
  */
@@ -26,8 +27,7 @@
 #define OPS_DEFAULT 1200000u
 #endif
 
-/* ---- chance ------------------------------------------------------------------------------------
- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 struct dice {
     uint64_t seed, state;
@@ -56,18 +56,17 @@ static uint64_t number_from_environment(const char *name, uint64_t otherwise)
     return given != 0 ? given : otherwise;
 }
 
-/* ---- the model ---------------------------------------------------------------------------------
- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 struct model {
     struct limiter_config config;
     bool paused, has_mean;
     mono_us now;
     uint64_t mean_x8;
-    struct limiter_waiter w[WAITERS]; /* as the limiter's ought to be, links aside */
+    struct limiter_waiter w[WAITERS]; /* as the limiter's should be, except for links */
     unsigned queue[WAITERS], depth;
     unsigned chain[WAITERS], chain_length;
-    uint64_t held_us, waited_us, saturated_us; /* of what has ended */
+    uint64_t held_us, waited_us, saturated_us; /* of holds and waits that have ended */
     struct limiter_snapshot events;            /* only its counters and peaks */
 };
 
@@ -237,8 +236,7 @@ static struct limiter_snapshot model_snapshot(const struct model *m)
     return s;
 }
 
-/* ---- both side by side -------------------------------------------------------------------------
- */
+/* ---- limiter and model ----------------------------------------------------------------------- */
 
 struct pair {
     struct dice dice;
@@ -307,7 +305,7 @@ static void compare_waiters(struct pair *p)
     }
 }
 
-/* On the way some owners try to cancel: too late, and without effect. */
+/* Before they see the verdict, some owners try to cancel: too late, and without effect. */
 static void compare_chain(struct pair *p, struct limiter_waiter *chain)
 {
     const struct model *m = &p->model;
@@ -325,7 +323,7 @@ static void compare_chain(struct pair *p, struct limiter_waiter *chain)
     same(p, "end of the chain", chain == NULL, true);
 }
 
-/* A waiter in this state, or WAITERS. */
+/* The index of a random waiter in this state, or WAITERS. */
 static unsigned pick(struct pair *p, enum limiter_waiter_state state)
 {
     unsigned from = below(&p->dice, WAITERS);
@@ -357,7 +355,7 @@ static mono_us random_deadline(struct pair *p, mono_us now)
     case 0:
         return MONO_NEVER;
     case 1:
-        return now - 2 + below(&p->dice, 5); /* passed, this very moment, or at once */
+        return now - 2 + below(&p->dice, 5); /* past, present, or soon */
     default:
         return now + below(&p->dice, 2000);
     }
@@ -433,7 +431,7 @@ static void op_look(struct pair *p, mono_us now)
     compare_snapshots(p, now);
 }
 
-/* Mostly forward, often not at all, at times back. */
+/* Mostly forward, often unchanged, sometimes back. */
 static mono_us random_time(struct pair *p)
 {
     unsigned kind = below(&p->dice, 8);
@@ -445,7 +443,7 @@ static mono_us random_time(struct pair *p)
     return p->model.now + below(&p->dice, kind == 3 ? 2000 : 100);
 }
 
-/* Acquire and release weigh the same, so that the queue swings between empty and full. */
+/* Acquire and release are equally likely, so the queue swings between empty and full. */
 static void step(struct pair *p)
 {
     static void (*const ops[])(struct pair *, mono_us) = {
@@ -475,7 +473,7 @@ static void begin(struct pair *p)
     assert_non_null(p->limiter);
 }
 
-/* All leave, and what the limiter has counted is what they have lived through. */
+/* All leave, and the limiter's counters must equal the sums over their history. */
 static void end(struct pair *p)
 {
     mono_us now = p->model.now;
@@ -511,7 +509,7 @@ static void random_calls_do_what_the_slow_model_does(void **state)
                   p->late_cancels, p->chained);
 }
 
-/* A random test that stays in one corner proves little. */
+/* A random test proves little unless it reaches every case. */
 static void the_random_calls_went_everywhere(void **state)
 {
     const struct pair *p = *state;

@@ -1,14 +1,14 @@
 /*
- * Four threads, each with jobs and a mailbox of its own, share one limiter, as weir's loops do. Who
- * releases a slot gets the chain and posts each verdict to its owner, at times late, so that owners
- * who give up meanwhile find their verdict under way: the path that is rarest in life.
+ * Four threads, each with jobs and an inbox of its own, share one limiter, as weir's loops do. A
+ * thread that releases a slot gets the chain and posts each verdict to its owner, sometimes late,
+ * so that owners that cancel meanwhile find their verdict on its way: the rarest path in practice.
  *
- * Judges that do not ask the limiter: an atomic count of the slots in use, taken inside the time in
- * which they are held; and the diary of all waits, read when all is over. Time is a shared counter,
- * so that hardly two moments are equal; the limiter sees it out of order, as it would see clocks.
+ * The checks do not rely on the limiter: an atomic count of the slots in use, changed only while
+ * they are held; and a record of all waits, evaluated at the end. Time is a shared counter, so that
+ * hardly any two times are equal; the limiter sees it out of order, as with real clocks.
  *
- * WEIR_SEED and WEIR_OPS (steps of each thread) as in the model's test; a seed repeats the choices,
- * not the interleaving.
+ * WEIR_SEED and WEIR_OPS (steps per thread) as in the model test; a seed repeats the choices, not
+ * the interleaving.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -29,7 +29,7 @@
 #define LIMIT           5u
 #define LATE_AT_LEAST   1000u
 #define SECONDS_AT_MOST 240u
-#define STRETCH_AT_MOST 50u /* times the steps asked for, until enough cancels came too late */
+#define STRETCH_AT_MOST 50u /* times the requested steps, until enough cancels were too late */
 
 #ifdef WEIR_SANITIZED
 #define STEPS_DEFAULT 50000u
@@ -37,13 +37,13 @@
 #define STEPS_DEFAULT 1000000u
 #endif
 
-/* What a job's owner knows of it; the limiter's own state may only be read with the verdict. */
+/* What the owner knows about a job; the limiter's own state may be read only after the verdict. */
 enum job_state { JOB_IDLE, JOB_WAITING, JOB_ABANDONED /* cancelled too late */, JOB_HOLDING };
 
 struct job {
     struct limiter_waiter waiter;
     struct worker *owner;
-    struct job *next; /* in a mailbox or an outbox: its verdict is on the way */
+    struct job *next; /* in an inbox or outbox: its verdict is on its way */
     enum job_state state;
     atomic_bool under_way; /* set by the thread that got the chain */
 };
@@ -61,9 +61,9 @@ struct worker {
     unsigned number;
     uint64_t dice;
     struct job jobs[JOBS];
-    struct job *outbox, *outbox_last; /* verdicts that we have yet to post */
+    struct job *outbox, *outbox_last; /* verdicts that are not posted yet */
 
-    pthread_mutex_t mutex; /* guards the mailbox */
+    pthread_mutex_t mutex; /* guards the inbox */
     pthread_cond_t arrived;
     struct job *inbox;
 
@@ -103,7 +103,8 @@ static mono_us tick(struct worker *me)
     return atomic_fetch_add(&me->shared->clock, 1);
 }
 
-/* cmocka's asserts must not be used off the main thread: count, and assert in the end. */
+/* cmocka's asserts must not be used off the main thread: counts violations, which are asserted at
+ * the end. */
 static void must(struct worker *me, bool holds, const char *law)
 {
     if (holds)
@@ -114,8 +115,7 @@ static void must(struct worker *me, bool holds, const char *law)
 
 #define MUST(me, cond) must((me), (cond), #cond)
 
-/* ---- the judge of slots ------------------------------------------------------------------------
- */
+/* ---- slots in use ---------------------------------------------------------------------------- */
 
 static void slot_taken(struct worker *me)
 {
@@ -127,8 +127,7 @@ static void slot_given_back(struct worker *me)
     MUST(me, atomic_fetch_sub(&me->shared->in_use, 1) >= 1);
 }
 
-/* ---- the diary ---------------------------------------------------------------------------------
- */
+/* ---- the record of waits --------------------------------------------------------------------- */
 
 static void write_down(struct worker *me, const struct limiter_waiter *w, bool waited)
 {
@@ -142,8 +141,7 @@ static void write_down(struct worker *me, const struct limiter_waiter *w, bool w
     me->waited_us += (uint64_t)(w->ended_at - w->queued_at);
 }
 
-/* ---- verdicts on their way ---------------------------------------------------------------------
- */
+/* ---- verdicts on their way ------------------------------------------------------------------- */
 
 static void post(struct job *job)
 {
@@ -187,8 +185,7 @@ static void take_chain(struct worker *me, struct limiter_waiter *chain)
     }
 }
 
-/* ---- what an owner does ------------------------------------------------------------------------
- */
+/* ---- the owner's steps ----------------------------------------------------------------------- */
 
 static void job_release(struct worker *me, struct job *job)
 {
@@ -277,7 +274,7 @@ static void read_inbox(struct worker *me, bool wait)
     }
 }
 
-/* Half of the owners whose verdict is surely under way give up now. */
+/* Half of the owners whose verdict is known to be on its way cancel now. */
 static void give_up_too_late(struct worker *me)
 {
     for (unsigned i = 0; i < JOBS; i++) {
@@ -299,7 +296,7 @@ static void look(struct worker *me)
     MUST(me, s.paused || s.depth == 0 || s.in_flight == LIMIT);
 }
 
-/* Only the first worker pauses, so that only it need resume. */
+/* Only the first worker pauses, so only it has to resume. */
 static void pause_or_resume(struct worker *me)
 {
     if (below(me, 2) == 0)
@@ -340,7 +337,7 @@ static void step(struct worker *me)
     if (below(me, 4) == 0)
         post_all(me);
     if (below(me, 32) == 0)
-        sched_yield(); /* with verdicts in our outbox, often */
+        sched_yield(); /* often with verdicts in the outbox */
 }
 
 static bool all_idle(const struct worker *me)
@@ -352,7 +349,7 @@ static bool all_idle(const struct worker *me)
     return true;
 }
 
-/* Whoever waits gives up; whoever holds gives back; then what is in the mail is waited for. */
+/* Cancels all waits, releases all slots, then waits for the verdicts that are on their way. */
 static void go_home(struct worker *me)
 {
     take_chain(me, limiter_resume(me->shared->limiter, tick(me)));
@@ -385,8 +382,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* ---- reading the diary -------------------------------------------------------------------------
- */
+/* ---- evaluating the record ------------------------------------------------------------------- */
 
 static int by_arrival(const void *a, const void *b)
 {
@@ -396,8 +392,8 @@ static int by_arrival(const void *a, const void *b)
 }
 
 /*
- * In the order of arrival. `granted` and `ended` are the latest ends of the waits of all who came
- * strictly before: none of those who were admitted may have been so after `w`, and when `w` did
+ * In the order of arrival. `granted` and `ended` are the latest ends of the waits of all that
+ * arrived strictly before: none of those admitted may have been granted after `w`, and if `w` did
  * not wait, none may have been waiting still.
  */
 static uint64_t count_overtakings(const struct wait *all, size_t n)
@@ -420,8 +416,7 @@ static uint64_t count_overtakings(const struct wait *all, size_t n)
     return overtakings;
 }
 
-/* ---- the house ---------------------------------------------------------------------------------
- */
+/* ---- the threads ----------------------------------------------------------------------------- */
 
 static void shared_init(struct shared *shared, uint64_t seed)
 {
@@ -453,7 +448,7 @@ static void run_workers(struct shared *shared)
         pthread_join(shared->workers[i].thread, NULL);
 }
 
-/* All that the workers have written, in one; `sum` gets the sums. The caller frees sum->diary. */
+/* Merges the records of the workers; `sum` gets the totals. The caller frees sum->diary. */
 static void sum_workers(struct shared *shared, struct worker *sum)
 {
     memset(sum, 0, sizeof(*sum));
@@ -507,7 +502,7 @@ static void four_threads_break_no_law_and_the_accounts_agree(void **state)
     struct worker sum;
 
     (void)state;
-    alarm(SECONDS_AT_MOST); /* a verdict that never comes must not hang the build */
+    alarm(SECONDS_AT_MOST); /* a missing verdict must not hang the build */
     shared_init(&shared, seed);
     print_message("WEIR_SEED=%" PRIu64 " WEIR_OPS=%" PRIu64 "\n", seed, shared.steps);
     run_workers(&shared);
@@ -530,7 +525,7 @@ static void four_threads_break_no_law_and_the_accounts_agree(void **state)
     shared_fini(&shared);
 }
 
-/* The judge himself: he must see an overtaking when there is one. */
+/* The check itself: it must detect overtaking. */
 static void the_judge_sees_overtakings(void **state)
 {
     const struct wait in_order[] = {{1, 5, true, true}, {2, 3, true, false}, {4, 5, true, true}};

@@ -1,4 +1,4 @@
-/* The queue by itself: order, bounds, leaving from anywhere. */
+/* The queue on its own: order, bounds, removal from any position. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,14 +126,14 @@ static void tighter_bounds_keep_who_is_in_and_refuse_newcomers(void **state)
     assert_int_equal(f->q.depth, 3);
     assert_int_equal(waitq_push(&f->q, &f->w[3]), LIMITER_SHED_FULL);
 
-    waitq_bound(&f->q, 4, 299); /* it holds 300: no room even for nothing */
+    waitq_bound(&f->q, 4, 299); /* it holds 300: no room even for 0 bytes */
     f->w[3].bytes = 0;
     assert_int_equal(waitq_push(&f->q, &f->w[3]), LIMITER_SHED_BYTES);
     assert_ptr_equal(waitq_pop(&f->q), &f->w[0]);
     assert_int_equal(waitq_push(&f->q, &f->w[3]), LIMITER_QUEUED);
 }
 
-/* Of four waiters `gone` leaves; the other three come out in order. */
+/* Of four waiters, `gone` leaves; the other three are popped in order. */
 static void leave_from_place(struct fixture *f, unsigned gone)
 {
     push(f, 4);

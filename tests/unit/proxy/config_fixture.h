@@ -1,4 +1,4 @@
-/* A directory with one weir.json, what loading it comes to, and the problems that were told. */
+/* A directory with a weir.json, the result of loading it, and the problems reported. */
 #pragma once
 
 #include <setjmp.h>

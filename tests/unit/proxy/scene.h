@@ -1,8 +1,9 @@
 /*
- * A scene: clients and an app that say what a test tells them, weir between them (tests/world), and
- * a clock that moves only when the test says so. Weir is built when the first client comes, from
- * `scene.how`, which a test changes before that. When a test is over, what is left ends by itself,
- * and nothing may be held then: no slot, byte, connection or descriptor, and the books agree.
+ * A scene: clients and an app that send what the test tells them to, weir between them
+ * (tests/world), and a clock that only the test moves. weir is built when the first client
+ * connects, from `scene.how`, which a test may change before. After a test, what is left must end
+ * without help, and then nothing may be held: no slot, byte, connection or descriptor; and the
+ * accounts must balance.
  */
 #pragma once
 
@@ -27,7 +28,7 @@
 static struct {
     struct world_how how;
     bool built;
-    mono_us mark; /* until() counts from here */
+    mono_us mark; /* start of the time for until() */
 } scene;
 
 struct scene_test {
@@ -64,7 +65,7 @@ static inline void scene_ends(void)
     world_take_down();
 }
 
-/* ---- who comes, what they say ---- */
+/* ---- what peers do ---- */
 
 static inline struct peer *comes(void)
 {
@@ -101,14 +102,14 @@ static inline void leaves(struct peer *p)
     world_rest();
 }
 
-/* The app's connection number `n`, in the order in which weir made them. */
+/* Connection `n` of the app, in the order in which weir opened them. */
 static inline struct peer *app(size_t n)
 {
     assert_true(n < peers.n_apps);
     return &peers.apps[n].peer;
 }
 
-/* ---- what they hear: each call looks at what has come since the last, and forgets it ---- */
+/* ---- what peers receive: each call checks and discards what has arrived since the last ---- */
 
 static inline bool has_heard(const struct peer *p, const char *text)
 {
@@ -128,7 +129,7 @@ static inline void hears_nothing(const struct peer *p)
         fail_msg("got%s: %.*s", p->ended ? " the end" : "", (int)p->got.len, strbuf_cstr(&p->got));
 }
 
-/* An answer of weir's own. `more`: another line that it has, or NULL. */
+/* A local reply. `more`: another line that it has, or NULL. */
 static inline void is_told(struct peer *p, unsigned status, const char *reason, const char *more)
 {
     char want[128];
@@ -149,7 +150,7 @@ static inline void from_now(void)
     scene.mark = peers.now;
 }
 
-/* Until so many milliseconds after from_now(), or after the beginning. */
+/* Runs until this many milliseconds after from_now(), or after the start. */
 static inline void until(mono_us ms)
 {
     mono_us left = scene.mark + ms * 1000 - peers.now;
@@ -187,7 +188,7 @@ static inline uint64_t counted(size_t cell)
     return r.cell[cell];
 }
 
-/* ---- running them ---- */
+/* ---- running scenes ---- */
 
 static inline void scene_run(void **state)
 {

@@ -1,4 +1,4 @@
-/* Pairs of real sockets whose one end is a struct conn, and whose other end a test plays. */
+/* Pairs of real sockets: one end is a struct conn, the other is played by the test. */
 #pragma once
 
 #include <netinet/in.h>
@@ -57,8 +57,8 @@ static inline void sockets_ignore(struct conn *c)
 
 static const struct conn_handler sockets_handler = {.on_event = sockets_ignore};
 
-/* Opens the conn on one end; the other is returned. `buffer`: the conn's send buffer, 0: as it is.
- */
+/* Opens the conn on one end; returns the other. `buffer`: the conn's send buffer, 0: the
+ * default. */
 static inline int sockets_conn(struct conn *c, struct loop *lp, enum loop_scratch scratch,
                                enum sockets_kind kind, int buffer)
 {
@@ -77,7 +77,7 @@ static inline int sockets_conn(struct conn *c, struct loop *lp, enum loop_scratc
     return pair[1];
 }
 
-/* Until the kernel has told the conn's end `what` (POLLIN, POLLRDHUP, POLLHUP, POLLERR). */
+/* Waits until the kernel reports `what` at the conn's end (POLLIN, POLLRDHUP, POLLHUP, POLLERR). */
 static inline void sockets_until(const struct conn *c, short what)
 {
     struct pollfd look = {.fd = c->fd, .events = what};
@@ -104,7 +104,7 @@ static inline void sockets_reset(int fd)
     close(fd);
 }
 
-/* The same numbers each time (xorshift). */
+/* The same numbers in each run (xorshift). */
 static inline size_t sockets_below(size_t n)
 {
     static uint64_t x = 88172645463325252u;

@@ -1,4 +1,5 @@
-/* Stats of two shards under a configuration like the default, and the page that they make. */
+/* Statistics of two shards with a configuration like the default, and the page written from
+ * them. */
 #pragma once
 
 #include <setjmp.h>
@@ -19,7 +20,7 @@ static struct exposition page;
 
 #define S INT64_C(1000000)
 
-/* As by default; cmocka's fixtures make the stats from it. */
+/* Like the default; cmocka's fixtures create the statistics from it. */
 static const struct config config = {
     .upstream = {.connect_timeout = 2 * S, .first_byte_timeout = 300 * S, .idle_timeout = 300 * S},
     .queue = {.timeout = 10 * S},

@@ -26,11 +26,11 @@ struct port {
     struct event_base *base;
     struct admin *admin;
     struct address at;
-    const char *not_ready, *not_started; /* NULL: it is */
+    const char *not_ready, *not_started; /* NULL: ready, started */
     size_t metrics_size;                 /* at least */
 };
 
-#define LONG_METRICS (16 << 20) /* more than the kernel takes at once */
+#define LONG_METRICS (16 << 20) /* more than the kernel accepts at once */
 
 static char got[200000];
 
@@ -155,7 +155,7 @@ static void send_bytes(const struct port *p, int fd, const void *bytes, size_t l
     for (size_t sent = 0; sent < len;) {
         ssize_t n = send(fd, (const char *)bytes + sent, len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno != EAGAIN)
-            return; /* it has closed: what it said will be read */
+            return; /* closed: what it sent will be read */
         sent += n < 0 ? 0 : (size_t)n;
         turn(p);
     }
@@ -176,8 +176,8 @@ static size_t times(const char *what)
 
 enum listen { UNTIL_CLOSED, UNTIL_RESPONSES };
 
-/* Reads into `got` until the port closes, or has answered `answers` times with the last one whole:
- * all bodies here end in a line's end. False: ten seconds went by. */
+/* Reads into `got` until the port closes, or has sent `responses` responses, the last of them
+ * complete: all bodies here end in a newline. False: ten seconds have passed. */
 static bool hear(const struct port *p, int fd, enum listen how, size_t responses)
 {
     size_t len = 0;
@@ -328,7 +328,7 @@ static void a_connection_is_kept_between_requests(void **state)
     close(fd);
 }
 
-/* evhtp alone answers the first and forgets the others. */
+/* evhtp alone would respond to the first and forget the others. */
 static void pipelined_requests_get_responses_in_order(void **state)
 {
     struct port *p = *state;
@@ -343,7 +343,7 @@ static void pipelined_requests_get_responses_in_order(void **state)
     close(fd);
 }
 
-/* evhtp alone reads outside its buffer when the target is split. */
+/* evhtp alone would read outside its buffer when the target is split. */
 static void a_request_may_be_split_at_every_byte(void **state)
 {
     static const char request[] = "GET /status?a=b HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -401,7 +401,7 @@ static void too_many_fields_or_too_long_a_head_is_refused(void **state)
 static void malformed_requests_are_400_and_the_port_lives(void **state)
 {
     static const char *const bad[] = {
-        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", /* a TLS greeting */
+        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", /* a TLS ClientHello */
         "GET / HTTP/1.1\nHost: a\n\n",
         "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
@@ -418,8 +418,8 @@ static void malformed_requests_are_400_and_the_port_lives(void **state)
     expect_status("200");
 }
 
-/* Ends of requests with a byte changed, doubled or missing, cut anywhere: nothing to expect but
- * that the port answers the next client. */
+/* Requests with a byte changed, doubled or missing, split anywhere: the only expectation is that
+ * the port still serves the next client. */
 static void random_bytes_never_bring_it_down(void **state)
 {
     static const char *const seeds[] = {
@@ -519,7 +519,7 @@ static void a_unix_socket_is_served_taken_over_and_removed(void **state)
     struct port *p = new_port(at);
     get(p, "/livez");
     expect_status("200");
-    assert_null(open_at(p, problem, sizeof(problem))); /* a live one is not taken over */
+    assert_null(open_at(p, problem, sizeof(problem))); /* a socket in use is not replaced */
     get(p, "/livez");
     expect_status("200");
     void *fixture = p;
@@ -552,7 +552,7 @@ static void ipv6_is_served_too(void **state)
 
 /* ---- a crowd ---- */
 
-#define CROWD 100 /* the port has places for 64 */
+#define CROWD 100 /* more than the port's 64 places */
 
 static void connect_all(const struct port *p, int fds[CROWD])
 {

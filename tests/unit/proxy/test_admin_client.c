@@ -1,5 +1,4 @@
-/* The admin port asked, by a scripted peer in a thread: whole, cut, silent and endless responses.
- */
+/* A scripted peer in a thread plays the admin port: complete, cut, silent and endless responses. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -22,9 +21,9 @@
 struct peer {
     int listener;
     struct address at;
-    const char *first, *then; /* what it says, in two sends */
-    bool stays;               /* until the client has gone */
-    bool floods;              /* `then` again and again */
+    const char *first, *then; /* what it sends, in two parts */
+    bool stays;               /* until the client has closed */
+    bool floods;              /* sends `then` without end */
     char heard[256];
     pthread_t thread;
 };

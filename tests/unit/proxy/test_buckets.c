@@ -10,7 +10,7 @@
 
 #define S INT64_C(1000000)
 
-/* The shortest and longest that the options allow, and those between. */
+/* The shortest and longest timeouts that the options allow, and some between. */
 static const mono_us timeouts[] = {1000, 20000, 300000, 3 * S, 10 * S, 60 * S, 3600 * S};
 enum { TIMEOUTS = sizeof(timeouts) / sizeof(timeouts[0]) };
 
@@ -19,7 +19,7 @@ static mono_us most_of(mono_us timeout)
     return timeout > 240 * S ? timeout : 240 * S;
 }
 
-/* As slow and simple as can be. */
+/* As slow and simple as possible. */
 static size_t search(const struct buckets *b, mono_us us)
 {
     size_t i = 0;
@@ -74,7 +74,7 @@ static bool has(const struct buckets *b, mono_us bound)
     return bound == b->bound[search(b, bound)];
 }
 
-/* histogram_quantile() may be wrong by as much as two neighbours differ. */
+/* The error of histogram_quantile() is at most the distance of two neighbours. */
 static void neighbours_differ_by_a_twentieth_where_a_wait_can_be_long(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* What may be kept and read at once, as the budget is used up. */
+/* What may be buffered and read at once, as the budget is used up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Ranges of addresses: notation, prefix arithmetic, the named ones at each of their edges. */
+/* Ranges of addresses: notation, prefix arithmetic, the named ranges at each of their edges. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,7 +45,7 @@ static void what_is_read_is_written_without_the_bits_behind_the_prefix(void **st
         {"2001:db8::ff/20", "2001::/20"},
         {"2001:db8:ffff::/33", "2001:db8:8000::/33"},
         {"::/0", "::/0"},
-        {"::ffff:203.0.113.1/120", "203.0.113.0/24"}, /* IPv4 as IPv6 shows it */
+        {"::ffff:203.0.113.1/120", "203.0.113.0/24"}, /* IPv4-mapped */
         {"::ffff:198.51.100.7", "198.51.100.7/32"},
         {"::ffff:10.0.0.0/96", "0.0.0.0/0"},
         {"::ffff:10.0.0.0/95", "::fffe:0:0/95"},
@@ -111,7 +111,7 @@ static void an_address_lies_in_a_range_by_its_prefix(void **state)
     assert_false(contains(c, 0, AF_INET, "10.16.0.1"));
 }
 
-/* IPv4 and IPv6 do not meet, not even in a prefix of length 0. */
+/* IPv4 and IPv6 ranges never overlap, not even with a prefix of length 0. */
 static void a_family_is_no_part_of_the_other(void **state)
 {
     struct cidr four = range("0.0.0.0/0"), six = range("::/0");

@@ -25,7 +25,7 @@ static int serve(struct config *config)
     return 3;
 }
 
-/* What a command said and how it ended. */
+/* The output of a command, and its exit status. */
 struct said {
     int status;
     char *out, *err;
@@ -55,7 +55,7 @@ static struct said run(const char *first, ...)
     return said;
 }
 
-/* Checks and frees. NULL: that stream must be empty. */
+/* Checks and frees. NULL: nothing was printed to that stream. */
 static void assert_said(struct said said, int status, const char *out, const char *err)
 {
     bool ok = said.status == status && (out == NULL) == (*said.out == '\0') &&
@@ -180,7 +180,7 @@ static void a_result_that_cannot_be_written_is_a_failure(void **state)
     free(err);
 }
 
-/* An admin port that gives one answer to one connection. */
+/* An admin port that sends one response on one connection. */
 struct admin {
     int fd;
     const char *response; /* NULL: none, the connection stays open until the client gives up */

@@ -17,15 +17,15 @@
 
 #define PEERS 4
 
-/* Clients over socketpairs, and a handler that only remembers; the last request is served until
- * the test ends it. */
+/* Clients over socketpairs, and a handler that only records; the last request is served until the
+ * test ends it. */
 struct fixture {
     struct config *config;
     struct loop *loop;
     struct stats *stats;
     struct budget budget;
     struct clients *clients;
-    int peer[PEERS]; /* the far ends, in the order in which they came */
+    int peer[PEERS]; /* the far ends, in the order of connecting */
     unsigned came, requests, ended;
     unsigned refused_with;
     struct client *served;
@@ -226,7 +226,7 @@ static void a_request_that_has_just_come_is_served_instead(void **state)
     int a = comes(f), b = comes(f), c = comes(f);
 
     all_have_waited(f);
-    says(a, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); /* and nobody has read it yet */
+    says(a, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); /* and nothing has read it yet */
     assert_true(clients_make_room(f->clients));
     assert_int_equal(f->requests, 1);
     assert_true(is_closed(b) && !is_closed(a) && !is_closed(c));
@@ -281,7 +281,7 @@ static void one_that_has_had_its_last_response_goes_first(void **state)
     says_and_is_read(f, b, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client_close(f->served);
     all_have_waited(f);
-    assert_int_equal(f->ended, 0); /* it lingers */
+    assert_int_equal(f->ended, 0); /* it is lingering */
     assert_true(clients_make_room(f->clients));
     assert_int_equal(f->ended, 1);
     assert_true(is_closed(b) && !is_closed(a));

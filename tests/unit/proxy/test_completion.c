@@ -1,5 +1,5 @@
-/* What the completion scripts say of a small command line; real shells judge them in
- * tests/config/test_shells.py. */
+/* The completion scripts for a small command line; tests/config/test_shells.py runs them in real
+ * shells. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Five sources become one configuration: which wins, what must agree, what is written back. */
+/* Five sources are merged into one configuration: priority, checks across options, output. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -294,7 +294,7 @@ static bool trusts(const struct config *c, const char *text)
     return config_trusts(c, (const struct sockaddr *)&four);
 }
 
-/* The ranges are test_cidr.c's. */
+/* test_cidr.c tests the ranges. */
 static void trust_follows_the_ranges_and_a_unix_peer_any_range(void **state)
 {
     struct sockaddr none = {.sa_family = AF_UNSPEC}, un = {.sa_family = AF_UNIX};

@@ -1,4 +1,4 @@
-/* The configuration's file: every way in which it can be wrong, and how that is told. */
+/* The configuration file: every kind of error, and its message. */
 #include "tests/unit/proxy/config_fixture.h"
 
 static void files_of_every_wrong_kind_are_told(void **state)
@@ -61,7 +61,7 @@ static void a_trailing_comma_hides_no_other_error(void **state)
     assert_problem(f, text, ":1:42: error: trailing comma: nothing follows it before the \"}\"");
     assert_problem(f, text, ":2:28: error: trailing comma: nothing follows it before the \"]\"");
     assert_problem(f, text, ":1:41: error: \"queue.timeout\" wants");
-    assert_problem(f, text, "\"queue\": {\"timeout\": 5,},"); /* shown as it stands there */
+    assert_problem(f, text, "\"queue\": {\"timeout\": 5,},"); /* printed as written */
     assert_problem(f, text, "\"headers.trusted[0]\" wants");
     assert_problem(f, text, "6 errors");
     assert_problem(f, "{\"queue\": {\"length\": 1,}, x}", "trailing comma");

@@ -1,4 +1,4 @@
-/* What a socket says at its end, and who has heard it; and that output arrives as it was given. */
+/* How a connection reports the end of its peer; and that output arrives unchanged. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,7 +75,7 @@ static struct span input_of(struct conn *c)
     return in;
 }
 
-/* What had come is read, and then there is this end: the first time, and whenever it is asked. */
+/* Reads the bytes received, and then this end: the first time and every time after. */
 static void check_read(const char *text, enum conn_fill end)
 {
     turn();
@@ -116,7 +116,7 @@ static void a_half_close_is_an_end_and_takes_more(void **state)
     }
 }
 
-/* The peer has closed, and its RST is the answer to what it was sent after that. */
+/* The peer has closed, and responds to further bytes with an RST. */
 static void a_reset_behind_a_fin_leaves_the_end_an_end(void **state)
 {
     (void)state;
@@ -241,7 +241,7 @@ static void a_unix_peer_that_left_bytes_unread_has_cut(void **state)
 
 static char sent[1 << 20], got[1 << 20];
 
-/* A slow peer reads some; what was kept goes on. */
+/* A slow peer reads some; the backlog is sent. */
 static size_t peer_reads(size_t at, size_t most)
 {
     ssize_t n = recv(fx.peer, got + at, most, MSG_DONTWAIT);
@@ -292,9 +292,9 @@ static void no_pieces_are_no_bytes(void **state)
     assert_false(conn_send_pieces(&fx.conn, none, 2));
 }
 
-/* ---- what the loop counts ---- */
+/* ---- events and turns ---- */
 
-#define ROOM 32 /* libevent's, for epoll, to begin with */
+#define ROOM 32 /* libevent's initial room for epoll */
 
 static struct crowd {
     struct conn conns[ROOM];
@@ -310,7 +310,7 @@ static void on_crowd_task(struct task *task)
     crowd.lags = loop_may_lag(fx.loop);
 }
 
-/* The first sends the last more than its socket takes. */
+/* The first one sends the last one more than its socket accepts. */
 static void on_crowd(struct conn *c)
 {
     struct conn *last = &crowd.conns[ROOM - 1];
@@ -325,7 +325,8 @@ static void on_crowd(struct conn *c)
 
 static const struct conn_handler crowd_handler = {.on_event = on_crowd};
 
-/* Else the loop would take epoll's room for larger than the turn was, and for not used up. */
+/* Otherwise the loop would assume more room in epoll than the turn had, and that it was not used
+ * up. */
 static void an_event_that_is_added_anew_before_it_is_told_was_one_of_the_turn(void **state)
 {
     (void)state;

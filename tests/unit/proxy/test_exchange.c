@@ -1,10 +1,10 @@
 /*
- * A request's life: it is served, it waits for a slot, it is refused, its client leaves. What
- * concerns its body, its response, a tunnel and the drain is in test_exchange_*.c.
+ * A request's life: it is served, waits for a slot, is refused, its client leaves. Tests of bodies,
+ * responses, tunnels and the drain are in test_exchange_*.c.
  */
 #include "tests/unit/proxy/scene.h"
 
-/* ---- it is served ---- */
+/* ---- served ---- */
 
 static void a_request_is_passed_on_and_its_response_comes_back(void)
 {
@@ -71,7 +71,7 @@ static void a_response_without_a_body_ends_with_its_head(void)
     assert_int_equal(peers.n_apps, 1);
 }
 
-/* ---- it waits ---- */
+/* ---- waiting ---- */
 
 static void slots_are_granted_in_the_order_in_which_requests_came(void)
 {
@@ -154,7 +154,7 @@ static void the_slot_is_free_when_the_app_has_ended_though_the_client_reads_no_m
     nobody_is_left();
 }
 
-/* ---- it is refused ---- */
+/* ---- refused ---- */
 
 static void the_only_slot_is_taken(void)
 {
@@ -207,7 +207,7 @@ static void nothing_special(void)
 {
 }
 
-/* What comes at once, and what is said to it. */
+/* Requests that are refused at once, and the replies. */
 static const struct refusal {
     void (*when)(void);
     const char *request;
@@ -272,7 +272,7 @@ static void a_refused_client_may_ask_again(void)
     assert_int_equal(counted(C_REJECTED + STATS_QUEUE_FULL), 1);
 }
 
-/* ---- it has waited for too long ---- */
+/* ---- timeouts of the wait ---- */
 
 static struct peer *behind_another(void)
 {
@@ -353,7 +353,7 @@ static void after_the_start_timeout_requests_are_refused_at_once_until_the_app_i
     hears(app(0), "GET /now ");
 }
 
-/* ---- its client leaves ---- */
+/* ---- the client leaves ---- */
 
 static void a_client_that_leaves_the_queue_is_not_heard_of_by_the_app(void)
 {
@@ -384,7 +384,7 @@ static void a_client_that_half_closes_has_left_unless_that_is_allowed(void)
     }
 }
 
-/* The grant is in the loop's mail when the client's end is told. */
+/* The grant is already posted to the loop when the client's end is delivered. */
 static void a_client_that_leaves_as_it_is_granted_gives_the_slot_on(void)
 {
     asks(GET);

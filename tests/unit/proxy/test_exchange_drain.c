@@ -1,4 +1,4 @@
-/* What happens to the requests of a loop when weir drains, is cut, or needs a place. */
+/* What happens to the requests of a loop when weir drains, cuts, or needs room. */
 #include "tests/unit/proxy/scene.h"
 
 #define PUT_PART "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1234"
@@ -104,13 +104,13 @@ static void a_cut_ends_requests_in_every_state_and_counts_those_with_a_client(vo
 {
     scene.how.config.concurrency = 4;
     scene.how.connections_max = 4;
-    asks(GET); /* awaits */
+    asks(GET); /* awaiting */
     struct peer *b = asks(GET);
-    says(app(1), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"); /* streams */
-    leaves(asks(GET));                                                /* is orphaned */
+    says(app(1), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"); /* streaming */
+    leaves(asks(GET));                                                /* orphaned */
     with_a_tunnel();
-    asks(GET);      /* waits */
-    asks(PUT_PART); /* is buffered */
+    asks(GET);      /* queued */
+    asks(PUT_PART); /* buffering */
     slots_are(4, 1);
     assert_int_equal(exchange_total(world.exchanges), 6);
     is_ordered(WORLD_DRAIN);
@@ -145,7 +145,7 @@ static void a_client_that_leaves_as_it_is_granted_and_cut_gives_its_slot_back(vo
     nobody_is_left();
 }
 
-/* ---- a new client needs a place ---- */
+/* ---- room for a new client ---- */
 
 static void the_body_that_was_waited_for_longest_makes_room(void)
 {

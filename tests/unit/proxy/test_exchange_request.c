@@ -1,4 +1,4 @@
-/* The way of a request to the app: its body, the connection, the app that does not take it. */
+/* The way of a request to the app: its body, the connection, an app that does not take it. */
 #include "tests/unit/proxy/scene.h"
 
 #define PUT_OF(length) "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: " length "\r\n\r\n"
@@ -10,7 +10,7 @@ static void slots_are_plentiful(void)
     scene.how.config.concurrency = 4;
 }
 
-/* ---- a body is waited for ---- */
+/* ---- waiting for a body ---- */
 
 static void a_body_is_waited_for_before_a_slot_is_asked_for(void)
 {
@@ -90,7 +90,7 @@ static void a_body_that_comes_too_slowly_is_refused_whatever_its_pace_was_before
     assert_int_equal(peers.n_apps, 0);
 }
 
-/* Of so many bytes each tenth of a second for five seconds, or until there is an answer. */
+/* Sends this many bytes each tenth of a second for five seconds, or until there is a response. */
 static struct peer *sends_a_body_of(size_t bytes)
 {
     static char piece[1000];
@@ -124,7 +124,7 @@ static void what_has_come_counts_when_a_body_seems_late(void)
     hears_nothing(a);
 }
 
-/* The last bytes and the end are one edge. */
+/* The last bytes and the end arrive as one edge. */
 static void a_client_that_sends_the_rest_and_leaves_at_once_is_not_heard_of(void)
 {
     struct peer *a = asks(PUT_OF("9") "1234");
@@ -135,7 +135,7 @@ static void a_client_that_sends_the_rest_and_leaves_at_once_is_not_heard_of(void
     assert_int_equal(peers.n_apps, 0);
 }
 
-/* ---- its body is wrong ---- */
+/* ---- invalid bodies ---- */
 
 static const struct wrong {
     bool plenty;
@@ -169,7 +169,7 @@ static void a_wrong_body_is_refused_with_and_without_a_slot(void)
     }
 }
 
-/* ---- who is late, with a slot ---- */
+/* ---- timeouts with a slot ---- */
 
 static struct peer *sends_no_more(void)
 {
@@ -236,7 +236,7 @@ static void an_app_that_reads_slowly_is_not_late(void)
 
     for (int i = 0; i < 4; i++) {
         world_pass(700000, 10000);
-        peers_receive(app(0), 4100); /* what the kernel holds of one send */
+        peers_receive(app(0), 4100); /* as much of a send as the kernel holds */
     }
     hears_nothing(a);
     slots_are(1, 0);
@@ -257,7 +257,7 @@ static void a_stream_may_be_slow_while_nobody_wants_its_slot(void)
     is_told(a, 408, "body_timeout", "\r\nConnection: close\r\n");
 }
 
-/* ---- 100 ---- */
+/* ---- 100 Continue ---- */
 
 static void weir_asks_for_the_body_that_it_waits_for(void)
 {
@@ -357,7 +357,7 @@ static void a_kept_connection_is_closed_after_keepalive_timeout_and_when_the_app
 
 /* ---- replay ---- */
 
-/* The app's connection has served one request, and has the next. */
+/* The app's connection has served one request, and has received the next. */
 static struct peer *on_a_kept_connection(const char *request)
 {
     struct peer *a = asks(GET);

@@ -1,4 +1,4 @@
-/* The way of a response to the client: its head, its framing, interims, who is late. */
+/* The way of a response to the client: its head, its framing, interim responses, timeouts. */
 #include "tests/unit/proxy/scene.h"
 
 #define GET_10     "GET / HTTP/1.0\r\n\r\n"
@@ -16,7 +16,7 @@ static const char *many(size_t n)
     return bytes;
 }
 
-/* ---- it is no response ---- */
+/* ---- invalid responses ---- */
 
 static void what_is_no_response_becomes_a_502(void)
 {
@@ -57,7 +57,8 @@ static void a_head_that_is_too_long_or_cut_becomes_a_502(void)
 
 /* ---- framing ---- */
 
-/* What the app says before it closes; what the client gets, and whether its connection ends. */
+/* What the app sends before it closes; what the client receives, and whether its connection
+ * ends. */
 static const struct framing {
     const char *request, *app, *client;
     bool ends;
@@ -88,7 +89,7 @@ static void a_body_is_framed_as_its_client_can_read_it(void)
     }
 }
 
-/* What the app says before it closes too early. */
+/* What the app sends before it closes too early. */
 static void a_body_that_was_cut_does_not_look_whole(void)
 {
     static const char *const cut[] = {
@@ -209,7 +210,7 @@ static void interim_responses_wait_for_a_client_that_does_not_read(void)
     nobody_is_left();
 }
 
-/* ---- a response that comes before the request has been sent ---- */
+/* ---- responses before the end of the request ---- */
 
 static void an_early_response_ends_the_upload_and_both_connections(void)
 {
@@ -238,7 +239,7 @@ static void an_upload_may_go_on_while_the_response_comes(void)
     nobody_is_left();
 }
 
-/* ---- who is late ---- */
+/* ---- timeouts ---- */
 
 static void a_response_that_stops_is_cut_after_idle_timeout(void)
 {
@@ -268,11 +269,11 @@ static void an_upload_that_moves_keeps_a_silent_response_alive(void)
         says(a, "2");
     }
     assert_false(a->ended);
-    world_pass(1200000, 10000); /* that the app has taken the last byte shows at a look */
+    world_pass(1200000, 10000); /* only a later check shows that the app has taken the last byte */
     assert_true(a->ended);
 }
 
-/* A client that reads no more of a long response. */
+/* A client that stops reading a long response. */
 static struct peer *stalls(void)
 {
     struct peer *a = comes();

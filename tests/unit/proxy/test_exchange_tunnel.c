@@ -1,4 +1,4 @@
-/* Upgrades: asked for, accepted, refused, unasked, and when a tunnel ends. */
+/* Upgrades: requested, accepted, refused, unsolicited, and the end of a tunnel. */
 #include "tests/unit/proxy/scene.h"
 
 #define UPGRADE  "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"

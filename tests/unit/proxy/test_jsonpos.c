@@ -82,7 +82,7 @@ static void a_trailing_comma_is_noted_and_the_scan_goes_on(void **state)
     assert_int_equal(jp.n, 5);
     assert_true(span_equal(jsonpos_key(&jp, 4), SPAN("\"b\"")));
     jsonpos_fini(&jp);
-    for (int i = 0; i < 2; i++) { /* also before something else that is wrong */
+    for (int i = 0; i < 2; i++) { /* also before another error */
         assert_false(jsonpos_scan(&jp, SPAN("[[1,], x]")));
         assert_int_equal(jp.n_commas, 1);
         assert_int_equal(jp.bad_at, 7);
@@ -201,7 +201,8 @@ static void a_long_line_is_cut_on_both_sides(void **state)
     strbuf_fini(&out);
 }
 
-/* A file that is not UTF-8 may hold no byte that begins a character, and is shown all the same. */
+/* A file that is not UTF-8 may contain no byte that begins a character, and is printed
+ * nevertheless. */
 static void a_long_line_is_cut_also_where_no_character_begins(void **state)
 {
     char text[400];

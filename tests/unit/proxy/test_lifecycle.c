@@ -1,4 +1,4 @@
-/* Signals and the drain's deadlines, by a clock of the test's own. */
+/* Signals and the deadlines of a drain, on a virtual clock. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* Who is let in, who waits outside, and what is left of the socket afterwards. */
+/* Which connections are accepted, which wait, and what remains of the socket afterwards. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -28,12 +28,12 @@ static struct fixture {
     struct address at;
     mono_us now;
     int accepted[CAME_MAX], peers[CAME_MAX];
-    sa_family_t family; /* of the last */
+    sa_family_t family; /* of the last one */
     unsigned n_accepted, n_peers;
     unsigned asked_full, asked_descriptor, stopped;
     bool may_come_in, may_find_one;
-    int error;         /* of the next accept4() */
-    unsigned failures; /* how often */
+    int error;         /* result of the next accept4() */
+    unsigned failures; /* how many times */
     char dir[64], problem[256];
 } fx;
 
@@ -117,7 +117,7 @@ static void opens(uint32_t max)
     assert_true(opens_at("127.0.0.1:0", max));
 }
 
-/* A client connects to where the listener says that it is. */
+/* A client connects to the address that the listener reports. */
 static bool connects_to(const char *text)
 {
     struct address to = {.len = 0};
@@ -208,7 +208,7 @@ static void one_that_has_gone_meanwhile_is_passed_over(void **state)
     assert_int_equal(fx.asked_descriptor, 0);
 }
 
-/* ---- the bound ---- */
+/* ---- at the limit ---- */
 
 static void above_the_bound_a_client_waits_until_one_has_ended(void **state)
 {
@@ -413,7 +413,7 @@ static void a_path_with_a_listener_is_not_taken(void **state)
     assert_false(is_there(a_path()));
 }
 
-/* A successor has taken the path while the last clients of the first are served. */
+/* A successor has bound the path while the last clients of the first are served. */
 static void after_a_stop_the_path_is_another_ones(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Which news may be logged, and what is said of those that were not. */
+/* Which lines may be logged, and how suppressed ones are counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Turns, one at a time: in which order events, mail, timers and the dead have their say. */
+/* Single turns: the order of events, tasks, timers and deferred frees. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -154,16 +154,16 @@ static void a_timer_fires_in_a_turn_once_its_moment_has_come(void **state)
     assert_string_equal(fx.said, "t");
 }
 
-/* ---- what has not been told yet ---- */
+/* ---- undelivered events ---- */
 
-#define ROOM 32 /* libevent's, for epoll, to begin with */
+#define ROOM 32 /* libevent's initial room for epoll */
 #define LONG 200000
 
 static struct crowd {
     int pipes[ROOM][2];
     struct event *events[ROOM];
     struct task task;
-    char next[ROOM + 1]; /* y or n of each event in the order of delivery: the next is pending */
+    char next[ROOM + 1]; /* per event, in the order of delivery: y if the next is pending, else n */
     bool first_lags, task_lags, delete_next, linger;
 } crowd;
 

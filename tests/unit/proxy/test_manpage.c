@@ -1,5 +1,5 @@
-/* The man page of a small command line; man and mandoc judge weir's own in
- * tests/config/test_shells.py. */
+/* The man page of a small command line; tests/config/test_shells.py checks weir's own with man and
+ * mandoc. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

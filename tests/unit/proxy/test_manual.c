@@ -1,5 +1,5 @@
-/* What is written from the option table: the help at 80 columns, the schema, the page of options.
- */
+/* Documents written from the option table: the help at 80 columns, the schema, the page of
+ * options. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

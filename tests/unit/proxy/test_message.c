@@ -1,4 +1,4 @@
-/* What the app will get of a request, in one block: head, body, and the request id at its end. */
+/* The request as sent to the app, in one block: head, body, and the request id at the end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 #define POST(fields) "POST /x HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
 #define CHUNKED      POST("Transfer-Encoding: chunked\r\n")
 
-/* A client of the real kind, whose head is composed as it comes. */
+/* A real client, whose head is composed as it arrives. */
 static struct fixture {
     struct config *config;
     struct loop *loop;
@@ -288,7 +288,7 @@ static void without_an_offer_there_is_none(void **state)
     has_not("Upgrade");
 }
 
-/* ---- a body that is waited for ---- */
+/* ---- waiting for a body ---- */
 
 static enum message_status takes(size_t most)
 {
@@ -361,7 +361,7 @@ static void a_chunk_that_is_none_is_told(void **state)
     assert_non_null(fx.problem.reason);
 }
 
-/* The block grows by doubling: what is before the body and the id move with it. */
+/* The block grows by doubling: the head, the body and the id move with it. */
 static void a_long_body_that_trickles_moves_the_block_a_few_times_only(void **state)
 {
     size_t moves = 0, size;

@@ -1,4 +1,4 @@
-/* The page of metrics: which series there are and what they say; and its documentation. */
+/* The metrics page: its series and their values; and its documentation. */
 #include "tests/unit/proxy/stats_fixture.h"
 
 static void the_first_scrape_has_every_series_with_zero(void **state)
@@ -22,7 +22,7 @@ static void the_first_scrape_has_every_series_with_zero(void **state)
     expect("weir_build_info{version=\"" WEIR_VERSION "\",revision=\"" WEIR_REVISION "\"}", "1");
     assert_non_null(exposition_value(&page, "process_open_fds"));
     print_message("series: %zu in %zu families\n", page.n, page.families);
-    assert_in_range(page.n, 1, 385); /* 156 of them are the wait's */
+    assert_in_range(page.n, 1, 385); /* 156 of them for the wait */
 }
 
 static void what_the_limiter_says_is_passed_on(void **state)

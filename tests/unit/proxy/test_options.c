@@ -71,7 +71,7 @@ static void every_default_can_be_read_and_written_back(void **state)
     }
     assert_int_equal(c.headers.n_trusted, 1);
     assert_memory_equal(c.headers.trusted, again.headers.trusted, sizeof(*c.headers.trusted));
-    option_clear_ranges(&c); /* the lists lie at two addresses */
+    option_clear_ranges(&c); /* the lists are at different addresses */
     option_clear_ranges(&again);
     assert_memory_equal(&c, &again, offsetof(struct config, refs));
 }
@@ -225,7 +225,7 @@ static void an_app_without_a_host_is_on_loopback_and_a_listener_everywhere(void 
     assert_int_equal(c.admin.listen.len, 0);
 }
 
-/* The forms are test_address.c's. */
+/* test_address.c tests the forms. */
 static void malformed_addresses_are_refused(void **state)
 {
     static const char *const bad[] = {"", "8000", "::1:80", "unix:a", "off"};
@@ -316,7 +316,7 @@ static void permissions_are_octal(void **state)
 
     assert_int_equal(read_into(&c, "listen_mode", "0660"), OPTION_READ);
     assert_int_equal(c.listen.mode, 0660);
-    assert_int_equal(read_into(&c, "listen", "unix:/a"), OPTION_READ); /* the order is nobody's */
+    assert_int_equal(read_into(&c, "listen", "unix:/a"), OPTION_READ); /* in any order */
     assert_int_equal(c.listen.mode, 0660);
     assert_json(&c, "listen_mode", "\"0660\"");
     assert_int_equal(read_into(&c, "admin.listen_mode", "600"), OPTION_READ);

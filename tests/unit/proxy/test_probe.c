@@ -1,4 +1,4 @@
-/* When the app counts as started, and what the last try has met. */
+/* When the app counts as started, and the error of the last attempt. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -71,7 +71,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Until so many connects have been made, and the last has come to its end, or the app is up. */
+/* Runs until this many connects have been made and the last has finished, or the app is up. */
 static void turn_until(unsigned tries)
 {
     for (int turns = 0; !fx.up && fx.tries < tries && turns < TURNS_MAX; turns++)
@@ -103,7 +103,7 @@ static void a_connect_that_reaches_itself_finds_no_app_and_leaves_it_its_port(vo
     (void)state;
     close(fx.listener);
     fx.to_itself = true;
-    turn_until(3); /* each could bind: the one before has left the port free */
+    turn_until(3); /* each could bind: the previous one has freed the port */
     assert_false(fx.up);
     assert_int_equal(fx.tries, 3);
     assert_int_equal(probe_error(fx.probe), ECONNREFUSED);

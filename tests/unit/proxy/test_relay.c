@@ -1,4 +1,4 @@
-/* A body that has no framing of its own goes on in chunks: all of it, or visibly not all. */
+/* A body without framing is forwarded in chunks: completely, or visibly cut. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,10 +18,10 @@
 struct fixture {
     struct loop *loop;
     struct conn from, to;
-    int app, client; /* the other ends; -1: closed */
+    int app, client; /* the far ends; -1: closed */
     struct budget budget;
     struct relay relay;
-    uint64_t moved; /* in all */
+    uint64_t moved; /* total */
     size_t n_got;
 };
 
@@ -131,7 +131,7 @@ static void check_got(const char *want)
     assert_string_equal(got, want);
 }
 
-/* ---- whole ---- */
+/* ---- complete ---- */
 
 static void what_comes_whole_goes_on_as_a_chunk_and_the_last_one(void **state)
 {
@@ -152,7 +152,7 @@ static void an_empty_body_is_the_last_chunk_alone(void **state)
     check_got(HEAD "0\r\n\r\n");
 }
 
-/* A chunk of no bytes would be the last one. */
+/* An empty chunk would be the last one. */
 static void a_head_alone_goes_on_alone(void **state)
 {
     (void)state;
@@ -224,7 +224,7 @@ static void a_unix_app_that_leaves_the_upload_unread_has_cut(void **state)
     check_got(HEAD "4\r\npart\r\n");
 }
 
-/* As a 413 that the app gives and closes behind, while the upload still comes. */
+/* For example a 413 from an app that then closes, while the upload continues. */
 static void an_end_that_came_before_the_reset_is_the_end(void **state)
 {
     (void)state;
@@ -249,9 +249,9 @@ static void a_client_that_is_lost_at_the_last_chunk_leaves_the_rest_to_nobody(vo
     assert_int_equal(pump_to(NULL, ""), RELAY_END);
 }
 
-/* ---- much ---- */
+/* ---- large bodies ---- */
 
-/* The app writes what its socket takes; -1: all is written. */
+/* The app writes as much as its socket accepts; -1: all is written. */
 static ssize_t app_pours(size_t *written, size_t most)
 {
     if (*written == sizeof(content))
@@ -347,7 +347,7 @@ static void odd_pieces_arrive_byte_for_byte(void **state)
     check_decoded();
 }
 
-/* A spent budget makes the reads small, and so the chunks. */
+/* When the budget is spent, reads are small, and so are chunks. */
 static void a_spent_budget_makes_small_chunks(void **state)
 {
     size_t written = 0;
@@ -361,7 +361,7 @@ static void a_spent_budget_makes_small_chunks(void **state)
     assert_memory_equal(got, "2000\r\n", 6);
 }
 
-/* ---- others ---- */
+/* ---- other cases ---- */
 
 static void without_encoding_the_bytes_go_on_as_they_are(void **state)
 {

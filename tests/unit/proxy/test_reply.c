@@ -1,4 +1,4 @@
-/* weir's own answers: each is one whole, valid message that says what happened, in either form. */
+/* Local replies: each is one complete, valid message that states the reason, in either form. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include "proxy/http/parse.h"
 #include "proxy/reply.h"
 
-/* Each kind in the order of the enum. */
+/* Each kind, in the order of the enum. */
 static const struct kind {
     unsigned status;
     const char *reason;
@@ -33,7 +33,7 @@ static char out[REPLY_MAX + 1];
 static struct http_head head;
 static struct span content;
 
-/* Writes it, and reads it as a client would. */
+/* Writes the reply, and reads it as a client would. */
 static void write_and_read(const struct reply *r)
 {
     const struct http_limits limits = {.max_head = REPLY_MAX, .max_fields = 32};
@@ -48,7 +48,7 @@ static void write_and_read(const struct reply *r)
     content = (struct span){out + head.whole.len, n - head.whole.len};
 }
 
-/* The value of a field that is there once; empty: it is not there. */
+/* The value of a field that occurs once; empty: it is absent. */
 static struct span field(const char *name)
 {
     struct span found = {NULL, 0};
@@ -106,7 +106,7 @@ static void the_length_is_that_of_the_body_in_either_form(void **state)
     }
 }
 
-/* Those between QUEUE_FULL and UPGRADES_FULL have a Retry-After, a count and a line in the log. */
+/* The kinds from QUEUE_FULL to UPGRADES_FULL have a Retry-After, a counter and a log line. */
 static void a_kind_that_refuses_for_load_or_state_says_how_it_counts(void **state)
 {
     (void)state;
@@ -218,7 +218,8 @@ static void a_field_is_there_only_where_it_says_something(void **state)
     assert_null(field("X-Request-Id").at);
 }
 
-/* A detail of 256 bytes is longer than any; names of config have 63 at most, ids 128. */
+/* A detail of 256 bytes is longer than any real one; configured names have at most 63 bytes, ids
+ * 128. */
 static void the_longest_response_is_whole(void **state)
 {
     static char detail[257], id[129], name[64];

@@ -1,8 +1,8 @@
 /*
- * The whole of it: it starts, is ready, serves, drains in order, and says by its exit status how
- * that went; with one worker and with two. The server runs on the main thread, and a second thread
- * plays clients, app and orchestrator over Unix sockets. What that thread finds wrong is judged
- * when the server has ended.
+ * The whole server: it starts, becomes ready, serves, drains in order, and reports by its exit
+ * status how that went; with one worker and with two. The server runs on the main thread, and a
+ * second thread plays clients, app and orchestrator over Unix sockets. That thread's failures are
+ * asserted when the server has ended.
  */
 #include <errno.h>
 #include <poll.h>
@@ -35,9 +35,9 @@ static struct fixture {
     char dir[64];
     char flags[12][160];
     int n_flags;
-    int app; /* listens, or -1 */
+    int app; /* listening socket, or -1 */
     void (*script)(void);
-    const char *wrong; /* the first thing that was, or NULL */
+    const char *wrong; /* the first failure, or NULL */
 } fx;
 
 static unsigned threads; /* each test is run with 1 and 2 */
@@ -72,7 +72,7 @@ static void set_patience(int fd)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
 }
 
-/* Connects as soon as somebody listens there. */
+/* Connects as soon as there is a listener. */
 static int connects(const char *name)
 {
     struct sockaddr_un sa = address_of(name);
@@ -94,7 +94,7 @@ static void says(int fd, const char *text)
     must(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text), "a send");
 }
 
-/* Until `text` has come; false: the end, or nothing for WAIT_MS. */
+/* Waits for `text`; false: the connection ended, or nothing arrived for WAIT_MS. */
 static bool hears(int fd, const char *text)
 {
     char got[65536];
@@ -111,7 +111,7 @@ static bool hears(int fd, const char *text)
     return false;
 }
 
-/* In order or by a reset, and without another byte. */
+/* The connection ends, by FIN or reset, without another byte. */
 static void ends(int fd, const char *whose)
 {
     char byte;
@@ -137,7 +137,7 @@ static void app_listens(void)
          "the app's socket");
 }
 
-/* The app's next connection with a request; the probe's have none. */
+/* The app's next connection with a request; the probe's connections have none. */
 static int app_gets_a_request(void)
 {
     for (;;) {
@@ -189,7 +189,7 @@ static void disappears(const char *name)
 
 /* ---- running a server ---- */
 
-/* "--name=value"; a name that ends in unix: is a path in the test's directory. */
+/* "--name=value"; for a name that ends in unix:, the value is a path in the test's directory. */
 static void flag(const char *name, const char *value)
 {
     char *to = fx.flags[fx.n_flags++];
@@ -232,7 +232,7 @@ static void *run_script(void *arg)
     return NULL;
 }
 
-/* The main thread's signals are blocked when it returns: it must not be killed by the last ones. */
+/* The main thread's signals are blocked on return: late ones must not kill it. */
 static int serve(void)
 {
     char *flags[12];
@@ -436,7 +436,7 @@ static void drain_timeout_turns_away_and_cuts_and_ends_it_with_3(void **state)
     serves(a_request_without_a_response, SERVER_CUT);
 }
 
-/* ---- places ---- */
+/* ---- room for clients ---- */
 
 static void one_client_too_many(void)
 {
@@ -444,7 +444,7 @@ static void one_client_too_many(void)
     must(admin_comes_to_say("/readyz", " 200 "), "ready");
     int idle = connects("weir"), client;
 
-    poll(NULL, 0, 30); /* it is left alone for 20 ms */
+    poll(NULL, 0, 30); /* weir leaves it alone for 20 ms */
     client = asks();
     int fd = app_gets_a_request();
     ends(idle, "the idle client's end");
@@ -463,7 +463,7 @@ static void an_idle_client_makes_room_for_a_new_one(void **state)
     serves(one_client_too_many, SERVER_DONE);
 }
 
-/* ---- it cannot start ---- */
+/* ---- failure to start ---- */
 
 static void nothing(void)
 {

@@ -1,5 +1,4 @@
-/* What is recorded, as the page shows it: waits, outcomes, levels, the audit, and several threads.
- */
+/* Recorded values as shown by the page: waits, outcomes, gauges, the audit, and several threads. */
 #include <pthread.h>
 
 #include "tests/unit/proxy/stats_fixture.h"
@@ -100,7 +99,7 @@ static void every_outcome_and_every_phase_has_its_own_numbers(void **state)
     expect("weir_response_delivery_seconds_sum", "0.000009");
 }
 
-/* Each of what stats_audit() compares, and each way in which it can be wrong. */
+/* Each equation that stats_audit() checks, and each way in which it can be violated. */
 static void an_audit_finds_what_the_numbers_do_not_account_for(void **state)
 {
     struct stats_now now = quiet();
@@ -132,13 +131,14 @@ static void an_audit_finds_what_the_numbers_do_not_account_for(void **state)
     expect("weir_accounting_error_total", "5");
 
     struct stats_present two = right;
-    two.orphans = 0; /* neither the level nor the sum */
+    two.orphans = 0; /* neither the gauge nor the sum */
     assert_false(stats_audit(sh, &two));
     scrape(*state, &now);
     expect("weir_accounting_error_total", "7");
 }
 
-/* One that leaves while its slot is on its way holds it for a moment, and counts as gone. */
+/* A client that leaves while its slot is being granted holds it for a moment, and counts as
+ * gone. */
 static void an_audit_allows_for_a_slot_whose_client_has_left(void **state)
 {
     struct stats_shard *sh = stats_shard_of(*state, 0);
@@ -158,7 +158,7 @@ static void levels_go_up_and_down_across_shards(void **state)
     stats_connection(a, STATS_CLIENT, STATS_ACTIVE, 3);
     stats_connection(b, STATS_CLIENT, STATS_ACTIVE, -1);
     stats_connection(b, STATS_UPSTREAM, STATS_IDLE, 4);
-    stats_connection(b, STATS_CLIENT, STATS_IDLE, -2); /* seen before its other half */
+    stats_connection(b, STATS_CLIENT, STATS_IDLE, -2); /* read before the other half */
     stats_buffered(a, STATS_RESPONSE, 5000000000);
     stats_buffered(b, STATS_RESPONSE, -4999999999);
     stats_buffered(b, STATS_REQUEST, 7);

@@ -1,10 +1,10 @@
-/* /status: one JSON object with the numbers of the page. */
+/* /status: one JSON object with the numbers of the metrics page. */
 #include <jansson.h>
 
 #include "proxy/status.h"
 #include "tests/unit/proxy/stats_fixture.h"
 
-/* Status: found by path, as an integer. */
+/* An integer in the status, found by path. */
 static json_int_t at(json_t *root, const char *a, const char *b, const char *c)
 {
     json_t *v = json_object_get(json_object_get(json_object_get(root, a), b), c);

@@ -1,4 +1,4 @@
-/* Bytes both ways, each side's end passed on behind them, a reset at once, nobody overfed. */
+/* Bytes both ways; each side's FIN is passed on after them, a reset at once; back-pressure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,13 +22,13 @@ static struct fixture {
     int ends[2]; /* the far ends: the client's, the app's; -1: closed */
     struct budget budget;
     struct tunnel tunnel;
-    uint64_t moved; /* in all */
+    uint64_t moved; /* total */
 } fx;
 
 enum { CLIENT, APP };
 
 static char much[MUCH], got[MUCH + 1];
-static enum sockets_kind kind; /* each test is run over both */
+static enum sockets_kind kind; /* each test runs over both kinds */
 
 static int set_up(void **state)
 {
@@ -101,7 +101,7 @@ static enum tunnel_status pump(void)
     return st;
 }
 
-/* What has come, all of which must come within SOCKETS_WAIT_MS. */
+/* Receives this text, all of which must arrive within SOCKETS_WAIT_MS. */
 static void hears(int who, const char *text)
 {
     size_t n = strlen(text);
@@ -135,7 +135,7 @@ static void what_either_side_says_the_other_hears(void **state)
     assert_int_equal(fx.moved, 23);
 }
 
-/* Bytes may have come with the head of the 101, or of the request. */
+/* Bytes may have arrived with the head of the 101, or of the request. */
 static void what_was_read_before_goes_first(void **state)
 {
     (void)state;
@@ -168,7 +168,7 @@ static void a_side_that_does_not_read_stops_the_other_at_the_mark(void **state)
     hears(CLIENT, "the other way is free");
 }
 
-/* All of much, whoever reads how fast. */
+/* All of a large amount arrives, however slowly it is read. */
 static void all_of_it_arrives(int from, int to)
 {
     size_t sent = 0, n_got = 0;
@@ -201,7 +201,7 @@ static void one_that_sends_without_end_lets_others_have_their_turn(void **state)
 
     (void)state;
     fx.tunnel.mark = SIZE_MAX;
-    budget_change(&fx.budget, fx.budget.size); /* so that little is read at once */
+    budget_change(&fx.budget, fx.budget.size); /* so that reads are small */
     setsockopt(fx.ends[CLIENT], SOL_SOCKET, SO_SNDBUF, &all, sizeof(all));
     ssize_t sent = send(fx.ends[CLIENT], much, 150000, MSG_NOSIGNAL | MSG_DONTWAIT);
     assert_true(sent > 9 * (ssize_t)BUDGET_SPENT_READ);
@@ -275,7 +275,7 @@ static void a_reset_of_either_side_is_told(void **state)
 {
     (void)state;
     if (kind == SOCKETS_UNIX)
-        skip(); /* it has none, but for unread bytes */
+        skip(); /* Unix sockets have none, except for unread bytes */
     for (int who = CLIENT; who <= APP; who++) {
         resets(who);
         assert_int_equal(pump(), TUNNEL_LOST);
@@ -284,7 +284,7 @@ static void a_reset_of_either_side_is_told(void **state)
     }
 }
 
-/* It answers what it is sent with a reset, which takes nothing from what it said before. */
+/* It responds to further bytes with a reset, which does not affect what it sent before. */
 static void an_app_that_closes_while_it_is_sent_more_has_ended_in_order(void **state)
 {
     (void)state;

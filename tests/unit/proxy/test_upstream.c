@@ -1,6 +1,6 @@
 /*
- * How a connect to the app fails, and with which words of the system; real sockets, and connect()
- * and SO_ERROR where the kernel would have to be in distress.
+ * How a connect to the app fails, and how the failure is reported; real sockets, except that
+ * connect() and SO_ERROR are replaced for errors that the kernel rarely gives.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,8 +25,8 @@
 
 static struct {
     int error;      /* connect() fails with it */
-    int later;      /* or SO_ERROR tells of it, once the connect has failed */
-    bool to_itself; /* our end is given the port that is asked for */
+    int later;      /* or SO_ERROR reports it after the connect has failed */
+    bool to_itself; /* the destination port is assigned to our end */
 } kernel;
 
 int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len);
@@ -64,7 +64,7 @@ static struct {
     struct upstream_shared *shared;
     struct upstream *upstream;
     struct upstream_lease lease;
-    int listener; /* the app's; its port is known, and nothing listens before listen() */
+    int listener; /* the app's; its port is known, and it does not listen before listen() */
     bool ready, failed;
     enum upstream_failure why;
     int error;
@@ -134,7 +134,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Leases, and turns until it is known what came of it. */
+/* Leases, and runs turns until the outcome is known. */
 static void lease(void)
 {
     int turns = 0;
@@ -246,7 +246,7 @@ static void on_end_of_turn(struct task *task)
     was_told = true;
 }
 
-/* A connection that was leased, used and given back: the app's end of it. */
+/* A connection that was leased, used and returned: the app's end. */
 static int idle_connection(void)
 {
     assert_int_equal(listen(fx.listener, 4), 0);

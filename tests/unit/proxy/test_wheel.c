@@ -1,4 +1,4 @@
-/* The timer wheel: against a slow model, and the corners by hand. */
+/* The timer wheel: against a slow model, and edge cases by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 struct probe {
     struct loop_timer timer;
-    mono_us want; /* the model: when it must fire, MONO_NEVER when it is stopped */
+    mono_us want; /* the model: when it must fire, MONO_NEVER when stopped */
     unsigned fired;
 };
 
@@ -49,7 +49,7 @@ static mono_us random_wait(void)
     return (mono_us)(random_number() % (uint64_t)spans[random_number() % 7]);
 }
 
-/* Goes to the next moment at which the wheel asks to be looked at, or some way towards it. */
+/* Advances to the next time at which the wheel must be turned, or part of the way. */
 static void sleep_on(void)
 {
     mono_us next = wheel_next(&wheel);
