@@ -1,6 +1,6 @@
 /*
- * For the fuzzers: the first two bytes of the input say where to cut the rest; everything is given
- * in blocks of exactly its size, so that the address sanitizer sees a byte read too many.
+ * For the fuzzers: the first two bytes of the input say where to split the rest; every part is
+ * passed in a block of exactly its size, so that the address sanitizer detects reads past its end.
  */
 #pragma once
 

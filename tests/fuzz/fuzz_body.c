@@ -1,6 +1,7 @@
 /*
- * Chunked bodies: the same border, the same content and the same complaint, whole or cut in two,
- * with the content asked for or not; and what is taken is so by a second reader.
+ * Chunked bodies: the end, the content and the error must be the same whether the body is whole or
+ * split in two, and with or without the content requested; and the strict reader must agree on what
+ * is accepted.
  */
 #include "proxy/http/body.h"
 #include "tests/fuzz/fuzz.h"

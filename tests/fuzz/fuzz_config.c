@@ -1,12 +1,13 @@
 /*
- * The configuration: bytes as a file, and flags and variables behind it. The input's parts end at
- * 0xff, which no file in UTF-8 holds: the file first, then a flag, a flag's value or NAME=value
- * each. Without a byte in front of the first 0xff there is no file.
+ * The configuration: a file, flags and variables. The input is split at 0xff, which no UTF-8 file
+ * contains: first the file, then flags, flag values or NAME=value. If the first part is empty,
+ * there is no file.
  *
- * Whatever comes: either a configuration and no problem, which written out is read again as the
- * same; or none, and problems that each name a place and are fit for a terminal.
+ * The result must be either a configuration without problems, which is the same after it was
+ * written and read again, or none, with problems that each name a place and are safe for a
+ * terminal.
  *
- * No name is looked up: getaddrinfo() gets numbers only. The file is in memory.
+ * No name is looked up: getaddrinfo() accepts numbers only. The file is in memory.
  */
 #include <fcntl.h>
 #include <netdb.h>
@@ -57,7 +58,7 @@ static void write_file(struct span text)
     CHECK(pwrite(memory_fd, text.at, text.len, 0) == (ssize_t)text.len);
 }
 
-/* ---- what is told ---- */
+/* ---- problems ---- */
 
 static bool begins_with(struct span s, const char *start)
 {
@@ -73,7 +74,7 @@ static size_t count_lines(struct span text)
     return n;
 }
 
-/* weir.json:LINE:COLUMN: error: with both inside the file; or the file or weir as a whole. */
+/* weir.json:LINE:COLUMN: error: with both inside the file; or the file as a whole; or weir. */
 static void check_place(struct span line, struct span file)
 {
     unsigned long at, column;
@@ -101,13 +102,13 @@ static void check_last_line(struct span line, unsigned long errors)
     const char *colon = memchr(line.at, ':', line.len);
     CHECK(colon != NULL);
     struct span rest = {colon, line.len - (size_t)(colon - line.at)};
-    if (errors >= 50) /* no more are shown */
+    if (errors >= 50) /* further ones are not shown */
         CHECK(memmem(rest.at, rest.len, " errors; nothing was started", 28) != NULL);
     else
         CHECK(span_equal(rest, span_of(want)));
 }
 
-/* A terminal shows it as it is meant. */
+/* A terminal prints it literally. */
 static void check_visible(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -130,15 +131,15 @@ static void check_problems(struct span text, struct span file)
         if (text.len == 0) {
             check_last_line(line, errors);
         } else if (!begins_with(line, " ") && !begins_with(line, "(only the first")) {
-            check_place(line, file); /* else a part of the file is shown */
+            check_place(line, file); /* otherwise it is an excerpt of the file */
             errors++;
         }
     }
 }
 
-/* ---- what is loaded ---- */
+/* ---- the configuration ---- */
 
-/* What config_write_json() shows is all there is: the numbers behind it are equal too. */
+/* If config_write_json() gives the same text, the values behind it are equal, too. */
 static void check_same(const struct config *a, const struct config *b)
 {
     for (size_t i = 0; i < option_count; i++) {

@@ -1,6 +1,6 @@
 /*
- * For the fuzzers of heads: what a parser must say alike of a head however it is cut, and of the
- * head that it is rewritten to.
+ * For the fuzzers of heads: what must not change however a head is split, and for the head that it
+ * is rewritten to.
  */
 #pragma once
 
@@ -9,7 +9,7 @@
 
 static const struct http_limits fuzz_limits = {.max_head = 1024, .max_fields = 32};
 
-/* What a message is: who reads it otherwise has another message. */
+/* The parts that define a message: a recipient that reads them differently has another message. */
 static inline void fuzz_check_same_message(const struct http_head *a, const struct http_head *b)
 {
     CHECK(a->status == b->status && a->method == b->method);

@@ -1,27 +1,26 @@
 /*
- * The whole proxy, in one thread and by a clock of its own: clients and the app follow a script,
- * and weir must keep its laws whatever they do.
+ * The whole proxy, in one thread and on a virtual clock: clients and the app follow a script, and
+ * weir's invariants must hold whatever they do.
  *
  * The input: two bytes of configuration, then operations. Each begins with 0xff (weir comes to rest
- * after it) or 0xfe (the next one follows at once, so that what both do meets weir in one turn),
- * and goes on until the next of these two; so the bytes 0xfe and 0xff are never sent. An operation
- * is
+ * after it) or 0xfe (the next operation follows at once, so that weir sees both in one turn), and
+ * extends to the next of these two; so the bytes 0xfe and 0xff are never sent. An operation is
  *
- *     who    A to D: a client, which connects when it has to; 0 to 3: the app's connections, the
+ *     who    A to D: a client, which connects if necessary; 0 to 3: the app's connections,
  *            oldest first
- *     what   s...  sends the rest            x.... sends the rest many times, as the next byte says
- *            c     closes                    h     ends its own side
- *            p     reads no more             g     reads on           r     reads a little
- *            k     (app) answers 200         o     (app) accepts a connection in progress
+ *     what   s...  sends the rest            x.... sends the rest repeatedly, as the next byte says
+ *            c     closes                    h     half-closes
+ *            p     stops reading             g     resumes reading    r     reads a little
+ *            k     (app) responds 200        o     (app) accepts a connection in progress
  *
- * or  t1 to t6: time goes by;   n and one of r f l a: the next connect() is refused, has no room
+ * or  t1 to t6: time passes;   n and one of r f l a: the next connect() is refused, has no room
  *     now, is in progress, finds no address;   u: the app is up;   d l x: drain, its last moment,
  *     and the cut;   m: a new client needs a place;   . one turn.
  *
- * The laws: requests inside the app <= slots taken <= limit, always; each message that is passed on
- * is one that a second strict reader reads out of what the peer sent (judge.c); in the end nothing
- * is left, all by itself: exchanges, slots, queue, connections, memory, descriptors; and the sums
- * of what was measured agree to the microsecond.
+ * The invariants: requests inside the app <= slots taken <= limit, always; each forwarded message
+ * is one that the strict reader finds in what the peer sent (judge.c); in the end nothing is left,
+ * without help: exchanges, slots, queue, connections, memory, descriptors; and the sums of the
+ * measurements agree to the microsecond.
  */
 #include <netinet/in.h>
 #include <stdio.h>
@@ -33,7 +32,7 @@
 
 #define AT_ONCE    0xfe
 #define THEN       0xff
-#define NAMES      4 /* clients at once */
+#define NAMES      4 /* clients at a time */
 #define SECOND     1000000
 #define REPEAT_MAX 4096
 
@@ -86,7 +85,7 @@ static void build(uint8_t a, uint8_t b)
 
 /* ---- the script ---- */
 
-static size_t named[NAMES]; /* a client's number, from 1; 0: it has not connected */
+static size_t named[NAMES]; /* a client's number, from 1; 0: not connected */
 
 static struct peer *connected(size_t name, bool anew)
 {
@@ -205,7 +204,7 @@ static enum peers_connect connect_of(char how)
     }
 }
 
-/* For a person who looks at one input: FUZZ_SHOW=1 build/fuzz/fuzz_proxy FILE */
+/* To look at one input: FUZZ_SHOW=1 build/fuzz/fuzz_proxy FILE */
 static bool shows(void)
 {
     return getenv("FUZZ_SHOW") != NULL;

@@ -1,6 +1,6 @@
 /*
- * Request heads: one answer however they are cut; what is rewritten is accepted, with the same
- * method, length and host; and what is accepted is so by a second reader, as the same.
+ * Request heads: the same result however they are split; the rewritten head is accepted, with the
+ * same method, length and host; and the strict reader reads accepted heads the same way.
  */
 #include "proxy/http/rewrite.h"
 #include "tests/fuzz/fuzz_head.h"

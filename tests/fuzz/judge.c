@@ -16,11 +16,11 @@
 
 struct judge_rules judge_rules;
 
-/* A request that the app has seen the head of, in the order in which they came. */
+/* A request whose head the app has received, in order of arrival. */
 static struct exchange {
     size_t app, client;
-    size_t request_at, response_at; /* where in what the app has got, and sent */
-    size_t client_got;              /* when it was dispatched */
+    size_t request_at, response_at; /* offsets into what the app has received, and sent */
+    size_t client_got;              /* when the request was dispatched */
 } exchanges[EXCHANGES_MAX];
 static size_t n_exchanges;
 
@@ -46,9 +46,9 @@ void judge_begin(void)
     judge_rules = (struct judge_rules){0};
 }
 
-/* ---- whose is it ---- */
+/* ---- which client ---- */
 
-/* Each client has an address of its own, and weir puts it at the end of X-Forwarded-For. */
+/* Each client has an address of its own, which weir appends to X-Forwarded-For. */
 static size_t client_of(const struct strict_message *m)
 {
     const struct strict_field *f = strict_find(m, "x-forwarded-for");
@@ -70,9 +70,10 @@ static size_t client_of(const struct strict_message *m)
     broken("a request from nobody", f->value);
 }
 
-/* ---- the app, as it goes on ---- */
+/* ---- the app, so far ---- */
 
-/* Nothing was sent to its client since its last request was dispatched: it is that one again. */
+/* Nothing was sent to the client since its last request was dispatched, so this is that one
+ * again. */
 static bool is_replay(size_t client)
 {
     for (size_t i = n_exchanges; i-- > 0;) {
@@ -85,7 +86,7 @@ static bool is_replay(size_t client)
 static void dispatched(struct app *a, size_t client, size_t request_at, size_t response_at)
 {
     const struct peer *p = &peers.clients[client];
-    /* Each replay is preceded by a look at the client. */
+    /* weir checks the client before each replay. */
     bool unseen = p->one_edge && peers.now - p->left < UNSEEN_US && !is_replay(client);
 
     CHECK(n_exchanges < EXCHANGES_MAX);
@@ -100,7 +101,7 @@ static void dispatched(struct app *a, size_t client, size_t request_at, size_t r
                span_from(&a->peer.got, request_at));
 }
 
-/* The answers to one request: interim ones, and the final one. True: it is whole. */
+/* The responses to one request: interim ones, and the final one. True: it is complete. */
 static bool read_response(struct app *a, struct span asked, size_t *at)
 {
     for (;;) {
@@ -128,7 +129,7 @@ static bool read_response(struct app *a, struct span asked, size_t *at)
 static void walk(struct app *a)
 {
     size_t got = 0, sent = 0;
-    const size_t complete = a->complete; /* as of the last time */
+    const size_t complete = a->complete; /* as of the last call */
 
     a->in_body = a->in_chunks = false;
     a->started = a->complete = a->responded = a->interims = a->unread = 0;
@@ -158,7 +159,7 @@ static void walk(struct app *a)
     }
 }
 
-/* weir may refuse more than the second reader does, and earlier: before a line has ended. */
+/* weir may refuse more than the strict reader does, and earlier: before a line has ended. */
 static bool is_refused(const struct app *a)
 {
     static struct http_head head;
@@ -171,8 +172,8 @@ static bool is_refused(const struct app *a)
            HTTP_PARSE_BAD;
 }
 
-/* The slot is held until the app's last byte: who takes the connection from the app while it works
- * must have had a reason. */
+/* The slot is held until the app's last byte: there must be a reason to close the app's connection
+ * while it works on a request. */
 static void judge_end(struct app *a)
 {
     const struct peer *client = &peers.clients[a->client];
@@ -187,7 +188,7 @@ static void judge_end(struct app *a)
         return;
     if (judge_rules.abort_closes && client->left != 0)
         return;
-    /* Until its head is whole, an answer has not begun. */
+    /* A response begins when its head is complete. */
     if (peers.now - (a->in_body ? a->peer.moved : a->asked) >= judge_rules.patience)
         return;
     if (client->left != 0 && peers.now - client->left >= judge_rules.patience)
@@ -220,7 +221,7 @@ size_t judge_inside(void)
     return n;
 }
 
-/* ---- two messages, one on either side ---- */
+/* ---- the message on both sides ---- */
 
 static bool begins(struct span s, const char *lower)
 {
@@ -228,7 +229,7 @@ static bool begins(struct span s, const char *lower)
     return s.len >= start.len && span_equal_nocase((struct span){s.at, start.len}, start);
 }
 
-/* What is weir's own with each of the two, or is written anew; the rest is passed on. */
+/* Fields that weir has with each peer separately, or rewrites; all others are forwarded. */
 static bool is_hop_by_hop(struct span name)
 {
     static const char *const own[] = {
@@ -260,8 +261,8 @@ static bool is_hop_by_hop(struct span name)
     return false;
 }
 
-/* Named by Connection, meant for a proxy, said by who is not believed, or one that an app would
- * take for another. */
+/* Named by Connection, meant for a proxy, from an untrusted client, or mistakable for another
+ * field. */
 static bool may_be_left_out(const struct strict_message *m, const struct strict_field *f)
 {
     return is_hop_by_hop(f->name) || begins(f->name, "proxy") || begins(f->name, "x-forwarded-") ||
@@ -269,14 +270,14 @@ static bool may_be_left_out(const struct strict_message *m, const struct strict_
            memchr(f->name.at, '_', f->name.len) != NULL || strict_lists(m, "connection", f->name);
 }
 
-/* An answer that goes on without a Date gets one (RFC 9110 section 6.6.1). */
+/* weir adds a Date to a final response that has none (RFC 9110 section 6.6.1). */
 static bool is_added(const struct strict_message *in, const struct strict_field *f)
 {
     return in->status >= 200 && span_equal(f->name, SPAN("Date")) &&
            strict_find(in, "date") == NULL;
 }
 
-/* All that `out` has is from `in`, in order; and nothing is missing. */
+/* All fields of `out` are from `in`, in order, and none is missing. */
 static bool same_fields(const struct strict_message *in, const struct strict_message *out)
 {
     size_t i = 0;
@@ -306,7 +307,7 @@ static bool is_beginning(const struct strbuf *part, const struct strbuf *all)
     return part->len <= all->len && (part->len == 0 || memcmp(part->at, all->at, part->len) == 0);
 }
 
-/* What has come out so far went in; and it is whole only if that was. */
+/* The content so far is a prefix of the content received, and is complete only if that was. */
 static bool same_content(const struct strict_message *in, bool in_whole,
                          const struct strict_message *out, bool out_whole)
 {
@@ -315,7 +316,7 @@ static bool same_content(const struct strict_message *in, bool in_whole,
     return !out_whole || (in_whole && in->content.len == out->content.len);
 }
 
-/* The authority of an absolute target, and what is behind it. */
+/* The authority of an absolute target, and what follows. */
 static bool split_target(struct span target, struct span *authority, struct span *rest)
 {
     size_t at = begins(target, "http://") ? 7 : begins(target, "https://") ? 8 : 0, end;
@@ -353,10 +354,10 @@ static bool same_target(const struct strict_message *in, const struct strict_mes
 struct read_message {
     struct strict_message m;
     enum strict_status status;
-    size_t begin, end; /* in what it was read from */
+    size_t begin, end; /* in the bytes that it was read from */
 };
 
-/* An app sees no expectation, or the one there is in the one usual way. */
+/* The app receives no expectation, or the existing one in its usual spelling. */
 static bool expects_plainly(const struct strict_message *out)
 {
     size_t n = 0;
@@ -370,7 +371,7 @@ static bool expects_plainly(const struct strict_message *out)
     return true;
 }
 
-/* What an app believes because weir says it: of clients that weir does not, only its own. */
+/* Fields that the app trusts because weir sets them: weir drops those of untrusted clients. */
 static bool may_be_told(struct span name)
 {
     static const char *const own[] = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"};
@@ -422,7 +423,7 @@ static bool same_response(const struct read_message *in, const struct read_messa
 struct client {
     const struct peer *peer;
     size_t number;
-    size_t n; /* messages that it has sent; the last may be no message or not whole */
+    size_t n; /* messages that it has sent; the last may be invalid or incomplete */
     struct read_message *messages[MESSAGES_MAX];
     size_t n_exchanges;
     const struct exchange *exchanges[EXCHANGES_MAX];
@@ -468,7 +469,7 @@ static struct read_message *read_request_at(const struct exchange *e)
     return r;
 }
 
-/* The final answer or the switch of protocols, or what there is of it. */
+/* The final response or the switch of protocols, as far as it was sent. */
 static struct read_message *read_response_of(const struct exchange *e, struct span asked)
 {
     const struct peer *p = &peers.apps[e->app].peer;
@@ -497,7 +498,8 @@ static bool is_idempotent(struct span method)
     return false;
 }
 
-/* The app's connection ended before a byte of an answer: the request may come again, once. */
+/* The app's connection ended before the first byte of a response: the request may be replayed,
+ * once. */
 static bool may_come_again(const struct exchange *e, struct span method)
 {
     const struct app *a = &peers.apps[e->app];
@@ -505,8 +507,8 @@ static bool may_come_again(const struct exchange *e, struct span method)
            (has_ended(&a->peer) || a->peer.ended);
 }
 
-/* An app that had stopped reading saw what it was asked later than it was asked: then the order in
- * which it saw things says nothing. */
+/* An app that had stopped reading receives requests later than they were sent, so the order in
+ * which it received them proves nothing. */
 static bool order_is_known(void)
 {
     for (size_t i = 0; i < peers.n_apps; i++) {
@@ -516,7 +518,7 @@ static bool order_is_known(void)
     return true;
 }
 
-/* Every request at the app is one that the client has sent, in order, none of them twice. */
+/* Every request at the app was sent by the client, in order, and none appears twice. */
 static void judge_requests(const struct client *cl)
 {
     size_t next = 0;
@@ -540,7 +542,7 @@ static void judge_requests(const struct client *cl)
     }
 }
 
-/* The app's answer that this is; exchanges before it went unanswered, or were answered by weir. */
+/* Finds the app's response; requests before it got no response, or a local reply. */
 static void judge_passed_on(const struct client *cl, const struct read_message *out, size_t *next)
 {
     for (; *next < cl->n_exchanges; ++*next) {
@@ -559,7 +561,7 @@ static void judge_passed_on(const struct client *cl, const struct read_message *
            span_from(&cl->peer->got, 0));
 }
 
-/* weir need not have understood the method that it refuses: a HEAD may get the text. */
+/* weir may refuse a method without knowing it: the reply to a HEAD may have a body. */
 static bool is_refused_head(const struct read_message *r, struct span asked, struct span rest)
 {
     const struct strict_field *length = strict_find(&r->m, "content-length");
@@ -580,7 +582,7 @@ static void judge_same_bytes(const struct strbuf *in, size_t in_at, const struct
         broken("a tunnel passed on what was not sent", part);
 }
 
-/* What is behind the upgrade and behind the switch goes to the other side as it is. */
+/* The bytes after the upgrade request and after the 101 are passed to the other side unchanged. */
 static void judge_tunnel(const struct client *cl, size_t asked, size_t switched)
 {
     const struct exchange *e = cl->n_exchanges > 0 ? cl->exchanges[cl->n_exchanges - 1] : NULL;
@@ -601,8 +603,8 @@ static void judge_tunnel(const struct client *cl, size_t asked, size_t switched)
 }
 
 struct responses {
-    size_t n, next; /* final ones that are whole; the exchange from which to look on */
-    bool closing;   /* the last one said so, or was cut */
+    size_t n, next; /* complete final responses; the next exchange to compare */
+    bool closing;   /* the last one announced a close, or was cut */
     bool opaque;
 };
 
@@ -653,7 +655,8 @@ static struct responses judge_responses(const struct client *cl)
     return so_far;
 }
 
-/* Who stays and reads gets an answer to each request, or is told that there will be none. */
+/* A client that stays and reads gets a response to each request, or is told that there will be
+ * none. */
 static void judge_nothing_lost(const struct client *cl, const struct responses *responses)
 {
     const struct peer *p = cl->peer;

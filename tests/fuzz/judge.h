@@ -1,6 +1,7 @@
 /*
- * Judges the world of peers.h, with the second reader: what is inside the app, what it received and
- * what clients received. Stops the process, with a sentence, when a law of weir's is broken.
+ * Checks the peers of peers.h with the strict reader: the number of requests inside the app, what
+ * it received, and what clients received. Aborts with a message when an invariant of weir is
+ * violated.
  */
 #pragma once
 
@@ -12,20 +13,20 @@
 struct judge_rules {
     bool abort_closes;  /* on_client_abort: close */
     bool half_close;    /* client.half_close: allow */
-    bool believes;      /* headers.trusted names the clients, and headers.forwarded: append */
-    mono_us patience;   /* no timeout towards the app is shorter */
-    bool cut, draining; /* weir was told to */
+    bool believes;      /* headers.trusted includes the clients, and headers.forwarded is append */
+    mono_us patience;   /* all timeouts towards the app are at least this long */
+    bool cut, draining; /* weir was told to cut or drain */
 };
 
 extern struct judge_rules judge_rules;
 
 void judge_begin(void);
 
-/* Looks at what has come and gone, when weir has come to rest. */
+/* Checks the bytes so far, when weir has come to rest. */
 void judge_apps(void);
 
-/* Requests inside the app now. */
+/* The number of requests inside the app. */
 size_t judge_inside(void);
 
-/* When all is over: each message of each connection. */
+/* At the end: checks each message of each connection. */
 void judge_messages(void);

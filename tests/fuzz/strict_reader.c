@@ -1,4 +1,4 @@
-/* See strict_reader.h. RFC numbers are of the rules that the functions below them stand for. */
+/* See strict_reader.h. The RFC sections are those of the rules that the functions implement. */
 #include "tests/fuzz/strict_reader.h"
 
 #include <ctype.h>
@@ -9,7 +9,7 @@ static enum strict_status bad(struct strict_message *m, const char *why)
     return STRICT_BAD;
 }
 
-/* The fields are many, and n_fields says how many of them are set. */
+/* Leaves out the fields, which are many; n_fields tells how many are set. */
 void strict_begin(struct strict_message *m)
 {
     memset(m, 0, offsetof(struct strict_message, fields));
@@ -97,7 +97,7 @@ static bool begins(struct span s, const char *lower)
 
 /* ---- lines ---- */
 
-/* Takes a line and its CRLF. A CR or LF of its own, NUL or another control is nobody's line. */
+/* Takes a line and its CRLF. A bare CR or LF, NUL or another control character is invalid. */
 static enum strict_status take_line(struct span *in, struct span *line, struct strict_message *m)
 {
     size_t n = 0;
@@ -140,7 +140,7 @@ static enum strict_status take_fields(struct span *in, struct strict_message *m)
     }
 }
 
-/* ---- what fields say ---- */
+/* ---- the meaning of fields ---- */
 
 const struct strict_field *strict_find(const struct strict_message *m, const char *name)
 {
@@ -185,7 +185,7 @@ bool strict_persists(const struct strict_message *m)
     return m->minor == 1 || strict_lists(m, "connection", SPAN("keep-alive"));
 }
 
-/* RFC 9110 section 7.6.1: a list of tokens; and of no more than anybody has. */
+/* RFC 9110 section 7.6.1: a list of tokens, and not longer than usual. */
 static bool options_are_sound(const struct strict_message *m)
 {
     unsigned n = 0;
@@ -206,7 +206,7 @@ static bool options_are_sound(const struct strict_message *m)
     return true;
 }
 
-/* To an app behind CGI, Content_Length is Content-Length. */
+/* CGI apps read Content_Length as Content-Length. */
 static bool is_framing_alias(struct span name)
 {
     static const char *const framing[] = {"content-length", "transfer-encoding"};
@@ -304,8 +304,8 @@ static bool take_size(struct span line, uint64_t *size)
     return n >= 1 && n <= 15 && extensions_are_sound(from(line, n));
 }
 
-/* RFC 9110 section 6.5.1: what frames a message, controls the connection, routes or authenticates
- * does not come last; nor does what says how a request is to be read. */
+/* RFC 9110 section 6.5.1: fields that frame a message, control the connection, route or
+ * authenticate are not allowed as trailers; nor are those that say how a request is to be read. */
 static bool may_trail(const struct strict_message *m, struct span name)
 {
     static const char *const never = " content-length transfer-encoding connection keep-alive "
@@ -412,7 +412,7 @@ static bool read_version(struct span s, struct strict_message *m)
     return span_equal(s, SPAN("HTTP/1.0")) || span_equal(s, SPAN("HTTP/1.1"));
 }
 
-/* uri-host [ ":" port ] (RFC 9110 section 7.2), of the characters that RFC 3986 lets stand there */
+/* uri-host [ ":" port ] (RFC 9110 section 7.2), of the characters that RFC 3986 allows there */
 static bool is_authority(struct span s)
 {
     size_t n = 0, digits = 0;

@@ -1,7 +1,7 @@
 /*
- * A second reader of HTTP/1.1, written from RFC 9112 and section 5 of the specification, and not
- * from proxy/http: it is the judge of what weir passes on. It reads one message at a time from
- * bytes that are all there, line by line, and takes what has one reading only. Slow and simple.
+ * A second reader of HTTP/1.1, written from the RFCs and weir's documented rules, independent of
+ * proxy/http: it checks what weir forwards. It reads one message at a time from complete input,
+ * line by line, and accepts only what has exactly one reading. Slow and simple.
  */
 #pragma once
 
@@ -14,8 +14,8 @@
 
 enum strict_status {
     STRICT_WHOLE,
-    STRICT_PART, /* nothing wrong with it so far */
-    STRICT_BAD,  /* `why` says what; nobody may act upon it, nor on what follows */
+    STRICT_PART, /* valid so far, incomplete */
+    STRICT_BAD,  /* `why` has the reason; neither the message nor what follows may be used */
 };
 
 struct strict_field {
@@ -24,18 +24,18 @@ struct strict_field {
 
 #define STRICT_FIELDS 256
 
-/* strict_begin, read once, look, strict_fini. Spans are into what was read. */
+/* Use: strict_begin, read once, inspect, strict_fini. The spans point into the input. */
 struct strict_message {
     const char *why;
-    bool head_whole; /* all below but the content is known */
+    bool head_whole; /* everything below is valid, except the content */
     struct span method, target;
     unsigned status;
     unsigned minor;
     bool chunked, has_length, until_end;
     uint64_t length;
-    struct strbuf content; /* without the chunks' framing, as far as it has come */
-    struct span trailers;  /* as they came */
-    size_t head_len;       /* the head's bytes, once it is whole */
+    struct strbuf content; /* without chunk framing, as far as received */
+    struct span trailers;  /* as received */
+    size_t head_len;       /* bytes of the head, once it is complete */
     size_t used;           /* WHOLE: bytes of the message */
     size_t n_fields;
     struct strict_field fields[STRICT_FIELDS];
@@ -47,20 +47,20 @@ void strict_fini(struct strict_message *m);
 enum strict_status strict_read_request(struct span in, struct strict_message *m);
 
 /*
- * One response, interim ones too. `asked` is the method that it answers; `ended`: the sender has
- * ended the connection properly, so what has no length is whole.
+ * Reads one response, possibly an interim one. `asked` is the request's method; `ended`: the sender
+ * has closed the connection in order, so a message without a length is complete.
  */
 enum strict_status strict_read_response(struct span in, struct span asked, bool ended,
                                         struct strict_message *m);
 
-/* A chunked body alone. */
+/* Reads only a chunked body. */
 enum strict_status strict_read_chunked(struct span in, struct strict_message *m);
 
-/* The first field of that name, or NULL. */
+/* The first field with that name, or NULL. */
 const struct strict_field *strict_find(const struct strict_message *m, const char *name);
 
-/* Whether any of the fields of that name has the element, in either case. */
+/* Whether a field with that name has the element, case-insensitive. */
 bool strict_lists(const struct strict_message *m, const char *name, struct span element);
 
-/* Whether the sender keeps the connection after this message. */
+/* Whether the sender keeps the connection open after this message. */
 bool strict_persists(const struct strict_message *m);
