@@ -1,7 +1,7 @@
 /*
- * See peers.h. Stands in for connect() and for the clock (common/clock.c is not linked), watches
- * SO_LINGER, which on a Unix socket would be lost, and makes the kernel's randomness constant: a
- * run is decided by its input.
+ * See peers.h. Replaces connect() and the clock (common/clock.c is not linked), records SO_LINGER,
+ * which a Unix socket ignores, and makes the kernel's randomness constant: a run depends on its
+ * input only.
  */
 #include "tests/world/peers.h"
 
@@ -17,7 +17,7 @@
 #define START_US    INT64_C(1000000000)
 #define WALL_US     INT64_C(1700000000000000)
 #define BYTES_MAX   (160 * 1024)
-#define SMALL       4096 /* weir's send buffers: a slow reader is felt soon */
+#define SMALL       4096 /* weir's send buffers: slow readers matter soon */
 #define JUNK_AT_MAX 64
 
 struct peers peers;
@@ -71,7 +71,7 @@ int peers_client(void)
 
 /* ---- the app ---- */
 
-/* No room to write: so a connection that is in progress looks to epoll. */
+/* No room to write: to epoll, it is a connection in progress. */
 static size_t fill(int fd)
 {
     static const char junk[SMALL];
@@ -132,7 +132,7 @@ void peers_accept(struct app *a)
     a->junk = 0;
 }
 
-/* Whose end is it? The newest, since numbers are used again. */
+/* The peer of a descriptor of weir's; the newest, since descriptors are reused. */
 static struct peer *peer_of_weir_fd(int fd)
 {
     for (size_t i = peers.n_clients; i-- > 0;) {
@@ -151,7 +151,7 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
     return __real_setsockopt(fd, level, name, value, len);
 }
 
-/* ---- what both do ---- */
+/* ---- actions of both ---- */
 
 void peers_send(struct peer *p, struct span bytes)
 {
@@ -167,8 +167,8 @@ void peers_send(struct peer *p, struct span bytes)
     p->moved = peers.now;
 }
 
-/* What is in its socket was sent to it, and is told by a close that leaves it there; but with a
- * reset and not with an end. True: there is some. */
+/* Bytes in its socket were sent to it, and a close discards them; weir then sees a reset and not an
+ * end. True: there are some. */
 static bool look_at_unread(struct peer *p)
 {
     static char unread[BYTES_MAX];
@@ -183,7 +183,7 @@ void peers_close(struct peer *p)
 {
     if (p->fd < 0)
         return;
-    /* A request and a reset are one edge, and it tells of the request only (EPOLLERR). */
+    /* A request and a reset are one edge, which reports only the request (EPOLLERR). */
     bool resets = look_at_unread(p);
     if (!p->half_closed && !resets)
         p->alive = p->told;

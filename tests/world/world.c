@@ -1,4 +1,4 @@
-/* See world.h. The functions of stats.c are wrapped, so that sums can be compared at the end. */
+/* See world.h. The functions of stats.c are wrapped, so that totals can be compared at the end. */
 #include "tests/world/world.h"
 
 #include <fcntl.h>
@@ -11,14 +11,14 @@
 #include "common/log.h"
 #include "tests/world/peers.h"
 
-#define TURNS_MAX   20000 /* more to come to rest: it spins */
-#define STEPS_MAX   4000  /* of half a second: more to end by itself, and it never will */
+#define TURNS_MAX   20000 /* if it does not come to rest within these, it spins */
+#define STEPS_MAX   4000  /* of half a second; what does not end within these never will */
 #define SECOND      1000000
 #define DESCRIPTORS 96
 
 struct world world;
 
-/* ---- what weir has told its statistics ---- */
+/* ---- what weir has recorded ---- */
 
 void __wrap_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
 void __real_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
@@ -89,7 +89,7 @@ void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold)
     __real_stats_orphan_ends(sh, hold);
 }
 
-/* ---- building it, as server.c builds a worker ---- */
+/* ---- building, like a worker in server.c ---- */
 
 const struct config *world_config(void)
 {
@@ -189,7 +189,7 @@ void world_take_down(void)
     clients_free(world.clients);
     upstream_free(world.upstream);
     exchange_env_free(world.exchanges);
-    loop_free(world.loop); /* no block of the pool is in use */
+    loop_free(world.loop); /* checks that no block of the pool is in use */
     upstream_shared_free(world.room);
     limiter_free(world.shared.limiter);
     stats_free(world.stats);
@@ -250,7 +250,7 @@ void world_pass(mono_us time, mono_us step)
     }
 }
 
-/* ---- what weir is told by its other threads ---- */
+/* ---- messages from weir's other threads ---- */
 
 static struct arrival {
     struct task task;
