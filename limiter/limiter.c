@@ -35,8 +35,7 @@ struct limiter {
     struct limiter_snapshot live;
 };
 
-/* ---- time --------------------------------------------------------------------------------------
- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static void advance(struct limiter *l, mono_us now)
 {
@@ -138,8 +137,7 @@ static void leave_locked(struct limiter *l, struct limiter_waiter *w)
     l->live.cancelled++;
 }
 
-/* ---- the laws ----------------------------------------------------------------------------------
- */
+/* ---- the laws -------------------------------------------------------------------------------- */
 
 static bool slot_free_locked(const struct limiter *l)
 {
@@ -162,8 +160,7 @@ static struct limiter_waiter *serve_queue_locked(struct limiter *l)
     return chain;
 }
 
-/* ---- what callers call -------------------------------------------------------------------------
- */
+/* ---- what callers call ----------------------------------------------------------------------- */
 
 enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w, mono_us now,
                                      mono_us deadline)
@@ -300,8 +297,7 @@ void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *o
     unlock(l);
 }
 
-/* ---- its life ----------------------------------------------------------------------------------
- */
+/* ---- its life -------------------------------------------------------------------------------- */
 
 static void mutex_init(pthread_mutex_t *mutex)
 {
