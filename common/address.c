@@ -219,7 +219,7 @@ bool address_resolve(struct address *a, enum address_use use, struct strbuf *why
     return resolve_name(a, text + bracketed, port.at, why);
 }
 
-/* ---- what an address is -------------------------------------------------------------------- */
+/* ---- properties ---------------------------------------------------------------------------- */
 
 static in_port_t port_of(const struct sockaddr *sa)
 {

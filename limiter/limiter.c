@@ -137,7 +137,7 @@ static void leave_locked(struct limiter *l, struct limiter_waiter *w)
     l->live.cancelled++;
 }
 
-/* ---- the laws -------------------------------------------------------------------------------- */
+/* ---- the invariants -------------------------------------------------------------------------- */
 
 static bool slot_free_locked(const struct limiter *l)
 {
@@ -160,7 +160,7 @@ static struct limiter_waiter *serve_queue_locked(struct limiter *l)
     return chain;
 }
 
-/* ---- what callers call ----------------------------------------------------------------------- */
+/* ---- public functions ------------------------------------------------------------------------ */
 
 enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w, mono_us now,
                                      mono_us deadline)
@@ -297,7 +297,7 @@ void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *o
     unlock(l);
 }
 
-/* ---- its life -------------------------------------------------------------------------------- */
+/* ---- creation and destruction ---------------------------------------------------------------- */
 
 static void mutex_init(pthread_mutex_t *mutex)
 {

@@ -251,7 +251,7 @@ static void a_turn_that_was_full_lags_and_the_next_has_more_room(void **state)
     assert_false(crowd.task_lags);
 }
 
-/* The wheel's timer is no event of epoll's. */
+/* The wheel's timer is not an event from epoll. */
 static void a_timer_that_is_due_does_not_fill_a_turn(void **state)
 {
     mono_us due = loop_tick(fx.loop) + 2000;
