@@ -487,6 +487,22 @@ static void an_orphans_app_that_closes_or_talks_nonsense_frees_the_slot(void)
     nobody_is_left();
 }
 
+/* Its time is over when the slot becomes free, and its client's end is told in the same turn. */
+static void a_client_that_leaves_as_its_wait_expires_has_no_slot_to_give_back(void)
+{
+    asks(GET);
+    struct peer *b = asks(GET_OF("/gone"));
+
+    peers.now += 1100000;
+    says_at_once(app(0), OK);
+    peers_close(b);
+    world_rest();
+    assert_false(has_heard(app(0), "/gone"));
+    nobody_is_left();
+    assert_int_equal(counted(C_WAITS + STATS_CLIENT_GONE), 1);
+    assert_int_equal(counted(C_REJECTED + STATS_QUEUE_TIMEOUT), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +532,7 @@ int main(void)
         SCENE(an_orphan_without_a_response_ends_with_first_byte_timeout),
         SCENE(an_orphan_whose_response_stops_ends_with_idle_timeout),
         SCENE(an_orphans_app_that_closes_or_talks_nonsense_frees_the_slot),
+        SCENE(a_client_that_leaves_as_its_wait_expires_has_no_slot_to_give_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
