@@ -37,10 +37,19 @@ void exchange_tunnel_lost(struct exchange *ex)
     exchange_done(ex);
 }
 
+/* What the app has not read, whether weir or the kernel keeps it: as it reads, weir refills the
+ * kernel, whose part may stay the same. */
+static size_t unread_by_app(const struct exchange *ex)
+{
+    return h1_client_unsent(&ex->app) + h1_client_unacked(&ex->app);
+}
+
 static void arm_tunnel(struct exchange *ex)
 {
-    ex->unacked = SIZE_MAX; /* unless it is in the way, that is looked at when it has been silent */
-    exchange_note_unacked(ex);
+    /* It costs a system call: unless the app is in the way, it waits until nothing is said. */
+    bool in_the_way = h1_client_unsent(&ex->app) > 0;
+
+    ex->unacked = in_the_way ? unread_by_app(ex) : SIZE_MAX;
     exchange_arm(ex, exchange_now(ex) + ex->env->c.config->upgrades.idle_timeout);
 }
 
@@ -101,7 +110,7 @@ void exchange_switch_protocols(struct exchange *ex)
  * to a slow reader: while the client has not all of it, client.send_timeout watches. */
 void exchange_late_tunnel(struct exchange *ex)
 {
-    size_t unacked = h1_client_unacked(&ex->app), before = ex->unacked;
+    size_t unacked = unread_by_app(ex), before = ex->unacked;
 
     if (client_backlog(ex->client) == 0 && (unacked == 0 || unacked >= before)) {
         exchange_done(ex);

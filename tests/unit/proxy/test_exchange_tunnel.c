@@ -92,6 +92,54 @@ static void a_silent_tunnel_ends_after_its_idle_timeout(void)
     assert_true(app(0)->ended);
 }
 
+/* ---- what was said before a silence may still be on its way ---- */
+
+static const char *long_text(void)
+{
+    static char bytes[20001];
+
+    memset(bytes, 'x', sizeof(bytes) - 1);
+    return bytes;
+}
+
+static void a_silent_tunnel_stays_while_its_client_takes_what_was_sent(void)
+{
+    struct peer *a = asks(UPGRADE);
+
+    a->reads = false;
+    says(app(0), SWITCHED);
+    says(app(0), long_text());
+    for (int i = 0; i < 4; i++) {
+        world_pass(700000, 10000);
+        peers_receive(a, 4100); /* what the kernel holds of one send */
+    }
+    slots_are(1, 0);
+    assert_false(peers_is_over(a));
+    a->reads = true;
+    world_rest();
+    from_now();
+    until(1020); /* it has been silent for longer: the next look ends it */
+    nobody_is_left();
+}
+
+static void a_silent_tunnel_stays_while_its_app_takes_what_was_sent(void)
+{
+    struct peer *a = asks(UPGRADE);
+
+    says(app(0), SWITCHED);
+    app(0)->reads = false;
+    says(a, long_text());
+    for (int i = 0; i < 4; i++) {
+        world_pass(900000, 10000);
+        peers_receive(app(0), 4100);
+    }
+    slots_are(1, 0);
+    from_now();
+    until(2100); /* two looks without a difference */
+    nobody_is_left();
+    assert_true(a->ended);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +149,8 @@ int main(void)
         SCENE(an_upgrade_to_something_else_is_refused),
         SCENE(a_client_that_leaves_its_upgrade_leaves_no_tunnel),
         SCENE(a_silent_tunnel_ends_after_its_idle_timeout),
+        SCENE(a_silent_tunnel_stays_while_its_client_takes_what_was_sent),
+        SCENE(a_silent_tunnel_stays_while_its_app_takes_what_was_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
