@@ -503,6 +503,45 @@ static void a_client_that_leaves_as_its_wait_expires_has_no_slot_to_give_back(vo
     assert_int_equal(counted(C_REJECTED + STATS_QUEUE_TIMEOUT), 0);
 }
 
+static void a_wait_for_the_start_may_be_longer_than_queue_timeout(void)
+{
+    scene.how.starting = true;
+    scene.how.config.startup.timeout = 9000000;
+    struct peer *a = asks(GET);
+
+    until(5000);
+    hears_nothing(a);
+    slots_are(0, 1);
+    world_tell(WORLD_UP);
+    world_rest();
+    says(app(0), OK);
+    hears(a, "200 OK");
+}
+
+static void a_wait_that_was_too_long_may_be_told_with_429(void)
+{
+    scene.how.config.overload.status = 429;
+    struct peer *b = behind_another();
+
+    until(1020);
+    is_told(b, 429, "queue_timeout", "\r\nRetry-After: 1\r\n");
+}
+
+static void a_line_end_behind_a_request_begins_none(void)
+{
+    struct peer *a = asks(GET);
+
+    says(app(0), OK);
+    hears(a, "200 OK");
+    says(a, "\r\n");
+    from_now();
+    until(2500); /* longer than head_timeout */
+    hears_nothing(a);
+    says(a, GET);
+    says(app(1), OK);
+    hears(a, "200 OK");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +572,9 @@ int main(void)
         SCENE(an_orphan_whose_response_stops_ends_with_idle_timeout),
         SCENE(an_orphans_app_that_closes_or_talks_nonsense_frees_the_slot),
         SCENE(a_client_that_leaves_as_its_wait_expires_has_no_slot_to_give_back),
+        SCENE(a_wait_for_the_start_may_be_longer_than_queue_timeout),
+        SCENE(a_wait_that_was_too_long_may_be_told_with_429),
+        SCENE(a_line_end_behind_a_request_begins_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

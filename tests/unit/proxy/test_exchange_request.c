@@ -457,6 +457,59 @@ static void an_app_that_takes_no_more_may_have_responded(void)
     nobody_is_left();
 }
 
+/* ---- when a timeout begins ---- */
+
+static void first_byte_timeout_begins_when_the_request_has_been_sent(void)
+{
+    slots_are_plentiful();
+    struct peer *a = asks(PUT_CHUNKS);
+
+    for (int i = 0; i < 5; i++) {
+        world_pass(900000, 10000);
+        says(a, "1\r\nx\r\n");
+    }
+    hears_nothing(a);
+    says(a, "0\r\n\r\n");
+    from_now();
+    until(1950);
+    hears_nothing(a);
+    until(2050);
+    is_told(a, 504, "first_byte_timeout", NULL);
+}
+
+static void an_app_that_owes_100_lives_by_its_other_interim_responses(void)
+{
+    slots_are_plentiful();
+    struct peer *a = waits_for_the_apps_100();
+
+    for (int i = 0; i < 3; i++) {
+        world_pass(1800000, 10000);
+        says(app(0), "HTTP/1.1 103 Early Hints\r\n\r\n");
+        hears(a, "HTTP/1.1 103 ");
+    }
+    says(app(0), "HTTP/1.1 100 Continue\r\n\r\n");
+    hears(a, "HTTP/1.1 100 ");
+    says(a, "123456789");
+    says(app(0), OK);
+    hears(a, "HTTP/1.1 200 OK");
+}
+
+static void body_timeout_begins_when_the_client_has_been_told_to_go_on(void)
+{
+    slots_are_plentiful();
+    struct peer *a = waits_for_the_apps_100();
+
+    until(1500);
+    hears_nothing(a);
+    says(app(0), "HTTP/1.1 100 Continue\r\n\r\n");
+    hears(a, "HTTP/1.1 100 ");
+    from_now();
+    until(980);
+    hears_nothing(a);
+    until(1020);
+    is_told(a, 408, "body_timeout", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -490,6 +543,9 @@ int main(void)
         SCENE(the_connect_of_a_replay_may_be_refused),
         SCENE(nothing_is_sent_again_for_a_client_that_has_left),
         SCENE(an_app_that_takes_no_more_may_have_responded),
+        SCENE(first_byte_timeout_begins_when_the_request_has_been_sent),
+        SCENE(an_app_that_owes_100_lives_by_its_other_interim_responses),
+        SCENE(body_timeout_begins_when_the_client_has_been_told_to_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

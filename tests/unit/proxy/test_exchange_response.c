@@ -346,6 +346,158 @@ static void a_client_that_reads_slowly_is_not_cut(void)
     slots_are(1, 1);
 }
 
+/* ---- who is in the way, and for how long ---- */
+
+/* Only stall_timeout may end what reads nothing. */
+static struct peer *stalls_for_long(mono_us stall_timeout)
+{
+    scene.how.config.buffers.response = 4096;
+    scene.how.config.client.stall_timeout = stall_timeout;
+    scene.how.config.client.send_timeout = 9000000;
+    scene.how.config.queue.timeout = 9000000;
+    return stalls();
+}
+
+static void a_client_that_has_stalled_for_long_is_cut_soon_after_another_comes(void)
+{
+    struct peer *a = stalls_for_long(500000);
+
+    from_now();
+    until(2000);
+    assert_false(peers_is_over(a));
+    asks(GET);
+    until(2100);
+    assert_true(peers_is_over(a));
+}
+
+static void a_client_that_stops_is_measured_from_the_last_bytes_that_it_took(void)
+{
+    struct peer *a = stalls_for_long(500000);
+
+    asks(GET);
+    for (int i = 0; i < 3; i++) {
+        world_pass(300000, 10000);
+        peers_receive(a, 5000);
+    }
+    from_now();
+    until(400);
+    assert_false(peers_is_over(a));
+    until(700);
+    assert_true(peers_is_over(a));
+}
+
+static void a_client_of_a_slow_app_is_not_cut_for_it(void)
+{
+    scene.how.config.client.stall_timeout = 100000;
+    struct peer *a = asks(GET);
+
+    says(app(0), LONG_OK);
+    says(app(0), many(60000));
+    asks(GET);
+    until(900);
+    assert_false(peers_is_over(a));
+    slots_are(1, 1);
+}
+
+static void a_client_that_stalls_on_what_the_app_has_finished_is_not_cut(void)
+{
+    scene.how.config.client.stall_timeout = 100000;
+    struct peer *a = comes();
+
+    a->reads = false;
+    says(a, GET);
+    says(app(0), "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n");
+    says(app(0), many(20000));
+    asks(GET);
+    asks(GET);
+    slots_are(1, 1);
+    until(900);
+    assert_false(peers_is_over(a));
+    a->reads = true;
+    world_rest();
+    hears(a, many(20000));
+}
+
+static void after_a_stall_the_app_has_its_whole_time_again(void)
+{
+    struct peer *a = stalls_for_long(50000);
+
+    until(1500);
+    a->reads = true;
+    world_rest();
+    from_now();
+    until(950);
+    assert_false(a->ended);
+    until(1050);
+    assert_true(a->ended);
+}
+
+/* An upload of chunks whose response has begun, and a slot that another waits for. */
+static struct peer *uploads_to_a_response(void)
+{
+    scene.how.config.queue.timeout = 9000000;
+    struct peer *a = asks("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+
+    until(300);
+    says(app(0), CHUNKED_OK "2\r\nab\r\n");
+    hears(a, "2\r\nab\r\n");
+    asks(GET);
+    slots_are(1, 1);
+    return a;
+}
+
+static void an_upload_is_not_judged_by_its_pace_once_the_response_has_begun(void)
+{
+    struct peer *a = uploads_to_a_response();
+
+    for (int i = 0; i < 5; i++) {
+        world_pass(900000, 10000);
+        says(a, "1\r\nx\r\n");
+    }
+    assert_false(a->ended);
+    says(a, "0\r\n\r\n");
+    says(app(0), "0\r\n\r\n");
+    hears(a, "0\r\n\r\n");
+}
+
+static void a_response_that_moves_keeps_a_silent_upload_alive(void)
+{
+    struct peer *a = uploads_to_a_response();
+
+    for (int i = 0; i < 5; i++) {
+        world_pass(900000, 10000);
+        says(app(0), "1\r\nx\r\n");
+    }
+    assert_false(a->ended);
+    says(a, "0\r\n\r\n");
+    says(app(0), "0\r\n\r\n");
+    hears(a, "1\r\nx\r\n0\r\n\r\n");
+}
+
+static void a_client_in_the_way_is_not_the_apps_fault(void)
+{
+    for (int uploads = 0; uploads < 2; uploads++) {
+        if (uploads) {
+            scene_ends();
+            scene_begins();
+        }
+        scene.how.config.buffers.response = 4096;
+        scene.how.config.client.send_timeout = 9000000;
+        struct peer *a = uploads_to_a_response();
+        a->reads = false;
+        says(app(0), "ea60\r\n");
+        says(app(0), many(60000));
+        for (int i = 0; i < 5; i++) {
+            world_pass(700000, 10000);
+            says(a, uploads ? "1\r\nx\r\n" : "");
+        }
+        assert_false(peers_is_over(a));
+        a->reads = true;
+        world_rest();
+        hears(a, many(60000));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +520,14 @@ int main(void)
         SCENE(while_nobody_waits_a_stalled_client_has_send_timeout),
         SCENE(an_orphan_whose_client_was_in_the_way_ends_with_idle_timeout),
         SCENE(a_client_that_reads_slowly_is_not_cut),
+        SCENE(a_client_that_has_stalled_for_long_is_cut_soon_after_another_comes),
+        SCENE(a_client_that_stops_is_measured_from_the_last_bytes_that_it_took),
+        SCENE(a_client_of_a_slow_app_is_not_cut_for_it),
+        SCENE(a_client_that_stalls_on_what_the_app_has_finished_is_not_cut),
+        SCENE(after_a_stall_the_app_has_its_whole_time_again),
+        SCENE(an_upload_is_not_judged_by_its_pace_once_the_response_has_begun),
+        SCENE(a_response_that_moves_keeps_a_silent_upload_alive),
+        SCENE(a_client_in_the_way_is_not_the_apps_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,6 +140,24 @@ static void a_silent_tunnel_stays_while_its_app_takes_what_was_sent(void)
     assert_true(a->ended);
 }
 
+static void a_tunnel_is_not_cut_by_stall_timeout(void)
+{
+    scene.how.config.concurrency = 2;
+    scene.how.config.client.stall_timeout = 100000;
+    scene.how.config.client.send_timeout = 9000000;
+    struct peer *a = asks(UPGRADE);
+
+    a->reads = false;
+    says(app(0), SWITCHED);
+    says(app(0), long_text());
+    asks(GET);
+    asks(GET);
+    slots_are(2, 1);
+    until(900);
+    assert_false(peers_is_over(a));
+    assert_int_equal(counted(C_UPGRADES), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +169,7 @@ int main(void)
         SCENE(a_silent_tunnel_ends_after_its_idle_timeout),
         SCENE(a_silent_tunnel_stays_while_its_client_takes_what_was_sent),
         SCENE(a_silent_tunnel_stays_while_its_app_takes_what_was_sent),
+        SCENE(a_tunnel_is_not_cut_by_stall_timeout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
