@@ -1,5 +1,6 @@
 """The Prometheus text format 0.0.4, read strictly, and the identities that always hold in weir."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -7,15 +8,40 @@ import subprocess
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 HELP = re.compile(rf"# HELP ({NAME}) (\S.*)\Z")
 TYPE = re.compile(rf"# TYPE ({NAME}) (counter|gauge|histogram|summary|untyped)\Z")
-SAMPLE = re.compile(rf"({NAME})(?:\{{(.*)\}})? (\S+)\Z")
+SERIES = re.compile(rf"({NAME})(?:\{{(.*)\}})?\Z")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"(,|\Z)')
 NUMBER = re.compile(r"([+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|[+-]Inf|NaN)\Z")
 UNESCAPE = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
 
+@functools.lru_cache(maxsize=None)  # scrape for scrape the same; a test may scrape a thousand times
+def series_of(text):
+    """(name, its label pairs, those without `le`, the value of `le`); an error where it is not sound."""
+    match = SERIES.match(text)
+    assert match, f"bad sample: {text!r}"
+    at, labels, inside = 0, [], match[2] or ""
+    while at < len(inside):
+        found = LABEL.match(inside, at)
+        assert found, f"bad labels: {text!r}"
+        value = re.sub(r'\\[\\"n]', lambda m: UNESCAPE[m[0]], found[2])
+        labels.append((found[1], value))
+        at = found.end()
+    pairs = dict(labels)
+    assert len(pairs) == len(labels), f"a label twice: {text!r}"
+    le = pairs.pop("le", None)
+    return match[1], frozenset(labels), frozenset(pairs.items()), le and float(le)
+
+
 class Family:
     def __init__(self, name, help_text):
         self.name, self.help, self.type = name, help_text, None
+        self.samples = []  # (series_of() it, value)
+
+    @functools.cached_property
+    def names(self):
+        """Those that its samples may have."""
+        ends = ("_bucket", "_sum", "_count") if self.type == "histogram" else ("",)
+        return [self.name + end for end in ends]
 
 
 class Metrics:
@@ -55,44 +81,27 @@ class Metrics:
         self._current = name
 
     def _sample(self, line):
-        match = SAMPLE.match(line)
-        assert match and NUMBER.match(match[3]), f"bad sample: {line!r}"
-        name, family = match[1], self.families.get(self._current)
+        text, _, value = line.rpartition(" ")
+        assert NUMBER.match(value), f"bad sample: {line!r}"
+        series, family = series_of(text), self.families.get(self._current)
         assert family and family.type, f"a sample before its TYPE: {line!r}"
-        allowed = {family.name}
-        if family.type == "histogram":
-            allowed = {family.name + end for end in ("_bucket", "_sum", "_count")}
-        assert name in allowed, f"{line!r} among the samples of {family.name}"
-        key = (name, frozenset(self._labels(match[2] or "", line)))
-        assert key not in self.samples, f"the same series twice: {line!r}"
-        self.samples[key] = float(match[3])
-
-    @staticmethod
-    def _labels(text, line):
-        at, labels = 0, []
-        while at < len(text):
-            match = LABEL.match(text, at)
-            assert match, f"bad labels: {line!r}"
-            value = re.sub(r'\\[\\"n]', lambda m: UNESCAPE[m[0]], match[2])
-            labels.append((match[1], value))
-            at = match.end()
-        assert len({name for name, _ in labels}) == len(labels), f"a label twice: {line!r}"
-        return labels
+        assert series[0] in family.names, f"{line!r} among the samples of {family.name}"
+        assert series[:2] not in self.samples, f"the same series twice: {line!r}"
+        self.samples[series[:2]] = value = float(value)
+        family.samples.append((series, value))
 
     def _check_family(self, family):
         assert family.type, f"{family.name} has no TYPE"
         if family.type == "counter":
-            for (name, labels), value in self.samples.items():
-                assert name != family.name or value >= 0, f"counter below 0: {name} {labels}"
+            for series, value in family.samples:
+                assert value >= 0, f"counter below 0: {series}"
         if family.type == "histogram":
-            self._check_histogram(family.name)
+            self._check_histogram(family)
 
-    def _check_histogram(self, name):
-        buckets = {}
-        for (sample, labels), value in self.samples.items():
+    def _check_histogram(self, family):
+        name, buckets = family.name, {}
+        for (sample, _, rest, le), value in family.samples:
             if sample == name + "_bucket":
-                le = float(dict(labels)["le"])
-                rest = frozenset(pair for pair in labels if pair[0] != "le")
                 buckets.setdefault(rest, []).append((le, value))
         for rest, pairs in buckets.items():
             bounds, counts = [le for le, _ in pairs], [n for _, n in pairs]
