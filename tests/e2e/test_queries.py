@@ -68,16 +68,18 @@ def check_alerts(server):
         assert pods == {("shop", "web-1"), ("shop", "api-1")}, rule
 
 
-def check_p99(server, outcomes):
-    """Prometheus extrapolates the rates of all buckets alike, so the quantile is the same."""
+def check_p99(server, weir, outcomes):
+    """Prometheus extrapolates the rates of all buckets alike, so the quantile is that of weir's own
+    buckets. What a busy machine adds to queue.timeout shows in both: the bucket above it is wide."""
     (query,) = [q for q in promql.queries() if "histogram_quantile(0.99" in q]
     ((_, found),) = server.ask(query)
     waits = [o.queue if o.status == 200 else 0.3 for o in outcomes if o.reason != "queue_full"]
     assert promql.true_quantile(0.99, waits) == 0.3
-    assert 0.3 * 0.95 <= found <= max(o.seconds for o in outcomes) * 1.05
+    own = promql.buckets(weir.metrics(), "weir_queue_wait_seconds")
+    assert found == pytest.approx(promql.quantile(0.99, own), rel=0.01)
+    assert found >= 0.3 * 0.95
 
 
-@pytest.mark.alone
 def test_queries_and_alerts_keep_two_apps_apart(two_apps):
     web, api, server = two_apps
     outcomes = overload(web)
@@ -85,7 +87,7 @@ def test_queries_and_alerts_keep_two_apps_apart(two_apps):
     until(lambda: counted(server, len(outcomes)), "the last scrape", every=0.05)
     check_queries(server)
     check_alerts(server)
-    check_p99(server, outcomes)
+    check_p99(server, web, outcomes)
 
 
 def test_promtool_takes_the_alerts(tmp_path):

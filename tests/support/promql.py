@@ -49,6 +49,12 @@ def quantile(q, buckets):
     return low + (bounds[at] - low) * (rank - before) / (counts[at] - before)
 
 
+def buckets(m, name):
+    """Those of a scrape, as quantile() takes them."""
+    pairs = [(float(dict(labels)["le"]), n) for labels, n in m.series(name + "_bucket").items()]
+    return sorted(pairs)
+
+
 def true_quantile(q, values):
     values = sorted(values)
     return values[max(0, math.ceil(q * len(values)) - 1)]
