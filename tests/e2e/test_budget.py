@@ -32,7 +32,7 @@ APP_HEAD = 48 * KIB
 SLACK = 8 * MIB
 SANITIZED = 12 * MIB  # of memory at the start: it is not weir's own
 ENOUGH = 0.5  # seconds in which nothing grows
-PATIENCE = 6
+PATIENCE = 3  # seconds for those whose bytes weir takes without end; those that it keeps come to rest
 
 
 # ---- the apps ------------------------------------------------------------------------------------
@@ -228,11 +228,14 @@ def send_on(member, sender):
 
 def press(weir, crowd, senders):
     """All send, until weir keeps no more for it."""
-    watch, deadline, sent = Watch(weir), time.monotonic() + PATIENCE, 1
+    patience = 3 * PATIENCE if all(sender.spends for sender in senders) else PATIENCE
+    watch, deadline, sent = Watch(weir), time.monotonic() + patience, 1
     for member, sender in zip(crowd.members, senders):
         member.rest, member.left_at = sender.first, None
     while not watch.look(sent) and time.monotonic() < deadline:
         sent = sum(send_on(member, sender) for member, sender in zip(crowd.members, senders))
+        if not sent:
+            time.sleep(0.01)  # the processors are weir's
         for member in crowd.members:
             if member.left_at and time.monotonic() > member.left_at and not member.ended:
                 member.sock.close()

@@ -139,7 +139,7 @@ def test_sigterm_serves_what_waits_in_a_unix_listeners_backlog(world):
         clients = [world.connect(weir).get(f"/{i}") for i in range(n)]
         weir.signal(signal.SIGTERM)
     assert [client.response().status for client in clients] == [200] * n
-    weir.exited(0)
+    world.exited(weir)
 
 
 @pytest.mark.race
@@ -153,7 +153,7 @@ def test_sigterm_serves_the_backlog_behind_idle_clients_at_the_bound(world):
         weir.signal(signal.SIGTERM)
     assert [client.response().status for client in fresh] == [200] * 10
     assert [client.rest() for client in idle] == [b""] * 5
-    weir.exited(0)
+    world.exited(weir)
 
 
 @pytest.mark.race
@@ -181,7 +181,7 @@ def test_two_signals_at_once_cut_the_backlog_too(world, threads):
 def test_the_idle_timeout_comes_back_after_back_pressure(world, rude):
     """The app says all it ever will while the client is not reading; then the client reads."""
     played = rude()
-    weir = world.weir(played, concurrency=1, upstream_idle_timeout="2s")
+    weir = world.weir(played, concurrency=1, upstream_idle_timeout="1s")
     client = world.connect(weir)
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     client.get("/")
@@ -200,7 +200,7 @@ def test_the_idle_timeout_comes_back_after_back_pressure(world, rude):
     assert client.final_head().status == 200
     assert len(client.exactly(sent)) == sent
     assert client.until_closed() == b""
-    assert 1.5 < time.monotonic() - began < 10
+    assert 0.8 < time.monotonic() - began < 10
     weir.wait_quiet()
 
 
@@ -239,13 +239,13 @@ def finish_upload(client, inside, n):
 def test_the_idle_timeout_ends_when_the_app_has_caught_up(world, rude):
     """Once the app has all there is, it is the client who is slow, not the app."""
     played = rude(receive_buffer=65536)
-    weir = world.weir(played, upstream_idle_timeout="2s", client_body_timeout="30s")
+    weir = world.weir(played, upstream_idle_timeout="1s", client_body_timeout="30s")
     client = world.connect(weir)
     total = 64 * MIB
     sent = upload_until_stuck(client, total)
     inside, _ = played.take()
     swallow(inside, sent)
-    stays(client.is_open, "the upload", during=2.6)
+    stays(client.is_open, "the upload", during=1.4)
     finish_upload(client, inside, total - sent)
 
 
@@ -253,13 +253,13 @@ def test_the_idle_timeout_ends_when_the_app_has_caught_up(world, rude):
 def test_an_app_that_reads_an_upload_slowly_and_steadily_is_left_alone(world, rude):
     """Slower than the kernel tells the sender of: room in a large send buffer comes in leaps."""
     played = rude(receive_buffer=65536)
-    weir = world.weir(played, upstream_idle_timeout="2s")
+    weir = world.weir(played, upstream_idle_timeout="1s")
     client = world.connect(weir)
     total = 64 * MIB
     sent = upload_until_stuck(client, total)
     inside, _ = played.take()
     slowly, began = 0, time.monotonic()
-    while time.monotonic() - began < 4.5:
+    while time.monotonic() - began < 2.5:
         got = len(inside.some(12288))
         assert got, f"cut after {time.monotonic() - began:.1f} s"
         slowly += got
@@ -269,19 +269,9 @@ def test_an_app_that_reads_an_upload_slowly_and_steadily_is_left_alone(world, ru
     finish_upload(client, inside, total - sent)
 
 
-def test_an_app_that_reads_nothing_of_an_upload_is_ended(world, rude):
-    played = rude(receive_buffer=65536)
-    weir = world.weir(played, concurrency=1, upstream_idle_timeout="1s", client_body_timeout="30s")
-    client = world.connect(weir)
-    upload_until_stuck(client, 64 * MIB)
-    played.take()
-    assert client.response().status in (502, 504)
-    weir.wait_quiet()
-
-
 def test_what_an_apps_kernel_takes_is_no_reading(world, rude):
     """Bytes are on their way when the wait begins: their arrival must not begin it anew."""
-    timeout = 1.5
+    timeout = 0.8
     played = rude(receive_buffer=65536)
     patience = {"upstream_idle_timeout": f"{timeout * 1000:.0f}ms", "client_body_timeout": "30s"}
     weir = world.weir(played, **patience)
@@ -305,7 +295,7 @@ def test_what_an_apps_kernel_takes_is_no_reading(world, rude):
 
 def test_an_app_that_has_shut_its_reading_side_is_still_ended(world, rude):
     played = rude(path=world.path("app.sock"))
-    short = {"upstream_first_byte_timeout": "2s", "upstream_idle_timeout": "2s"}
+    short = {"upstream_first_byte_timeout": "600ms", "upstream_idle_timeout": "600ms"}
     weir = world.weir(played, concurrency=1, **short)
     client = world.connect(weir)
     client.get("/")
@@ -317,18 +307,8 @@ def test_an_app_that_has_shut_its_reading_side_is_still_ended(world, rude):
     weir.wait_quiet()
 
 
-def test_a_client_that_waits_for_a_late_100_is_waited_for(world):
-    origin, weir = world.pair(client_body_timeout="2s")
-    go_on = app.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-    origin.on("/up", app.delay(2.6), go_on, app.read_body(), app.answer(b"got it"))
-    client = world.connect(weir)
-    client.send(wire.request("POST", "/up", "Expect: 100-continue", "Content-Length: 5"))
-    assert client.head().status == 100
-    assert client.send(b"hello").response().body == b"got it"
-
-
 def test_a_client_that_was_told_to_go_on_must_go_on(world):
-    origin, weir = world.pair(client_body_timeout="1s")
+    origin, weir = world.pair(client_body_timeout="300ms")
     go_on = app.send(b"HTTP/1.1 100 Continue\r\n\r\n")
     origin.on("/up", go_on, app.read_body(), app.answer())
     client = world.connect(weir, timeout=8)
@@ -338,11 +318,11 @@ def test_a_client_that_was_told_to_go_on_must_go_on(world):
 
 
 def test_empty_lines_before_a_request_are_no_request(world):
-    _, weir = world.pair(client_head_timeout="1s")
+    _, weir = world.pair(client_head_timeout="300ms")
     client = world.connect(weir)
     assert client.ask("GET", "/").status == 200
     client.send(b"\r\n")
-    stays(client.is_open, "the idle connection", during=1.4)
+    stays(client.is_open, "the idle connection", during=0.5)
     assert client.ask("GET", "/").status == 200
     world.connect(weir).send(b"\r\n").fin()
     world.expect_requests(weir, 2)
@@ -413,6 +393,7 @@ def test_a_unix_app_that_dies_on_unread_input_is_a_bad_gateway(world):
         if full:
             break
         assert client.response().status == 502
+        client.fin()  # or weir would linger behind its answer
         weir.wait_quiet()
         weir.stop()
         stages += 1

@@ -179,27 +179,6 @@ def test_504_when_the_first_byte_is_late(world):
     assert len(origin.seen("/")) == 1, "late is an answer: nothing is sent again"
 
 
-def test_the_first_byte_timeout_does_not_run_during_the_upload(world):
-    origin, weir = world.pair(upstream_first_byte_timeout="2s")
-    origin.on("/up", app.read_body(), app.answer())
-    client = world.connect(weir)
-    client.send(wire.request("POST", "/up")[:-2] + b"Transfer-Encoding: chunked\r\n\r\n")
-    for _ in range(6):
-        client.send(b"1\r\nx\r\n")
-        time.sleep(0.5)  # the pace of the upload
-    client.send(b"0\r\n\r\n")
-    assert client.response().status == 200
-
-
-def test_an_answer_that_pauses_too_long_is_cut(world):
-    origin, weir = world.pair(concurrency=1, upstream_idle_timeout="2s")
-    origin.on("/", app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"), app.hang())
-    client = world.connect(weir).get("/")
-    with pytest.raises(wire.Truncated):
-        client.response()
-    assert world.connect(weir).ask("GET", "/next").status == 200
-
-
 def test_408_for_a_slow_head(world):
     origin, weir = world.pair(client_head_timeout="300ms")
     began = time.monotonic()

@@ -11,7 +11,7 @@ from support import wire
 from support.waiting import SOON, until
 
 MIB = 1 << 20
-BODY = wire.noise(200 << 10)
+BODY = wire.noise(150 << 10)
 ASK = ("Connection: Upgrade", "Upgrade: raw")
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n"
 
@@ -138,7 +138,7 @@ def failed_502(world):
 def test_a_response_of_weirs_own_is_found_by_a_client_that_sends_first(world, case):
     weir, message, status = case(world)
     client = world.connect(weir).send(message)
-    sends_before_it_reads(client, 1.5)
+    sends_before_it_reads(client, 1.2)  # longer than weir waits for one that is silent
     answer = client.response()
     assert answer.status == status and answer.has("Connection", "close")
     assert client.rest() == b""
@@ -183,11 +183,11 @@ def clients(weir):
 
 
 def test_a_client_that_sends_for_ever_is_bounded(world):
-    origin, weir = world.pair(client_send_timeout="2s")
+    origin, weir = world.pair(client_send_timeout="1500ms")
     origin.on("/up", app.answer(b"no", 403))
     client = world.connect(weir).send(upload())
     assert client.response().status == 403
-    assert 1.5 < ended(client, 2 + SOON, bytes(100)) < 2 + SOON
+    assert 1.1 < ended(client, 2 + SOON, bytes(100)) < 2 + SOON
     until(lambda: clients(weir) == 0, "its place to be free")
 
 

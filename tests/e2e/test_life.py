@@ -15,8 +15,6 @@ from support.waiting import SOON, settled, stays, until
 
 MIB = 1 << 20
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
-HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BEGIN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n"
 END = b"3\r\nend\r\n0\r\n\r\n"
 
@@ -66,33 +64,9 @@ def wait_in_the_way(weir):
 # ---- both directions of a response ---------------------------------------------------------------
 
 
-def test_an_upload_goes_on_while_the_response_that_has_begun_rests(world):
-    """Nor is the client judged by its pace any more, though few slots are left."""
-    origin, weir = world.pair(concurrency=1, upstream_idle_timeout="600ms", client_body_timeout="500ms")
-    origin.on("/x", app.send(BEGIN), app.read_body(), app.send(END))
-    client = world.connect(weir).send(chunked_post())
-    begin_body(client)
-    for _ in range(12):
-        client.send(b"1\r\nx\r\n")
-        rest(0.15)
-    client.send(b"0\r\n\r\n")
-    assert client.exactly(len(END)) == END
-    assert origin.calls[0].size == 12
-
-
-def test_a_response_goes_on_while_the_upload_rests(world):
-    origin, weir = world.pair(upstream_idle_timeout="600ms", client_body_timeout="200ms")
-    origin.on("/x", app.send(BEGIN), repeat(b"1\r\nx\r\n", 12, 0.15), app.read_body(), app.send(END))
-    client = world.connect(weir).send(chunked_post() + b"1\r\nx\r\n")
-    begin_body(client)
-    assert client.exactly(12 * 6) == b"1\r\nx\r\n" * 12
-    client.send(b"0\r\n\r\n")
-    assert client.exactly(len(END)) == END
-
-
 def test_a_stream_both_ways_may_last_as_long_as_it_likes(world):
     async def echo(call):
-        for _ in range(10):
+        for _ in range(5):
             while b"x" not in call.connection.buf:
                 assert await call.connection.fill()
             call.connection.buf.clear()
@@ -103,7 +77,7 @@ def test_a_stream_both_ways_may_last_as_long_as_it_likes(world):
     origin.on("/x", app.send(BEGIN), echo, app.read_body(), app.send(END))
     client = world.connect(weir).send(chunked_post())
     begin_body(client)
-    for _ in range(10):
+    for _ in range(5):
         client.send(b"1\r\nx\r\n")
         assert client.exactly(6) == b"1\r\nx\r\n"
         rest(0.1)
@@ -132,8 +106,8 @@ def small_app():
 
 
 def take_slowly(conn, size):
-    """So many bytes, which lie in weir's kernel for longer than any timeout here."""
-    got, end = bytearray(), time.monotonic() + 2
+    """So many bytes, which lie in weir's kernel for longer than the timeout."""
+    got, end = bytearray(), time.monotonic() + 1.2
     while time.monotonic() < end:
         got += conn.some(4096)
         rest(0.03)
@@ -154,19 +128,6 @@ def test_what_the_app_takes_of_its_kernel_is_life_though_no_event_tells(world, s
     assert take_slowly(conn, len(body)) == body
     conn.send(END)
     assert client.exactly(len(END)) == END
-
-
-def test_a_tunnel_is_not_silent_while_the_app_takes_of_its_kernel(world, small_app):
-    weir = world.weir(small_app.upstream, upgrades_idle_timeout="500ms")
-    body = wire.noise(MIB)
-    client = world.connect(weir).get("/x", "Connection: Upgrade", "Upgrade: raw")
-    conn, _ = small_app.take()
-    conn.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n")
-    assert client.head().status == 101
-    client.send(body)
-    assert take_slowly(conn, len(body)) == body
-    conn.send(b"end")
-    assert client.exactly(3) == b"end"
 
 
 def test_an_app_that_takes_nothing_of_its_kernel_is_cut(world, small_app):
@@ -194,19 +155,17 @@ def test_an_app_that_refuses_the_upload_and_says_nothing_is_blamed(world):
     deaf.close()
 
 
-@pytest.mark.parametrize("uploads", [True, False], ids=["uploading", "resting"])
-def test_a_client_in_the_way_is_not_the_apps_fault(world, uploads):
+def test_a_client_in_the_way_is_not_the_apps_fault(world):
     """It is watched by client.send_timeout, whatever it sends."""
-    origin, weir = world.pair(upstream_idle_timeout="1s", buffers_response="16KiB")
+    origin, weir = world.pair(upstream_idle_timeout="500ms", buffers_response="16KiB")
     data = bytes(4 * MIB)
     chunk = b"%x\r\n%s\r\n" % (len(data), data)
     origin.on("/x", app.send(BEGIN + chunk), app.read_body(), app.send(END))
     client = deaf_client(world, weir).send(chunked_post())
     begin_body(client)
     wait_in_the_way(weir)
-    for _ in range(15):
-        if uploads:
-            client.send(b"1\r\nx\r\n")
+    for _ in range(8):
+        client.send(b"1\r\nx\r\n")
         rest(0.1)
     assert client.exactly(len(chunk)) == chunk
     client.send(b"0\r\n\r\n")
@@ -216,29 +175,11 @@ def test_a_client_in_the_way_is_not_the_apps_fault(world, uploads):
 # ---- interim responses ---------------------------------------------------------------------------
 
 
-def test_each_interim_response_renews_first_byte_timeout(world):
-    origin, weir = world.pair(upstream_first_byte_timeout="600ms")
-    origin.on("/x", repeat(PROCESSING, 8, 0.25), app.answer(b"done"))
-    answer = world.connect(weir).ask("GET", "/x")
-    assert (answer.status, answer.body) == (200, b"done")
-    assert [i.status for i in answer.interim] == [102] * 8
-
-
 def test_silence_behind_an_interim_response_is_no_life(world):
     origin, weir = world.pair(upstream_first_byte_timeout="300ms")
     origin.on("/x", app.send(PROCESSING), app.hang())
     answer = world.connect(weir).ask("GET", "/x")
     assert (answer.status, answer.get("Weir-Reason")) == (504, "first_byte_timeout")
-
-
-def test_an_app_that_has_not_said_100_yet_lives_by_its_other_interim_responses(world):
-    """And it is still the app that is waited for, not the client's body."""
-    origin, weir = world.pair(upstream_first_byte_timeout="600ms", client_body_timeout="200ms")
-    origin.on("/x", repeat(HINTS, 5, 0.25), app.send(CONTINUE), app.read_body(), app.answer())
-    client = world.connect(weir)
-    client.send(wire.request("POST", "/x", "Expect: 100-continue", "Content-Length: 5"))
-    assert [client.head().status for _ in range(6)] == [103] * 5 + [100]
-    assert client.send(b"hello").response().status == 200
 
 
 def test_interim_responses_do_not_excuse_a_client_that_sends_no_body(world):
@@ -248,16 +189,6 @@ def test_interim_responses_do_not_excuse_a_client_that_sends_no_body(world):
     answer = client.final_head()
     assert (answer.status, answer.get("Weir-Reason")) == (408, "body_timeout")
     assert len(answer.interim) < 30
-
-
-def test_a_job_may_tell_of_its_progress_as_long_as_it_lasts(world):
-    """More often than a byte counts to, and while it reads nothing of the request's body."""
-    origin, weir = world.pair()
-    origin.on("/x", repeat(PROCESSING, 300, 0.011), app.read_body(), app.answer(b"done"))
-    client = world.connect(weir)
-    client.send(wire.request("POST", "/x", "Expect: 100-continue", body=b"hello"))
-    answer = client.response()
-    assert (answer.status, len(answer.interim)) == (200, 300)
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
@@ -305,18 +236,18 @@ def test_interim_responses_are_held_back_and_not_lost(world):
     origin.on("/x", app.send(LARGE * 60), app.answer(b"done"))
     client = deaf_client(world, weir).get("/x")
     wait_in_the_way(weir)
-    stays(lambda: weir.metrics().total("weir_buffered_bytes") < 16384 + 2 * 65536, "the bound", during=1)
+    stays(lambda: weir.metrics().total("weir_buffered_bytes") < 16384 + 2 * 65536, "the bound", during=0.6)
     answer = client.response()
     assert (answer.status, answer.body, len(answer.interim)) == (200, b"done", 60)
     assert {len(i.all("Link")) for i in answer.interim} == {2}
     m = weir.wait_counted(1)
-    assert m.one("weir_client_backpressure_seconds_total") >= 0.5
+    assert m.one("weir_client_backpressure_seconds_total") >= 0.3
     assert m.total("weir_buffered_bytes") == 0, "though the connection to the app is kept"
 
 
 def test_a_client_that_takes_no_interim_response_is_cut_and_gives_its_slot_back(world):
     origin, weir = world.pair(
-        concurrency=1, buffers_response="16KiB", client_send_timeout="1500ms", upstream_first_byte_timeout="500ms"
+        concurrency=1, buffers_response="16KiB", client_send_timeout="700ms", upstream_first_byte_timeout="300ms"
     )
     origin.on("/x", repeat(LARGE, 10_000, 0.01), app.answer())
     origin.is_given_up = lambda call: True
@@ -343,7 +274,7 @@ def test_a_client_that_takes_no_interim_response_is_cut_sooner_where_others_wait
 
 def test_an_upload_goes_on_while_interim_responses_are_not_read(world):
     origin, weir = world.pair(
-        buffers_response="16KiB", upstream_idle_timeout="800ms", client_body_timeout="800ms"
+        buffers_response="16KiB", upstream_idle_timeout="400ms", client_body_timeout="400ms"
     )
 
     async def hints_meanwhile(call):
@@ -356,7 +287,7 @@ def test_an_upload_goes_on_while_interim_responses_are_not_read(world):
     data = wire.noise(100_000)
     client.send(wire.request("POST", "/x", f"Content-Length: {len(data)}") + data[:1000])
     wait_in_the_way(weir)
-    rest(1.6)
+    rest(0.8)
     sender = threading.Thread(target=client.send, args=(data[1000:],))
     sender.start()
     until(lambda: origin.calls[0].size == len(data), "the body at the app")

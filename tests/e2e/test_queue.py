@@ -168,14 +168,13 @@ def test_who_waits_longer_than_the_queue_timeout_is_refused_then(world):
 
 def test_overload_status_can_be_429(world):
     origin, weir = world.pair(
-        concurrency=1, queue_length=1, queue_timeout="2s", overload_status=429
+        concurrency=1, queue_length=1, queue_timeout="60s", overload_status=429
     )
     hold_all_slots(world, origin, weir, 1)
-    late = world.connect(weir).get("/late")
+    world.connect(weir).get("/late")
     weir.wait_depth(1)
     check_refusal(world.connect(weir).ask("GET", "/"), "queue_full", 429)
-    check_refusal(late.response(), "queue_timeout", 429)
-    wait_answered(weir, 429, 2)
+    wait_answered(weir, 429, 1)
 
 
 def test_a_refusal_is_json_where_the_client_accepts_that(world):

@@ -37,9 +37,11 @@ def allow_descriptors(n):
 
 
 @pytest.mark.seconds(60)
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    "kind, threads",
+    [(kind, 1) for kind in KINDS] + [(kind, 2) for kind in KINDS if FULL or kind == "mixed"],
+)
 @pytest.mark.parametrize("bound", ["connections", "descriptors"])
-@pytest.mark.parametrize("kind", KINDS)
 def test_a_good_client_finds_a_place_within_a_second(world, demo, kind, bound, threads):
     allow_descriptors(2 * MANY + 500)
     few = {"client_max_connections": PLACES} if bound == "connections" else {"nofile": FILES}

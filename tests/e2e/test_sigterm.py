@@ -57,7 +57,7 @@ def test_what_runs_and_what_waits_is_served_before_the_end(world):
         answer = client.response()
         assert (answer.status, answer.body) == (200, b"served")
         assert answer.has("Connection", "close")
-    weir.exited(0)
+    world.exited(weir)
     assert origin.targets() == ["/idle", *["/"] * 4]
 
 
@@ -69,7 +69,7 @@ def test_readyz_fails_and_livez_holds_while_it_drains(world):
     gate.open()
     for client in clients:
         assert client.response().status == 200
-    weir.exited(0)
+    world.exited(weir)
 
 
 def test_idle_keep_alive_connections_are_closed_in_order(world):
@@ -81,7 +81,7 @@ def test_idle_keep_alive_connections_are_closed_in_order(world):
     weir.signal()
     for client in clients:
         assert client.rest() == b""
-    weir.exited(0)
+    world.exited(weir)
     assert time.monotonic() - began < SOON
 
 
@@ -104,7 +104,7 @@ def test_a_streaming_answer_is_finished(world):
     gate.open()
     assert client.exactly(5) == b"later"
     assert client.rest() == b""
-    weir.exited(0)
+    world.exited(weir)
 
 
 def test_what_came_behind_an_answer_that_did_not_say_close_is_served(world):
@@ -122,7 +122,7 @@ def test_what_came_behind_an_answer_that_did_not_say_close_is_served(world):
     answer = client.response()
     assert answer.status == 200 and answer.has("Connection", "close")
     assert client.rest() == b""
-    weir.exited(0)
+    world.exited(weir)
 
 
 def test_a_request_that_is_arriving_is_served(world):
@@ -136,11 +136,11 @@ def test_a_request_that_is_arriving_is_served(world):
     gate.open()
     assert clients[0].response().status == 200
     assert late.response().status in (200, 503)
-    weir.exited(0)
+    world.exited(weir)
 
 
 def test_what_still_waits_at_the_end_of_the_drain_is_told(world):
-    origin, weir, gate, clients = busy(world, drain_timeout="2s", waiting=2)
+    origin, weir, gate, clients = busy(world, drain_timeout="1s", waiting=2)
     weir.signal()
     began = time.monotonic()
     for client in clients[1:]:
@@ -183,7 +183,7 @@ def test_sigint_drains_too(world):
     gate.open()
     for client in clients:
         assert client.response().status == 200
-    weir.exited(0)
+    world.exited(weir)
 
 
 def test_an_orphan_is_waited_for(world):
@@ -194,7 +194,7 @@ def test_an_orphan_is_waited_for(world):
     until(lambda: is_refused(weir.address), "the listener to close")
     assert weir.process.poll() is None
     gate.open()
-    weir.exited(0)
+    world.exited(weir)
 
 
 def test_the_signal_during_start_up_ends_it(world):

@@ -211,29 +211,6 @@ def test_a_body_that_trickles_for_too_long_is_told_408(world, concurrency):
     assert (answer.status, answer.get("Weir-Reason")) == (408, "body_timeout")
 
 
-def test_a_stream_of_chunks_may_trickle_while_slots_are_plentiful(world):
-    origin, weir = world.pair(concurrency=80, client_body_timeout="1500ms")
-    client = world.connect(weir).send(wire.request("POST", "/x", "Transfer-Encoding: chunked"))
-    for _ in range(20):
-        client.send(b"1\r\nx\r\n")
-        stays(lambda: True, during=0.1)
-    assert client.send(b"0\r\n\r\n").response().status == 200
-    assert origin.calls[0].size == 20
-
-
-def test_a_steady_upload_may_take_longer_than_body_timeout(world):
-    """Each 500 bytes are worth a second."""
-    origin, weir = world.pair(concurrency=1, client_body_timeout="200ms")
-    data = wire.noise(20_000)
-    head = wire.request("POST", "/x", f"Content-Length: {len(data)}")
-    client = world.connect(weir).send(head + data[:1000])
-    for at in range(1000, len(data), 1000):
-        client.send(data[at : at + 1000])
-        stays(lambda: True, during=0.03)
-    assert client.response().status == 200
-    assert bytes(origin.calls[0].body) == data
-
-
 # ---- 100-continue --------------------------------------------------------------------------------
 
 
@@ -309,12 +286,12 @@ def test_a_reader_in_the_way_shows_as_back_pressure(world):
 
 
 def test_a_slow_but_steady_reader_is_not_cut_by_send_timeout(world):
-    origin, weir = world.pair(client_send_timeout="1s")
+    origin, weir = world.pair(client_send_timeout="500ms")
     data = wire.noise(12 * MIB)
     origin.on("/big", app.answer(data))
     slow = world.connect(weir).get("/big")
     assert slow.head().status == 200
-    got = slow.slowly(4)  # the kernel tells weir of room only when there is much of it
+    got = slow.slowly(2)  # the kernel tells weir of room only when there is much of it
     assert got + slow.exactly(len(data) - len(got)) == data
 
 

@@ -40,16 +40,6 @@ def seconds_behind_the_app(world):
     return seconds
 
 
-def test_the_queue_timeout_does_not_run_as_usual_while_the_app_starts(world):
-    origin = sleeping_origin(world)
-    weir = world.weir(origin, wait="/livez", queue_timeout="200ms")
-    client = world.connect(weir).get("/")
-    weir.wait_depth(1)
-    stays(lambda: client.is_open(), "the client waiting", during=0.8)
-    origin.listen()
-    assert client.response().status == 200
-
-
 def test_from_readiness_on_the_queue_timeout_holds_for_those_who_came_before(world):
     origin = sleeping_origin(world)
     gate = origin.gate()

@@ -38,6 +38,8 @@ def start(world):
         return process, connect
 
     yield start
+    for client in world.clients:
+        client.fin()
     for process in processes:
         process.terminate()
         try:

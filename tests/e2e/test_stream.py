@@ -251,10 +251,10 @@ def test_an_app_that_stops_reading_stops_the_client(world, framing):
 
 def test_a_small_answer_frees_the_slot_while_a_slow_client_still_reads(world):
     origin, weir = world.pair(concurrency=1, buffers_response="256KiB")
-    origin.on("/some", app.answer(wire.noise(200_000)))
+    origin.on("/some", app.answer(wire.noise(100_000)))
     slow = world.connect(weir)
     slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.get("/some")
     origin.wait_seen(1)
     assert world.connect(weir).ask("GET", "/next").status == 200
-    assert slow.response().body == wire.noise(200_000)
+    assert slow.response().body == wire.noise(100_000)

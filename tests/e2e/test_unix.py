@@ -120,5 +120,5 @@ def test_the_path_is_free_for_a_successor_before_the_listener_is_closed(world):
     second = world.weir(origin, listen="unix:" + path)
     gate.open()
     assert held.response().body == b"held"
-    first.exited(0)
+    world.exited(first)
     assert world.connect(second).ask("GET", "/").status == 200

@@ -57,6 +57,12 @@ class World:
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def exited(self, weir):
+        """All clients leave, or weir would linger behind their last responses; it ends by itself."""
+        for client in self.clients:
+            client.fin()
+        weir.exited(0)
+
     def expect_requests(self, weir, n):
         """At the end `weir_requests_total` must be n."""
         self.requests[weir] = n
