@@ -14,7 +14,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "seconds(n): the test may take so long, not 30")
     config.addinivalue_line("markers", "rfc(section): whose rule the test proves")
     config.addinivalue_line("markers", "race: the order of events is fixed or random: never run again")
-    config.addinivalue_line("markers", "alone: it measures, and other tests beside it disturb it")
+    config.addinivalue_line("markers", "alone: it measures, and a crowd of tests beside it disturbs it")
     config.addinivalue_line("markers", "xdist_group(name): one worker runs all of them")
 
 
