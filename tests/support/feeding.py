@@ -272,7 +272,7 @@ class Feeder:
         self.clients = {}  # address -> Exchange
         self.faults = []
         self.last = 0x7F010000
-        self.progress = asyncio.Event()
+        self.changed = asyncio.Event()
         self.barriers = 0
         self.through = None
         listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
@@ -307,7 +307,7 @@ class Feeder:
         return max(1, len(complete) + (cut is not None))
 
     def progress(self):
-        self.progress.set()
+        self.changed.set()
 
     def run(self, exchanges):
         """Until weir has ended each connection. Longest first, so that a batch's are alike."""
@@ -353,9 +353,9 @@ class Feeder:
         """What has not come after SECONDS is left for the judge to see."""
         deadline = self.loop.time() + SECONDS
         while not condition() and self.loop.time() < deadline:
-            self.progress.clear()
+            self.changed.clear()
             try:
-                await asyncio.wait_for(self.progress.wait(), 1)
+                await asyncio.wait_for(self.changed.wait(), 1)
             except asyncio.TimeoutError:
                 pass
 
