@@ -727,9 +727,13 @@ static void write_command(const struct command *command, struct strbuf *out)
         manual_wrap(strbuf_cstr(&paragraph), 0, out);
         text += len + (text[len] == '\n');
     }
+    strbuf_adds(out, "\nFlags:\n\n");
+    manual_write_command_flags(&command_line, command, out);
     if (command->run == run_serve) {
-        strbuf_adds(out, "\nFlags, with their defaults:\n\n");
+        strbuf_adds(out, "\nOptions, with their defaults:\n\n");
         manual_write_flags(out);
+    } else if (command->takes & TAKES_CONFIG) {
+        strbuf_adds(out, "\nThe options listed by `weir help serve` are accepted too.\n");
     }
     strbuf_fini(&paragraph);
 }

@@ -77,6 +77,28 @@ void manual_write_metavar(const struct option *o, struct strbuf *out)
         strbuf_addf(out, "|%s", o->special);
 }
 
+static void write_command_flag(const struct command_flag *f, struct strbuf *out)
+{
+    strbuf_adds(out, "  ");
+    if (f->letter != NULL)
+        strbuf_addf(out, "-%s, ", f->letter);
+    strbuf_addf(out, "--%s%s%s\n", f->name, f->metavar != NULL ? " " : "",
+                f->metavar != NULL ? f->metavar : "");
+    manual_wrap(f->help, 6, out);
+}
+
+void manual_write_command_flags(const struct command_line *line, const struct command *command,
+                                struct strbuf *out)
+{
+    for (size_t i = 0; i < line->n_flags; i++) {
+        const struct command_flag *f = &line->flags[i];
+        if ((command->takes & f->takes) == f->takes)
+            write_command_flag(f, out);
+    }
+    strbuf_adds(out, "  --\n");
+    manual_wrap("end of the flags; every argument that follows is taken literally", 6, out);
+}
+
 static void write_flag(const struct option *o, struct strbuf *out)
 {
     struct strbuf line = {0};

@@ -68,6 +68,33 @@ static void assert_said(struct said said, int status, const char *out, const cha
     free(said.err);
 }
 
+/* Fails unless the help about `command` has `part` exactly when `expected`, in 80 columns. */
+static void assert_help(const char *command, const char *part, bool expected)
+{
+    struct said said = run("help", command, NULL);
+
+    assert_int_equal(said.status, 0);
+    if ((strstr(said.out, part) != NULL) != expected)
+        fail_msg("help %s %s: %s", command, expected ? "lacks" : "has", part);
+    for (const char *line = said.out; *line != '\0'; line += strcspn(line, "\n") + 1)
+        assert_true(strcspn(line, "\n") <= 80);
+    free(said.out);
+    free(said.err);
+}
+
+static void the_help_about_a_command_lists_the_flags_that_it_accepts(void **state)
+{
+    (void)state;
+    assert_help("serve", "\nFlags:\n\n  -c, --config FILE\n      the", true);
+    assert_help("serve", "\n  -h, --help\n      print", true);
+    assert_help("serve", "\n  -V, --version\n      print", true);
+    assert_help("serve", "\n  --\n      end of the flags", true);
+    assert_help("serve", "\n  --json\n", false);
+    assert_help("status", "\n  --json\n", true);
+    assert_help("status", "\n  -c, --config FILE\n", true);
+    assert_help("version", "--config", false);
+}
+
 static void serve_gets_the_configuration_and_gives_the_status(void **state)
 {
     (void)state;
@@ -302,6 +329,7 @@ int main(void)
         cmocka_unit_test(check_says_ok_or_every_problem),
         cmocka_unit_test(config_prints_what_is_asked_for),
         cmocka_unit_test(help_and_version_work_in_all_their_forms),
+        cmocka_unit_test(the_help_about_a_command_lists_the_flags_that_it_accepts),
         cmocka_unit_test(wrong_usage_is_told_with_the_nearest),
         cmocka_unit_test(everything_that_is_wrong_is_told_at_once),
         cmocka_unit_test(a_result_that_cannot_be_written_is_a_failure),
