@@ -76,24 +76,25 @@ static void numbers_init(struct numbers *n)
     struct metrics *m = metrics_new();
     n->metrics = m;
     for (unsigned i = 0; i < HANDLERS; i++)
-        n->requests[i] =
-            metrics_counter(m, "backend_requests_total", "Requests begun.", "handler", label_of(i));
-    n->concurrent =
-        metrics_gauge(m, "backend_concurrent",
-                      "Requests inside now, handlers of clients that left too.", NULL, NULL);
+        n->requests[i] = metrics_counter(m, "backend_requests_total", "Requests started.",
+                                         "handler", label_of(i));
+    n->concurrent = metrics_gauge(
+        m, "backend_concurrent",
+        "Requests in handlers now, those of disconnected clients included.", NULL, NULL);
     for (unsigned i = 0; i < COUNTS; i++)
         n->most[i] = metrics_gauge(m, "backend_concurrent_max",
                                    "Most requests inside at once since the last POST /reset.",
                                    "handler", label_of(i));
-    n->pool_threads = metrics_gauge(m, "backend_pool_threads", "Threads of the pool.", NULL, NULL);
-    n->pool_busy = metrics_gauge(m, "backend_pool_busy", "Threads that run a handler.", NULL, NULL);
+    n->pool_threads = metrics_gauge(m, "backend_pool_threads", "Threads in the pool.", NULL, NULL);
+    n->pool_busy =
+        metrics_gauge(m, "backend_pool_busy", "Threads that are running a handler.", NULL, NULL);
     n->pool_depth = metrics_gauge(m, "backend_pool_queue_depth",
-                                  "Requests inside that wait for a thread.", NULL, NULL);
+                                  "Requests that are waiting for a thread.", NULL, NULL);
     n->pool_wait = metrics_histogram(m, "backend_pool_wait_seconds", "Wait for a thread.", NULL,
                                      NULL, bounds, BOUNDS);
     n->looplag =
         metrics_histogram(m, "backend_loop_lag_seconds",
-                          "How late a timer of 20 ms comes: high while the loop is blocked.", NULL,
+                          "How late a timer of 20 ms fires: high while the loop is blocked.", NULL,
                           NULL, bounds, BOUNDS);
 }
 

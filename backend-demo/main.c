@@ -50,11 +50,11 @@ static int print_help(void)
                        "An app to put behind weir. It behaves as FastAPI under Uvicorn does:\n"
                        "  GET /usuarios    waits on the event loop (async def)\n"
                        "  GET /produtos    sleeps in a thread of the pool (def)\n"
-                       "  GET /bloqueante  sleeps on the event loop: the trap\n"
+                       "  GET /bloqueante  sleeps on the event loop and blocks it\n"
                        "  GET /ping        answers at once\n"
-                       "  ANY /echo        gives back what came in, as JSON\n"
-                       "  GET /metrics     what it saw, for Prometheus\n"
-                       "  POST /reset      its maxima start again\n\n");
+                       "  ANY /echo        returns the request as JSON\n"
+                       "  GET /metrics     metrics for Prometheus\n"
+                       "  POST /reset      resets the maxima\n\n");
     settings_help(&text);
     fputs(strbuf_cstr(&text), stdout);
     strbuf_fini(&text);
@@ -73,7 +73,7 @@ static int serve(const struct settings *s, struct address *at)
     }
     print_ready(fd, at);
     if (!backend_run(b))
-        fprintf(stderr, "backend-demo: stopped with requests inside\n");
+        fprintf(stderr, "backend-demo: stopped while requests were running\n");
     backend_free(b);
     socket_unlink(at);
     return EXIT_SUCCESS;
@@ -87,9 +87,10 @@ static int read_settings_and_serve(void)
 
     bool good = settings_read(&s, getenv, &errors);
     if (good && address_check(span_of(s.listen), 0, UINT16_MAX) != ADDRESS_OK) {
-        strbuf_addf(&errors,
-                    "BACKEND_LISTEN wants host:port, :port, [v6]:port or unix:/path, got \"%s\"\n",
-                    s.listen);
+        strbuf_addf(
+            &errors,
+            "BACKEND_LISTEN expects host:port, :port, [v6]:port or unix:/path, got \"%s\"\n",
+            s.listen);
         good = false;
     }
     fputs(strbuf_cstr(&errors), stderr);
@@ -112,8 +113,8 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     fprintf(stderr,
-            "backend-demo: unknown argument \"%s\"; it takes --help, --version and its "
-            "settings from the environment\n",
+            "backend-demo: unknown argument \"%s\"; the arguments are --help and "
+            "--version, settings are read from the environment\n",
             argv[argc - 1]);
     return EXIT_USAGE;
 }

@@ -66,7 +66,7 @@ static void read_number(struct settings *s, const struct number_variable *v, con
     *number_in(s, v) = v->usual;
     if (text == NULL || parse_number(span_of(text), v->lowest, v->highest, number_in(s, v)))
         return;
-    strbuf_addf(errors, "%s wants a whole number from %u to %u, got ", v->name, v->lowest,
+    strbuf_addf(errors, "%s expects an integer from %u to %u, got ", v->name, v->lowest,
                 v->highest);
     strbuf_add_json(errors, span_of(text));
     strbuf_adds(errors, "\n");
@@ -81,7 +81,7 @@ static void read_order(struct settings *s, const char *text, struct strbuf *erro
         s->pool_order = THREAD_POOL_LIFO;
         return;
     }
-    strbuf_adds(errors, ORDER_VARIABLE " wants \"fifo\" or \"lifo\", got ");
+    strbuf_adds(errors, ORDER_VARIABLE " expects \"fifo\" or \"lifo\", got ");
     strbuf_add_json(errors, span_of(text));
     strbuf_adds(errors, "\n");
 }
@@ -94,7 +94,7 @@ bool settings_read(struct settings *s, char *(*get)(const char *name), struct st
     if (s->listen == NULL)
         s->listen = LISTEN_DEFAULT;
     if (s->listen[0] == '\0')
-        strbuf_adds(errors, LISTEN_VARIABLE " wants an address, got \"\"\n");
+        strbuf_adds(errors, LISTEN_VARIABLE " expects an address, got \"\"\n");
     read_order(s, get(ORDER_VARIABLE), errors);
     for (size_t i = 0; i < NUMBERS; i++)
         read_number(s, &numbers[i], get(numbers[i].name), errors);
@@ -167,9 +167,9 @@ static const struct parameter_rule {
     unsigned highest;
     const char *help;
 } parameters[PARAMS] = {
-    [PARAM_MS] = {"ms", MS_MAX, "wait or sleep so many milliseconds"},
-    [PARAM_CPU_MS] = {"cpu_ms", 10000, "use so many milliseconds of processor time"},
-    [PARAM_BYTES] = {"bytes", 64 << 20, "pad the answer's body by so many bytes"},
+    [PARAM_MS] = {"ms", MS_MAX, "wait or sleep for this many milliseconds"},
+    [PARAM_CPU_MS] = {"cpu_ms", 10000, "use this many milliseconds of CPU time"},
+    [PARAM_BYTES] = {"bytes", 64 << 20, "pad the response body by this many bytes"},
 };
 
 unsigned route_default_ms(const struct route *r, const struct settings *s)
@@ -196,12 +196,12 @@ static bool read_value(struct params *p, const struct route *r, unsigned which, 
     const struct parameter_rule *rule = &parameters[which];
 
     if (!(r->parameters & 1u << which)) {
-        strbuf_addf(error, "%s does nothing on %s", rule->name, r->path);
+        strbuf_addf(error, "%s has no effect on %s", rule->name, r->path);
         return false;
     }
     if (parse_number(value, 0, rule->highest, &p->value[which]))
         return true;
-    strbuf_addf(error, "%s wants a whole number from 0 to %u, got \"%.*s\"", rule->name,
+    strbuf_addf(error, "%s expects an integer from 0 to %u, got \"%.*s\"", rule->name,
                 rule->highest, SPAN_PRINTF(value));
     return false;
 }
@@ -244,7 +244,7 @@ bool params_read(struct params *p, const struct route *r, struct span query, str
 
 static void help_of_parameters(struct strbuf *out)
 {
-    strbuf_adds(out, "\nParameters in a query, whole numbers from 0:\n");
+    strbuf_adds(out, "\nQuery parameters, integers from 0:\n");
     for (size_t i = 0; i < PARAMS; i++)
         strbuf_addf(out, "  %-8s up to %-9u %s\n", parameters[i].name, parameters[i].highest,
                     parameters[i].help);
@@ -252,9 +252,11 @@ static void help_of_parameters(struct strbuf *out)
 
 void settings_help(struct strbuf *out)
 {
-    strbuf_adds(out, "Environment:\n"
-                     "  BACKEND_LISTEN          host:port, :port, [v6]:port or unix:/path [:8000]\n"
-                     "  BACKEND_POOL_ORDER      whom a free thread takes: fifo or lifo [fifo]\n");
+    strbuf_adds(
+        out,
+        "Environment:\n"
+        "  BACKEND_LISTEN          host:port, :port, [v6]:port or unix:/path [:8000]\n"
+        "  BACKEND_POOL_ORDER      order of waiting requests: fifo or lifo [fifo]\n");
     for (size_t i = 0; i < NUMBERS; i++)
         strbuf_addf(out, "  %-23s %s, %u to %u [%u]\n", numbers[i].name, numbers[i].help,
                     numbers[i].lowest, numbers[i].highest, numbers[i].usual);

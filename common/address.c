@@ -187,7 +187,7 @@ static bool resolve_name(struct address *a, const char *host, const char *port, 
     int err = getaddrinfo(name, port, &hints, &found);
 
     if (err != 0) {
-        strbuf_addf(why, "the host \"%s\" is not known: %s", host, gai_strerror(err));
+        strbuf_addf(why, "cannot resolve host \"%s\": %s", host, gai_strerror(err));
         return false;
     }
     const struct addrinfo *best = prefer_ipv4(found);

@@ -109,19 +109,19 @@ const char *socket_remedy(int error, const struct address *to)
         const char *tcp, *local;
     } remedies[] = {
         {ECONNREFUSED, ": nothing listens there", ": no process listens on the socket"},
-        {ENOENT, "", ": the app has not made the socket, or in another directory"},
+        {ENOENT, "", ": the app has not created the socket, or has created it elsewhere"},
         {EACCES, ": a firewall or a security policy forbids it",
          ": weir's user may not write to the socket or search its directory"},
         {EPERM, ": a firewall or a security policy forbids it", ": a security policy forbids it"},
-        {ENETUNREACH, ": there is no route to it", ""},
-        {EHOSTUNREACH, ": no host answers there, or a firewall forbids it", ""},
-        {ETIMEDOUT, ": the app does not accept, or packets are dropped on the way", ""},
-        {EAGAIN, "", ": its backlog is full, the app does not accept"},
+        {ENETUNREACH, ": no route to this address", ""},
+        {EHOSTUNREACH, ": no such host is reachable, or a firewall forbids it", ""},
+        {ETIMEDOUT, ": the app does not accept connections, or packets are lost on the way", ""},
+        {EAGAIN, "", ": its backlog is full, the app does not accept connections"},
         {EADDRNOTAVAIL, ": no local port is free (net.ipv4.ip_local_port_range)", ""},
         {EMFILE, ": raise the descriptor limit (ulimit -n)",
          ": raise the descriptor limit (ulimit -n)"},
-        {ENFILE, ": the system's descriptors are used up (fs.file-max)",
-         ": the system's descriptors are used up (fs.file-max)"},
+        {ENFILE, ": the system has no free descriptors (fs.file-max)",
+         ": the system has no free descriptors (fs.file-max)"},
     };
 
     for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++) {

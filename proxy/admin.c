@@ -144,11 +144,11 @@ static void respond_index(const struct admin *a, struct response *out);
 static const struct route routes[] = {
     {"/", "this list", respond_index},
     {"/metrics", "for Prometheus", respond_metrics},
-    {"/livez", "200 while weir runs", respond_livez},
-    {"/readyz", "200 when requests are welcome, else 503 and why", respond_readyz},
-    {"/startupz", "200 once the app has started, else 503 and why", respond_startupz},
-    {"/status", "the same numbers as /metrics, in JSON", respond_status},
-    {"/config", "the configuration in force, in JSON", respond_config},
+    {"/livez", "200 while weir is running", respond_livez},
+    {"/readyz", "200 when weir accepts requests, else 503 and the reason", respond_readyz},
+    {"/startupz", "200 once the app has started, else 503 and the reason", respond_startupz},
+    {"/status", "the values of /metrics, as JSON", respond_status},
+    {"/config", "the configuration in force, as JSON", respond_config},
 };
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
@@ -168,7 +168,7 @@ static void respond_index(const struct admin *a, struct response *out)
 static void respond_not_found(struct response *out)
 {
     out->status = EVHTP_RES_NOTFOUND;
-    strbuf_adds(&out->body, "no such page; there are:\n\n");
+    strbuf_adds(&out->body, "no such page; the pages are:\n\n");
     list_routes(&out->body);
 }
 
@@ -315,11 +315,11 @@ static void feed(struct visitor *v, size_t n)
 static void take_head(struct visitor *v, const char *start, const struct http_head *head)
 {
     if (head->method != HTTP_GET && head->method != HTTP_HEAD) {
-        refuse(v, 405, "only GET and HEAD are answered here");
+        refuse(v, 405, "only GET and HEAD are supported");
         return;
     }
     if (head->chunked || head->content_length > 0) {
-        refuse(v, 413, "no request here has a body");
+        refuse(v, 413, "a request to this port cannot have a body");
         return;
     }
     size_t before = (size_t)(head->whole.at - start), n = head->whole.len;
@@ -522,7 +522,8 @@ struct admin *admin_new(struct event_base *base, const struct address *listen,
     set_up(a);
     a->fd = socket_bind(listen);
     if (a->fd < 0 || evhtp_accept_socket(a->htp, a->fd, BACKLOG) != 0) {
-        snprintf(problem, size, "admin cannot listen on %s: %s", listen->text, strerror(errno));
+        snprintf(problem, size, "cannot open the admin port on %s: %s", listen->text,
+                 strerror(errno));
         admin_free(a);
         return NULL;
     }

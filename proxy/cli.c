@@ -49,51 +49,54 @@ static int run_version(struct cli *cli);
 static int run_help(struct cli *cli);
 
 static const struct command commands[] = {
-    {"serve", "[--config FILE] [flags]", "run the proxy; this is what weir does without a command",
-     "Listens, waits for the app, and serves until SIGTERM or SIGINT; then it drains: what runs "
-     "and what waits is answered, up to drain.timeout. Exit status 3: something was cut.\n"
+    {"serve", "[--config FILE] [flags]", "run the proxy; the default command",
+     "Accepts clients, waits for the app to start, and serves until SIGTERM or SIGINT. Then it "
+     "drains: running and waiting requests are served for up to drain.timeout. Exit status 3: "
+     "some of them were cut off.\n"
      "Every flag is also a key of the file and a variable: --queue-timeout is queue.timeout and "
-     "WEIR_QUEUE_TIMEOUT. Flags win over the environment, and that over the file. WEIR_CONFIG "
-     "names the file when --config does not.",
+     "WEIR_QUEUE_TIMEOUT. Flags take precedence over the environment, and the environment over "
+     "the file. WEIR_CONFIG names the file if --config is not given.",
      TAKES_CONFIG, 0, run_serve, NULL},
-    {"check", "[FILE] [flags]", "find every error of a configuration",
-     "Reads FILE, or that of --config or WEIR_CONFIG, with flags and environment as `weir serve` "
-     "would, and prints every error with its place. \"-\" is the standard input. Exit status 0 or "
-     "1.",
+    {"check", "[FILE] [flags]", "report every error in a configuration",
+     "Reads FILE, or the file that --config or WEIR_CONFIG names, with flags and environment like "
+     "`weir serve`, and prints every error with its position. \"-\" is standard input. Exit "
+     "status: 0 if the configuration is valid, otherwise 1.",
      TAKES_CONFIG, 1, run_check, "FILE"},
     {"config", "print [--json]|schema|defaults|docs",
-     "values in force, JSON Schema, defaults, docs",
-     "print: every option, its value, and where that came from; takes the flags of `weir serve`. "
-     "With --json a file that says the same.\n"
-     "schema: the JSON Schema of the file, for editors.\n"
-     "defaults: a file with every default; it lacks only the upstream.\n"
+     "print values in force, JSON Schema, defaults or docs",
+     "print: every option, its value, and the source of the value; accepts the flags of `weir "
+     "serve`. With --json, an equivalent configuration file.\n"
+     "schema: the JSON Schema of the configuration file, for editors.\n"
+     "defaults: a configuration file with every default; only the upstream is missing.\n"
      "docs: the options as Markdown.",
      TAKES_CONFIG | TAKES_JSON, 1, run_config, "print schema defaults docs"},
-    {"status", "[--json] [flags]", "one snapshot of a running weir",
-     "Asks the admin port of the configuration, or that of --admin-listen. --json prints its "
-     "response as it came.",
+    {"status", "[--json] [flags]", "print a snapshot of a running weir",
+     "Queries the admin port, whose address is in the configuration or given with --admin-listen. "
+     "With --json, prints the response unchanged.",
      TAKES_CONFIG | TAKES_JSON, 0, run_status, NULL},
-    {"healthcheck", "[--ready] [flags]", "exit 0 if weir runs, for images without a shell",
-     "Asks the admin port for /livez, with --ready for /readyz. Exit status 0 or 1, within 2 "
-     "seconds. The port is that of the configuration; where --admin-listen or WEIR_ADMIN_LISTEN "
-     "names it, nothing else is read.",
+    {"healthcheck", "[--ready] [flags]",
+     "exit with 0 if weir is running, for images without a shell",
+     "Queries /livez on the admin port, or /readyz with --ready. Exit status 0 or 1, within 2 "
+     "seconds. The address is taken from --admin-listen or WEIR_ADMIN_LISTEN if given, and no "
+     "other setting is read then; otherwise from the configuration.",
      TAKES_CONFIG | TAKES_READY, 0, run_healthcheck, NULL},
-    {"completion", "bash|zsh|fish", "a shell's completion script",
-     "Prints the script; `make install` puts it where the shell looks for it. In bash, "
-     "`source <(weir completion bash)` takes effect at once.",
+    {"completion", "bash|zsh|fish", "print a completion script for a shell",
+     "Prints the script; `make install` installs it where the shell looks for it. In bash, "
+     "`source <(weir completion bash)` enables it for the current session.",
      0, 1, run_completion, "bash zsh fish"},
-    {"manpage", "", "the man page", "Prints weir(1), for `man -l` and `make install`.", 0, 0,
+    {"manpage", "", "print the man page", "Prints weir(1), for `man -l` and `make install`.", 0, 0,
      run_manpage, NULL},
-    {"version", "[--json]", "the version", "The version and the revision it was built from.",
-     TAKES_JSON, 0, run_version, NULL},
-    {"help", "[COMMAND]", "this, or more about a command", "Prints the commands, or what one does.",
-     0, 1, run_help, "COMMAND"},
+    {"version", "[--json]", "print the version",
+     "Prints the version and the revision that weir was built from.", TAKES_JSON, 0, run_version,
+     NULL},
+    {"help", "[COMMAND]", "print this list, or help about a command",
+     "Prints the list of commands, or help about one of them.", 0, 1, run_help, "COMMAND"},
 };
 
 static const struct command_flag command_flags[] = {
-    {"config", "c", "FILE", TAKES_CONFIG, "the file with the configuration; - is standard input"},
+    {"config", "c", "FILE", TAKES_CONFIG, "configuration file; - is standard input"},
     {"json", NULL, NULL, TAKES_JSON, "print JSON"},
-    {"ready", NULL, NULL, TAKES_READY, "ask for readiness (/readyz), not for liveness (/livez)"},
+    {"ready", NULL, NULL, TAKES_READY, "query readiness (/readyz) instead of liveness (/livez)"},
     {"help", "h", NULL, 0, "print help"},
     {"version", "V", NULL, 0, "print the version"},
 };
@@ -187,7 +190,7 @@ static int print_result(const struct cli *cli, struct strbuf *text)
     strbuf_fini(text);
     if (fflush(cli->env->out) == 0 && !ferror(cli->env->out))
         return EXIT_OK;
-    complain(cli->env, "the result cannot be written: %s", strerror(errno));
+    complain(cli->env, "cannot write the output: %s", strerror(errno));
     return EXIT_FAILED;
 }
 
@@ -211,7 +214,7 @@ static void unknown_command(struct cli *cli, const char *name)
     if (n.answer != NULL)
         usage_error(cli, "unknown command \"%.60s\" (did you mean %s?)", name, n.answer);
     else
-        usage_error(cli, "unknown command \"%.60s\"; weir help lists them", name);
+        usage_error(cli, "unknown command \"%.60s\"; see weir help", name);
 }
 
 static void unknown_flag(struct cli *cli, struct span name)
@@ -230,7 +233,7 @@ static void unknown_flag(struct cli *cli, struct span name)
 
 static void refuse_flag(struct cli *cli, struct span name)
 {
-    usage_error(cli, "weir %s takes no --%.*s", cli->command->name, SPAN_PRINTF(name));
+    usage_error(cli, "weir %s does not accept --%.*s", cli->command->name, SPAN_PRINTF(name));
 }
 
 /* A boolean flag of the commands. */
@@ -260,7 +263,7 @@ static void set_config_path(struct cli *cli, struct option_flag *flag, int *i)
     if (!(cli->command->takes & TAKES_CONFIG))
         refuse_flag(cli, flag->name);
     else if (flag->value == NULL || *flag->value == '\0')
-        usage_error(cli, "--config wants the path of a file, or \"-\" for the standard input");
+        usage_error(cli, "--config requires a file name, or \"-\" for standard input");
     else
         cli->config_path = flag->value;
 }
@@ -274,7 +277,7 @@ static void add_option(struct cli *cli, const struct option_flag *flag, int from
     } else if (!(cli->command->takes & TAKES_CONFIG)) {
         refuse_flag(cli, flag->name);
     } else if (flag->value == NULL) {
-        usage_error(cli, "--%.*s wants a value", SPAN_PRINTF(flag->name));
+        usage_error(cli, "--%.*s requires a value", SPAN_PRINTF(flag->name));
     } else {
         while (from < *i)
             cli->flags[cli->n_flags++] = cli->env->argv[from++];
@@ -319,8 +322,8 @@ static void take_short_flag(struct cli *cli, const char *arg, int *i)
     else if (strcmp(arg, "-c") == 0)
         set_config_path(cli, &(struct option_flag){.name = SPAN("config")}, i);
     else if (strcmp(arg, "-v") == 0)
-        usage_error(cli, "unknown flag -v; the version is -V, and a more detailed log is "
-                         "--log-level debug");
+        usage_error(cli, "unknown flag -v; use -V for the version, or --log-level debug for a "
+                         "more detailed log");
     else if (is_long_flag(span_of(arg + 1)))
         usage_error(cli, "unknown flag %.60s (did you mean -%.60s?)", arg, arg);
     else
@@ -337,7 +340,7 @@ static void take_argument(struct cli *cli, const char *arg)
         usage_error(cli, "weir %s takes one argument, got \"%.60s\" after \"%.60s\"", name, arg,
                     cli->args[0]);
     else if (find_command(arg) != NULL)
-        usage_error(cli, "the command comes first: weir %s", arg);
+        usage_error(cli, "the command must be the first argument: weir %s", arg);
     else
         usage_error(cli, "weir %s takes no arguments, got \"%.60s\"; see weir help %s", name, arg,
                     name);
@@ -413,12 +416,12 @@ static int nothing_configured(const struct cli *cli)
 {
     fputs("weir lets at most N requests into an app at once and queues the rest fairly.\n"
           "\n"
-          "Tell it where the app listens:\n"
+          "Give it the address of the app:\n"
           "  weir --upstream 127.0.0.1:8000 --concurrency 40\n"
           "  weir --config weir.json\n"
-          "Clients then connect to port 8080; metrics and probes are on port 9480.\n"
+          "Clients connect to port 8080; metrics and probes are on port 9480.\n"
           "\n"
-          "The least file:  { \"upstream\": \"127.0.0.1:8000\" }\n"
+          "Minimal file:    { \"upstream\": \"127.0.0.1:8000\" }\n"
           "Every option:    weir help serve\n"
           "Every command:   weir help\n",
           cli->env->err);
@@ -447,7 +450,7 @@ static int run_check(struct cli *cli)
     struct strbuf text = {0};
 
     if (cli->n_args > 0 && cli->config_path != NULL) {
-        usage_error(cli, "weir check: name the file once, not with --config too");
+        usage_error(cli, "weir check: give the file once, not with --config as well");
         return EXIT_USAGE;
     }
     if (cli->n_args > 0)
@@ -459,8 +462,8 @@ static int run_check(struct cli *cli)
     config_put(c);
     if (!given) {
         complain(cli->env,
-                 "there is nothing to check: no file, no flag, no variable; name a file, or "
-                 "\"-\" for the standard input");
+                 "nothing to check: there is no file, flag or variable; name a file, or \"-\" for "
+                 "standard input");
         return EXIT_FAILED;
     }
     const char *named = env_get(cli->env, "WEIR_CONFIG");
@@ -513,7 +516,7 @@ static int run_config(struct cli *cli)
     if (strcmp(what, "print") == 0)
         return print_effective(cli);
     if (cli->json) {
-        usage_error(cli, "--json goes with weir config print");
+        usage_error(cli, "--json is valid only with weir config print");
         return EXIT_USAGE;
     }
     if (strcmp(what, "schema") == 0)
@@ -525,10 +528,10 @@ static int run_config(struct cli *cli)
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         nearest_try(&n, span_of(words[i]), words[i]);
     if (*what == '\0')
-        usage_error(cli, "weir config wants one of print, schema, defaults and docs; to see the "
-                         "values in force, type weir config print");
+        usage_error(cli, "weir config requires print, schema, defaults or docs; to see the values "
+                         "in force, run weir config print");
     else
-        usage_error(cli, "weir config wants print, schema, defaults or docs, got \"%.60s\"%s%s%s",
+        usage_error(cli, "weir config expects print, schema, defaults or docs, got \"%.60s\"%s%s%s",
                     what, n.answer == NULL ? "" : " (did you mean ",
                     n.answer == NULL ? "" : n.answer, n.answer == NULL ? "" : "?)");
     return EXIT_USAGE;
@@ -580,9 +583,9 @@ static bool ask_admin(const struct cli *cli, const char *path, struct admin_resp
     if (c == NULL)
         return false;
     if (!c->admin.enabled)
-        complain(cli->env, "admin.listen is \"off\": there is no port to ask");
+        complain(cli->env, "the admin port is disabled (admin.listen is \"off\")");
     else if (!(ok = admin_client_get(&c->admin.listen, path, ADMIN_CLIENT_TIMEOUT_US, r)))
-        complain(cli->env, "%s: no answer from the admin port: %s", c->admin.listen.text,
+        complain(cli->env, "%s: no response from the admin port: %s", c->admin.listen.text,
                  strerror(errno));
     config_put(c);
     return ok;
@@ -596,7 +599,7 @@ static int run_healthcheck(struct cli *cli)
 
     strbuf_fini(&r.bytes);
     if (ok && r.status != 200)
-        complain(cli->env, "%s is answered %u", path, r.status);
+        complain(cli->env, "%s returned status %u", path, r.status);
     return ok && r.status == 200 ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -641,7 +644,7 @@ static int print_status(struct cli *cli, const struct admin_response *r)
     json_t *json = json_loadb(r->body.at, r->body.len, 0, NULL);
 
     if (r->status != 200 || json == NULL) {
-        complain(cli->env, "/status is answered %u, and not as expected", r->status);
+        complain(cli->env, "unexpected response to /status (status %u)", r->status);
         json_decref(json);
         return EXIT_FAILED;
     }
@@ -673,7 +676,7 @@ static int run_completion(struct cli *cli)
     struct strbuf text = {0};
 
     if (write_script == NULL) {
-        usage_error(cli, "weir completion wants bash, zsh or fish, got \"%.60s\"", shell);
+        usage_error(cli, "weir completion expects bash, zsh or fish, got \"%.60s\"", shell);
         return EXIT_USAGE;
     }
     write_script(&command_line, &text);
@@ -708,9 +711,9 @@ static void write_commands(struct strbuf *out)
                      "fairly.\n\nUsage: weir [COMMAND] [flags]\n\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         strbuf_addf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    strbuf_adds(
-        out, "\nweir help COMMAND says more; weir help serve lists every option.\n"
-             "Exit status: 0 it worked, 1 it failed, 2 wrong usage, 3 the drain cut something.\n");
+    strbuf_adds(out,
+                "\nSee weir help COMMAND for details; weir help serve lists every option.\n"
+                "Exit status: 0 success, 1 failure, 2 invalid usage, 3 requests were cut off.\n");
 }
 
 static void write_command(const struct command *command, struct strbuf *out)

@@ -523,7 +523,7 @@ static bool end_lingering(struct client *cl)
  */
 static void end_reading(struct client *cl)
 {
-    static const struct http_problem crowded = {408, "a new client needed its place"};
+    static const struct http_problem crowded = {408, "closed to make room for a new client"};
 
     if (cl->began == 0) {
         close_idle(cl);
@@ -631,7 +631,7 @@ static void on_again(struct task *task)
 
 static void on_timer(void *arg)
 {
-    static const struct http_problem slow = {408, "the head did not come in time"};
+    static const struct http_problem slow = {408, "the request headers did not arrive in time"};
     struct client *cl = arg;
 
     switch (cl->state) {

@@ -99,7 +99,7 @@ static void write_summary(struct loader *ld)
 void loader_write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
                             struct span text, bool quoted, struct strbuf *out)
 {
-    strbuf_adds(out, " wants ");
+    strbuf_adds(out, " expects ");
     option_write_wants(o, verdict, out);
     strbuf_addf(out, ", got %.*s%s", (int)(got.len > 60 ? 60 : got.len), got.at,
                 got.len > 60 ? "..." : "");
@@ -173,7 +173,7 @@ static void read_platform(struct loader *ld, const struct option *o)
     else if (option_read(o, s, ld->c) == OPTION_READ)
         loader_note_origin(ld, o, ORIGIN_PLATFORM);
     else
-        loader_problem(ld, "weir", "%s wants a port from %u to %u, got \"%s\"", o->platform,
+        loader_problem(ld, "weir", "%s expects a port from %u to %u, got \"%s\"", o->platform,
                        (unsigned)o->min, (unsigned)o->max, value);
     strbuf_fini(&text);
 }
@@ -186,7 +186,7 @@ static void read_env(struct loader *ld, const struct option *o)
     const char *value = env_get(ld, strbuf_cstr(&name));
     const char *other = option_env_alias(o, &alias) ? env_get(ld, strbuf_cstr(&alias)) : NULL;
     if (value != NULL && other != NULL && strcmp(value, other) != 0)
-        loader_problem(ld, "weir", "%s and %s are the same option and differ: set one of them",
+        loader_problem(ld, "weir", "%s and %s set the same option to different values: keep one",
                        strbuf_cstr(&name), strbuf_cstr(&alias));
     else if (value != NULL)
         read_text(ld, o, ORIGIN_ENV, strbuf_cstr(&name), span_of(value));
@@ -271,7 +271,7 @@ static void load_flag(struct loader *ld, const struct option_flag *flag)
         option_write_unknown_flag(flag->name, &text);
         loader_problem(ld, "weir", "%s", strbuf_cstr(&text));
     } else if (flag->value == NULL) {
-        loader_problem(ld, "weir", "--%.*s wants a value", SPAN_PRINTF(flag->name));
+        loader_problem(ld, "weir", "--%.*s requires a value", SPAN_PRINTF(flag->name));
     } else {
         strbuf_addf(&text, "--%.*s", SPAN_PRINTF(flag->name));
         read_text(ld, flag->option, ORIGIN_FLAG, strbuf_cstr(&text), span_of(flag->value));
@@ -362,17 +362,16 @@ static void check_upstream_is_given(struct loader *ld)
     if (ld->src->path != NULL)
         loader_problem(
             ld, ld->src->path,
-            "\"upstream\" is missing: where the app listens, such as \"127.0.0.1:8000\"");
+            "\"upstream\" is missing: the address of the app, such as \"127.0.0.1:8000\"");
     else if (ld->something_given)
         loader_problem(ld, "weir",
-                       "--upstream is missing: where the app listens, such as 127.0.0.1:8000");
+                       "--upstream is missing: the address of the app, such as 127.0.0.1:8000");
 }
 
 static void check_mode(struct loader *ld, const char *path, const struct address *at)
 {
     if (at->mode != 0 && at->sa.ss_family != AF_UNIX)
-        problem_with(ld, option_find(span_of(path)),
-                     "is for a Unix socket, and this is none: leave it out");
+        problem_with(ld, option_find(span_of(path)), "applies only to a Unix socket: remove it");
 }
 
 static void check_addresses(struct loader *ld)
@@ -381,9 +380,11 @@ static void check_addresses(struct loader *ld)
     const struct option *upstream = option_find(SPAN("upstream.address"));
 
     if (address_covers(&c->listen, &c->upstream.address))
-        problem_with(ld, upstream, "is weir's own \"listen\": it would call itself");
+        problem_with(ld, upstream,
+                     "is weir's own \"listen\" address: weir would connect to itself");
     if (address_covers(&c->admin.listen, &c->upstream.address))
-        problem_with(ld, upstream, "is weir's own \"admin.listen\": it would call itself");
+        problem_with(ld, upstream,
+                     "is weir's own \"admin.listen\" address: weir would connect to itself");
     if (address_covers(&c->admin.listen, &c->listen) ||
         address_covers(&c->listen, &c->admin.listen))
         problem_with(ld, option_find(SPAN("admin.listen")),
@@ -613,7 +614,7 @@ void config_write(const struct config *c, struct strbuf *out)
         if (has_value(c, o))
             option_write_json(o, c, &value);
         else
-            strbuf_adds(&value, "(not given)");
+            strbuf_adds(&value, "(not set)");
         strbuf_addf(out, "%-29s %-20s ", o->path, strbuf_cstr(&value));
         write_origin(loaded, o, out);
         strbuf_adds(out, "\n");

@@ -73,7 +73,7 @@ static bool check_text(struct loader *ld)
 
     if (strspn(text.at, " \t\r\n") == text.len) {
         loader_problem(ld, config_path_text(ld->src->path),
-                       "empty; the least is { \"upstream\": \"127.0.0.1:8000\" }");
+                       "the file is empty; a minimal one is { \"upstream\": \"127.0.0.1:8000\" }");
         return false;
     }
     if (text.len >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
@@ -288,7 +288,7 @@ static void duplicate_key(struct loader *ld, size_t node, size_t first, struct s
 
     strbuf_addf(&message, "duplicate key %.*s ", SPAN_PRINTF(jsonpos_key(&ld->jp, node)));
     write_section_name(section, &message);
-    strbuf_addf(&message, "; the first is in line %zu",
+    strbuf_addf(&message, "; the first is on line %zu",
                 jsonpos_place(text, ld->jp.nodes[first].key_at).line);
     loader_problem_in_file(ld, at->key_at, at->key_len,
                            (struct span){strbuf_cstr(&message), message.len}, "");
@@ -337,7 +337,7 @@ static void bad_value(struct loader *ld, const struct option *o, enum option_ver
     loader_write_complaint(o, verdict, shown(value, raw), text_of(value, raw),
                            option_is_text(o) || *element != '\0', &message);
     if (json_is_null(value))
-        strbuf_adds(&message, "; leave the key out for the default");
+        strbuf_adds(&message, "; omit the key to use the default");
     loader_problem_in_file(ld, at->at, at->len, (struct span){strbuf_cstr(&message), message.len},
                            "");
     strbuf_fini(&message);
@@ -357,8 +357,7 @@ static void read_list(struct loader *ld, const struct option *o, const json_t *l
         snprintf(element, sizeof(element), "[%zu]", i);
         if (json_is_string(value) && span_equal_nocase(text_of(value, SPAN("")), span_of(o->empty)))
             loader_problem_at(ld, ld->jp.nodes[child].at, ld->jp.nodes[child].len,
-                              "\"%s%s\" is no range: the list that has none is []", o->path,
-                              element);
+                              "\"%s%s\" is not a range: an empty list is []", o->path, element);
         else if (verdict != OPTION_READ)
             bad_value(ld, o, verdict, value, child, element);
     }
@@ -373,7 +372,7 @@ static void read_ranges(struct loader *ld, const struct option *o, const json_t 
         read_list(ld, o, value, node);
     else
         loader_problem_at(ld, at->at, at->len,
-                          "\"%s\" wants a list such as [\"private\"], or [] for nobody, got %.*s%s",
+                          "\"%s\" expects a list such as [\"private\"], or [] for none, got %.*s%s",
                           o->path, (int)(show.len > 60 ? 60 : show.len), show.at,
                           show.len > 60 ? "..." : "");
 }
@@ -411,7 +410,7 @@ static void read_section(struct loader *ld, const json_t *value, size_t node, st
     else if (upstream && (json_is_string(value) || json_is_number(value)))
         read_value(ld, option_find(SPAN("upstream.address")), value, node);
     else
-        loader_problem_at(ld, at->at, at->len, "\"%.*s\" wants %san object, got %.*s%s",
+        loader_problem_at(ld, at->at, at->len, "\"%.*s\" expects %san object, got %.*s%s",
                           SPAN_PRINTF(path), upstream ? "an address or " : "",
                           (int)(show.len > 60 ? 60 : show.len), show.at,
                           show.len > 60 ? "..." : "");

@@ -194,8 +194,8 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
     };
 
     if (log_limit_allows(&env->log_limit, loop_now(env->c.loop), problem->reason, more))
-        log_info("a request was refused with %u: %s (client %.*s)%s", problem->status,
-                 problem->reason, SPAN_PRINTF(client_name(cl)), more);
+        log_info("request refused with %u: %s (client %.*s)%s", problem->status, problem->reason,
+                 SPAN_PRINTF(client_name(cl)), more);
     env->begun++;
     stats_response(env->c.stats, STATS_SOURCE_WEIR, problem->status);
     stats_request_duration(env->c.stats, STATS_SOURCE_WEIR,
@@ -525,7 +525,7 @@ static void count_refusal(struct exchange *ex, const struct reply_refusal *refus
 
     stats_rejected(ex->env->c.stats, refusal->reason);
     if (log_limit_allows(&ex->env->log_limit, exchange_now(ex), refusal->log, more))
-        log_warning("a request was refused: %s%s", refusal->log, more);
+        log_warning("request refused: %s%s", refusal->log, more);
 }
 
 /* When to come back: the time in which the queue will have drained, 1 to 30 s, +-20 % so that those

@@ -473,14 +473,14 @@ void exchange_late_response(struct exchange *ex)
         else
             look_at_app(ex);
     } else if (ex->sent != 0 || (exchange_is_uploading(ex) && exchange_app_owes_100(ex))) {
-        exchange_complain(ex, "no answer within upstream.first_byte_timeout");
+        exchange_complain(ex, "no response within upstream.first_byte_timeout");
         exchange_fail(ex, REPLY_FIRST_BYTE_TIMEOUT, NULL);
     } else if (!ex->upload_failed && client_owes_body(ex)) {
         exchange_fail(ex, REPLY_BODY_TIMEOUT, NULL);
     } else if (app_takes(ex)) {
         exchange_arm_upload(ex, RELAY_BLOCKED);
     } else {
-        exchange_complain(ex, "the request was not taken within upstream.idle_timeout");
+        exchange_complain(ex, "the request was not read within upstream.idle_timeout");
         exchange_fail(ex, REPLY_SEND_TIMEOUT, NULL);
     }
 }

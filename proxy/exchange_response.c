@@ -21,7 +21,7 @@
 
 #define HEADS_AT_ONCE 32 /* read in one go, before other connections have their turn */
 
-const char exchange_unsolicited[] = "an answer that nobody has asked for";
+const char exchange_unsolicited[] = "a response without a request";
 
 static void watch_client(struct exchange *ex, size_t unread);
 
@@ -38,8 +38,8 @@ static void upstream_lost(struct exchange *ex)
         exchange_replay(ex);
         return;
     }
-    exchange_complain(ex, ex->app.response_begun ? "the answer's head was cut"
-                                                 : "closed without an answer");
+    exchange_complain(ex, ex->app.response_begun ? "the response headers were cut off"
+                                                 : "connection closed without a response");
     exchange_fail(ex, ex->app.response_begun ? REPLY_UPSTREAM_BROKEN : REPLY_UPSTREAM_CLOSED, NULL);
 }
 
@@ -112,7 +112,7 @@ static bool interim(struct exchange *ex)
     }
     ex->interims++;
     if (is_flood(ex)) {
-        exchange_bad_response(ex, "a flood of interim responses");
+        exchange_bad_response(ex, "too many interim responses");
         return false;
     }
     app_lives(ex);
@@ -306,7 +306,7 @@ static void exchange_download_ended(struct exchange *ex, enum relay_status why)
         return;
     case RELAY_TOO_LARGE:
     case RELAY_TRUNCATED:
-        exchange_cut(ex, "the answer's body was cut");
+        exchange_cut(ex, "the response body was cut off");
         return;
     case RELAY_WAIT:
     case RELAY_BLOCKED:
@@ -400,8 +400,8 @@ void exchange_download(struct exchange *ex, const struct relay_front *front)
 
 static void cut_stalled(struct exchange *ex)
 {
-    static const char what[] = "a client that took nothing of its response for "
-                               "client.stall_timeout was cut, since others wait for its slot";
+    static const char what[] = "connection closed: the client read nothing of its response for "
+                               "client.stall_timeout while other requests waited for its slot";
     struct exchange_env *env = ex->env;
     char more[LOG_LIMIT_MORE];
 
@@ -443,5 +443,5 @@ void exchange_late_stream(struct exchange *ex)
         exchange_arm(ex, h1_client_next_look(&ex->app, ex->env->c.config->upstream.idle_timeout,
                                              ex->idle_at));
     else
-        exchange_cut(ex, "nothing moved either way within upstream.idle_timeout");
+        exchange_cut(ex, "no data in either direction within upstream.idle_timeout");
 }

@@ -83,7 +83,7 @@ void exchange_switch_protocols(struct exchange *ex)
     struct client *cl = ex->client;
 
     if (!ex->upgrade || !http_upgrade_is_sound(&env->head, message_upgrade(&ex->message))) {
-        exchange_bad_response(ex, "an upgrade that was not asked for");
+        exchange_bad_response(ex, "an upgrade that was not requested");
         return;
     }
     if (cl == NULL) {

@@ -156,7 +156,7 @@ enum h1_head h1_client_read_head(struct h1_client *a, const struct http_limits *
         case CONN_WAIT:
             return H1_HEAD_WAIT;
         case CONN_FULL:
-            problem->reason = "the response's head is longer than upstream.max_head";
+            problem->reason = "the response headers exceed upstream.max_head";
             return H1_HEAD_BAD;
         case CONN_EOF:
         case CONN_LOST:

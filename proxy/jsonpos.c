@@ -109,7 +109,7 @@ static bool is_comment(const struct scan *s)
 static bool fail_comment(struct scan *s)
 {
     return fail(s, s->at, 2,
-                "JSON has no comments; write a key that begins with //, such as "
+                "JSON has no comments; use a key that begins with //, such as "
                 "\"//\": \"text\"");
 }
 
@@ -121,12 +121,12 @@ static bool fail_value(struct scan *s)
     if (is_comment(s))
         return fail_comment(s);
     if (peek(s, 0) == '\'')
-        return fail(s, s->at, 1, "strings take double quotes");
+        return fail(s, s->at, 1, "strings need double quotes");
     if (s->at >= s->jp->text.len)
-        return fail(s, s->at, 1, "the text ends where a value should be");
+        return fail(s, s->at, 1, "the file ends where a value is expected");
     if (len == 0)
-        return fail(s, s->at, 1, "a value is missing");
-    return fail(s, s->at, len, "a string needs double quotes (or true, false, null, a number)");
+        return fail(s, s->at, 1, "missing value");
+    return fail(s, s->at, len, "expected a string in double quotes, a number, true, false or null");
 }
 
 /* Reports something that cannot begin a key. */
@@ -137,10 +137,10 @@ static bool fail_key(struct scan *s, size_t open)
     if (is_comment(s))
         return fail_comment(s);
     if (s->at >= s->jp->text.len)
-        return fail(s, s->at, 1, "\"}\" is missing for the \"{\" of line %zu", line_at(s, open));
+        return fail(s, s->at, 1, "\"}\" is missing for the \"{\" on line %zu", line_at(s, open));
     if (peek(s, 0) == '\'')
-        return fail(s, s->at, 1, "keys take double quotes");
-    return fail(s, s->at, len == 0 ? 1 : len, "a key in double quotes should be here");
+        return fail(s, s->at, 1, "keys need double quotes");
+    return fail(s, s->at, len == 0 ? 1 : len, "expected a key in double quotes");
 }
 
 /* Reports that a value is followed by neither a comma nor the closing bracket. */
@@ -151,14 +151,14 @@ static bool fail_after(struct scan *s, size_t open, char close)
     if (is_comment(s))
         return fail_comment(s);
     if (s->at >= s->jp->text.len)
-        return fail(s, s->at, 1, "\"%c\" is missing for the \"%c\" of line %zu", close,
+        return fail(s, s->at, 1, "\"%c\" is missing for the \"%c\" on line %zu", close,
                     s->jp->text.at[open], line_at(s, open));
     if (peek(s, 0) == '}' || peek(s, 0) == ']')
-        return fail(s, s->at, 1, "\"%c\" does not close the \"%c\" of line %zu", peek(s, 0),
+        return fail(s, s->at, 1, "\"%c\" does not close the \"%c\" on line %zu", peek(s, 0),
                     s->jp->text.at[open], line_at(s, open));
     while (is_space(s->jp->text.at[end - 1]))
         end--;
-    return fail(s, end, 1, "a comma is missing after this value");
+    return fail(s, end, 1, "missing comma after this value");
 }
 
 /* So common that the scan continues. */
@@ -182,13 +182,13 @@ static bool scan_escape(struct scan *s)
     if (c == 'u') {
         for (size_t i = 2; i < 6; i++) {
             if (peek(s, i) == '\0' || strchr(hex, peek(s, i)) == NULL)
-                return fail(s, s->at, i, "\\u takes four hexadecimal digits");
+                return fail(s, s->at, i, "\\u needs four hexadecimal digits");
         }
         s->at += 6;
         return true;
     }
     if (c == '\0' || strchr("\"\\/bfnrt", c) == NULL)
-        return fail(s, s->at, 2, "unknown escape; a backslash itself is written \\\\");
+        return fail(s, s->at, 2, "unknown escape; write a backslash as \\\\");
     s->at += 2;
     return true;
 }
@@ -200,7 +200,7 @@ static bool scan_string(struct scan *s)
     while (peek(s, 0) != '"') {
         unsigned char c = (unsigned char)peek(s, 0);
         if (c == '\n' || c == '\r' || s->at >= s->jp->text.len)
-            return fail(s, open, s->at - open, "the closing quote is missing");
+            return fail(s, open, s->at - open, "missing closing quote");
         if (c < 0x20)
             return fail(s, s->at, 1, "control character in a string; write \\u%04x", c);
         if (c != '\\')
@@ -260,8 +260,8 @@ static bool scan_number(struct scan *s)
     s->at = from;
     size_t len = word_len(s);
     if (len > 1 && peek(s, 0) == '0' && is_digit(peek(s, 1)))
-        return fail(s, from, len, "a number does not begin with 0");
-    return fail(s, from, len, "not a number; anything else needs double quotes");
+        return fail(s, from, len, "a number cannot begin with 0");
+    return fail(s, from, len, "not a number; strings need double quotes");
 }
 
 static bool scan_word(struct scan *s)
@@ -275,10 +275,10 @@ static bool scan_word(struct scan *s)
             return true;
         }
         if (span_equal_nocase(word, span_of(words[i])))
-            return fail(s, s->at, word.len, "in JSON this is written %s", words[i]);
+            return fail(s, s->at, word.len, "JSON spells this %s", words[i]);
     }
     if (span_equal(word, SPAN("None")))
-        return fail(s, s->at, word.len, "in JSON this is written null");
+        return fail(s, s->at, word.len, "JSON spells this null");
     return fail_value(s);
 }
 
@@ -295,7 +295,7 @@ static bool scan_key(struct scan *s, size_t open)
     size_t len = s->at - from;
     skip_space(s);
     if (peek(s, 0) != ':')
-        return fail(s, from, len, "a colon and a value should follow this key");
+        return fail(s, from, len, "expected a colon and a value after this key");
     s->at++;
     if (!scan_value(s))
         return false;
@@ -316,7 +316,7 @@ static bool scan_bracketed(struct scan *s, char close)
     size_t open = s->at++;
 
     if (++s->depth > JSONPOS_MAX_DEPTH)
-        return fail(s, open, 1, "nested more than %d deep", JSONPOS_MAX_DEPTH);
+        return fail(s, open, 1, "nested more than %d levels deep", JSONPOS_MAX_DEPTH);
     skip_space(s);
     bool more = peek(s, 0) != close;
     while (more) {
@@ -379,7 +379,7 @@ bool jsonpos_scan(struct jsonpos *jp, struct span text)
         return true;
     if (is_comment(&s))
         return fail_comment(&s);
-    return fail(&s, s.at, 1, "nothing may follow the end of the value that began on line %zu",
+    return fail(&s, s.at, 1, "unexpected text after the value that begins on line %zu",
                 line_at(&s, jp->nodes[0].at));
 }
 

@@ -27,15 +27,15 @@ static void cut(struct lifecycle *lc, const char *why)
     if (lc->cut)
         return;
     lc->cut = true;
-    log_warning("%s: what is left is cut", why);
+    log_warning("%s: closing the remaining connections", why);
     lc->handler->on_cut(lc->arg);
 }
 
 static void drain(struct lifecycle *lc)
 {
     lc->state = LIFECYCLE_DRAINING;
-    log_info("draining: no new connections; what is queued and in flight is served, for %.1f s at "
-             "most",
+    log_info("draining: no new connections are accepted; waiting and running requests are served "
+             "for up to %.1f s",
              (double)lc->drain_timeout / 1e6);
     mono_us now = loop_now(lc->loop), all = lc->drain_timeout;
     mono_us last = all > 2 * LAST_SECOND_US ? LAST_SECOND_US : all / 2;
@@ -52,7 +52,7 @@ static void on_late(void *arg)
 
 static void on_deadline(void *arg)
 {
-    cut(arg, "drain.timeout is over");
+    cut(arg, "drain.timeout has expired");
 }
 
 static void on_signal(evutil_socket_t sig, short what, void *arg)
@@ -67,7 +67,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
         return;
     }
     if (lc->state == LIFECYCLE_DRAINING)
-        cut(lc, "a second signal");
+        cut(lc, "second signal received");
     else if (lc->state != LIFECYCLE_STOPPED)
         drain(lc);
 }

@@ -81,9 +81,9 @@ static bool no_descriptor(struct listener *l, int why)
     if (!somebody_waits(l)) /* accept() allocates the descriptor first */
         return false;
     if (may_log(l, LACK_DESCRIPTORS))
-        log_error("accept: %s; clients that have been idle longest make room for new ones, and "
-                  "where there are none new ones wait. Raise the descriptor limit (ulimit -n) or "
-                  "lower client.max_connections",
+        log_error("accept: %s; the connections that have been idle longest are closed for new "
+                  "clients; if none is idle, new clients wait. Raise the descriptor limit "
+                  "(ulimit -n) or lower client.max_connections",
                   strerror(why));
     if ((why == EMFILE || why == ENFILE) && !l->freed && l->handler->on_no_descriptor(l->arg)) {
         l->freed = true; /* once per connection: others may take what was freed */
@@ -101,14 +101,14 @@ static bool at_the_bound(struct listener *l)
         return false;
     if (l->handler->on_full(l->arg)) {
         if (may_log(l, LACK_PLACES))
-            log_warning("%u clients are connected (client.max_connections): those that have been "
-                        "idle longest make room for new ones",
+            log_warning("%u clients are connected (client.max_connections): the connections that "
+                        "have been idle longest are closed for new clients",
                         l->max);
         return true;
     }
     if (may_log(l, LACK_ROOM))
         log_warning("%u clients are connected (client.max_connections), none of them idle: new "
-                    "ones wait",
+                    "clients wait",
                     l->max);
     pause_accepting(l);
     if (atomic_load(&l->count) < l->max) /* one ended in between, and did not see the pause */

@@ -30,7 +30,7 @@ bool log_limit_allows(struct log_limit *limit, mono_us now, const char *what,
         return false;
     }
     if (k->suppressed > 0)
-        snprintf(more, LOG_LIMIT_MORE, "; %u more like it were not logged", k->suppressed);
+        snprintf(more, LOG_LIMIT_MORE, "; %u similar messages were not logged", k->suppressed);
     k->logged = now;
     k->suppressed = 0;
     return true;

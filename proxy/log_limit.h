@@ -23,7 +23,7 @@ struct log_limit {
 
 /*
  * Whether an event of this kind may be logged now. `what` is a static string whose address
- * identifies the kind. `more` is for the end of the line: "" or "; 12 more like it were not
+ * identifies the kind. `more` is for the end of the line: "" or "; 12 similar messages were not
  * logged".
  */
 MUST_USE bool log_limit_allows(struct log_limit *limit, mono_us now, const char *what,

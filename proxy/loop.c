@@ -289,7 +289,7 @@ void loop_run(struct loop *lp)
         /* Without EVLOOP_ONCE, EVLOOP_NONBLOCK would continue until no event is ready. */
         int flags = EVLOOP_ONCE | (lp->own_first != NULL ? EVLOOP_NONBLOCK : 0);
         if (event_base_loop(lp->base, flags) < 0) {
-            log_error("the event loop failed: nothing more can be served by this thread");
+            log_error("the event loop failed: this thread no longer serves requests");
             break;
         }
     }

@@ -62,16 +62,16 @@ static void write_usage(const char *usage, struct strbuf *out)
 
 static const char description[] =
     ".SH DESCRIPTION\n"
-    "weir stands in front of one app.\n"
+    "weir is a reverse proxy for one app.\n"
     "It lets at most\n"
     ".B concurrency\n"
-    "requests into it at once, holds the others in one first\\-come queue, and\n"
-    "refuses those that cannot be served in time.\n"
-    "It speaks HTTP/1.1 and measures what it does.\n"
+    "requests into the app at once, holds the others in one first\\-come,\n"
+    "first\\-served queue, and refuses those that it cannot serve in time.\n"
+    "It speaks HTTP/1.1 and exports metrics for Prometheus.\n"
     ".PP\n"
     "Without a command, weir runs\n"
     ".BR serve .\n"
-    "No file is needed: the address of the app is enough.\n";
+    "A configuration file is optional: the address of the app is enough.\n";
 
 static void write_command(const struct command *c, struct strbuf *out)
 {
@@ -159,11 +159,12 @@ static void write_options(struct strbuf *out)
 {
     struct span before = SPAN("");
 
-    strbuf_adds(out, ".SH OPTIONS OF THE CONFIGURATION\n"
-                     "Each is a flag, a key of the file, and a variable of the environment.\n"
-                     "Flags win over the environment, and the environment over the file.\n"
-                     "Durations have a unit (us, ms, s, m, h), and so have sizes (B, kB, KiB,\n"
-                     "MB, MiB, GB, GiB).\n");
+    strbuf_adds(out, ".SH CONFIGURATION OPTIONS\n"
+                     "Each option is a flag, a key of the file, and an environment variable.\n"
+                     "Flags take precedence over the environment, and the environment over the\n"
+                     "file.\n"
+                     "Durations need a unit (us, ms, s, m, h), and so do sizes (B, kB, KiB, MB,\n"
+                     "MiB, GB, GiB).\n");
     write_section(before, out);
     for (size_t i = 0; i < option_count; i++) {
         struct span section = option_section(&option_table[i]);
@@ -175,18 +176,17 @@ static void write_options(struct strbuf *out)
 
 static void write_environment(struct strbuf *out)
 {
-    strbuf_adds(out,
-                ".SH ENVIRONMENT\n"
-                ".TP\n.B WEIR_CONFIG\nThe file with the configuration, where \\fB\\-\\-config\\fR "
-                "does not name one.\n"
-                ".TP\n.BI WEIR_ OPTION\nThe value of an option, as above.\n");
+    strbuf_adds(out, ".SH ENVIRONMENT\n"
+                     ".TP\n.B WEIR_CONFIG\nThe configuration file, if \\fB\\-\\-config\\fR "
+                     "is not given.\n"
+                     ".TP\n.BI WEIR_ OPTION\nThe value of an option, as above.\n");
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];
         if (o->platform != NULL)
-            strbuf_addf(out, ".TP\n.B %s\nSet by container platforms: the default of \\fB%s\\fR.\n",
+            strbuf_addf(out, ".TP\n.B %s\nSet by container platforms: a default for \\fB%s\\fR.\n",
                         o->platform, o->path);
     }
-    strbuf_adds(out, ".TP\n.B NO_COLOR\nMessages have no colours.\n");
+    strbuf_adds(out, ".TP\n.B NO_COLOR\nDisables colours in messages.\n");
 }
 
 static const char tail[] =
@@ -196,15 +196,15 @@ static const char tail[] =
     ".SH SIGNALS\n"
     ".TP\n"
     ".BR SIGTERM \", \" SIGINT\n"
-    "Drain: no new connections are accepted, requests that run or wait are served\n"
+    "Drain: stop accepting connections, and serve running and waiting requests\n"
     "for up to\n"
     ".BR drain.timeout .\n"
     "A second signal ends the drain at once.\n"
     ".SH EXIT STATUS\n"
     ".TP\n.B 0\nSuccess.\n"
     ".TP\n.B 1\nFailure; standard error has the reason.\n"
-    ".TP\n.B 2\nWrong usage.\n"
-    ".TP\n.B 3\nThe drain ended with requests or connections that were cut.\n"
+    ".TP\n.B 2\nInvalid usage.\n"
+    ".TP\n.B 3\nThe drain cut off requests or connections.\n"
     ".SH EXAMPLES\n"
     "At most 40 requests in the app on port 8000, a queue of up to 2 seconds:\n"
     ".PP\n"
@@ -237,9 +237,11 @@ void manpage_write(const struct command_line *line, const char *version, const c
     for (size_t i = 0; i < line->n_commands; i++)
         write_command(&line->commands[i], out);
     strbuf_adds(out, ".SH FLAGS\n"
-                     "Each command that reads the configuration takes the flags of serve.\n");
+                     "Commands that read the configuration also accept the options below.\n");
     for (size_t i = 0; i < line->n_flags; i++)
         write_flag(&line->flags[i], out);
+    strbuf_adds(out, ".TP\n.B \\-\\-\nEnd of the flags; every argument that follows is taken "
+                     "literally.\n");
     write_options(out);
     write_environment(out);
     strbuf_adds(out, tail);

@@ -14,7 +14,8 @@
 void manual_write_command_flags(const struct command_line *line, const struct command *command,
                                 struct strbuf *out);
 
-/* The flags of the options, grouped by section, with their defaults; no line is longer than MANUAL_COLUMNS. */
+/* The flags of the options, grouped by section, with their defaults; no line is longer than
+ * MANUAL_COLUMNS. */
 void manual_write_flags(struct strbuf *out);
 
 /* JSON Schema, draft 7, for editors. It accepts what the parser accepts, and a little more: see its

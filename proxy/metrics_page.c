@@ -302,112 +302,116 @@ static void print_accounting(const struct family *f, const struct stats_reading 
 #define REASON_LABELS  "reason=queue_full, queue_timeout, not_ready, draining, bytes, upgrades"
 
 static const struct family families[] = {
-    {"weir_build_info", "gauge", "version, revision", "Always 1; the labels say what is running.",
-     print_build_info, 0},
+    {"weir_build_info", "gauge", "version, revision",
+     "Always 1; the labels show the running version.", print_build_info, 0},
     {"weir_requests_in_flight", "gauge", "",
-     "Slots held now: requests inside the app, orphans included.", print_in_flight, 0},
+     "Slots held: requests inside the app, orphans included.", print_in_flight, 0},
     {"weir_concurrency_limit", "gauge", "",
-     "Requests that may be inside the app at once, in force now; +Inf when unlimited.",
+     "Maximum number of requests inside the app at once; +Inf if unlimited.",
      print_concurrency_limit, 0},
-    {"weir_queue_depth", "gauge", "", "Requests waiting for a slot now.", print_queue_depth, 0},
-    {"weir_queue_limit", "gauge", "", "Requests that may wait at once, in force now.",
-     print_queue_limit, 0},
-    {"weir_queue_bytes", "gauge", "", "Memory that the waiting requests take now.",
-     print_queue_bytes, 0},
-    {"weir_queue_limit_bytes", "gauge", "", "Memory that they may take: queue.max_bytes.",
-     print_queue_limit_bytes, 0},
+    {"weir_queue_depth", "gauge", "", "Requests waiting for a slot.", print_queue_depth, 0},
+    {"weir_queue_limit", "gauge", "", "Maximum number of waiting requests.", print_queue_limit, 0},
+    {"weir_queue_bytes", "gauge", "", "Memory used by waiting requests.", print_queue_bytes, 0},
+    {"weir_queue_limit_bytes", "gauge", "",
+     "Maximum memory used by waiting requests: queue.max_bytes.", print_queue_limit_bytes, 0},
     {"weir_queue_oldest_wait_seconds", "gauge", "",
-     "How long the first in the queue has been waiting; 0 when the queue is empty.",
+     "Time that the first request in the queue has waited; 0 if the queue is empty.",
      print_oldest_wait, 0},
-    {"weir_queue_timeout_seconds", "gauge", "", "The longest a request may wait, in force now.",
+    {"weir_queue_timeout_seconds", "gauge", "", "Maximum time that a request waits.",
      print_queue_timeout, 0},
     {"weir_queue_drain_seconds", "gauge", "",
-     "Estimated time until the queue as it is now has been served; what Retry-After says.",
+     "Estimated time to serve all requests now in the queue; the basis of Retry-After.",
      print_drain, 0},
     {"weir_request_seconds_total", "counter", "state=in_flight, queued",
-     "Time integral of requests in flight and of requests queued: its rate() is the exact mean.",
+     "Time integral of the requests in flight and of the requests queued; its rate() is the "
+     "exact mean.",
      print_request_seconds, 0},
     {"weir_saturated_seconds_total", "counter", "", "Time during which no slot was free.",
      print_saturated, 0},
     {"weir_queue_wait_seconds", "histogram", "",
-     "Blocking time: from eligible for a slot to granted, or to leaving without one; le=\"0\" did "
-     "not wait at all.",
+     "Blocking time, from eligible for a slot to granted, or to leaving the queue without one; "
+     "le=\"0\" counts requests that did not wait.",
      print_histogram, H_QUEUE_WAIT},
     {"weir_queue_waits_total", "counter", OUTCOME_LABELS,
-     "Waits for a slot that have ended, those of no length included, by how they ended.",
-     print_waits, C_WAITS},
+     "Finished waits for a slot, those of zero length included, by outcome.", print_waits, C_WAITS},
     {"weir_queue_waited_seconds_total", "counter", OUTCOME_LABELS,
-     "How long those waits were, together.", print_waited, C_WAITED},
+     "Total time of those waits, by outcome.", print_waited, C_WAITED},
     {"weir_requests_rejected_total", "counter", REASON_LABELS,
-     "Requests that weir refused because of load or state, by reason.", print_rejected, C_REJECTED},
+     "Requests refused by weir because of load or state, by reason.", print_rejected, C_REJECTED},
     {"weir_requests_total", "counter", "code, source=app, weir, client_gone",
-     "Requests that have ended, by status code and by who gave it; 499 means the client left "
-     "first.",
+     "Finished requests, by status code and by the source of the response; 499 means that the "
+     "client disconnected first.",
      print_requests, C_REQUESTS},
     {"weir_request_duration_seconds", "histogram", "source=app, weir, client_gone",
-     "From the first byte of the request to the last byte of the response, or to the client's "
-     "leaving, by who gave the response; without upgraded connections.",
+     "Time from the first byte of the request to the last byte of the response, or to the "
+     "disconnect of the client, by the source of the response; without upgraded connections.",
      print_durations, H_DURATION},
     {"weir_request_body_wait_seconds", "histogram", "",
-     "How long requests with a body waited for it before they asked for a slot; 0 when it came "
-     "with the head, or when slots were plentiful.",
+     "Time that requests with a body waited for it before they asked for a slot; 0 if the body "
+     "arrived with the headers, or if enough slots were free.",
      print_histogram, H_BODY_WAIT},
     {"weir_upstream_connect_seconds", "histogram", "",
-     "From slot granted to a usable connection to the app; 0 when one was reused.", print_histogram,
-     H_CONNECT},
+     "Time from slot granted to a usable connection to the app; 0 if a connection was reused.",
+     print_histogram, H_CONNECT},
     {"weir_upstream_first_byte_seconds", "histogram", "",
-     "From the request sent to the first byte of the app's answer.", print_histogram, H_FIRST_BYTE},
+     "Time from the request sent to the first byte of the app's response.", print_histogram,
+     H_FIRST_BYTE},
     {"weir_slot_hold_seconds", "histogram", "",
-     "From slot granted to slot given back: the time a request was inside the app; without "
-     "upgraded connections.",
+     "Time from slot granted to slot released, which is the time a request was inside the app; "
+     "without upgraded connections.",
      print_histogram, H_SLOT_HOLD},
     {"weir_response_delivery_seconds", "histogram", "",
-     "From the app's last byte to the client's last byte; no slot is held meanwhile.",
+     "Time from the last byte received from the app to the last byte sent to the client; no "
+     "slot is held meanwhile.",
      print_histogram, H_DELIVERY},
     {"weir_client_backpressure_seconds_total", "counter", "",
-     "Time in which slots were held because clients were slow to read: buffers.response was full.",
+     "Time during which slots were held because clients read slowly: buffers.response was full.",
      print_time, C_BACKPRESSURE},
-    {"weir_upgrades_in_flight", "gauge", "",
-     "Upgraded connections (WebSocket) now; each holds a slot.", print_gauge, C_UPGRADES},
-    {"weir_upgrades_limit", "gauge", "", "How many there may be at once; +Inf when unlimited.",
-     print_upgrades_limit, 0},
+    {"weir_upgrades_in_flight", "gauge", "", "Upgraded connections (WebSocket); each holds a slot.",
+     print_gauge, C_UPGRADES},
+    {"weir_upgrades_limit", "gauge", "",
+     "Maximum number of upgraded connections; +Inf if unlimited.", print_upgrades_limit, 0},
     {"weir_upgrade_duration_seconds", "histogram", "",
-     "How long upgraded connections held their slots.", print_histogram, H_UPGRADE_DURATION},
+     "Time that upgraded connections held their slots.", print_histogram, H_UPGRADE_DURATION},
     {"weir_orphans_in_flight", "gauge", "",
-     "Requests inside the app whose client has left; each still holds its slot.", print_gauge,
-     C_ORPHANS},
+     "Requests inside the app whose client has disconnected; each still holds its slot.",
+     print_gauge, C_ORPHANS},
     {"weir_requests_orphaned_total", "counter", "",
-     "Requests whose client left while they were inside the app.", print_counter, C_ORPHANED},
+     "Requests whose client disconnected while they were inside the app.", print_counter,
+     C_ORPHANED},
     {"weir_orphan_hold_seconds", "histogram", "",
-     "How long a slot stayed held after its client had left.", print_histogram, H_ORPHAN_HOLD},
-    {"weir_upstream_ready", "gauge", "", "1 once the app has answered its startup probe, else 0.",
-     print_ready, 0},
+     "Time that a slot stayed held after its client had disconnected.", print_histogram,
+     H_ORPHAN_HOLD},
+    {"weir_upstream_ready", "gauge", "",
+     "1 once the app has passed its startup probe, otherwise 0.", print_ready, 0},
     {"weir_upstream_startup_seconds", "gauge", "",
-     "How long the app took to become ready; 0 while that is not known.", print_startup, 0},
+     "Time that the app took to become ready; 0 until it is known.", print_startup, 0},
     {"weir_upstream_connections_total", "counter", "result=opened, reused, failed, replayed",
-     "Connections to the app by what became of the attempt; replayed: a reused one had died and "
-     "the request was sent again.",
+     "Connections to the app, by result; replayed: a reused connection was closed by the app "
+     "and the request was sent again.",
      print_upstream, C_UPSTREAM},
     {"weir_connections", "gauge", "side=client, upstream; state=active, idle",
-     "Open connections; idle ones carry no request now.", print_connections, C_CONNECTIONS},
+     "Open connections; idle ones carry no request.", print_connections, C_CONNECTIONS},
     {"weir_connections_limit", "gauge", "side=client, upstream",
-     "How many there may be, in force now; +Inf when unlimited.", print_connections_limit, 0},
+     "Maximum number of connections; +Inf if unlimited.", print_connections_limit, 0},
     {"weir_connections_evicted_total", "counter", "",
-     "Client connections that were closed to make room for new ones: those that had been waiting "
-     "longest for their client's next byte.",
+     "Client connections closed to make room for new ones: those that had waited longest for "
+     "their client's next byte.",
      print_counter, C_EVICTED},
     {"weir_buffered_bytes", "gauge", "what=request, response",
-     "Bytes held in memory: of requests that wait for their rest or behind another, or that the "
-     "app has not taken, and of responses that cannot go on yet or that clients have not read.",
+     "Bytes in buffers: of requests that are incomplete, wait behind another, or are not yet "
+     "read by the app, and of responses that cannot be forwarded yet or are not yet read by the "
+     "client.",
      print_buffered, C_BUFFERED},
     {"weir_buffered_limit_bytes", "gauge", "",
-     "How many both may be together before weir reads no further ahead: buffers.budget.",
+     "Maximum of both together, at which weir stops reading ahead: buffers.budget.",
      print_buffered_limit, 0},
     {"weir_accounting_error_total", "counter", "",
-     "Contradictions in weir's own books, anything but 0 is a fault in weir: at each grant, more "
-     "requests inside than the limit; at each scrape, slots granted that are neither held nor "
-     "given back, requests begun that have neither ended nor are present, and orphans and "
-     "upgrades that are not those present (a scrape shows what the one before it found).",
+     "Contradictions in weir's accounting; any value but 0 is a bug in weir. Checked at "
+     "each grant: more requests inside than the limit. Checked at each scrape: slots granted "
+     "but neither held nor released, requests begun but neither finished nor present, and "
+     "counts of orphans and upgrades that differ from those present (a scrape shows what the "
+     "previous one found).",
      print_accounting, C_ACCOUNTING_ERRORS},
 };
 
@@ -428,15 +432,16 @@ void metrics_page_write(const struct stats *s, const struct stats_now *now, stru
 static const char docs_top[] =
     "# Metrics\n"
     "\n"
-    "Written from the table in `proxy/metrics_page.c`; a test fails when it is stale.\n"
+    "This file is generated from the table in `proxy/metrics_page.c`; a test fails if it is\n"
+    "stale.\n"
     "\n"
-    "`GET /metrics` on the admin port answers in Prometheus text format 0.0.4. Times are in\n"
-    "seconds and exact to the microsecond. Every series is there from the first scrape, with\n"
-    "0; only status codes beyond the usual ones appear with their first request: each from\n"
-    "100 to 599 as itself, all others, which an app may send, as `other`; so an app can make\n"
-    "at most 501 series of them. No label carries a path, a method, a host or a client, so\n"
-    "the number of series does not follow the traffic: with the default timeouts there are\n"
-    "about 380, of which `weir_queue_wait_seconds` has 156.\n"
+    "`GET /metrics` on the admin port returns the Prometheus text format 0.0.4. Times are in\n"
+    "seconds, with microsecond resolution. Every series is present from the first scrape,\n"
+    "with the value 0; only uncommon status codes appear with their first request. Each code\n"
+    "from 100 to 599 has a series of its own, and all others, which an app may send, share\n"
+    "`other`, so an app can create at most 501 series. No label contains a path, a method, a\n"
+    "host or a client, so the number of series does not depend on the traffic: with the\n"
+    "default timeouts there are about 380, of which `weir_queue_wait_seconds` has 156.\n"
     "\n"
     "| name | type | labels | meaning |\n"
     "|---|---|---|---|\n";
@@ -445,23 +450,24 @@ static const char docs_histograms[] =
     "\n"
     "## Buckets\n"
     "\n"
-    "A quantile that `histogram_quantile()` reads is wrong by the width of one bucket at\n"
-    "most. `weir_queue_wait_seconds` is made for it. From a fiftieth of `queue.timeout` to\n"
-    "above it the bounds are at most 5 % apart, so a quantile that lies there is within 5 %\n"
-    "of the truth, however the waits are distributed; one bound lies 1 % above the timeout,\n"
-    "where those who waited for all of it are. Below, the bounds are 10 % apart, and below a\n"
-    "ten-thousandth of the timeout 35 %: a quantile of waits that are spread out, as they are\n"
-    "behind an app whose times vary, is still within 2 % there. The first two are 0, for those\n"
-    "who did not wait, and 1 ms. Above the timeout, where only requests that wait for the\n"
-    "app's start come, a few lead to `startup.timeout`.\n"
+    "The error of a quantile computed by `histogram_quantile()` is at most the width of one\n"
+    "bucket. `weir_queue_wait_seconds` is designed for quantiles. From a fiftieth of\n"
+    "`queue.timeout` to just above it, adjacent bounds are at most 5 % apart, so a quantile\n"
+    "in that range has an error of at most 5 %, whatever the distribution of the waits; one\n"
+    "bound is 1 % above the timeout, and requests that waited for the full timeout fall below\n"
+    "it. Under that range the bounds are 10 % apart, and below a ten-thousandth of the\n"
+    "timeout 35 %: for waits that are spread out, as they are behind an app whose response\n"
+    "times vary, a quantile there still has an error of at most 2 %. The first two bounds are\n"
+    "0, for requests that did not wait, and 1 ms. A few bounds above the timeout lead up to\n"
+    "`startup.timeout`; only requests that wait for the app to start reach them.\n"
     "\n"
-    "The bounds follow from `queue.timeout`: a sum by `le` over pods with different ones is\n"
-    "wrong, and so is one during a rollout that changes it.\n"
+    "The bounds depend on `queue.timeout`: a sum by `le` over pods with different timeouts is\n"
+    "wrong, and so is a sum during a rollout that changes the timeout.\n"
     "\n"
-    "The other histograms are for means (`_sum` / `_count`) and for the share below a bound;\n"
-    "both are exact. Their bounds are those below and 1 % above each timeout that ends what\n"
-    "they measure: with the defaults 10.1, 30.3 and 303 in the request's duration. A quantile\n"
-    "of theirs is as coarse as they are.\n"
+    "The other histograms are meant for means (`_sum` / `_count`) and for the share below a\n"
+    "bound; both are exact. Their bounds are listed below, plus one bound 1 % above each\n"
+    "timeout that limits the measured time: with the defaults 10.1, 30.3 and 303 for the\n"
+    "request duration. Quantiles of these histograms are as coarse as their bounds.\n"
     "\n"
     "| histogram | bounds in seconds |\n"
     "|---|---|\n";
@@ -469,20 +475,21 @@ static const char docs_histograms[] =
 static const char docs_bottom[] =
     "## Questions and their queries\n"
     "\n"
-    "Each query selects one app and groups by pod, so that apps which one Prometheus scrapes\n"
-    "do not mix. `app=\"web\"` stands for what selects yours, for instance `namespace=\"shop\",\n"
-    "pod=~\"web-.+\"`. Outside Kubernetes there are no labels `namespace` and `pod`: group `by\n"
-    "(job, instance)`. To see an app as a whole, leave `pod` out of `by (...)`.\n"
+    "Each query selects one app and groups by pod, so that different apps in the same\n"
+    "Prometheus are not mixed. `app=\"web\"` stands for the selector of your app, for instance\n"
+    "`namespace=\"shop\", pod=~\"web-.+\"`. Outside Kubernetes the labels `namespace` and `pod`\n"
+    "do not exist: group `by (job, instance)`. To see an app as a whole, leave `pod` out of\n"
+    "`by (...)`.\n"
     "\n"
-    "How long do requests block before they enter the app? The 99th percentile, of all\n"
-    "outcomes; with 0.5 it is the median:\n"
+    "How long do requests block before they enter the app? This is the 99th percentile over\n"
+    "all outcomes; use 0.5 for the median:\n"
     "\n"
     "```promql\n"
     "histogram_quantile(0.99, sum by (namespace, pod, le) (\n"
     "  rate(weir_queue_wait_seconds_bucket{app=\"web\"}[5m])))\n"
     "```\n"
     "\n"
-    "Which share did not wait at all?\n"
+    "What share of the requests did not wait at all?\n"
     "\n"
     "```promql\n"
     "sum by (namespace, pod) (\n"
@@ -491,7 +498,7 @@ static const char docs_bottom[] =
     "  rate(weir_queue_wait_seconds_count{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "How long did those wait, on average, that then entered the app?\n"
+    "How long did the requests that entered the app wait, on average?\n"
     "\n"
     "```promql\n"
     "sum by (namespace, pod) (\n"
@@ -500,9 +507,9 @@ static const char docs_bottom[] =
     "  rate(weir_queue_waits_total{outcome=\"dispatched\", app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "Which share of the app's responses took no longer than half a second in all? 0.5 is a\n"
-    "bound, so the answer is exact. Refusals, which take next to no time, are `source=\"weir\"`\n"
-    "and stay out:\n"
+    "What share of the app's responses took at most half a second in all? 0.5 is a\n"
+    "bound, so the result is exact. Refusals, which take almost no time, have `source=\"weir\"`\n"
+    "and are excluded:\n"
     "\n"
     "```promql\n"
     "sum by (namespace, pod) (rate(\n"
@@ -520,22 +527,22 @@ static const char docs_bottom[] =
     "  rate(weir_slot_hold_seconds_count{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "How many requests are inside the app, and how many wait, on average? Exact, whatever the\n"
-    "scrape interval: a gauge shows the moment of the scrape only.\n"
+    "How many requests are inside the app, and how many wait, on average? The result is exact\n"
+    "at any scrape interval, whereas a gauge shows only the moment of the scrape.\n"
     "\n"
     "```promql\n"
     "sum by (namespace, pod, state) (\n"
     "  rate(weir_request_seconds_total{app=\"web\"}[1m]))\n"
     "```\n"
     "\n"
-    "Which share of the time was no slot free?\n"
+    "For what share of the time was no slot free?\n"
     "\n"
     "```promql\n"
     "sum by (namespace, pod) (\n"
     "  rate(weir_saturated_seconds_total{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "Which share of the requests is refused, and why?\n"
+    "What share of the requests is refused, and why?\n"
     "\n"
     "```promql\n"
     "sum by (namespace, pod, reason) (\n"
@@ -545,9 +552,10 @@ static const char docs_bottom[] =
     "  rate(weir_requests_total{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "How many replicas does the demand want? Demand is what is inside and what waits; each\n"
-    "replica is filled to 70 % of its limit (Knative's rule). The answer is for the app as a\n"
-    "whole, hence not by pod. It means nothing with an unlimited limit.\n"
+    "How many replicas does the load require? The load is the number of requests inside and\n"
+    "waiting; each replica is filled to 70 % of its limit (Knative's rule). The result\n"
+    "is for the app as a whole and therefore not grouped by pod. It is meaningless with an\n"
+    "unlimited limit.\n"
     "\n"
     "```promql\n"
     "ceil(\n"
@@ -557,7 +565,7 @@ static const char docs_bottom[] =
     "    weir_concurrency_limit{app=\"web\"})))\n"
     "```\n"
     "\n"
-    "How much of the app's capacity goes to clients that have left?\n"
+    "What share of the app's capacity is spent on clients that have disconnected?\n"
     "\n"
     "```promql\n"
     "sum by (namespace, pod) (\n"
@@ -566,7 +574,7 @@ static const char docs_bottom[] =
     "  rate(weir_slot_hold_seconds_sum{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "How full are the buffers, and the places for connections?\n"
+    "How full are the buffers, and how close is the number of connections to its limit?\n"
     "\n"
     "```promql\n"
     "sum by (namespace, pod) (weir_buffered_bytes{app=\"web\"})\n"
@@ -578,7 +586,7 @@ static const char docs_bottom[] =
     "/ sum by (namespace, pod, side) (weir_connections_limit{app=\"web\"})\n"
     "```\n"
     "\n"
-    "Is weir itself in order? This must never be above 0:\n"
+    "Is weir's accounting consistent? The result must always be 0:\n"
     "\n"
     "```promql\n"
     "sum by (namespace, pod) (\n"
@@ -615,7 +623,8 @@ static void docs_buckets(struct strbuf *out)
 
 static void docs_codes(struct strbuf *out)
 {
-    strbuf_adds(out, "\nStatus codes that `weir_requests_total` has from the start:\n\n");
+    strbuf_adds(out,
+                "\nStatus codes for which `weir_requests_total` has a series from the start:\n\n");
     for (size_t s = 0; s < SOURCES; s++) {
         strbuf_addf(out, "- `source=\"%s\"`:", stats_source_names[s]);
         for (size_t i = 0; i < presets[s].n; i++)

@@ -27,155 +27,171 @@
 const struct option option_table[] = {
     {"listen", OPTION_ADDRESS, FIELD(listen), 0, PORT_MAX, .preset = ":8080", .platform = "PORT",
      .also = "port bind address addr",
-     .help = "where clients connect; \":port\" is every address, of IPv6 too where there is any"},
+     .help = "address that clients connect to; \":port\" is every address, IPv6 included if "
+             "available"},
     {"listen_mode", OPTION_MODE, FIELD(listen.mode), 1, MODE_MAX, .special = "umask",
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
-     .help = "permissions of the Unix socket that \"listen\" names, such as 0660; \"umask\" leaves "
-             "them to the process"},
+     .help = "permissions of the Unix socket that \"listen\" names, such as 0660; \"umask\" "
+             "applies the process's umask"},
     {"threads", OPTION_COUNT, FIELD(threads), 1, 64, .preset = "1", .also = "workers nbthread",
-     .help = "worker threads, each with its own connections to the app"},
+     .help = "number of worker threads; each has its own connections to the app"},
     {"upstream.address", OPTION_ADDRESS, FIELD(upstream.address), 1, PORT_MAX,
-     .computed = "none: must be given", .also = "url host backend app server target",
-     .help = "where the app listens; \":port\" is on this machine"},
+     .computed = "none; required", .also = "url host backend app server target",
+     .help = "address of the app; \":port\" is on this machine"},
     {"upstream.connect_timeout", OPTION_DURATION, FIELD(upstream.connect_timeout), MS, HOUR,
-     .preset = "2s", .help = "how long the app may take to accept a connection"},
+     .preset = "2s",
+     .help = "maximum time for the app to accept a connection"},
     {"upstream.first_byte_timeout", OPTION_DURATION, FIELD(upstream.first_byte_timeout), MS,
      24 * HOUR, .preset = "300s", .also = "timeout response_timeout read_timeout ttfb_timeout",
-     .help = "how long the app may take from the request to the first byte of its response; each "
-             "interim response (1xx) starts it anew"},
+     .help = "maximum time from the request to the first byte of the response; each interim "
+             "response (1xx) restarts it"},
     {"upstream.idle_timeout", OPTION_DURATION, FIELD(upstream.idle_timeout), MS, 24 * HOUR,
      .preset = "300s",
-     .help = "how long a response that has begun may rest, while nothing moves in either direction; "
-             "and how long the app may take nothing of a request"},
+     .help = "maximum time without data in either direction once a response has begun; also the "
+             "maximum time during which the app reads nothing of a request"},
     {"upstream.keepalive_timeout", OPTION_DURATION, FIELD(upstream.keepalive_timeout), MS, HOUR,
      .preset = "4s", .also = "keep_alive keepalive",
-     .help = "how long an idle connection to the app is kept; less than the app keeps it"},
+     .help = "how long an idle connection to the app is kept open; must be shorter than the "
+             "app's own keep-alive timeout"},
     {"upstream.max_connections", OPTION_COUNT, FIELD(upstream.max_connections), 1, COUNT_MAX,
      .special = "limit", .preset = "limit", .also = "connections maxconn pool_size pool",
-     .help = "how many connections to the app there may be: never more than concurrency, which is "
-             "\"limit\"; where they are fewer, so are the requests inside the app"},
+     .help = "maximum number of connections to the app; \"limit\" is the value of concurrency, "
+             "which is also the upper bound; a lower value limits the requests inside the app as "
+             "well"},
     {"upstream.max_head", OPTION_SIZE, FIELD(upstream.max_head), KIB, RESPONSE_HEAD_MAX,
      .preset = "48KiB", .also = "max_header max_header_size max_header_bytes head_size buffer_size",
-     .help = "the longest head of a response; a longer one is answered 502"},
+     .help = "maximum size of the status line and headers of a response; a larger response "
+             "results in 502"},
     {"upstream.max_headers", OPTION_COUNT, FIELD(upstream.max_headers), 1, 256,
      .preset = "256", .also = "max_fields max_header_count",
-     .help = "the most header fields of a response; one with more is answered 502"},
+     .help = "maximum number of header fields in a response; a response with more results in 502"},
     {"concurrency", OPTION_COUNT, FIELD(concurrency), 1, COUNT_MAX, .special = "unlimited",
      .preset = "80", .platform = "CONTAINER_CONCURRENCY",
      .also = "limit max_concurrency container_concurrency maxconn max_requests",
-     .at_zero = "0 means \"no limit\" to some programs and \"nothing\" to others: "
-                "say \"unlimited\", or 1 or more",
-     .help = "how many requests may be inside the app at once"},
+     .at_zero = "0 means \"no limit\" in some programs and \"nothing\" in others: "
+                "use \"unlimited\", or 1 or more",
+     .help = "maximum number of requests inside the app at once"},
     {"queue.length", OPTION_COUNT, FIELD(queue.length), 0, COUNT_MAX,
      .computed = "10 x concurrency, or 1000",
      .also = "max_depth depth size max_length max_size capacity max limit",
-     .help = "how many requests may wait; 0 refuses at once what cannot run"},
+     .help = "maximum number of requests in the queue; with 0, a request is refused at once if "
+             "no slot is free"},
     {"queue.timeout", OPTION_DURATION, FIELD(queue.timeout), MS, HOUR, .preset = "10s",
-     .also = "max_wait wait max_age deadline", .help = "how long a request may wait for its turn"},
+     .also = "max_wait wait max_age deadline",
+     .help = "maximum time that a request waits for a slot"},
     {"queue.max_bytes", OPTION_SIZE, FIELD(queue.max_bytes), 64 * KIB, 64 * GIB, .preset = "64MiB",
-     .also = "bytes memory max_memory", .help = "how many bytes of waiting requests are kept"},
+     .also = "bytes memory max_memory",
+     .help = "maximum size of all waiting requests together"},
     {"overload.status", OPTION_CODE, FIELD(overload.status), .words = "503 429", .preset = "503",
-     .also = "code status_code", .help = "the status of a request refused for lack of capacity"},
+     .also = "code status_code",
+     .help = "status of the response to a request that is refused for lack of capacity"},
     {"on_client_abort", OPTION_WORD, FIELD(on_client_abort), .words = "finish close",
      .preset = "finish", .also = "client_abort on_abort abort_on_close",
-     .help = "when a client leaves while the app works for it: let the app finish and hold the "
-             "slot until then, or close the connection, for apps that stop working then"},
+     .help = "what happens when a client disconnects while the app works on its request: "
+             "\"finish\" lets the app finish and holds the slot until then; \"close\" closes the "
+             "connection to the app, for apps that stop working then"},
     {"client.max_connections", OPTION_COUNT, FIELD(client.max_connections), 1, COUNT_MAX,
      .preset = "4096", .also = "connections maxconn",
-     .help = "how many clients may be connected; where that many are, those that have been idle "
-             "longest make room for new ones"},
+     .help = "maximum number of client connections; when it is reached, the connections that "
+             "have been idle longest are closed for new clients"},
     {"client.head_timeout", OPTION_DURATION, FIELD(client.head_timeout), MS, HOUR, .preset = "10s",
      .also = "header_timeout read_header_timeout",
-     .help = "how long a client may take to send the head of a request"},
+     .help = "maximum time for a client to send the request line and headers"},
     {"client.body_timeout", OPTION_DURATION, FIELD(client.body_timeout), MS, HOUR, .preset = "30s",
      .also = "read_timeout timeout",
-     .help = "how long a client may pause within a request's body, until the app's response begins "
-             "(an interim one is not it); and how long the whole may take, and a second more for "
-             "each 500 bytes of it"},
+     .help = "maximum pause within a request body, until the app's response begins (interim "
+             "responses do not count); also the maximum time for the whole body, plus one second "
+             "for each 500 bytes received"},
     {"client.send_timeout", OPTION_DURATION, FIELD(client.send_timeout), MS, HOUR, .preset = "60s",
      .also = "write_timeout",
-     .help = "how long a client may read nothing of its response, or less than 500 bytes a second, "
-             "before it is cut; and how long it may go on sending once it has a response that is "
-             "its connection's last"},
+     .help = "maximum time during which a client reads nothing of a response, or less than 500 "
+             "bytes per second, before its connection is closed; also the maximum time that it "
+             "may keep sending after the last response on its connection"},
     {"client.stall_timeout", OPTION_DURATION, FIELD(client.stall_timeout), MS, HOUR, .preset = "5s",
      .also = "stall stalled_timeout",
-     .help = "how long a client may read nothing, or less than 500 bytes a second, of a response "
-             "that holds a slot, as one does that is larger than buffers.response, while another "
-             "request waits for a slot; above client.send_timeout it has no effect"},
+     .help = "maximum time during which a client reads nothing, or less than 500 bytes per "
+             "second, of a response that still holds a slot (one larger than buffers.response) "
+             "while another request waits for a slot; has no effect above client.send_timeout"},
     {"client.keepalive_timeout", OPTION_DURATION, FIELD(client.keepalive_timeout), MS, 24 * HOUR,
      .preset = "75s", .also = "idle_timeout keep_alive keepalive",
-     .help = "how long a client's connection may be idle between requests"},
+     .help = "how long a client connection may be idle between requests"},
     {"client.max_head", OPTION_SIZE, FIELD(client.max_head), KIB, 48 * KIB, .preset = "32KiB",
      .also = "max_header max_header_size max_header_bytes head_size",
-     .help = "the longest head of a request; a longer one is answered 431"},
+     .help = "maximum size of the request line and headers; a larger request is answered with 431"},
     {"client.max_headers", OPTION_COUNT, FIELD(client.max_headers), 1, 256, .preset = "100",
-     .also = "max_fields max_header_count", .help = "the most header fields of a request"},
+     .also = "max_fields max_header_count",
+     .help = "maximum number of header fields in a request"},
     {"client.max_body", OPTION_SIZE, FIELD(client.max_body), 0, 1024 * GIB,
      .special = "unlimited", .preset = "unlimited",
      .also = "max_body_size client_max_body_size body_size max_request",
-     .help = "the longest body of a request; a longer one is answered 413"},
+     .help = "maximum size of a request body; a larger one is answered with 413"},
     {"client.half_close", OPTION_WORD, FIELD(client.half_close), .words = "abort allow",
-     .preset = "abort", .help = "what it means when a client ends its side of the connection while "
-                                "it waits: it has left, or it still reads"},
+     .preset = "abort",
+     .help = "how a client is treated that closes its sending side while it waits for a "
+             "response: \"abort\" as disconnected, \"allow\" as still reading"},
     {"buffers.request", OPTION_SIZE, FIELD(buffers.request), 4 * KIB, 64 * KIB, .preset = "64KiB",
      .also = "request_buffer",
-     .help = "how much of a request's body is waited for before it gets a slot, while few are "
-             "free, so that a slow upload holds none"},
+     .help = "how much of a request body is buffered before the request asks for a slot, so that "
+             "a slow upload does not hold one; applies while few slots are free"},
     {"buffers.response", OPTION_SIZE, FIELD(buffers.response), 16 * KIB, 64 * MIB,
      .preset = "256KiB", .also = "response_buffer size",
-     .help = "how much of a response is kept for a slow client, so that the app is free early"},
+     .help = "how much of a response is buffered for a slow client, so that the app can finish "
+             "early"},
     {"buffers.budget", OPTION_SIZE, FIELD(buffers.budget), MIB, 64 * GIB, .preset = "64MiB",
      .also = "total max_total max limit",
-     .help = "how much all buffers together may hold; when that is used up they shrink, and bodies "
-             "are streamed at the slower side's speed"},
+     .help = "maximum size of all buffers together; when it is used up, buffers shrink and "
+             "bodies are streamed at the speed of the slower side"},
     {"upgrades.max", OPTION_COUNT, FIELD(upgrades.max), 0, COUNT_MAX, .special = "limit-1",
      .preset = "limit-1", .also = "limit max_connections websockets tunnels",
-     .help = "how many upgraded connections (WebSocket) there may be, each of which holds a slot "
-             "for life; \"limit-1\" is one less than concurrency (or than upstream.max_connections, "
-             "where those are fewer), but at least 1; 0 refuses them"},
+     .help = "maximum number of upgraded connections (WebSocket), each of which holds a slot "
+             "until it closes; \"limit-1\" is one less than concurrency (or "
+             "upstream.max_connections, if lower), but at least 1; 0 refuses them"},
     {"upgrades.idle_timeout", OPTION_DURATION, FIELD(upgrades.idle_timeout), MS, 24 * HOUR,
      .preset = "300s", .also = "timeout tunnel_timeout",
-     .help = "how long an upgraded connection may be silent in both directions"},
+     .help = "how long an upgraded connection may be idle in both directions"},
     {"headers.forwarded", OPTION_WORD, FIELD(headers.forwarded), .words = "append replace off",
      .preset = "append", .also = "x_forwarded_for forwarded_for",
-     .help = "X-Forwarded-*, Forwarded and X-Real-IP: append keeps what trusted clients sent, drops "
-             "what others sent, and adds X-Forwarded-For, -Proto and -Host; replace drops all and "
-             "writes its own; off leaves all alone"},
+     .help = "what happens to X-Forwarded-*, Forwarded and X-Real-IP: \"append\" keeps them from "
+             "trusted clients, removes them from others, and adds X-Forwarded-For, -Proto and "
+             "-Host; \"replace\" removes them all and sets its own; \"off\" leaves them unchanged"},
     {"headers.trusted", OPTION_RANGES, FIELD(headers.trusted), 0, BLOCKS_MAX, .preset = "private",
      .words = "private loopback", .empty = "none", .also = "trusted_proxies trusted_ips trust",
-     .help = "clients whose forwarding fields are believed, by address; with an empty list "
-             "(\"none\" in a flag or the environment) nobody's are, which is needed where every "
-             "client looks private, as behind a published container port"},
+     .help = "addresses of the clients whose forwarding headers are trusted; an empty list "
+             "(\"none\" in a flag or the environment) trusts no client, which is needed if every "
+             "client appears to have a private address, as behind a published container port"},
     {"headers.underscores", OPTION_WORD, FIELD(headers.underscores), .words = "drop pass",
      .preset = "drop", .also = "underscores_in_headers",
-     .help = "fields of a request with \"_\" in their name, which CGI and WSGI do not tell from "
-             "\"-\" or take for variables of their own (SCRIPT_NAME)"},
+     .help = "whether request headers with \"_\" in their name are dropped or passed; CGI and "
+             "WSGI cannot tell them from names with \"-\", or take them for variables of their "
+             "own (SCRIPT_NAME)"},
     {"headers.request_id", OPTION_FIELD, FIELD(headers.request_id), .preset = "X-Request-Id",
-     .help = "the field that carries the request's id; \"\" for none"},
+     .help = "name of the header that carries the request ID; \"\" for none"},
     {"headers.request_start", OPTION_BOOL, FIELD(headers.request_start), .preset = "true",
-     .help = "add X-Request-Start: t=<microseconds> where it is absent"},
+     .help = "add X-Request-Start: t=<microseconds> to requests that lack it"},
     {"headers.server_timing", OPTION_BOOL, FIELD(headers.server_timing), .preset = "false",
      .also = "timing",
-     .help = "tell clients in Server-Timing how long the request was queued, and how long the app "
-             "took to begin its answer"},
+     .help = "report in Server-Timing how long the request was queued and how long the app took "
+             "to begin its response"},
     {"startup.probe", OPTION_WORD, FIELD(startup.probe), .words = "tcp none", .empty = "none",
      .preset = "tcp",
-     .help = "how the app's readiness is found: by connecting, or taken for granted (\"\" too)"},
+     .help = "how weir finds out that the app has started: \"tcp\" connects to it, \"none\" (or "
+             "\"\") assumes so"},
     {"startup.timeout", OPTION_DURATION, FIELD(startup.timeout), 100 * MS, HOUR, .preset = "240s",
-     .help = "how long the app may take to start before requests are refused"},
+     .help = "how long requests wait for the app to start; later ones are refused"},
     {"drain.timeout", OPTION_DURATION, FIELD(drain.timeout), 0, HOUR, .preset = "25s",
      .also = "grace_period shutdown_timeout grace",
      .help = "how long running and waiting requests are served after SIGTERM"},
     {"admin.listen", OPTION_ADDRESS, FIELD(admin.listen), 0, PORT_MAX, .special = "off",
      .preset = ":9480", .also = "port bind address",
-     .help = "where /metrics, /status and the probes are served"},
+     .help = "address of the admin port, which serves /metrics, /status and the probes"},
     {"admin.listen_mode", OPTION_MODE, FIELD(admin.listen.mode), 1, MODE_MAX, .special = "umask",
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
      .help = "permissions of the Unix socket that \"admin.listen\" names"},
     {"log.level", OPTION_WORD, FIELD(log.level), .words = "error warning info debug",
-     .preset = "info", .help = "what is logged: this and what is worse"},
+     .preset = "info",
+     .help = "lowest severity that is logged"},
     {"log.format", OPTION_WORD, FIELD(log.format), .words = "auto text json", .preset = "auto",
-     .help = "auto is text on a terminal and JSON elsewhere"},
+     .help = "format of the log; \"auto\" is text on a terminal and JSON elsewhere"},
 };
 /* clang-format on */
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
@@ -853,8 +869,8 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
         break;
     case OPTION_FIELD:
         strbuf_addf(out,
-                    "the name of a header field that weir has no other use for, of at most "
-                    "%zu characters, or \"\"",
+                    "a header name that weir does not use itself, of at most %zu characters, "
+                    "or \"\"",
                     o->width - 1);
         break;
     case OPTION_RANGES:
@@ -863,7 +879,7 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
         write_choice(o, out);
         break;
     case OPTION_MODE:
-        strbuf_adds(out, "permissions in octal, from \"0001\" to \"0777\",");
+        strbuf_adds(out, "octal permissions from \"0001\" to \"0777\",");
         break;
     }
     if (o->special != NULL)

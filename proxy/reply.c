@@ -12,25 +12,25 @@ static const struct {
     const char *text;
 } kinds[REPLY_KINDS] = {
     [REPLY_BAD_REQUEST] = {400, "bad_request", "The request was refused"},
-    [REPLY_HEAD_TIMEOUT] = {408, "head_timeout", "The request's head did not come in time"},
-    [REPLY_BODY_TIMEOUT] = {408, "body_timeout", "The request's body did not come in time"},
-    [REPLY_BODY_TOO_LARGE] = {413, "body_too_large", "The request's body is larger than allowed"},
-    [REPLY_LAST_HOP] = {200, "max_forwards", "Max-Forwards was 0: this proxy answers"},
+    [REPLY_HEAD_TIMEOUT] = {408, "head_timeout", "The request headers did not arrive in time"},
+    [REPLY_BODY_TIMEOUT] = {408, "body_timeout", "The request body did not arrive in time"},
+    [REPLY_BODY_TOO_LARGE] = {413, "body_too_large", "The request body is larger than allowed"},
+    [REPLY_LAST_HOP] = {200, "max_forwards", "Max-Forwards is 0: the request ends at this proxy"},
     [REPLY_QUEUE_FULL] = {503, "queue_full", "The app is busy and the queue is full"},
     [REPLY_QUEUE_BYTES] = {503, "bytes", "The app is busy and the queue holds too many bytes"},
-    [REPLY_QUEUE_TIMEOUT] = {503, "queue_timeout",
-                             "The app was busy for longer than a request may wait"},
+    [REPLY_QUEUE_TIMEOUT] = {503, "queue_timeout", "The request waited too long for the app"},
     [REPLY_NOT_READY] = {503, "not_ready", "The app has not started yet"},
     [REPLY_DRAINING] = {503, "draining", "This instance is shutting down"},
-    [REPLY_UPGRADES_FULL] = {503, "upgrades", "No more upgraded connections are taken now"},
-    [REPLY_CONNECT_FAILED] = {502, "connect_failed", "The app takes no connection"},
-    [REPLY_CONNECT_TIMEOUT] = {504, "connect_timeout", "The app did not take a connection in time"},
+    [REPLY_UPGRADES_FULL] = {503, "upgrades", "The limit on upgraded connections is reached"},
+    [REPLY_CONNECT_FAILED] = {502, "connect_failed", "The app does not accept connections"},
+    [REPLY_CONNECT_TIMEOUT] = {504, "connect_timeout",
+                               "The app did not accept a connection in time"},
     [REPLY_UPSTREAM_CLOSED] = {502, "upstream_closed",
-                               "The app closed the connection without an answer"},
-    [REPLY_UPSTREAM_BROKEN] = {502, "upstream_broken", "The app's answer is not valid HTTP"},
+                               "The app closed the connection without a response"},
+    [REPLY_UPSTREAM_BROKEN] = {502, "upstream_broken", "The app's response is not valid HTTP"},
     [REPLY_FIRST_BYTE_TIMEOUT] = {504, "first_byte_timeout",
-                                  "The app did not begin to answer in time"},
-    [REPLY_SEND_TIMEOUT] = {504, "send_timeout", "The app did not take the request in time"},
+                                  "The app did not begin its response in time"},
+    [REPLY_SEND_TIMEOUT] = {504, "send_timeout", "The app did not read the request in time"},
 };
 
 static const struct reply_refusal refusals[REPLY_KINDS] = {
@@ -39,7 +39,7 @@ static const struct reply_refusal refusals[REPLY_KINDS] = {
     [REPLY_QUEUE_TIMEOUT] = {STATS_QUEUE_TIMEOUT, true, "no slot within queue.timeout"},
     [REPLY_NOT_READY] = {STATS_NOT_READY, false, "the app has not started"},
     [REPLY_DRAINING] = {STATS_DRAINING, false, "weir is draining"},
-    [REPLY_UPGRADES_FULL] = {STATS_UPGRADES, true, "no tunnel is free (upgrades.max)"},
+    [REPLY_UPGRADES_FULL] = {STATS_UPGRADES, true, "too many upgraded connections (upgrades.max)"},
 };
 
 static const char *status_text(unsigned status)

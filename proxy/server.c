@@ -344,7 +344,7 @@ static void on_up(void *arg)
 
     s->startup = loop_now(s->control) - s->started;
     app_is_up(s);
-    log_info("the app at %s takes connections, %.3f s after weir's start",
+    log_info("the app at %s accepts connections, %.3f s after the start of weir",
              s->config->upstream.address.text, (double)s->startup / 1e6);
 }
 
@@ -356,7 +356,7 @@ static void on_still_away(void *arg)
     int why = probe_error(s->probe);
 
     if (!atomic_load(&s->shared.ready))
-        log_warning("the app at %s takes no connection yet (%s%s): requests wait for it, until "
+        log_warning("the app at %s does not accept connections yet (%s%s): requests wait until "
                     "startup.timeout (%.0f s)",
                     app->text, strerror(why), socket_remedy(why, app),
                     (double)s->config->startup.timeout / 1e6);
@@ -371,8 +371,8 @@ static void on_not_ready(void *arg)
         return;
     int why = probe_error(s->probe);
     log_error(
-        "the app at %s takes no connection (%s%s), startup.timeout (%.0f s) is over: requests "
-        "are refused with 503 not_ready until it does",
+        "the app at %s does not accept connections (%s%s), startup.timeout (%.0f s) has expired: "
+        "requests are refused with 503 not_ready until it does",
         app->text, strerror(why), socket_remedy(why, app),
         (double)s->config->startup.timeout / 1e6);
 }
@@ -476,7 +476,7 @@ static bool worker_build(struct server *s, unsigned i)
     wk->audit_task.run = on_audit_task;
     wk->loop = loop_new(i);
     if (wk->loop == NULL) {
-        log_error("cannot make an event loop: %s", strerror(errno));
+        log_error("cannot create an event loop: %s", strerror(errno));
         return false;
     }
     wk->upstream = upstream_new(s->upstreams, wk->loop, shard, s->config, &s->shared.budget);
@@ -555,7 +555,7 @@ static bool build(struct server *s)
     s->stats = stats_new(s->n, s->config);
     s->shared.limiter = limiter_new(&lc, s->started);
     if (s->control == NULL || s->shared.limiter == NULL) {
-        log_error("cannot make the control loop: %s", strerror(errno));
+        log_error("cannot create the control loop: %s", strerror(errno));
         return false;
     }
     limiter_pause(s->shared.limiter, s->started);
@@ -617,8 +617,8 @@ static uint32_t fit_descriptors(const struct config *cf)
         return clients;
     rlim_t left = rl.rlim_cur > own + 1 ? rl.rlim_cur - own : 2;
     uint32_t fit = (uint32_t)(left > 2 * app ? left - app : left / 2);
-    log_warning("descriptors are limited to %llu, where client.max_connections and concurrency may "
-                "need %llu: only %u clients are let in at once (see ulimit -n)",
+    log_warning("the descriptor limit is %llu, but client.max_connections and concurrency may need "
+                "%llu: at most %u clients can be connected at once (see ulimit -n)",
                 (unsigned long long)rl.rlim_cur, (unsigned long long)want, fit);
     return fit;
 }
@@ -664,8 +664,8 @@ static void greet(const struct server *s)
              WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
              cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off");
     if (config_trust_is_default(cf))
-        log_info("forwarding fields from private addresses are believed: set headers.trusted to [] "
-                 "where every client looks private (a published container port, a NAT)");
+        log_info("forwarding headers from private addresses are trusted: set headers.trusted to [] "
+                 "if every client appears to have one (a published container port, a NAT)");
 }
 
 static bool run(struct server *s)
@@ -702,9 +702,9 @@ int server_main(struct config *config)
     block_signals();
     size_t cut = atomic_load(&s->cut);
     if (cut > 0)
-        log_warning("%zu requests were turned away or cut", cut);
+        log_warning("%zu requests were refused or cut off", cut);
     else if (ran)
-        log_info("drained: every client was answered");
+        log_info("drained: all requests were served");
     take_down(s);
     free(s);
     return !ran ? SERVER_FAILED : cut > 0 ? SERVER_CUT : SERVER_DONE;

@@ -164,7 +164,7 @@ static const char *take_size_first(struct http_body *body, char c)
 static const char *count_extension(struct http_body *body)
 {
     if (++body->line > HTTP_CHUNK_EXT_MAX)
-        return "a chunk's extensions are too long";
+        return "chunk extensions are too long";
     if (++body->overhead > HTTP_CHUNK_OVERHEAD_MAX + body->data)
         return "more chunk extensions than content";
     return NULL;
@@ -268,17 +268,17 @@ static const char *expect(struct http_body *body, char c, char wanted, enum chun
 static const char *take_size_lf(struct http_body *body, char c)
 {
     return expect(body, c, '\n', body->left > 0 ? CHUNK_DATA : CHUNK_LINE,
-                  "a chunk size line that CR ends without LF");
+                  "a chunk size line that ends with CR without LF");
 }
 
 static const char *take_data_cr(struct http_body *body, char c)
 {
-    return expect(body, c, '\r', CHUNK_DATA_LF, "no CRLF after a chunk's data");
+    return expect(body, c, '\r', CHUNK_DATA_LF, "no CRLF after chunk data");
 }
 
 static const char *take_data_lf(struct http_body *body, char c)
 {
-    return expect(body, c, '\n', CHUNK_SIZE_FIRST, "no CRLF after a chunk's data");
+    return expect(body, c, '\n', CHUNK_SIZE_FIRST, "no CRLF after chunk data");
 }
 
 static const char *take_end_lf(struct http_body *body, char c)
@@ -392,12 +392,12 @@ static const char *take_name(struct http_body *body, char c)
         return "a trailer line that is not `name: value`";
     size_t kept = body->line < sizeof body->name ? body->line : sizeof body->name;
     if (is_refused_trailer(body, (struct span){body->name, kept}))
-        return "a field that may not stand in a trailer";
+        return "a field that is not allowed in a trailer";
     if (is_named_away(body, (struct span){body->name, kept}))
-        return "a trailer that Connection names";
+        return "a trailer field that Connection names";
     /* Uvicorn with httptools merges trailers into the headers, where such names are dropped. */
     if (body->underscored && !body->underscores)
-        return "an underscore in a trailer's name (headers.underscores)";
+        return "an underscore in the name of a trailer field (headers.underscores)";
     body->state = CHUNK_VALUE;
     return count_trailer(body);
 }
@@ -407,7 +407,7 @@ static const char *take_value(struct http_body *body, char c)
     if (c == '\r')
         body->state = CHUNK_VALUE_LF;
     else if (!http_is_field_char(c))
-        return "a byte in a trailer that may not be there";
+        return "an invalid byte in a trailer";
     return count_trailer(body);
 }
 

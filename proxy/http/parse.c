@@ -90,7 +90,7 @@ static bool note_connection(struct reader *r, struct span value)
     struct span option;
     while (http_list_next(&value, &option)) {
         if (!http_is_token(option))
-            return refuse(r, 400, "Connection holds what is not a token");
+            return refuse(r, 400, "Connection contains an invalid token");
         if (++r->head->n_options > HTTP_OPTIONS_MAX)
             return refuse(r, 400, "too many Connection options");
         note_option(r, option);
@@ -152,7 +152,7 @@ static bool folds_alike(struct span a, struct span b)
 static bool classify_underscore(struct reader *r, struct http_field *f)
 {
     if (f->id == HTTP_FIELD_CONTENT_LENGTH || f->id == HTTP_FIELD_TRANSFER_ENCODING)
-        return refuse(r, 400, "a framing field's name spelt with an underscore");
+        return refuse(r, 400, "a framing field with an underscore in its name");
     if (r->response)
         f->id = HTTP_FIELD_OTHER;
     else if (f->id != HTTP_FIELD_X_REQUEST_ID)
@@ -196,7 +196,7 @@ static bool read_field(struct reader *r, struct http_field *f)
         value++;
     const char *stop = http_scan_field(value, r->end);
     if (r->end - stop < 2 || stop[0] != '\r' || stop[1] != '\n')
-        return refuse(r, 400, "a field value that no CRLF ends");
+        return refuse(r, 400, "a field value without CRLF at its end");
     r->at = stop + 2;
     f->line = (struct span){start, (size_t)(r->at - start)};
     while (stop > value && http_is_blank(stop[-1]))
@@ -225,7 +225,7 @@ static bool read_fields(struct reader *r)
             return false;
         head->n_fields++;
     }
-    return refuse(r, 400, "the head is not complete");
+    return refuse(r, 400, "incomplete header section");
 }
 
 /* ---- the request line ---- */
@@ -296,11 +296,12 @@ static bool read_target_form(struct reader *r)
     struct span target = head->target;
     head->path = target;
     if (head->method == HTTP_CONNECT)
-        return refuse(r, 405, "CONNECT is not for a reverse proxy");
+        return refuse(r, 405, "CONNECT is not supported");
     if (target.at[0] == '/')
         return true;
     if (target.len == 1 && target.at[0] == '*')
-        return head->method == HTTP_OPTIONS || refuse(r, 400, "target * is for OPTIONS only");
+        return head->method == HTTP_OPTIONS ||
+               refuse(r, 400, "target * is valid only with OPTIONS");
     return read_absolute_form(r, target);
 }
 
@@ -323,9 +324,9 @@ static bool read_version(struct reader *r)
     const char *at = r->at;
     if (r->end - at < 8 || memcmp(at, "HTTP/", 5) != 0 || !http_char_is(at[5], HTTP_CHAR_DIGIT) ||
         at[6] != '.' || !http_char_is(at[7], HTTP_CHAR_DIGIT))
-        return refuse(r, 400, "no valid HTTP version");
+        return refuse(r, 400, "invalid HTTP version");
     if (at[5] != '1' || at[7] > '1')
-        return refuse(r, 505, "a version other than HTTP/1.0 and HTTP/1.1");
+        return refuse(r, 505, "an HTTP version other than 1.0 and 1.1");
     r->head->minor = (unsigned)(at[7] - '0');
     r->at += 8;
     return true;
@@ -334,7 +335,7 @@ static bool read_version(struct reader *r)
 static bool read_crlf(struct reader *r)
 {
     if (r->end - r->at < 2 || r->at[0] != '\r' || r->at[1] != '\n')
-        return refuse(r, 400, "the start line has more than its three parts");
+        return refuse(r, 400, "the start line has more than three parts");
     r->at += 2;
     return true;
 }
@@ -456,7 +457,7 @@ static bool judge_response(struct reader *r)
 {
     const struct http_head *head = r->head;
     if (head->chunked && (head->status < 200 || head->status == 204))
-        return refuse(r, 502, "Transfer-Encoding where no body can be");
+        return refuse(r, 502, "Transfer-Encoding in a response that cannot have a body");
     return true;
 }
 
@@ -531,12 +532,12 @@ static enum http_parse_status bad(struct reader *r, unsigned status, const char 
 static enum http_parse_status refuse_byte(struct reader *r, const char *at)
 {
     if (*at == '\r')
-        return bad(r, 400, "bare CR in the head");
+        return bad(r, 400, "bare CR in the header section");
     if (*at == '\n')
-        return bad(r, 400, "bare LF in the head");
+        return bad(r, 400, "bare LF in the header section");
     if (*at == '\0')
-        return bad(r, 400, "NUL in the head");
-    return bad(r, 400, "a byte in the head that may not be there");
+        return bad(r, 400, "NUL in the header section");
+    return bad(r, 400, "an invalid byte in the header section");
 }
 
 /*
@@ -610,10 +611,10 @@ static enum http_parse_status look_further(struct http_parser *p, struct reader 
 static enum http_parse_status refuse_length(struct reader *r, bool in_fields)
 {
     if (r->response)
-        return bad(r, 502, "the response's head is longer than upstream.max_head");
+        return bad(r, 502, "the response headers exceed upstream.max_head");
     if (in_fields)
-        return bad(r, 431, "the head is longer than client.max_head");
-    return bad(r, 414, "the request line is longer than client.max_head");
+        return bad(r, 431, "the request headers exceed client.max_head");
+    return bad(r, 414, "the request line exceeds client.max_head");
 }
 
 static enum http_parse_status parse_slowly(struct http_parser *p, struct reader *r, const char *buf,

@@ -206,7 +206,7 @@ def test_the_platform_sets_port_and_unlimited_concurrency():
     values = printed(PORT="3000", CONTAINER_CONCURRENCY="0")
     assert values["listen"] == ('":3000"', "platform PORT")
     assert values["concurrency"] == ('"unlimited"', "platform CONTAINER_CONCURRENCY")
-    assert b"PORT wants a port" in weir("check", "--upstream=:1", PORT="http").stderr
+    assert b"PORT expects a port" in weir("check", "--upstream=:1", PORT="http").stderr
 
 
 def test_weir_config_names_the_file_and_the_flag_wins(tmp_path):
@@ -229,9 +229,9 @@ def test_problems_of_all_sources_are_told_at_once(tmp_path):
     args = ("check", "weir.json", "--queue-timeout", "10")
     result = weir(*args, cwd=tmp_path, WEIR_DRAIN_TIMEOUT="soon")
     text = result.stderr.decode()
-    assert 'weir.json:1:32: error: "threads" wants' in text
-    assert 'weir: error: WEIR_DRAIN_TIMEOUT wants a duration with a unit, got "soon"' in text
-    assert '--queue-timeout wants a duration with a unit, got "10" (did you mean "10s"?)' in text
+    assert 'weir.json:1:32: error: "threads" expects' in text
+    assert 'weir: error: WEIR_DRAIN_TIMEOUT expects a duration with a unit, got "soon"' in text
+    assert '--queue-timeout expects a duration with a unit, got "10" (did you mean "10s"?)' in text
     assert text.endswith("weir.json: 3 errors; nothing was started\n")
 
 
@@ -261,14 +261,14 @@ def test_the_written_configuration_reads_back_the_same(tmp_path):
         (["servee"], b"did you mean serve?"),
         (["--queue-timeot", "1s"], b"did you mean --queue-timeout?"),
         (["-upstream", ":1"], b"did you mean --upstream?"),
-        (["-v"], b"the version is -V"),
+        (["-v"], b"use -V for the version"),
         (["check", "a", "b"], b'got "b" after "a"'),
         (["config", "prnt"], b"did you mean print?"),
-        (["completion", "csh"], b'wants bash, zsh or fish, got "csh"'),
-        (["completion"], b"wants bash, zsh or fish"),
-        (["version", "--ready"], b"takes no --ready"),
+        (["completion", "csh"], b'expects bash, zsh or fish, got "csh"'),
+        (["completion"], b"expects bash, zsh or fish"),
+        (["version", "--ready"], b"does not accept --ready"),
         (["help", "statu"], b"did you mean status?"),
-        (["--threads"], b"--threads wants a value"),
+        (["--threads"], b"--threads requires a value"),
     ],
     ids=lambda a: " ".join(a) if isinstance(a, list) else "",
 )
@@ -296,6 +296,6 @@ def test_a_health_check_that_is_told_the_address_reads_nothing_else():
     ):
         result = weir("healthcheck", "--config", "/nonexistent", *args, WEIR_THREADS="x", **env)
         assert result.returncode == 1
-        assert b"127.0.0.1:1: no answer from the admin port: Connection refused" in result.stderr
+        assert b"127.0.0.1:1: no response from the admin port: Connection refused" in result.stderr
     result = weir("healthcheck", "--config", "/nonexistent")
     assert result.returncode == 1 and b"cannot be read" in result.stderr

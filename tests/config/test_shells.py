@@ -129,11 +129,11 @@ class Terminal:
 @pytest.mark.parametrize(
     "typed,comes",
     [
-        ("weir ", "healthcheck  -- exit 0 if weir runs"),
+        ("weir ", "healthcheck  -- exit with 0 if weir is running"),
         ("weir ch", "weir check "),
         ("weir config ", "defaults  docs"),
         ("weir --queue-t", "--queue-timeout="),
-        ("weir serve --queue-", "--queue-timeout    -- how long a request may wait"),
+        ("weir serve --queue-", "--queue-timeout    -- maximum time that a request waits"),
         ("weir --on-client-abort=", "close   finish"),
         ("weir --on-client-abort fin", "weir --on-client-abort finish"),
         ("weir check weir.j", "weir.json"),
@@ -169,10 +169,10 @@ def fish(folder, line):
 
 def test_fish_completes_with_descriptions(folder):
     assert set(fish(folder, "weir ")) == COMMANDS
-    assert fish(folder, "weir ")["check"] == "find every error of a configuration"
+    assert fish(folder, "weir ")["check"] == "report every error in a configuration"
     flags = fish(folder, "weir --")
     assert set(flags) == OPTIONS | {"--config", "--help", "--version"}
-    assert flags["--queue-timeout"] == "how long a request may wait for its turn"
+    assert flags["--queue-timeout"] == "maximum time that a request waits for a slot"
     assert set(fish(folder, "weir status --")) == set(flags) | {"--json"}
     assert set(fish(folder, "weir --on-client-abort ")) == ENUMERATED
     assert set(fish(folder, "weir config ")) == {"print", "schema", "defaults", "docs"}

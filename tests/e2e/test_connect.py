@@ -43,9 +43,9 @@ def nowhere(_):
 CAUSES = [
     (closed, "Connection refused: nothing listens there"),
     (unheard, "Connection refused: no process listens on the socket"),
-    (missing, "No such file or directory: the app has not made the socket, or in another directory"),
+    (missing, "No such file or directory: the app has not created the socket, or has created it elsewhere"),
     (in_a_file, "Not a directory"),
-    (nowhere, "Network is unreachable: there is no route to it"),
+    (nowhere, "Network is unreachable: no route to this address"),
 ]
 
 
@@ -61,7 +61,7 @@ def test_the_log_says_why_a_connect_failed(world, place, cause):
 @pytest.mark.parametrize("place, cause", CAUSES, ids=[place.__name__ for place, _ in CAUSES])
 def test_the_log_says_why_the_app_counts_as_not_started(world, place, cause):
     weir = world.weir(place(world), wait="/livez", startup_timeout="300ms")
-    until(lambda: f"takes no connection ({cause}), startup.timeout" in weir.log(), "the log line")
+    until(lambda: f"does not accept connections ({cause}), startup.timeout" in weir.log(), "the log line")
 
 
 def test_a_socket_that_weir_may_not_use_is_named_as_such(world):

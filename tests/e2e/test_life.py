@@ -93,7 +93,7 @@ def test_where_nothing_moves_either_way_the_response_is_cut(world):
     began = time.monotonic()
     client.until_closed()
     assert time.monotonic() - began < SOON
-    until(lambda: "nothing moved either way" in weir.log(), "the reason")
+    until(lambda: "no data in either direction" in weir.log(), "the reason")
     weir.wait_in_flight(0)
 
 

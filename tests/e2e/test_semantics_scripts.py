@@ -713,7 +713,7 @@ def test_forwarding_fields(world, row):
 )
 def test_the_log_says_once_that_private_addresses_are_believed(world, host, options, told):
     _, weir = world.pair(listen=f"{host}:{free_port()}", **options)
-    assert weir.log().count("forwarding fields from private addresses are believed") == told
+    assert weir.log().count("forwarding headers from private addresses are trusted") == told
 
 
 @rfc("SPEC 5")

@@ -46,7 +46,7 @@ def test_a_stalled_client_is_cut_when_another_waits_for_its_slot(world):
     assert m.one("weir_requests_total", code="499", source="client_gone") == 1
     assert m.one("weir_client_backpressure_seconds_total") > 0.2
     assert origin.most_inside == 1
-    assert weir.log().count("client.stall_timeout was cut") == 1
+    assert weir.log().count("client.stall_timeout while other requests waited") == 1
 
 
 def test_the_log_names_a_client_that_has_no_address(world):

@@ -68,14 +68,14 @@ def test_startup_timeout_refuses_with_not_ready(world):
     assert weir.metrics().total("weir_requests_rejected_total", reason="not_ready") == 3
     assert weir.admin_get("/livez").status == 200
     assert weir.admin_get("/readyz").status == 503
-    assert "takes no connection (Connection refused: nothing listens there), startup" in weir.log()
+    assert "does not accept connections (Connection refused: nothing listens there), startup" in weir.log()
     world.expect_requests(weir, 3)
 
 
 def test_an_app_that_does_not_come_is_told_of_long_before_the_startup_timeout(world):
     origin = sleeping_origin(world)
     weir = world.weir(origin, wait="/livez")
-    why = f"{origin.upstream} takes no connection yet (Connection refused: nothing listens there)"
+    why = f"{origin.upstream} does not accept connections yet (Connection refused: nothing listens there)"
     until(lambda: why in weir.log(), "the log line")
     origin.listen()
     until(lambda: weir.admin_get("/readyz").status == 200, "the app")

@@ -138,7 +138,7 @@ def test_what_is_reset_is_not_whole(world):
         client = world.connect(weir).get(target)
         gate.open()
         assert cut_response(client)[1] == b"part"
-    assert "the answer's body was cut" in weir.log()
+    assert "the response body was cut off" in weir.log()
 
 
 def test_what_is_reset_is_reset_for_http_1_0(world):

@@ -205,7 +205,7 @@ static void what_cannot_be_served_is_told_why(void **state)
     visit(f, "/nowhere?ms=x", "HTTP/1.1 404", "{\"detail\":\"Not Found\"}");
     visit(f, "/reset", "HTTP/1.1 405", "Allow: POST\r\n");
     visit(f, "/produtos?ms=x", "HTTP/1.1 400",
-          "{\"detail\":\"ms wants a whole number from 0 to 600000, got \\\"x\\\"\"}");
+          "{\"detail\":\"ms expects an integer from 0 to 600000, got \\\"x\\\"\"}");
     /* libevhtp discards the name of a method that it does not know. */
     int fd = try_connect(f);
     ask(fd, "BREW", "/ping");

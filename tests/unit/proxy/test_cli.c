@@ -85,7 +85,7 @@ static void assert_help(const char *command, const char *part, bool expected)
 static void the_help_about_a_command_lists_the_flags_that_it_accepts(void **state)
 {
     (void)state;
-    assert_help("serve", "\nFlags:\n\n  -c, --config FILE\n      the", true);
+    assert_help("serve", "\nFlags:\n\n  -c, --config FILE\n      configuration file", true);
     assert_help("serve", "\n  -h, --help\n      print", true);
     assert_help("serve", "\n  -V, --version\n      print", true);
     assert_help("serve", "\n  --\n      end of the flags", true);
@@ -117,7 +117,7 @@ static void check_says_ok_or_every_problem(void **state)
     (void)state;
     assert_said(run("check", "--upstream=:1", NULL), 0, "weir: ok\n", NULL);
     assert_said(run("check", "/nonexistent.json", NULL), 1, NULL, "cannot be read");
-    assert_said(run("check", "a", "--config=b", NULL), 2, NULL, "name the file once");
+    assert_said(run("check", "a", "--config=b", NULL), 2, NULL, "give the file once");
     assert_said(run("check", NULL), 1, NULL, "nothing to check");
     assert_said(run("check", "a", "b", NULL), 2, NULL, "takes one argument, got \"b\"");
 }
@@ -126,16 +126,16 @@ static void config_prints_what_is_asked_for(void **state)
 {
     (void)state;
     assert_said(run("config", "print", "--threads", "3", NULL), 0, "flag --threads", NULL);
-    assert_said(run("config", "print", "--threads", "x", NULL), 1, NULL, "--threads wants");
+    assert_said(run("config", "print", "--threads", "x", NULL), 1, NULL, "--threads expects");
     assert_said(run("config", "schema", NULL), 0, "additionalProperties", NULL);
     assert_said(run("config", "docs", NULL), 0, "# Configuration", NULL);
     assert_said(run("config", "defaults", NULL), 0, "\"concurrency\": 80", NULL);
     assert_said(run("config", "schem", NULL), 2, NULL, "did you mean schema?");
-    assert_said(run("config", NULL), 2, NULL, "type weir config print");
+    assert_said(run("config", NULL), 2, NULL, "run weir config print");
     assert_said(run("config", "print", "--json", "--upstream", ":1", NULL), 0,
                 "\"address\": \":1\"", NULL);
     assert_said(run("config", "schema", "--json", NULL), 2, NULL,
-                "--json goes with weir config print");
+                "--json is valid only with weir config print");
 }
 
 static void help_and_version_work_in_all_their_forms(void **state)
@@ -160,21 +160,22 @@ static void wrong_usage_is_told_with_the_nearest(void **state)
 {
     (void)state;
     assert_said(run("healthchek", NULL), 2, NULL, "did you mean healthcheck?");
-    assert_said(run("xyzzy123", NULL), 2, NULL, "weir help lists them");
+    assert_said(run("xyzzy123", NULL), 2, NULL, "see weir help");
     assert_said(run("--cofig", "x", NULL), 2, NULL, "did you mean --config?");
     assert_said(run("--threds", "1", NULL), 2, NULL, "did you mean --threads?");
-    assert_said(run("--threads", NULL), 2, NULL, "--threads wants a value");
-    assert_said(run("--config", NULL), 2, NULL, "--config wants the path");
-    assert_said(run("version", "--config=x", NULL), 2, NULL, "takes no --config");
-    assert_said(run("version", "--threads=1", NULL), 2, NULL, "takes no --threads");
-    assert_said(run("check", "--ready", NULL), 2, NULL, "takes no --ready");
+    assert_said(run("--threads", NULL), 2, NULL, "--threads requires a value");
+    assert_said(run("--config", NULL), 2, NULL, "--config requires a file name");
+    assert_said(run("version", "--config=x", NULL), 2, NULL, "does not accept --config");
+    assert_said(run("version", "--threads=1", NULL), 2, NULL, "does not accept --threads");
+    assert_said(run("check", "--ready", NULL), 2, NULL, "does not accept --ready");
     assert_said(run("version", "--json=1", NULL), 2, NULL, "--json takes no value");
     assert_said(run("-x", NULL), 2, NULL, "unknown flag -x; see weir help serve");
-    assert_said(run("-v", NULL), 2, NULL, "the version is -V");
+    assert_said(run("-v", NULL), 2, NULL, "use -V for the version");
     assert_said(run("-upstream", ":1", NULL), 2, NULL, "did you mean --upstream?");
-    assert_said(run("serve", "status", NULL), 2, NULL, "the command comes first: weir status");
+    assert_said(run("serve", "status", NULL), 2, NULL,
+                "the command must be the first argument: weir status");
     assert_said(run("serve", "--", "--threads", NULL), 2, NULL, "takes no arguments");
-    assert_said(run("-c", NULL), 2, NULL, "--config wants the path");
+    assert_said(run("-c", NULL), 2, NULL, "--config requires a file name");
 }
 
 static void everything_that_is_wrong_is_told_at_once(void **state)
@@ -186,7 +187,7 @@ static void everything_that_is_wrong_is_told_at_once(void **state)
     assert_non_null(strstr(said.err, "did you mean --queue-timeout?"));
     assert_non_null(strstr(said.err, "did you mean --upstream?"));
     assert_non_null(strstr(said.err, "got \"foo\""));
-    assert_non_null(strstr(said.err, "--threads wants an integer"));
+    assert_non_null(strstr(said.err, "--threads expects an integer"));
     assert_non_null(strstr(said.err, "weir: 4 errors; nothing was started"));
     free(said.out);
     free(said.err);
@@ -203,7 +204,7 @@ static void a_result_that_cannot_be_written_is_a_failure(void **state)
     assert_int_equal(cli_main(&env), 1);
     fclose(env.out);
     fclose(env.err);
-    assert_non_null(strstr(err, "cannot be written"));
+    assert_non_null(strstr(err, "cannot write the output"));
     free(err);
 }
 
@@ -263,11 +264,12 @@ static void health_is_what_the_admin_port_says(void **state)
     admin_stop(&a);
     assert_int_equal(strncmp(a.request, "GET /livez HTTP/1.0\r\n", 21), 0);
     admin_start(&a, "HTTP/1.0 503 Service Unavailable\r\n\r\nno");
-    assert_said(run("healthcheck", "--ready", a.flag, NULL), 1, NULL, "/readyz is answered 503");
+    assert_said(run("healthcheck", "--ready", a.flag, NULL), 1, NULL,
+                "/readyz returned status 503");
     admin_stop(&a);
     assert_int_equal(strncmp(a.request, "GET /readyz ", 12), 0);
     admin_start(&a, "SSH-2.0-x\r\n\r\n");
-    assert_said(run("healthcheck", a.flag, NULL), 1, NULL, "no answer from the admin port");
+    assert_said(run("healthcheck", a.flag, NULL), 1, NULL, "no response from the admin port");
     admin_stop(&a);
     admin_start(&a, "HTTP/1.1 200 OK\r\n");
     assert_said(run("healthcheck", a.flag, NULL), 1, NULL, "Protocol error");
@@ -292,10 +294,10 @@ static void health_without_a_port_to_ask_is_a_failure(void **state)
     assert_said(run("healthcheck", "--admin-listen=off", NULL), 1, NULL, "\"off\"");
     assert_said(run("healthcheck", "--admin-listen=unix:/nonexistent/s", NULL), 1, NULL,
                 "No such file");
-    assert_said(run("healthcheck", "--admin-listen=x", NULL), 1, NULL, "wants an address");
+    assert_said(run("healthcheck", "--admin-listen=x", NULL), 1, NULL, "expects an address");
     assert_said(run("healthcheck", "-c", "/nonexistent", NULL), 1, NULL, "cannot be read");
     assert_said(run("healthcheck", "-c", "/nonexistent", "--admin-listen", "127.0.0.1:1", NULL), 1,
-                NULL, "127.0.0.1:1: no answer from the admin port: Connection refused");
+                NULL, "127.0.0.1:1: no response from the admin port: Connection refused");
     assert_said(run("status", "--admin-listen=127.0.0.1:1", NULL), 1, NULL, "refused");
 }
 
@@ -317,7 +319,8 @@ static void status_is_printed_flat_or_as_it_came(void **state)
     assert_said(run("status", "--json", a.flag, NULL), 0, "{\"state\": \"ready\", ", NULL);
     admin_stop(&a);
     admin_start(&a, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-    assert_said(run("status", a.flag, NULL), 1, NULL, "/status is answered 404");
+    assert_said(run("status", a.flag, NULL), 1, NULL,
+                "unexpected response to /status (status 404)");
     admin_stop(&a);
 }
 

@@ -81,7 +81,7 @@ static void zsh_describes_what_it_offers(void **state)
     ASSERT_WRITTEN("zsh", "'run:run it'", "'read:it'\\''s read'", "'show:show \\[it\\]'",
                    "'help:help'", "'1:argument:(a b)'", "'1:FILE:_files'",
                    "'--config=[the file]:FILE:_files'", "'-c[the file]:FILE:_files'",
-                   "'*--queue-timeout=[how long a request may wait for its turn]:DURATION: '",
+                   "'*--queue-timeout=[maximum time that a request waits for a slot]:DURATION: '",
                    "]:value:(finish close)'");
 }
 

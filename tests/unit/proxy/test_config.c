@@ -134,7 +134,7 @@ static void the_app_has_two_variables_which_may_not_differ(void **state)
     config_put(c);
     assert_null(load_flags(f, (char *[]){one, other, NULL}, NULL, NULL));
     assert_non_null(strstr(strbuf_cstr(&f->problems),
-                           "WEIR_UPSTREAM and WEIR_UPSTREAM_ADDRESS are the same option"));
+                           "WEIR_UPSTREAM and WEIR_UPSTREAM_ADDRESS set the same option"));
 }
 
 static void what_is_told_of_a_value_moves_no_cursor(void **state)
@@ -142,7 +142,7 @@ static void what_is_told_of_a_value_moves_no_cursor(void **state)
     struct fixture *f = *state;
     char a[] = "PORT=x\r", b[] = "WEIR_THREDS\t\n=2", *environment[] = {a, b, NULL};
 
-    assert_problem(f, "{\"upstream\": \":8\x7f\"}", "wants an address, got \":8?\"");
+    assert_problem(f, "{\"upstream\": \":8\x7f\"}", "expects an address, got \":8?\"");
     assert_null(load_flags(f, environment, "two\nlines", "--thread\x1b[2J"));
     const char *text = strbuf_cstr(&f->problems);
     assert_non_null(strstr(text, "weir: error: \"two?lines\" is not a flag\n"));
@@ -161,16 +161,16 @@ static void problems_of_flags_and_variables_carry_their_names(void **state)
 
     assert_null(load_flags(f, environment, "--thread=1", "stray"));
     const char *text = strbuf_cstr(&f->problems);
-    assert_non_null(strstr(text, "WEIR_QUEUE_TIMEOUT wants a duration with a unit, got \"10\" "
+    assert_non_null(strstr(text, "WEIR_QUEUE_TIMEOUT expects a duration with a unit, got \"10\" "
                                  "(did you mean \"10s\"?)"));
-    assert_non_null(strstr(text, "PORT wants a port from 0 to 65535, got \"x\""));
+    assert_non_null(strstr(text, "PORT expects a port from 0 to 65535, got \"x\""));
     assert_non_null(strstr(text, "WEIR_THREDS (did you mean WEIR_THREADS?)"));
-    assert_non_null(strstr(text, "CONTAINER_CONCURRENCY wants an integer"));
+    assert_non_null(strstr(text, "CONTAINER_CONCURRENCY expects an integer"));
     assert_non_null(strstr(text, "--thread (did you mean --threads?)"));
     assert_non_null(strstr(text, "\"stray\" is not a flag"));
     assert_non_null(strstr(text, "weir: 6 errors; nothing was started\n"));
     assert_null(load_flags(f, NULL, "--upstream=:1", "--threads"));
-    assert_non_null(strstr(strbuf_cstr(&f->problems), "--threads wants a value"));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "--threads requires a value"));
 }
 
 static void the_example_of_the_manual_reads_as_it_is_printed_there(void **state)
@@ -186,7 +186,7 @@ static void the_example_of_the_manual_reads_as_it_is_printed_there(void **state)
                            "      |     ^~~~~~~~~~ did you mean \"length\"? "
                            "(known: length, timeout, max_bytes)\n"));
     assert_non_null(strstr(strbuf_cstr(&f->problems),
-                           "weir.json:9:16: error: \"queue.timeout\" wants a duration with a "
+                           "weir.json:9:16: error: \"queue.timeout\" expects a duration with a "
                            "unit, got 10 (did you mean \"10s\"?)\n"));
     assert_non_null(
         strstr(strbuf_cstr(&f->problems), "weir.json: 2 errors; nothing was started\n"));
@@ -206,8 +206,9 @@ static void addresses_that_contradict_each_other_are_told_at_their_place(void **
                    "{\"upstream\": \":1\", \"listen\": \"10.0.0.1:5\", \"admin\": "
                    "{\"listen\": \"10.0.0.1:5\"}}",
                    "is the same");
-    assert_problem(f, "{\"upstream\": \"unix:/a\", \"listen\": \"unix:/a\"}", "call itself");
-    assert_problem(f, "{\"upstream\": \"a..b:1\"}", "\"upstream.address\": the host \"a..b\"");
+    assert_problem(f, "{\"upstream\": \"unix:/a\", \"listen\": \"unix:/a\"}", "connect to itself");
+    assert_problem(f, "{\"upstream\": \"a..b:1\"}",
+                   "\"upstream.address\": cannot resolve host \"a..b\"");
     assert_null(load_flags(f, environment, NULL, NULL));
     assert_non_null(strstr(strbuf_cstr(&f->problems), "admin.listen\": is the same"));
     environment[1] = NULL;

@@ -23,7 +23,7 @@ static void files_of_every_wrong_kind_are_told(void **state)
     assert_problem(f, "7", "must be one JSON object, got 7");
     assert_problem(f, "\xef\xbb\xbf{}", "byte order mark");
     assert_problem(f, "{\"//\": \"\\ud800\"}", "invalid Unicode");
-    assert_problem(f, "{} x", "nothing may follow");
+    assert_problem(f, "{} x", "unexpected text after");
 }
 
 static void characters_that_are_not_utf8_are_refused(void **state)
@@ -60,9 +60,9 @@ static void a_trailing_comma_hides_no_other_error(void **state)
 
     assert_problem(f, text, ":1:42: error: trailing comma: nothing follows it before the \"}\"");
     assert_problem(f, text, ":2:28: error: trailing comma: nothing follows it before the \"]\"");
-    assert_problem(f, text, ":1:41: error: \"queue.timeout\" wants");
+    assert_problem(f, text, ":1:41: error: \"queue.timeout\" expects");
     assert_problem(f, text, "\"queue\": {\"timeout\": 5,},"); /* printed as written */
-    assert_problem(f, text, "\"headers.trusted[0]\" wants");
+    assert_problem(f, text, "\"headers.trusted[0]\" expects");
     assert_problem(f, text, "6 errors");
     assert_problem(f, "{\"queue\": {\"length\": 1,}, x}", "trailing comma");
     assert_problem(f, "{\"queue\": {\"length\": 1,}, x}", "a key in double quotes");
@@ -71,25 +71,25 @@ static void a_trailing_comma_hides_no_other_error(void **state)
 static void values_of_the_wrong_type_are_told(void **state)
 {
     assert_problem(*state, "{\"upstream\": 8000}", "got 8000 (did you mean \":8000\"?)");
-    assert_problem(*state, "{\"upstream\": []}", "wants an address or an object, got a list");
-    assert_problem(*state, "{\"queue\": 1}", "\"queue\" wants an object, got 1");
+    assert_problem(*state, "{\"upstream\": []}", "expects an address or an object, got a list");
+    assert_problem(*state, "{\"queue\": 1}", "\"queue\" expects an object, got 1");
     assert_problem(*state, "{\"queue\": {\"timeout\": {}}}", "got an object");
     assert_problem(*state, "{\"threads\": \"2\"}", "got \"2\" (did you mean 2?)");
     assert_problem(*state, "{\"threads\": 2.5}", "an integer from 1 to 64, got 2.5");
-    assert_problem(*state, "{\"threads\": null}", "leave the key out for the default");
+    assert_problem(*state, "{\"threads\": null}", "omit the key to use the default");
     assert_problem(*state, "{\"headers\": {\"request_start\": 1}}", "true or false, got 1");
-    assert_problem(*state, "{\"headers\": {\"trusted\": \"::1\"}}", "wants a list such as");
+    assert_problem(*state, "{\"headers\": {\"trusted\": \"::1\"}}", "expects a list such as");
     assert_problem(*state, "{\"headers\": {\"trusted\": [\"::1\", \"x\", 3]}}",
-                   "\"headers.trusted[1]\" wants CIDR ranges, \"private\" or \"loopback\", "
+                   "\"headers.trusted[1]\" expects CIDR ranges, \"private\" or \"loopback\", "
                    "got \"x\"");
     assert_problem(*state, "{\"headers\": {\"trusted\": [\"privat\"]}}",
                    "got \"privat\" (did you mean \"private\"?)");
     assert_problem(*state, "{\"upstream\": \":1\", \"listen_mode\": \"0660\"}",
-                   "\"listen_mode\": is for a Unix socket");
+                   "\"listen_mode\": applies only to a Unix socket");
     assert_problem(
         *state,
         "{\"upstream\": \":1\", \"admin\": {\"listen\": \"off\", \"listen_mode\": \"0600\"}}",
-        "\"admin.listen_mode\": is for a Unix socket");
+        "\"admin.listen_mode\": applies only to a Unix socket");
     assert_problem(*state, "{\"concurrency\": 0}", "(0 means \"no limit\"");
 }
 
@@ -103,7 +103,7 @@ static void unknown_and_duplicate_keys_are_told_with_what_may_be_meant(void **st
                    "^~~~~~~~ (known: listen, listen_mode, threads, upstream,");
     assert_problem(*state, "{\"$schema\": 1, \"queue\": {\"$schema\": 1}}", "in \"queue\"");
     assert_problem(*state, "{\"threads\": 1, \"threads\": 1}", "duplicate key \"threads\"");
-    assert_problem(*state, "{\"queue\": {\"length\": 1,\n\"l\\u0065ngth\": 2}}", "in line 1");
+    assert_problem(*state, "{\"queue\": {\"length\": 1,\n\"l\\u0065ngth\": 2}}", "on line 1");
     struct config *c = load(*state, "{\"//\": 1, \"//\": 2, \"$schema\": \"x\", \"upstream\": "
                                     "{\"//x\": [{}], \"address\": \":1\"}}");
     assert_non_null(c);

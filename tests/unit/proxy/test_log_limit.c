@@ -22,7 +22,7 @@ static void a_kind_is_logged_once_a_second_and_counts_the_rest(void **state)
     for (int i = 1; i <= 7; i++)
         assert_false(log_limit_allows(&limit, 5 * SECOND + i, what, more));
     assert_true(log_limit_allows(&limit, 6 * SECOND, what, more));
-    assert_string_equal(more, "; 7 more like it were not logged");
+    assert_string_equal(more, "; 7 similar messages were not logged");
     assert_true(log_limit_allows(&limit, 7 * SECOND, what, more));
     assert_string_equal(more, "");
 }
