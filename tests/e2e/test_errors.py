@@ -111,7 +111,7 @@ def test_the_log_names_the_option_that_bounds_a_request(world):
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 3 + b"\r\n", 431, "client.max_headers"),
     ):
         check_error(world.connect(weir).send(raw).response(), status)
-        assert f"than {option} (" in weir.log()
+        assert f"{option} (" in weir.log()
 
 
 def test_502_for_garbage(world):

@@ -52,7 +52,7 @@ def test_a_stalled_client_is_cut_when_another_waits_for_its_slot(world):
 def test_the_log_names_a_client_that_has_no_address(world):
     _, weir, _ = stalled(world, listen="unix:" + world.path("weir.sock"))
     assert world.connect(weir).ask("GET", "/next").status == 200
-    assert "was cut, since others wait for its slot (client on a Unix socket, request id " in weir.log()
+    assert "while other requests waited for its slot (client on a Unix socket, request id " in weir.log()
 
 
 def test_the_app_hears_of_it_where_aborts_are_passed_on(world):
