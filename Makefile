@@ -129,17 +129,17 @@ UNIT_FILE := examples/systemd/weir.service
 # ---- what a person types -------------------------------------------------------------------------
 
 .PHONY: help
-help: ## this list
-	@echo 'weir $(VERSION): a sidecar that governs concurrency'
+help: ## print this list
+	@echo 'weir $(VERSION): a reverse proxy that limits the concurrency of one app'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 	@echo
 	@echo '  SAN=address|thread|undefined   build, check and test under that sanitizer'
-	@echo '  CC=clang                       with the other compiler'
-	@echo '  V=1                            shows the commands'
+	@echo '  CC=clang                       use the other compiler'
+	@echo '  V=1                            show the commands'
 
 .PHONY: build
-build: $(OUT)/weir $(OUT)/backend-demo $(PAGES) ## compile weir and the demo backend into build/
+build: $(OUT)/weir $(OUT)/backend-demo $(PAGES) ## compile weir and the demo app into build/
 
 $(OUT)/weir: $(call obj,$(WEIR_SRC))
 	@echo "  LINK  $@"
@@ -234,7 +234,7 @@ side_by_side = $(if $(has_xdist),-n $(WORKERS) --dist loadgroup)
 two_files = $(if $(has_xdist),-n 2 --dist loadfile)
 
 .PHONY: deps
-deps: ## install what compiling and testing needs, where apt is
+deps: ## install the build and test dependencies with apt
 	@.ci/deps.sh test
 
 .PHONY: build-deps
@@ -242,13 +242,13 @@ build-deps:
 	@.ci/deps.sh build
 
 .PHONY: demo
-demo: ## watch weir govern an app: three bursts, then a table
+demo: ## send three bursts through weir to a demo app, then print a table
 	@.ci/deps.sh demo
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) lab/demo.py --weir $(OUT)/weir --backend $(OUT)/backend-demo
 
 .PHONY: test
-test: deps ## everything: units, configuration, end to end
+test: deps ## all tests: unit, configuration, end-to-end
 	@$(MAKE) --no-print-directory $(in_jobs) build units
 	@$(MAKE) --no-print-directory $(in_jobs) --output-sync=target check config-check
 	@$(MAKE) --no-print-directory e2e
@@ -257,7 +257,7 @@ test: deps ## everything: units, configuration, end to end
 units: $(UNIT_BIN)
 
 .PHONY: check
-check: $(UNIT_BIN) ## the unit tests only
+check: $(UNIT_BIN) ## unit tests only
 	@$(MAKE) --no-print-directory $(in_jobs) --keep-going --output-sync=target $(UNIT_BIN:=.run)
 
 .PHONY: $(UNIT_BIN:=.run)
@@ -270,16 +270,16 @@ config-check: build
 	@$(PYTEST) tests/config
 
 .PHONY: e2e
-e2e: build ## both peers scripted, over real sockets (2 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one by one
+e2e: build ## end-to-end tests (2 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one by one
 	@bad=0; $(PYTEST) $(side_by_side) -m 'not alone' tests/e2e || bad=1; \
 	$(PYTEST) $(two_files) -m alone tests/e2e || [ $$? = 5 ] || bad=1; exit $$bad
 
 .PHONY: attack
-attack: build ## 2,000 slow or idle clients beside a good one (5 minutes)
+attack: build ## 2,000 slow or idle clients alongside a good one (5 min)
 	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py tests/e2e/test_siege.py
 
 .PHONY: quantiles
-quantiles: build ## documented quantiles beside the truth (8 min)
+quantiles: build ## documented quantiles compared with exact ones (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py
 
 .PHONY: lint
@@ -287,33 +287,33 @@ lint: ## format, clang-tidy, cppcheck, layers, shell, spelling
 	@.ci/lint.sh
 
 .PHONY: fmt
-fmt: ## put the sources into their format
+fmt: ## format the sources
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 
 .PHONY: coverage
-coverage: ## lines covered by the tests, with the bounds that CI holds
+coverage: ## line coverage of the tests, checked against the minimum of CI
 	@.ci/coverage.sh
 
 .PHONY: bench
-bench: build ## CPU beside HAProxy and nginx (6 min; BENCH=--quick)
+bench: build ## CPU compared with HAProxy and nginx (6 min; BENCH=--quick)
 	@$(PYTHON) bench/run.py $(BENCH)
 
 .PHONY: bench-pairs
-bench-pairs: build ## CPU beside another build: BEFORE=path/to/weir
+bench-pairs: build ## CPU compared with another build: BEFORE=path/to/weir
 	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir)) $(PAIRS)
 
 .PHONY: compare
-compare: build ## limiters under overload, the table in README.md (4 min)
+compare: build ## limiters under overload: the table in README.md (4 min)
 	@$(PYTHON) bench/compare/compare.py $(COMPARE)
 
 # What is built stays as it is, so root leaves nothing in a user's clone. Without a build, what
 # compiling needs is seen to first; what testing needs is not.
 .PHONY: install
-install: $(if $(wildcard $(OUT)/weir),,build-deps) ## weir, man page, completions: PREFIX, DESTDIR
+install: $(if $(wildcard $(OUT)/weir),,build-deps) ## install weir, man page and completions: PREFIX, DESTDIR
 	@$(MAKE) --no-print-directory install-files
 
 .PHONY: install-strip
-install-strip: ## the same without debugging symbols
+install-strip: ## the same, without debugging symbols
 	@$(MAKE) --no-print-directory install INSTALL_PROGRAM='$(INSTALL_PROGRAM) -s'
 
 .PHONY: install-files
@@ -327,17 +327,17 @@ install-files: $(OUT)/weir $(PAGES)
 	$(Q)$(INSTALL_DATA) $(OUT)/share/weir.fish '$(DESTDIR)$(FISHCOMPDIR)/weir.fish'
 	$(Q)$(INSTALL_DATA) $(UNIT_FILE) '$(DESTDIR)$(DOCDIR)/weir.service'
 	$(Q)sed -i 's,/usr/local/bin/weir,$(BINDIR)/weir,' '$(DESTDIR)$(DOCDIR)/weir.service'
-	@echo "weir is in $(DESTDIR)$(BINDIR); a systemd unit to copy is in $(DESTDIR)$(DOCDIR)"
+	@echo "weir is in $(DESTDIR)$(BINDIR); a systemd unit for copying is in $(DESTDIR)$(DOCDIR)"
 
 .PHONY: uninstall
-uninstall: ## what install has put there, with the same PREFIX
+uninstall: ## remove the installed files, with the same PREFIX
 	$(Q)rm -f '$(DESTDIR)$(BINDIR)/weir' '$(DESTDIR)$(MANDIR)/man1/weir.1' \
 	    '$(DESTDIR)$(BASHCOMPDIR)/weir' '$(DESTDIR)$(ZSHCOMPDIR)/_weir' \
 	    '$(DESTDIR)$(FISHCOMPDIR)/weir.fish' '$(DESTDIR)$(DOCDIR)/weir.service'
 	$(Q)rmdir '$(DESTDIR)$(DOCDIR)' 2>/dev/null || true
 
 .PHONY: docs
-docs: build units ## write the generated files in docs/
+docs: build units ## regenerate the generated files in docs/
 	@$(OUT)/weir config docs > docs/configuration.md
 	@$(OUT)/weir config schema > docs/weir.schema.json
 	@$(OUT)/tests/unit/proxy/test_metrics_page docs > docs/metrics.md
@@ -386,17 +386,17 @@ endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f:build/fuzz/fuzz_%=%))))
 
 .PHONY: fuzz
-fuzz: $(FUZZERS:build/fuzz/fuzz_%=fuzz-%) ## each target for SECONDS=60; fuzz-NAME: that one alone
+fuzz: $(FUZZERS:build/fuzz/fuzz_%=fuzz-%) ## run each target for SECONDS=60; fuzz-NAME: only that one
 
 MESSAGES ?= 100000
 
 .PHONY: differential
-differential: build ## MESSAGES=100000 requests against a strict reader
+differential: build ## compare with a strict reader on MESSAGES=100000 requests
 	@env WEIR_SEED=$(or $(given_seed),0) WEIR_MESSAGES=$(MESSAGES) $(PYTEST) tests/e2e/test_differential.py \
 	    tests/e2e/test_differential_answers.py
 
 .PHONY: ci
-ci: ## everything that the pipeline judges (25 minutes)
+ci: ## run the whole pipeline (25 min)
 	@.ci/run
 
 .PHONY: clean

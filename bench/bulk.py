@@ -1,4 +1,4 @@
-"""Large bodies: CPU a MiB, and the memory of the program while they pass through it."""
+"""Large bodies: CPU per MiB, and the memory of the program while they pass through it."""
 
 from __future__ import annotations
 

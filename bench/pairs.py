@@ -29,7 +29,7 @@ CALL_ROUNDS = 5  # of both: how many events one turn finds differs from run to r
 
 
 def pair(benches: dict[str, Bench], load: Load, first: str) -> dict[str, float]:
-    """CPU microseconds a request of both builds, `first` measured first."""
+    """CPU microseconds per request of both builds, `first` measured first."""
     order = sorted(benches, key=lambda name: name != first)
     found = {}
     with contextlib.ExitStack() as stack:
@@ -49,7 +49,7 @@ def pair(benches: dict[str, Bench], load: Load, first: str) -> dict[str, float]:
 
 
 def calls(benches: dict[str, Bench], load: Load) -> dict[str, float]:
-    """System calls a request of both builds: medians of alternating runs."""
+    """System calls per request of both builds: medians of alternating runs."""
     found: dict[str, list[float]] = {name: [] for name in benches}
     for index in range(CALL_ROUNDS):
         for name in sorted(benches, reverse=index % 2 == 0):
@@ -88,7 +88,7 @@ def compare(benches: dict[str, Bench], rounds: int, loads: list[Load]) -> bool:
         if load.kind != "own":
             continue
         found = calls(benches, load)
-        print(f"{load.title}: {found['before']:.3f} -> {found['after']:.3f} system calls a request")
+        print(f"{load.title}: {found['before']:.3f} -> {found['after']:.3f} system calls per request")
         good = good and found["after"] <= found["before"] * DEARER
     return good
 

@@ -56,10 +56,10 @@ class Load:
 LOADS = (
     Load("own-64", "own core, 64 connections", "own", 64, "small"),
     Load("own-256", "own core, 256 connections", "own", 256, "small"),
-    Load("own-browser", "own core, 64, browser's head", "own", 64, "browser"),
+    Load("own-browser", "own core, 64, browser's headers", "own", 64, "browser"),
     Load("shared-64", "shared core, 64 connections", "shared", 64, "small"),
     Load("shared-256", "shared core, 256 connections", "shared", 256, "small"),
-    Load("shared-browser", "shared core, 64, browser's head", "shared", 64, "browser"),
+    Load("shared-browser", "shared core, 64, browser's headers", "shared", 64, "browser"),
     Load("unix-64", "Unix socket, 64 connections", "unix", 64, "small"),
 )
 
@@ -115,8 +115,8 @@ class Queue:
 
 
 QUEUES = (
-    Queue("waiting, small head", "small", "own-64"),
-    Queue("waiting, browser's head", "browser", "own-browser"),
+    Queue("waiting, small headers", "small", "own-64"),
+    Queue("waiting, browser's headers", "browser", "own-browser"),
 )
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Shows where requests wait: starts the demo backend, puts weir before it, and sends three bursts.
+"""Shows where requests wait: starts the demo app with weir in front of it, and sends three bursts.
 
 usage: demo.py [--backend FILE] [--weir FILE]      (or BACKEND_DEMO and WEIR in the environment)
 
@@ -295,18 +295,18 @@ def print_table(screen, results):
     for r in results:
         print(table_row(screen, r))
     print()
-    print("In seconds. The mean is weir's own, from weir_queue_waited_seconds_total; p50 and p99\n"
-          "are the clients', who take the time inside the app off the whole to find the\n"
-          "wait in weir. \"Most in\": the most requests that were inside the app at once.\n")
+    print("Times in seconds. The mean is measured by weir (weir_queue_waited_seconds_total); p50\n"
+          "and p99 are measured by the clients, which subtract the time inside the app from the\n"
+          "total. \"Most in\" is the highest number of requests inside the app at once.\n")
 
 
 def verdict(results):
     bad = sum(REQUESTS - r["answered"] for r in results)
     if bad:
-        return f"{bad} requests had no answer from the app: this is not what the demo should show."
-    return ("A limit above the app's 40 threads makes nothing faster: it moves the wait from\n"
-            "weir's queue, where it is seen and bounded, into the app's pool, where it is not;\n"
-            "async handlers have no such pool, and there the limit alone sets the pace.")
+        return f"{bad} requests got no response from the app, which the demo does not expect."
+    return ("A limit above the app's 40 threads does not speed anything up: it moves the wait from\n"
+            "weir's queue, where it is visible and bounded, into the app's pool, where it is not.\n"
+            "Async handlers have no such pool; there, only the limit determines the throughput.")
 
 
 # ---- all together ------------------------------------------------------------------------------
@@ -328,11 +328,11 @@ async def run(args):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Three bursts through weir, and where the requests waited.")
+        description="Send three bursts through weir and show where the requests wait.")
     parser.add_argument("--backend", default=os.environ.get("BACKEND_DEMO", "build/backend-demo"),
-                        help="the demo backend (default: %(default)s)")
+                        help="path of the demo app (default: %(default)s)")
     parser.add_argument("--weir", default=os.environ.get("WEIR", "build/weir"),
-                        help="weir (default: %(default)s)")
+                        help="path of weir (default: %(default)s)")
     return parser.parse_args()
 
 

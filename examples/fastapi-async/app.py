@@ -3,8 +3,8 @@
     $ uvicorn --app-dir examples/fastapi-async app:app --port 8000
     $ weir --config examples/fastapi-async/weir.json
 
-Start with 80 and raise the limit while latency stays level. A handler that blocks the loop, by
-computing or by a call that does not await, needs a limit of 1, or `def`.
+Start with 80 and raise the limit as long as latency stays constant. A handler that blocks the loop, by
+computing or by a blocking call, needs a limit of 1, or `def`.
 """
 
 import asyncio

@@ -4,7 +4,7 @@
     $ weir --config examples/gunicorn/weir.json
 
 The limit is workers x threads. Gunicorn closes an idle connection after 2 s (--keep-alive), so weir
-keeps one for 1 s only: a request on a connection that is just being closed would fail.
+keeps one for only 1 s: a request on a connection that is being closed would fail.
 """
 
 import time

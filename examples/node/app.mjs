@@ -1,10 +1,10 @@
-// Node's own HTTP server, whose requests share one event loop, behind weir.
+// Node's HTTP server, which runs all requests on one event loop, behind weir.
 //
 //     $ node examples/node/app.mjs 8000
 //     $ weir --config examples/node/weir.json
 //
-// Start with 80 and raise the limit while latency stays level. Node closes an idle connection after
-// 5 s (server.keepAliveTimeout); weir does so after 4 s.
+// Start with 80 and raise the limit as long as latency stays constant. Node closes an idle connection
+// after 5 s (server.keepAliveTimeout); weir closes it after 4 s.
 import { createServer } from "node:http";
 import { setTimeout } from "node:timers/promises";
 

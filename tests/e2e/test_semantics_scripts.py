@@ -138,7 +138,7 @@ OWN = {
         "9110 15.6.6",
         b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
         505,
-        "HTTP/1.0 and HTTP/1.1",
+        "an HTTP version other than 1.0 and 1.1",
         None,
     ),
 }

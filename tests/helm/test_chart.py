@@ -319,7 +319,7 @@ def test_the_schema_refuses(setting, word):
 
 @needs_helm
 def test_a_drain_shorter_than_the_queue_is_refused():
-    assert "give it at least 35" in refusal("config.queue.timeout=30s")
+    assert "set it to at least 35" in refusal("config.queue.timeout=30s")
 
 
 @needs_helm

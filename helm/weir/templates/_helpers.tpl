@@ -22,7 +22,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
-{{/* "repository:tag", or "repository@digest" when there is one. Takes (dict "image" ... "default" tag). */}}
+{{/* "repository:tag", or "repository@digest" if a digest is set. Takes (dict "image" ... "default" tag). */}}
 {{- define "weir.image" -}}
 {{- if .image.digest -}}
 {{ .image.repository }}@{{ .image.digest }}
