@@ -252,11 +252,9 @@ static void help_of_parameters(struct strbuf *out)
 
 void settings_help(struct strbuf *out)
 {
-    strbuf_adds(
-        out,
-        "Environment:\n"
-        "  BACKEND_LISTEN          host:port, :port, [v6]:port or unix:/path [:8000]\n"
-        "  BACKEND_POOL_ORDER      order of waiting requests: fifo or lifo [fifo]\n");
+    strbuf_adds(out, "Environment:\n"
+                     "  BACKEND_LISTEN          host:port, :port, [v6]:port or unix:/path [:8000]\n"
+                     "  BACKEND_POOL_ORDER      order of waiting requests: fifo or lifo [fifo]\n");
     for (size_t i = 0; i < NUMBERS; i++)
         strbuf_addf(out, "  %-23s %s, %u to %u [%u]\n", numbers[i].name, numbers[i].help,
                     numbers[i].lowest, numbers[i].highest, numbers[i].usual);

@@ -81,10 +81,11 @@ static bool no_descriptor(struct listener *l, int why)
     if (!somebody_waits(l)) /* accept() allocates the descriptor first */
         return false;
     if (may_log(l, LACK_DESCRIPTORS))
-        log_error("accept: %s; the connections that have been idle longest are closed for new "
-                  "clients; if none is idle, new clients wait. Raise the descriptor limit "
-                  "(ulimit -n) or lower client.max_connections",
-                  strerror(why));
+        log_error(
+            "accept: %s; weir closes the connections that have been idle longest to make room "
+            "for new clients; if none is idle, new clients wait. Raise the descriptor limit "
+            "(ulimit -n) or lower client.max_connections",
+            strerror(why));
     if ((why == EMFILE || why == ENFILE) && !l->freed && l->handler->on_no_descriptor(l->arg)) {
         l->freed = true; /* once per connection: others may take what was freed */
         return true;
@@ -101,8 +102,8 @@ static bool at_the_bound(struct listener *l)
         return false;
     if (l->handler->on_full(l->arg)) {
         if (may_log(l, LACK_PLACES))
-            log_warning("%u clients are connected (client.max_connections): the connections that "
-                        "have been idle longest are closed for new clients",
+            log_warning("%u clients are connected (client.max_connections): weir closes those "
+                        "that have been idle longest to make room for new clients",
                         l->max);
         return true;
     }

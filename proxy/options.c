@@ -93,7 +93,7 @@ const struct option option_table[] = {
     {"client.max_connections", OPTION_COUNT, FIELD(client.max_connections), 1, COUNT_MAX,
      .preset = "4096", .also = "connections maxconn",
      .help = "maximum number of client connections; when it is reached, the connections that "
-             "have been idle longest are closed for new clients"},
+             "have been idle longest are closed to make room for new clients"},
     {"client.head_timeout", OPTION_DURATION, FIELD(client.head_timeout), MS, HOUR, .preset = "10s",
      .also = "header_timeout read_header_timeout",
      .help = "maximum time for a client to send the request line and headers"},
@@ -117,18 +117,18 @@ const struct option option_table[] = {
      .help = "how long a client connection may be idle between requests"},
     {"client.max_head", OPTION_SIZE, FIELD(client.max_head), KIB, 48 * KIB, .preset = "32KiB",
      .also = "max_header max_header_size max_header_bytes head_size",
-     .help = "maximum size of the request line and headers; a larger request is answered with 431"},
+     .help = "maximum size of the request line and headers; a larger request results in 431"},
     {"client.max_headers", OPTION_COUNT, FIELD(client.max_headers), 1, 256, .preset = "100",
      .also = "max_fields max_header_count",
      .help = "maximum number of header fields in a request"},
     {"client.max_body", OPTION_SIZE, FIELD(client.max_body), 0, 1024 * GIB,
      .special = "unlimited", .preset = "unlimited",
      .also = "max_body_size client_max_body_size body_size max_request",
-     .help = "maximum size of a request body; a larger one is answered with 413"},
+     .help = "maximum size of a request body; a larger one results in 413"},
     {"client.half_close", OPTION_WORD, FIELD(client.half_close), .words = "abort allow",
      .preset = "abort",
-     .help = "how a client is treated that closes its sending side while it waits for a "
-             "response: \"abort\" as disconnected, \"allow\" as still reading"},
+     .help = "how to treat a client that closes its sending side while it waits for a response: "
+             "\"abort\" as disconnected, \"allow\" as still reading"},
     {"buffers.request", OPTION_SIZE, FIELD(buffers.request), 4 * KIB, 64 * KIB, .preset = "64KiB",
      .also = "request_buffer",
      .help = "how much of a request body is buffered before the request asks for a slot, so that "
@@ -174,10 +174,10 @@ const struct option option_table[] = {
              "to begin its response"},
     {"startup.probe", OPTION_WORD, FIELD(startup.probe), .words = "tcp none", .empty = "none",
      .preset = "tcp",
-     .help = "how weir finds out that the app has started: \"tcp\" connects to it, \"none\" (or "
+     .help = "how weir detects that the app has started: \"tcp\" connects to it, \"none\" (or "
              "\"\") assumes so"},
     {"startup.timeout", OPTION_DURATION, FIELD(startup.timeout), 100 * MS, HOUR, .preset = "240s",
-     .help = "how long requests wait for the app to start; later ones are refused"},
+     .help = "how long requests wait for the app to start; after that, they are refused"},
     {"drain.timeout", OPTION_DURATION, FIELD(drain.timeout), 0, HOUR, .preset = "25s",
      .also = "grace_period shutdown_timeout grace",
      .help = "how long running and waiting requests are served after SIGTERM"},

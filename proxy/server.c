@@ -344,7 +344,7 @@ static void on_up(void *arg)
 
     s->startup = loop_now(s->control) - s->started;
     app_is_up(s);
-    log_info("the app at %s accepts connections, %.3f s after the start of weir",
+    log_info("the app at %s accepts connections, %.3f s after weir started",
              s->config->upstream.address.text, (double)s->startup / 1e6);
 }
 
