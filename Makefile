@@ -242,7 +242,7 @@ build-deps:
 	@.ci/deps.sh build
 
 .PHONY: demo
-demo: ## send three bursts through weir to a demo app, then print a table
+demo: ## send three bursts through weir, then print a table
 	@.ci/deps.sh demo
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) lab/demo.py --weir $(OUT)/weir --backend $(OUT)/backend-demo
@@ -291,7 +291,7 @@ fmt: ## format the sources
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 
 .PHONY: coverage
-coverage: ## line coverage of the tests, checked against the minimum of CI
+coverage: ## line coverage, checked against the minimum of CI
 	@.ci/coverage.sh
 
 .PHONY: bench
