@@ -295,7 +295,7 @@ coverage: ## line coverage, checked against the minimum of CI
 	@.ci/coverage.sh
 
 .PHONY: bench
-bench: build ## CPU compared with HAProxy and nginx (6 min; BENCH=--quick)
+bench: build ## CPU compared with HAProxy and nginx (6 min)
 	@$(PYTHON) bench/run.py $(BENCH)
 
 .PHONY: bench-pairs
