@@ -346,7 +346,7 @@ class Feeder:
         reader, writer = self.through
         self.barriers += 1
         writer.write(wire.request("OPTIONS", "*", "Max-Forwards: 0"))
-        answer = await asyncio.wait_for(reader.readuntil(b"answers.\n"), SECONDS)
+        answer = await asyncio.wait_for(reader.readuntil(b"proxy.\n"), SECONDS)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer
 
     async def _until(self, condition):
