@@ -2,13 +2,13 @@
  * Slots and the queue behind one mutex. Any thread.
  *
  * The mutex guards all of `struct limiter`, and all fields of the waiters in the queue. Whenever it
- * is free, these hold:
+ * is free, these invariants hold:
  *
  *   - a slot is free and the limiter is not paused  =>  the queue is empty;
  *   - a waiter is WAITING  <=>  it is in the queue;
- *   - the integrals are right up to `now`, which never goes back.
+ *   - the integrals are correct up to `now`, which never decreases.
  *
- * No function but the queue's and the mutex's own is called under it. The mutex is adaptive: it is
+ * While it is held, no code outside the limiter and its queue runs. The mutex is adaptive: it is
  * held for less time than a thread needs to fall asleep, so a thread that finds it taken spins
  * first.
  */
@@ -144,7 +144,8 @@ static bool slot_free_locked(const struct limiter *l)
     return !l->live.paused && l->live.in_flight < l->live.limit;
 }
 
-/* Ends waits, oldest first, until no slot is free or nobody waits. Expired waiters use no slot. */
+/* Ends waits, oldest first, until no slot is free or the queue is empty. Expired waiters use no
+ * slot. */
 static struct limiter_waiter *serve_queue_locked(struct limiter *l)
 {
     struct limiter_waiter *chain = NULL, **tail = &chain, *w;
@@ -167,8 +168,8 @@ enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w
 {
     lock_at(l, now);
     begin_locked(l, w, deadline);
-    /* A free slot implies an empty queue (above). Checked all the same: newcomers must not barge
-     * in. */
+    /* A free slot implies an empty queue (above). It is checked nevertheless: a new request must
+     * not overtake a waiting one. */
     if (slot_free_locked(l) && l->queue.depth == 0)
         grant_locked(l, w);
     else if (deadline <= l->now)
@@ -224,7 +225,7 @@ bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now)
     bool in_time = w->state == LIMITER_WAITING;
     if (in_time)
         leave_locked(l, w);
-    else /* a verdict must be on its way, or the caller would wait without end */
+    else /* a verdict must have been given, or the caller would wait forever */
         CHECK(w->state == LIMITER_HOLDING || w->verdict == LIMITER_EXPIRED);
     unlock(l);
     return in_time;
@@ -246,7 +247,7 @@ struct limiter_waiter *limiter_resume(struct limiter *l, mono_us now)
     return chain;
 }
 
-/* The peaks restart here: peaks under other bounds say nothing about the new ones. */
+/* The peaks restart here: those reached under the old bounds do not apply to the new ones. */
 static void configure_locked(struct limiter *l, const struct limiter_config *config)
 {
     CHECK(config->limit >= 1);

@@ -5,17 +5,18 @@
  * connection silently. So each connection has a gate in front of evhtp's callbacks (a `struct
  * visitor`): bytes stay in the bufferevent until weir's own parser has found one complete, valid
  * head of GET or HEAD; then exactly these bytes are passed to evhtp, and the next ones after the
- * response has been sent. All others are refused here.
+ * response has been sent. All other requests are refused here.
  *
  *   WAITING ── whole head ──► RESPONDING ── response sent ──► WAITING, or closed by evhtp
  *      └── refused ──► CLOSING ── refusal sent ──► closed
  *
  * At VISITORS_MAX connections, the one that has been WAITING longest is closed for a new one, as
  * among weir's clients (client.h). Connections are accepted a few at a time, so that their requests
- * are read before others take their places, and slowly enough for each to send one.
+ * are read before others take their places, and slowly enough for each client to send one.
  *
  * A visitor belongs to its evhtp connection and ends with it: evhtp calls on_fini however the
- * connection ends. While one of our callbacks runs, the visitor is `busy`, and is only marked.
+ * connection ends. While one of our callbacks runs, the visitor is `busy`: on_fini then does not
+ * free it; the callback does so when it returns.
  */
 #include "proxy/admin.h"
 
@@ -39,7 +40,7 @@
 #include "proxy/http/parse.h"
 
 enum {
-    BACKLOG = 4096, /* for a crowd of connections that is rejected as fast as it arrives */
+    BACKLOG = 4096, /* for a burst of connections that are closed as fast as they arrive */
     VISITORS_MAX = 64,
     ACCEPT_AT_ONCE = 16,
     REQUESTS_MAX = 1000, /* on one connection */
@@ -111,7 +112,7 @@ static void respond_config(const struct admin *a, struct response *out)
     a->source.config(a->source.arg, &out->body);
 }
 
-/* A response of any kind is the positive result. */
+/* Any response shows that weir is running. */
 static void respond_livez(const struct admin *a, struct response *out)
 {
     (void)a;
@@ -238,7 +239,7 @@ static void leave(struct visitor *v)
         free(v);
 }
 
-/* Called by evhtp, whatever the reason, before it frees the connection. */
+/* evhtp calls this before it frees the connection, whatever the reason. */
 static evhtp_res on_fini(evhtp_connection_t *conn, void *arg)
 {
     struct visitor *v = arg;
@@ -294,7 +295,7 @@ static void refuse(struct visitor *v, unsigned status, const char *reason)
     strbuf_fini(&out);
 }
 
-/* evhtp consumes all that is in the input: what follows the `n` bytes is moved out meanwhile. */
+/* evhtp consumes the whole input, so the bytes after the first `n` are moved out meanwhile. */
 static void feed(struct visitor *v, size_t n)
 {
     struct bufferevent *bev = v->conn->bev;
@@ -414,7 +415,7 @@ static struct visitor *first_to_go(const struct admin *a)
     return v != NULL ? v : TAILQ_FIRST(&a->responding);
 }
 
-/* How long it may not be closed yet; 0 or less: it may. */
+/* The time until it may be closed; 0 or less: it may be closed now. */
 static mono_us peace(const struct visitor *v)
 {
     return v->since + CLIENT_ROOM_AFTER_US - clock_mono();
@@ -532,7 +533,7 @@ struct admin *admin_new(struct event_base *base, const struct address *listen,
     return a;
 }
 
-/* Once evhtp has a listener, that owns the descriptor. */
+/* Once evhtp has a listener, the listener owns the descriptor. */
 static void close_port(struct admin *a)
 {
     if (a->fd < 0)

@@ -53,9 +53,9 @@ static const struct command commands[] = {
      "Accepts clients, waits for the app to start, and serves until SIGTERM or SIGINT. Then it "
      "drains: running and waiting requests are served for up to drain.timeout. Exit status 3: "
      "some of them were cut off.\n"
-     "Every flag is also a key of the file and a variable: --queue-timeout is queue.timeout and "
-     "WEIR_QUEUE_TIMEOUT. Flags take precedence over the environment, and the environment over "
-     "the file. WEIR_CONFIG names the file if --config is not given.",
+     "Every option is a flag, a key in the file and an environment variable: --queue-timeout, "
+     "queue.timeout and WEIR_QUEUE_TIMEOUT. Flags take precedence over the environment, and the "
+     "environment over the file. WEIR_CONFIG names the file if --config is not given.",
      TAKES_CONFIG, 0, run_serve, NULL},
     {"check", "[FILE] [flags]", "report every error in a configuration",
      "Reads FILE, or the file that --config or WEIR_CONFIG names, with flags and environment like "
@@ -76,9 +76,9 @@ static const struct command commands[] = {
      TAKES_CONFIG | TAKES_JSON, 0, run_status, NULL},
     {"healthcheck", "[--ready] [flags]",
      "exit with 0 if weir is running, for images without a shell",
-     "Queries /livez on the admin port, or /readyz with --ready. Exit status 0 or 1, within 2 "
-     "seconds. The address is taken from --admin-listen or WEIR_ADMIN_LISTEN if given, and no "
-     "other setting is read then; otherwise from the configuration.",
+     "Queries /livez on the admin port, or /readyz with --ready. Exits with 0 or 1 within 2 "
+     "seconds. If --admin-listen or WEIR_ADMIN_LISTEN gives the address, no other setting is "
+     "read; otherwise, the address is taken from the configuration.",
      TAKES_CONFIG | TAKES_READY, 0, run_healthcheck, NULL},
     {"completion", "bash|zsh|fish", "print a completion script for a shell",
      "Prints the script; `make install` installs it where the shell looks for it. In bash, "
@@ -89,8 +89,8 @@ static const struct command commands[] = {
     {"version", "[--json]", "print the version",
      "Prints the version and the revision that weir was built from.", TAKES_JSON, 0, run_version,
      NULL},
-    {"help", "[COMMAND]", "print this list, or help about a command",
-     "Prints the list of commands, or help about one of them.", 0, 1, run_help, "COMMAND"},
+    {"help", "[COMMAND]", "print this list, or help for a command",
+     "Prints the list of commands, or help for one of them.", 0, 1, run_help, "COMMAND"},
 };
 
 static const struct command_flag command_flags[] = {
@@ -450,7 +450,7 @@ static int run_check(struct cli *cli)
     struct strbuf text = {0};
 
     if (cli->n_args > 0 && cli->config_path != NULL) {
-        usage_error(cli, "weir check: give the file once, not with --config as well");
+        usage_error(cli, "weir check: give the file once, either as an argument or with --config");
         return EXIT_USAGE;
     }
     if (cli->n_args > 0)

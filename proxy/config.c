@@ -1,7 +1,7 @@
 /*
  * Merges one configuration from five sources, lowest priority first: defaults, platform, file,
- * environment, flags. Each source overwrites the ones before; problems are reported for all of
- * them, even if a higher source would override the value. Loading uses one thread; the result is
+ * environment, flags. Each source overrides the previous ones; problems are reported for all
+ * of them, even if a higher source would override the value. Loading uses one thread; the result is
  * immutable and reference-counted.
  */
 #include "proxy/config.h"
@@ -16,7 +16,7 @@
 #include "proxy/jsonpos.h"
 #include "proxy/options.h"
 
-#define QUEUE_DEFAULT    1000 /* most waiting requests when concurrency is unlimited */
+#define QUEUE_DEFAULT    1000 /* maximum of waiting requests if concurrency is unlimited */
 #define QUEUE_PER_SLOT   10
 #define QUEUE_LENGTH_MAX 1000000
 
@@ -380,15 +380,17 @@ static void check_addresses(struct loader *ld)
     const struct option *upstream = option_find(SPAN("upstream.address"));
 
     if (address_covers(&c->listen, &c->upstream.address))
-        problem_with(ld, upstream,
-                     "is weir's own \"listen\" address: weir would connect to itself");
+        problem_with(
+            ld, upstream,
+            "must differ from weir's own \"listen\" address: weir would connect to itself");
     if (address_covers(&c->admin.listen, &c->upstream.address))
-        problem_with(ld, upstream,
-                     "is weir's own \"admin.listen\" address: weir would connect to itself");
+        problem_with(
+            ld, upstream,
+            "must differ from weir's own \"admin.listen\" address: weir would connect to itself");
     if (address_covers(&c->admin.listen, &c->listen) ||
         address_covers(&c->listen, &c->admin.listen))
         problem_with(ld, option_find(SPAN("admin.listen")),
-                     "is the same as \"listen\"; choose another port, or \"off\"");
+                     "must differ from \"listen\": choose another port, or \"off\"");
 }
 
 static bool is_preset(const struct loader *ld, const struct option *o)
@@ -414,7 +416,7 @@ static void check_concurrency(struct loader *ld)
     if (is_preset(ld, o))
         return;
     snprintf(text, sizeof(text),
-             "%u can never be reached with \"client.max_connections\" %u; raise that one too",
+             "%u can never be reached with \"client.max_connections\" %u; raise the latter too",
              c->concurrency, c->client.max_connections);
     problem_with(ld, o, text);
 }

@@ -9,7 +9,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* These codes are always present, so that a rate() over them never starts from nothing. */
+/* These codes are always present, so that a rate() over them includes their first increment. */
 static const unsigned app_codes[] = {101, 200, 201, 204, 301, 302, 304, 400, 401,
                                      403, 404, 422, 429, 500, 502, 503, 504};
 static const unsigned weir_codes[] = {400, 405, 408, 413, 414, 417, 429,
@@ -329,13 +329,14 @@ static const struct family families[] = {
     {"weir_saturated_seconds_total", "counter", "", "Time during which no slot was free.",
      print_saturated, 0},
     {"weir_queue_wait_seconds", "histogram", "",
-     "Blocking time, from eligible for a slot to granted, or to leaving the queue without one; "
-     "le=\"0\" counts requests that did not wait.",
+     "Blocking time: from the moment when a request is eligible for a slot until the slot is "
+     "granted or the request leaves the queue without one; le=\"0\" counts requests that did not "
+     "wait.",
      print_histogram, H_QUEUE_WAIT},
     {"weir_queue_waits_total", "counter", OUTCOME_LABELS,
      "Finished waits for a slot, those of zero length included, by outcome.", print_waits, C_WAITS},
     {"weir_queue_waited_seconds_total", "counter", OUTCOME_LABELS,
-     "Total time of those waits, by outcome.", print_waited, C_WAITED},
+     "Total duration of finished waits for a slot, by outcome.", print_waited, C_WAITED},
     {"weir_requests_rejected_total", "counter", REASON_LABELS,
      "Requests refused by weir because of load or state, by reason.", print_rejected, C_REJECTED},
     {"weir_requests_total", "counter", "code, source=app, weir, client_gone",
@@ -344,21 +345,22 @@ static const struct family families[] = {
      print_requests, C_REQUESTS},
     {"weir_request_duration_seconds", "histogram", "source=app, weir, client_gone",
      "Time from the first byte of the request to the last byte of the response, or to the "
-     "disconnect of the client, by the source of the response; without upgraded connections.",
+     "disconnect of the client, by the source of the response; excludes upgraded connections.",
      print_durations, H_DURATION},
     {"weir_request_body_wait_seconds", "histogram", "",
      "Time that requests with a body waited for it before they asked for a slot; 0 if the body "
      "arrived with the headers, or if enough slots were free.",
      print_histogram, H_BODY_WAIT},
     {"weir_upstream_connect_seconds", "histogram", "",
-     "Time from slot granted to a usable connection to the app; 0 if a connection was reused.",
+     "Time from the grant of the slot to a usable connection to the app; 0 if a connection was "
+     "reused.",
      print_histogram, H_CONNECT},
     {"weir_upstream_first_byte_seconds", "histogram", "",
-     "Time from the request sent to the first byte of the app's response.", print_histogram,
+     "Time from sending the request to the first byte of the app's response.", print_histogram,
      H_FIRST_BYTE},
     {"weir_slot_hold_seconds", "histogram", "",
-     "Time from slot granted to slot released, which is the time a request was inside the app; "
-     "without upgraded connections.",
+     "Time from the grant of a slot to its release, which is the time that a request was inside "
+     "the app; excludes upgraded connections.",
      print_histogram, H_SLOT_HOLD},
     {"weir_response_delivery_seconds", "histogram", "",
      "Time from the last byte received from the app to the last byte sent to the client; no "
@@ -380,7 +382,7 @@ static const struct family families[] = {
      "Requests whose client disconnected while they were inside the app.", print_counter,
      C_ORPHANED},
     {"weir_orphan_hold_seconds", "histogram", "",
-     "Time that a slot stayed held after its client had disconnected.", print_histogram,
+     "Time that a slot remained held after the client had disconnected.", print_histogram,
      H_ORPHAN_HOLD},
     {"weir_upstream_ready", "gauge", "",
      "1 once the app has passed its startup probe, otherwise 0.", print_ready, 0},
@@ -399,15 +401,16 @@ static const struct family families[] = {
      "their client's next byte.",
      print_counter, C_EVICTED},
     {"weir_buffered_bytes", "gauge", "what=request, response",
-     "Bytes in buffers: of requests that are incomplete, wait behind another, or are not yet "
-     "read by the app, and of responses that cannot be forwarded yet or are not yet read by the "
-     "client.",
+     "Bytes in buffers: those of requests that are incomplete, wait behind another, or are not "
+     "yet read by the app, and those of responses that cannot be forwarded yet or are not yet read "
+     "by the client.",
      print_buffered, C_BUFFERED},
     {"weir_buffered_limit_bytes", "gauge", "",
-     "Maximum of both together, at which weir stops reading ahead: buffers.budget.",
+     "Maximum of weir_buffered_bytes for requests and responses together, at which weir stops "
+     "reading ahead: buffers.budget.",
      print_buffered_limit, 0},
     {"weir_accounting_error_total", "counter", "",
-     "Contradictions in weir's accounting; any value but 0 is a bug in weir. Checked at "
+     "Contradictions in weir's accounting; any value but 0 indicates a bug in weir. Checked at "
      "each grant: more requests inside than the limit. Checked at each scrape: slots granted "
      "but neither held nor released, requests begun but neither finished nor present, and "
      "counts of orphans and upgrades that differ from those present (a scrape shows what the "
@@ -455,7 +458,7 @@ static const char docs_histograms[] =
     "`queue.timeout` to just above it, adjacent bounds are at most 5 % apart, so a quantile\n"
     "in that range has an error of at most 5 %, whatever the distribution of the waits; one\n"
     "bound is 1 % above the timeout, and requests that waited for the full timeout fall below\n"
-    "it. Under that range the bounds are 10 % apart, and below a ten-thousandth of the\n"
+    "it. Below that range the bounds are 10 % apart, and below a ten-thousandth of the\n"
     "timeout 35 %: for waits that are spread out, as they are behind an app whose response\n"
     "times vary, a quantile there still has an error of at most 2 %. The first two bounds are\n"
     "0, for requests that did not wait, and 1 ms. A few bounds above the timeout lead up to\n"
@@ -467,7 +470,7 @@ static const char docs_histograms[] =
     "The other histograms are meant for means (`_sum` / `_count`) and for the share below a\n"
     "bound; both are exact. Their bounds are listed below, plus one bound 1 % above each\n"
     "timeout that limits the measured time: with the defaults 10.1, 30.3 and 303 for the\n"
-    "request duration. Quantiles of these histograms are as coarse as their bounds.\n"
+    "request duration. Quantiles of these histograms are only as precise as their bounds.\n"
     "\n"
     "| histogram | bounds in seconds |\n"
     "|---|---|\n";

@@ -27,7 +27,7 @@
 const struct option option_table[] = {
     {"listen", OPTION_ADDRESS, FIELD(listen), 0, PORT_MAX, .preset = ":8080", .platform = "PORT",
      .also = "port bind address addr",
-     .help = "address that clients connect to; \":port\" is every address, IPv6 included if "
+     .help = "address that clients connect to; \":port\" means all addresses, including IPv6 if "
              "available"},
     {"listen_mode", OPTION_MODE, FIELD(listen.mode), 1, MODE_MAX, .special = "umask",
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
@@ -37,7 +37,7 @@ const struct option option_table[] = {
      .help = "number of worker threads; each has its own connections to the app"},
     {"upstream.address", OPTION_ADDRESS, FIELD(upstream.address), 1, PORT_MAX,
      .computed = "none; required", .also = "url host backend app server target",
-     .help = "address of the app; \":port\" is on this machine"},
+     .help = "address of the app; \":port\" means 127.0.0.1:port"},
     {"upstream.connect_timeout", OPTION_DURATION, FIELD(upstream.connect_timeout), MS, HOUR,
      .preset = "2s",
      .help = "maximum time for the app to accept a connection"},
@@ -48,7 +48,7 @@ const struct option option_table[] = {
     {"upstream.idle_timeout", OPTION_DURATION, FIELD(upstream.idle_timeout), MS, 24 * HOUR,
      .preset = "300s",
      .help = "maximum time without data in either direction once a response has begun; also the "
-             "maximum time during which the app reads nothing of a request"},
+             "maximum time during which the app does not read any of a request"},
     {"upstream.keepalive_timeout", OPTION_DURATION, FIELD(upstream.keepalive_timeout), MS, HOUR,
      .preset = "4s", .also = "keep_alive keepalive",
      .help = "how long an idle connection to the app is kept open; must be shorter than the "
@@ -60,8 +60,8 @@ const struct option option_table[] = {
              "well"},
     {"upstream.max_head", OPTION_SIZE, FIELD(upstream.max_head), KIB, RESPONSE_HEAD_MAX,
      .preset = "48KiB", .also = "max_header max_header_size max_header_bytes head_size buffer_size",
-     .help = "maximum size of the status line and headers of a response; a larger response "
-             "results in 502"},
+     .help = "maximum size of the status line and headers of a response; larger ones result in "
+             "502"},
     {"upstream.max_headers", OPTION_COUNT, FIELD(upstream.max_headers), 1, 256,
      .preset = "256", .also = "max_fields max_header_count",
      .help = "maximum number of header fields in a response; a response with more results in 502"},
@@ -81,7 +81,7 @@ const struct option option_table[] = {
      .help = "maximum time that a request waits for a slot"},
     {"queue.max_bytes", OPTION_SIZE, FIELD(queue.max_bytes), 64 * KIB, 64 * GIB, .preset = "64MiB",
      .also = "bytes memory max_memory",
-     .help = "maximum size of all waiting requests together"},
+     .help = "maximum total size of all waiting requests"},
     {"overload.status", OPTION_CODE, FIELD(overload.status), .words = "503 429", .preset = "503",
      .also = "code status_code",
      .help = "status of the response to a request that is refused for lack of capacity"},
@@ -117,7 +117,7 @@ const struct option option_table[] = {
      .help = "how long a client connection may be idle between requests"},
     {"client.max_head", OPTION_SIZE, FIELD(client.max_head), KIB, 48 * KIB, .preset = "32KiB",
      .also = "max_header max_header_size max_header_bytes head_size",
-     .help = "maximum size of the request line and headers; a larger request results in 431"},
+     .help = "maximum size of the request line and headers; larger ones result in 431"},
     {"client.max_headers", OPTION_COUNT, FIELD(client.max_headers), 1, 256, .preset = "100",
      .also = "max_fields max_header_count",
      .help = "maximum number of header fields in a request"},
@@ -139,7 +139,7 @@ const struct option option_table[] = {
              "early"},
     {"buffers.budget", OPTION_SIZE, FIELD(buffers.budget), MIB, 64 * GIB, .preset = "64MiB",
      .also = "total max_total max limit",
-     .help = "maximum size of all buffers together; when it is used up, buffers shrink and "
+     .help = "maximum total size of all buffers; when it is used up, buffers shrink and "
              "bodies are streamed at the speed of the slower side"},
     {"upgrades.max", OPTION_COUNT, FIELD(upgrades.max), 0, COUNT_MAX, .special = "limit-1",
      .preset = "limit-1", .also = "limit max_connections websockets tunnels",
@@ -162,8 +162,8 @@ const struct option option_table[] = {
     {"headers.underscores", OPTION_WORD, FIELD(headers.underscores), .words = "drop pass",
      .preset = "drop", .also = "underscores_in_headers",
      .help = "whether request headers with \"_\" in their name are dropped or passed; CGI and "
-             "WSGI cannot tell them from names with \"-\", or take them for variables of their "
-             "own (SCRIPT_NAME)"},
+             "WSGI cannot tell them from names with \"-\", or treat them as their own "
+             "variables (SCRIPT_NAME)"},
     {"headers.request_id", OPTION_FIELD, FIELD(headers.request_id), .preset = "X-Request-Id",
      .help = "name of the header that carries the request ID; \"\" for none"},
     {"headers.request_start", OPTION_BOOL, FIELD(headers.request_start), .preset = "true",
@@ -175,7 +175,7 @@ const struct option option_table[] = {
     {"startup.probe", OPTION_WORD, FIELD(startup.probe), .words = "tcp none", .empty = "none",
      .preset = "tcp",
      .help = "how weir detects that the app has started: \"tcp\" connects to it, \"none\" (or "
-             "\"\") assumes so"},
+             "\"\") assumes that it has"},
     {"startup.timeout", OPTION_DURATION, FIELD(startup.timeout), 100 * MS, HOUR, .preset = "240s",
      .help = "how long requests wait for the app to start; after that, they are refused"},
     {"drain.timeout", OPTION_DURATION, FIELD(drain.timeout), 0, HOUR, .preset = "25s",
@@ -1198,7 +1198,7 @@ static size_t distance(struct span s, struct span t)
     return d[m][n];
 }
 
-/* "warn" is near to "warning" whatever the distance. */
+/* "warn" counts as close to "warning", regardless of the distance. */
 static bool is_beginning(struct span typed, struct span word)
 {
     return typed.len >= 3 && typed.len < word.len &&

@@ -1,10 +1,10 @@
 /*
  * See server.h. Control thread, except for functions marked "worker", which run on a loop.
  *
- * A drain has these steps: control asks the listener to stop; the listener's loop reports that it
- * has; control asks each worker to drain; each reports when it is empty; then all loops stop. Each
- * step is a task, so connections that were dealt to a loop earlier arrive before it is asked to
- * drain.
+ * A drain has these steps: the control thread asks the listener to stop; the listener's loop
+ * reports that it has stopped; the control thread asks each worker to drain; each worker reports
+ * when it is empty; then all loops stop. Each step is a task, so connections that were assigned to
+ * a loop earlier arrive before the loop is asked to drain.
  */
 #include "proxy/server.h"
 
@@ -111,7 +111,7 @@ static void on_drain_task(struct task *task)
     exchange_drain(wk->exchanges);
     upstream_drain(wk->upstream);
     clients_drain(wk->clients);
-    if (wk->cutting) /* a second signal preceded the last connections dealt to this worker */
+    if (wk->cutting) /* a second signal preceded the last connections assigned to this worker */
         cut_all(wk);
     tell_if_empty(wk);
 }
@@ -147,7 +147,7 @@ static bool make_room(struct worker *wk)
     return clients_make_room(wk->clients) || exchange_make_room(wk->exchanges);
 }
 
-/* Worker: closes clients until at most `most` are connected. False: too few can be closed. */
+/* Worker: closes clients until at most `most` are connected. False: not enough can be closed. */
 static bool make_room_until(struct worker *wk, uint32_t most)
 {
     while (listener_count(wk->server->listener) > most) {
@@ -157,7 +157,7 @@ static bool make_room_until(struct worker *wk, uint32_t most)
     return true;
 }
 
-/* A client was accepted though no other could be closed for it: try again now. */
+/* A client was accepted although no other could be closed for it: try again now. */
 static void on_crowded(void *arg)
 {
     struct worker *wk = arg;
@@ -198,10 +198,10 @@ static bool can_swap(struct worker *wk)
 }
 
 /*
- * Worker 0. A new client is dealt to the loop where another will be closed for it, so that the
- * loops stay even. Other loops do that when they receive the new client (on_dealt): asking first
- * would cost a round trip between threads for each connection. Meanwhile there may be SWAPS more
- * clients per loop.
+ * Worker 0. A new client is assigned to the loop that will close another one for it, so that the
+ * loops stay balanced. Loops other than worker 0 close it when they receive the new client
+ * (on_dealt): asking first would cost a round trip between threads for each connection. Meanwhile,
+ * there may be SWAPS more clients for each of these loops.
  */
 static bool on_full(void *arg)
 {
@@ -209,7 +209,7 @@ static bool on_full(void *arg)
 
     for (unsigned i = 0; i < s->n; i++, s->dealt++) {
         if (can_swap(&s->workers[s->dealt % s->n]))
-            return true; /* on_accept() deals to that worker */
+            return true; /* on_accept() assigns the client to that worker */
     }
     ask_for_room(s);
     return false;
@@ -348,7 +348,7 @@ static void on_up(void *arg)
              s->config->upstream.address.text, (double)s->startup / 1e6);
 }
 
-/* Otherwise a wrong address shows only as requests that hang. */
+/* Without this, the only symptom of a wrong address would be requests that hang. */
 static void on_still_away(void *arg)
 {
     struct server *s = arg;
@@ -520,8 +520,8 @@ static bool ports_build(struct server *s)
 
 /*
  * The number of requests that may be in the app: `concurrency`, or the number of connections if
- * that is lower. A slot without a connection is useless: its request would wait for one out of line
- * and without queue.timeout.
+ * that is lower. A slot without a connection is useless: its request would wait for one outside the
+ * queue and without queue.timeout.
  */
 static uint32_t most_inside(const struct config *cf)
 {
@@ -530,7 +530,7 @@ static uint32_t most_inside(const struct config *cf)
 }
 
 /* Tunnels leave one slot for requests; if there is only one slot, a tunnel uses it like any
- * request, and the next request waits for its end. */
+ * request, and the next request waits until the tunnel closes. */
 static uint32_t most_upgrades(const struct config *cf)
 {
     uint32_t most = most_inside(cf);
@@ -597,9 +597,9 @@ static void take_down(struct server *s)
 }
 
 /*
- * Each connection takes a descriptor, each request in the app another. If there are too few, the
- * number of clients is reduced, and the app and the admin port keep theirs: otherwise idle clients
- * could starve both.
+ * Each client connection takes a descriptor, and each request in the app takes another. If there
+ * are too few, the number of clients is reduced, and the app and the admin port keep theirs:
+ * otherwise idle clients could starve both.
  */
 static uint32_t fit_descriptors(const struct config *cf)
 {
@@ -678,8 +678,7 @@ static bool run(struct server *s)
     return true;
 }
 
-/* Later signals have nothing left to stop, and must not kill the process before it returns its
- * status. */
+/* Nothing is left to stop; later signals must not kill the process before it returns its status. */
 static void block_signals(void)
 {
     sigset_t all;

@@ -1,10 +1,11 @@
 /*
- * A shard is an array of cells, each a number.
+ * A shard is an array of cells, each of which is a number.
  *
  * A cell has one writer. It adds by a relaxed load and a relaxed store, which are plain moves on
- * all relevant machines; a reader may see cells at slightly different times, but never half of one.
- * Gauges are cells, too: subtraction wraps around, and the sum over the shards is right although a
- * single shard may be below zero (a connection may open on one loop and end on another).
+ * all relevant machines; a reader may see cells at slightly different times, but never a partly
+ * written one. Gauges are cells, too: subtraction wraps around, and the sum over the shards is
+ * correct even if a single shard is below zero (a connection may open on one loop and end on
+ * another).
  */
 #include "proxy/stats.h"
 

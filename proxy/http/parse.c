@@ -2,10 +2,10 @@
  * The head parser. Pure; any thread.
  *
  * A head that is complete, as nearly all are, is read in one pass by reader_run(). The reader can
- * only accept. Where it does not, because bytes are missing or wrong, the slow path decides: it
- * examines the new bytes one by one, refuses at the first byte that is invalid anywhere in a head,
- * remembers its position, and runs the reader once the empty line is there. So the result depends
- * on the bytes alone, never on how they were split into reads.
+ * only accept. When it does not accept, because bytes are missing or invalid, the slow path
+ * decides: it examines the new bytes one by one, refuses the head at the first byte that no head
+ * may contain, remembers its position, and runs the reader once the empty line has arrived. So the
+ * result depends on the bytes alone, never on how they were split into reads.
  *
  *      start line ──CRLF──► checked at once ──► fields, bytes only ──empty line──► all checked
  *          414                                       431
@@ -148,7 +148,7 @@ static bool folds_alike(struct span a, struct span b)
     return true;
 }
 
-/* The names in a response are read by clients, which do not fold them. */
+/* Clients read the names in a response, and they do not fold them. */
 static bool classify_underscore(struct reader *r, struct http_field *f)
 {
     if (f->id == HTTP_FIELD_CONTENT_LENGTH || f->id == HTTP_FIELD_TRANSFER_ENCODING)
@@ -354,8 +354,8 @@ static bool read_request_line(struct reader *r)
 
 /* ---- the status line ---- */
 
-/* No status from 600 to 999 is defined, but apps use them, and their meaning is a matter of app and
- * client; below 100, nothing tells whether a response is final. */
+/* The statuses from 600 to 999 are undefined, but apps use them, and app and client agree on their
+ * meaning; a status below 100 does not say whether the response is final. */
 static bool read_status(struct reader *r)
 {
     const char *at = r->at;
@@ -423,7 +423,7 @@ static bool ends_in_chunked(struct span list)
 
 /*
  * A length together with a coding, in any spelling, is the basis of request smuggling. Of all
- * lists, only these two may not have empty elements, and a length may not be a list at all (RFC
+ * lists, only these two must not have empty elements, and a length must not be a list at all (RFC
  * 9110 sections 5.6.1.2 and 8.6 would allow it): recipients that disagree on such a list disagree
  * on where the message ends.
  */
@@ -472,9 +472,9 @@ static bool judge(struct reader *r)
 }
 
 /*
- * Clears all but the fields, which are 14 KiB; n_fields tells how many of them are valid. One by
- * one, because compilers turn a memset of this size into an instruction that takes 15 ns, and a
- * chain of assignments into loads that wait for their stores.
+ * Clears all but the fields, which are 14 KiB; n_fields tells how many of them are valid. The
+ * members are cleared one by one, because compilers turn a memset of this size into an instruction
+ * that takes 15 ns, and a chain of assignments into loads that wait for their stores.
  */
 static void head_clear(struct http_head *head)
 {
@@ -541,7 +541,7 @@ static enum http_parse_status refuse_byte(struct reader *r, const char *at)
 }
 
 /*
- * Looks for a CRLF from r->at, over bytes that `scan` accepts. DONE: r->at is behind it. MORE:
+ * Looks for a CRLF from r->at, over bytes that `scan` accepts. DONE: r->at is just past it. MORE:
  * r->at is at the first byte that was not examined.
  */
 static enum http_parse_status find_crlf(struct reader *r,
@@ -591,7 +591,7 @@ static enum http_parse_status look_at_fields(struct reader *r)
         enum http_parse_status found = find_crlf(r, http_scan_field);
         if (found != HTTP_PARSE_DONE)
             return found;
-        if (r->at[-3] == '\n') /* the CRLF of the start line is always in front */
+        if (r->at[-3] == '\n') /* the CRLF of the start line always precedes */
             return HTTP_PARSE_DONE;
     }
 }
@@ -607,7 +607,7 @@ static enum http_parse_status look_further(struct http_parser *p, struct reader 
     return found == HTTP_PARSE_DONE ? look_at_fields(r) : found;
 }
 
-/* The limits are named by option, since an operator may have to raise them. */
+/* The reasons name the option, since an operator may have to raise it. */
 static enum http_parse_status refuse_length(struct reader *r, bool in_fields)
 {
     if (r->response)

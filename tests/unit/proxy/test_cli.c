@@ -68,7 +68,7 @@ static void assert_said(struct said said, int status, const char *out, const cha
     free(said.err);
 }
 
-/* Fails unless the help about `command` has `part` exactly when `expected`, in 80 columns. */
+/* Fails unless the help for `command` has `part` exactly when `expected`, in 80 columns. */
 static void assert_help(const char *command, const char *part, bool expected)
 {
     struct said said = run("help", command, NULL);
