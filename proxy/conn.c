@@ -11,13 +11,13 @@
 #include <event2/event.h>
 
 #define BLOCK_MIN    4096
-#define BLOCK_MAX    16384 /* a rest of 50 KiB in one block of 64 would waste a fifth */
+#define BLOCK_MAX    16384 /* 50 KiB in one block of 64 KiB would waste a fifth */
 #define FLUSH_BLOCKS 16
-#define LOOKS        8 /* at a peer that takes nothing, within its patience */
+#define LOOKS        8 /* at a peer that takes nothing, within its timeout */
 
 struct conn_block {
     struct conn_block *next;
-    size_t size; /* as asked from the pool */
+    size_t size; /* as requested from the pool */
     size_t first, end;
     char bytes[];
 };
@@ -25,16 +25,16 @@ struct conn_block {
 /* ---- errors ---- */
 
 /*
- * A socket tells a reset once. The kernel keeps one error for it, and the first call that meets the
- * error takes it away, whether that is recv(), send() or SO_ERROR; from then on recv() returns what
- * had come before and then 0, as after a FIN. So each of the three notes here what it has met, and
- * conn_fill() believes no end after that.
+ * The kernel reports a reset once. It keeps one error per socket, and the first call that meets the
+ * error clears it, whether recv(), send() or SO_ERROR; after that, recv() returns what had arrived
+ * before and then 0, as after a FIN. So all three record the error here, and conn_fill() does not
+ * trust an end of input after that.
  *
- * EPIPE does not cut. On a TCP socket it means that the peer's FIN came first and the RST behind it
- * (CLOSE_WAIT), as when the peer has closed and is sent more: all bytes up to the FIN can be read,
- * and the end behind them is the peer's own. A RST that came first is ECONNRESET for all three
- * calls. On a Unix socket EPIPE means that the peer has closed, and takes nothing away: recv()
- * still returns ECONNRESET when the peer has left bytes of ours unread, and 0 when it has not.
+ * EPIPE does not set `cut`. On a TCP socket it means that the peer's FIN arrived first and its RST
+ * later (CLOSE_WAIT), as when the peer has closed and is sent more: all bytes up to the FIN can be
+ * read, and the end after them is the peer's own. After an RST that arrived first, all three calls
+ * report ECONNRESET. On a Unix socket, EPIPE means that the peer has closed, and clears nothing:
+ * recv() still returns ECONNRESET if the peer has left bytes of ours unread, and 0 if it has not.
  * (Linux 6.18; tests/unit/proxy/test_conn.c shows each case.)
  */
 static void note_error(struct conn *c, int error)
@@ -44,7 +44,7 @@ static void note_error(struct conn *c, int error)
         c->cut = true;
 }
 
-/* ---- life ---- */
+/* ---- opening and closing ---- */
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
@@ -79,7 +79,7 @@ static bool watch(struct conn *c, bool room)
            event_add(&c->event, NULL) == 0;
 }
 
-/* At most once in a connection's life. Adding it anew reports what is ready: no edge is lost. */
+/* At most once per connection. Adding the event again reports what is ready: no edge is lost. */
 static void watch_room(struct conn *c)
 {
     c->writable = false;
@@ -97,7 +97,7 @@ bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratc
     c->handler = handler;
     c->fd = fd;
     c->scratch = scratch;
-    c->readable = false; /* what has come brings its edge at once */
+    c->readable = false; /* input that has already arrived causes an edge at once */
     c->writable = !connecting;
     c->drained = c->hung_up = c->broken = c->cut = false;
     c->input_saved = true;
@@ -163,7 +163,7 @@ void conn_close(struct conn *c, bool reset)
 
 /* ---- input ---- */
 
-/* Brings the input to the start of the scratch, so that a read can put more behind it. */
+/* Moves the input to the start of the scratch, so that a read can append to it. */
 static void move_in(struct conn *c, char *scratch)
 {
     loop_scratch_take(c->loop, c->scratch, &c->tenant);
@@ -316,7 +316,7 @@ static void keep(struct conn *c, struct span s)
     }
 }
 
-/* What the socket takes of the pieces: bytes, or -1 with `broken` set. */
+/* Returns how many bytes of the pieces the socket takes, or -1 with `broken` set. */
 static ssize_t send_pieces(struct conn *c, struct iovec *iov, size_t n)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n};
@@ -347,7 +347,7 @@ static struct iovec piece(struct span s)
 static struct span after(struct span s, size_t n)
 {
     if (n == 0)
-        return s; /* may be nothing at all, and adding to that is undefined */
+        return s; /* s.at may be NULL, and adding 0 to that is undefined */
     return (struct span){s.at + n, s.len - n};
 }
 
@@ -357,7 +357,7 @@ static void backlog_changed(struct conn *c, size_t before)
         c->handler->on_backlog(c, before);
 }
 
-/* All but the first `sent` bytes of the pieces. */
+/* Keeps all but the first `sent` bytes of the pieces. */
 static void keep_rest(struct conn *c, const struct span *pieces, size_t n, size_t sent)
 {
     size_t before = c->backlog;

@@ -3,11 +3,11 @@
 
 #include "proxy/conn.h"
 
-#define PUMP_FILLS 8     /* times LOOP_SCRATCH: 512 KiB, and other connections have their turn */
+#define PUMP_FILLS 8     /* times LOOP_SCRATCH: 512 KiB, then other connections get their turn */
 #define COPY_MAX   16384 /* a copy of this much costs less than a second piece in sendmsg(2) */
 #define CHUNK_LINE 18    /* 16 digits, CRLF */
 
-/* A chunk's first line, at the end of `out`. */
+/* Writes a chunk's first line at the end of `out`. */
 static struct span chunk_line(size_t size, char out[CHUNK_LINE])
 {
     char *at = out + CHUNK_LINE;
@@ -29,7 +29,7 @@ static bool send_chunk(struct conn *to, struct span head, struct span bytes)
     return conn_send_pieces(to, pieces, 4);
 }
 
-/* Sends the head, if it has not gone yet, and `bytes` behind it, which are not none. */
+/* Sends the head, if it is still unsent, followed by `bytes`, which are not empty. */
 static bool pass_on(const struct relay *r, struct conn *to, struct span *head, size_t room,
                     struct span bytes)
 {
@@ -41,7 +41,7 @@ static bool pass_on(const struct relay *r, struct conn *to, struct span *head, s
     if (r->encode)
         return send_chunk(to, first, bytes);
     if (first.len > 0 && bytes.len > 0 && bytes.len <= room && bytes.len <= COPY_MAX) {
-        /* The room behind the head is its owner's, and writable. */
+        /* The room behind the head belongs to its owner, and is writable. */
         memcpy((char *)(uintptr_t)first.at + first.len, bytes.at, bytes.len);
         first.len += bytes.len;
         bytes.len = 0;
@@ -54,10 +54,10 @@ static enum relay_status verdict_of(enum http_body_status st)
     return st == HTTP_BODY_BAD ? RELAY_BAD_FRAMING : st == HTTP_BODY_DONE ? RELAY_END : RELAY_BUSY;
 }
 
-/* Takes the content of all chunks in the input, and moves it together: `*data`, in its place. */
+/* Takes the content of all chunks in the input and compacts it in place: `*data`. */
 static enum http_body_status take_content(struct relay *r, struct conn *from, struct span *data)
 {
-    char *gathered = (char *)(uintptr_t)from->in.at; /* the connection's own memory, read already */
+    char *gathered = (char *)(uintptr_t)from->in.at; /* the connection's own memory, so writable */
     enum http_body_status st = HTTP_BODY_MORE;
 
     *data = (struct span){gathered, 0};
@@ -84,7 +84,7 @@ static enum http_body_status take_verbatim(struct relay *r, struct conn *from, s
     return st;
 }
 
-/* Hands on what there is in the input. RELAY_BUSY: all of it, and more is to come. */
+/* Passes on the available input. RELAY_BUSY: all of it, and more will follow. */
 static enum relay_status take_input(struct relay *r, struct conn *from, struct conn *to,
                                     struct span *head, size_t room, uint64_t *moved)
 {
@@ -116,7 +116,7 @@ static enum relay_status pump(struct relay *r, struct conn *from, struct conn *t
         if (to != NULL && conn_backlog(to) >= budget_mark(r->budget, r->mark))
             return RELAY_BLOCKED;
         if (fills == PUMP_FILLS)
-            return RELAY_BUSY; /* with no input: what is left unread is the kernel's to keep */
+            return RELAY_BUSY; /* the input is empty: what is unread stays in the kernel */
         size_t most = to != NULL ? budget_read(r->budget, LOOP_SCRATCH) : LOOP_SCRATCH;
         switch (conn_fill(from, most)) {
         case CONN_GOT:
@@ -132,7 +132,7 @@ static enum relay_status pump(struct relay *r, struct conn *from, struct conn *t
     }
 }
 
-/* What ends the body, beyond the bytes that came. */
+/* The bytes that end the body, after the received ones. */
 static struct span last_chunk(const struct relay *r, enum relay_status st)
 {
     return r->encode && st == RELAY_END ? SPAN("0\r\n\r\n") : (struct span){NULL, 0};

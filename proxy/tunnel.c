@@ -5,7 +5,7 @@
 #include "proxy/conn.h"
 #include "proxy/upstream.h"
 
-#define PUMP_FILLS 8 /* each way, and other connections have their turn */
+#define PUMP_FILLS 8 /* in each direction, then other connections get their turn */
 
 void tunnel_init(struct tunnel *t, struct client *cl, struct upstream_lease *app,
                  const struct budget *budget, size_t mark)
@@ -19,7 +19,7 @@ bool tunnel_app_is_lost(struct tunnel *t)
     return !conn_flush(t->app) && t->app->cut;
 }
 
-/* One way, as far as it goes. OPEN: until more comes, or `to` takes more. */
+/* One direction, as far as possible. OPEN: until more arrives, or `to` takes more. */
 static enum tunnel_status pass(struct tunnel *t, struct conn *from, struct conn *to, bool *ended,
                                uint64_t *moved)
 {
@@ -49,7 +49,7 @@ static enum tunnel_status pass(struct tunnel *t, struct conn *from, struct conn 
     return TUNNEL_OPEN;
 }
 
-/* The app has ended in order, and was sent more (see note_error() in conn.c). */
+/* The app has closed cleanly, and was sent more (see note_error() in conn.c). */
 static bool app_has_closed(const struct tunnel *t)
 {
     return t->app->broken && !t->app->cut;
@@ -68,7 +68,7 @@ enum tunnel_status tunnel_pump(struct tunnel *t, uint64_t *moved)
     *moved = 0;
     enum tunnel_status up = pass(t, t->client, t->app, &t->client_ended, moved);
     if (app_has_closed(t))
-        t->client_ended = t->app_told = true; /* nobody takes what the client says */
+        t->client_ended = t->app_told = true; /* the app does not take what the client sends */
     else if (up == TUNNEL_LOST)
         return TUNNEL_LOST;
     enum tunnel_status down = pass(t, t->app, t->client, &t->app_ended, moved);

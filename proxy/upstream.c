@@ -1,11 +1,11 @@
 /*
  * See upstream.h.
  *
- * The count of connections is shared by the loops: `open`, never above `cap`, raised before a
- * socket is made and lowered after it is closed. `wanting` counts the leases that found no room.
- * Who finds none first raises `wanting`, then looks at `open` again; who closes first lowers
- * `open`, then looks at `wanting`. Both are sequentially consistent, so one of the two sees the
- * other, and nobody waits for room that is there.
+ * The loops share the count of connections: `open` never exceeds `cap`, and is raised before a
+ * socket is created and lowered after it is closed. `wanting` counts the leases that found no room.
+ * A lease that finds none first raises `wanting`, then checks `open` again; a close first lowers
+ * `open`, then checks `wanting`. Both are sequentially consistent, so one of the two sees the
+ * other, and no lease waits while there is room.
  */
 #include "proxy/upstream.h"
 
@@ -19,17 +19,16 @@
 #include "common/socket.h"
 #include "proxy/conn.h"
 
-/* A connection that has been idle for this long is no longer one that the app closes after each
- * answer without saying so: that it does within microseconds. */
+/* An app that closes after each response without announcing it does so within microseconds: a
+ * connection that has been idle for this long is safe from that. */
 #define SETTLED_US 10000
 
-#define RETRY_CONNECT_US                                                                           \
-    2000 /* a Unix socket whose backlog is full says EAGAIN and never calls                        \
-          */
+/* A Unix socket whose backlog is full returns EAGAIN, and no event follows. */
+#define RETRY_CONNECT_US 2000
 
 enum upstream_state {
-    UPSTREAM_TRYING,  /* connect() has to be called again */
-    UPSTREAM_FAILING, /* it has failed at once: the lease will hear it */
+    UPSTREAM_TRYING,  /* connect() must be called again */
+    UPSTREAM_FAILING, /* failed at once; reported to the lease from the timer */
     UPSTREAM_CONNECTING,
     UPSTREAM_LEASED,
     UPSTREAM_IDLE,
@@ -43,10 +42,10 @@ struct upstream_conn {
     TAILQ_ENTRY(upstream_conn) link; /* idle list */
     struct loop_timer timer;         /* connect timeout */
     struct loop_deferred deferred;
-    mono_us since;   /* began to connect, or became idle */
+    mono_us since;   /* when it began to connect, or became idle */
     mono_us give_up; /* TRYING */
     enum upstream_state state;
-    int error; /* FAILING; TRYING: what it is if that lasts */
+    int error; /* FAILING: the error; TRYING: the error if it persists */
     bool reused;
 };
 
@@ -60,12 +59,12 @@ struct upstream {
     struct budget *budget;
     struct upstream_list idle;      /* newest first */
     struct loop_timer idle_timer;   /* for the oldest */
-    struct upstream_lease *waiting; /* for room: oldest first, NULL-ended */
+    struct upstream_lease *waiting; /* for room; oldest first */
     struct upstream_lease *waiting_last;
     struct task room_task;
     _Atomic bool room_posted;
     bool draining;
-    bool closes; /* the app was seen to close right behind an answer, without saying so */
+    bool closes; /* the app has closed right after a response, without announcing it */
 };
 
 struct upstream_shared {
@@ -120,7 +119,7 @@ static void room_post(struct upstream *up)
         loop_post(up->loop, &up->room_task);
 }
 
-/* Tells the loops that someone wants room, or that there is some: they look at both. */
+/* Tells the loops that a lease waits for room, or that room is available: they check both. */
 static void room_notify(struct upstream *from)
 {
     struct upstream_shared *sh = from->shared;
@@ -146,7 +145,7 @@ static void release_memory(struct loop_deferred *d, struct loop *lp)
              sizeof(struct upstream_conn));
 }
 
-/* What is kept for the app, because it has not taken it yet; or of it, since it cannot go on. */
+/* Accounts for output that the app does not take yet, and input that cannot be passed on yet. */
 static void kept_changed(struct upstream *up, enum stats_what what, int64_t change)
 {
     if (change == 0)
@@ -191,7 +190,7 @@ static void uc_end(struct upstream_conn *uc, bool reset)
 
 static void uc_close(struct upstream_conn *uc)
 {
-    /* Unread bytes make this an RST by itself; so the app learns that nobody listens. */
+    /* With unread bytes, this sends an RST, so the app learns that its response is not read. */
     uc_end(uc, false);
 }
 
@@ -242,7 +241,7 @@ static void on_timer(void *arg)
         uc->lease->handler->on_ready(uc->lease);
 }
 
-/* libevent tells an error as "readable" too, so where nothing is to be read there is none: one
+/* libevent reports an error as "readable" too, so a socket that is not readable has none: one
  * system call for a connect that succeeds. */
 static void connect_ended(struct upstream_conn *uc)
 {
@@ -261,7 +260,7 @@ static void connect_ended(struct upstream_conn *uc)
     uc->lease->handler->on_ready(uc->lease);
 }
 
-/* An idle connection on which the app has sent bytes, or its end. */
+/* Closes an idle connection on which the app has sent bytes, or a FIN. */
 static void close_spoilt(struct upstream_conn *uc)
 {
     if (loop_now(uc->upstream->loop) - uc->since < SETTLED_US)
@@ -283,8 +282,8 @@ static void on_socket(struct conn *c)
             conn_save_input(c);
         return;
     case UPSTREAM_IDLE:
-        /* Bytes that nobody asked for, or the app's end: either way not to be used again. A mere
-         * EPOLLOUT, which Unix sockets send often, is neither. */
+        /* Unsolicited bytes, or the app's FIN: either way not to be used again. A mere EPOLLOUT,
+         * which Unix sockets report often, is neither. */
         if (!conn_has_event(c))
             return;
         close_spoilt(uc);
@@ -299,7 +298,7 @@ static void on_socket(struct conn *c)
 static const struct conn_handler conn_handler = {
     .on_event = on_socket, .on_backlog = on_backlog, .on_stash = on_stash};
 
-/* A socket that is connecting or, as Unix sockets at once, connected; -1 with errno. */
+/* Returns a socket that is connecting or, if a Unix socket, connected; -1 with errno. */
 static int connect_socket(const struct address *to, bool *connecting)
 {
     int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -324,8 +323,8 @@ static void fail_soon(struct upstream_conn *uc, int error)
     loop_timer_arm(uc->upstream->loop, &uc->timer, loop_now(uc->upstream->loop));
 }
 
-/* Whether it may pass: a Unix socket's full backlog, or that no descriptor is free. */
-static bool may_pass(struct upstream_conn *uc, int why)
+/* Whether the failure may be temporary: a Unix socket's full backlog, or no free descriptor. */
+static bool may_be_temporary(struct upstream_conn *uc, int why)
 {
     struct upstream_shared *sh = uc->upstream->shared;
     bool shortage = why == EMFILE || why == ENFILE;
@@ -336,15 +335,14 @@ static bool may_pass(struct upstream_conn *uc, int why)
     return shortage || why == EAGAIN;
 }
 
-/* True: it is connected already. False: it is not yet, or has failed: an event or the timer tells.
- */
+/* True: connected already. False: not yet, or failed: an event or the timer reports it. */
 static bool connect_now(struct upstream_conn *uc)
 {
     struct upstream *up = uc->upstream;
     bool connecting;
     int fd = connect_socket(&up->config->upstream.address, &connecting);
 
-    if (fd < 0 && may_pass(uc, errno)) {
+    if (fd < 0 && may_be_temporary(uc, errno)) {
         uc->state = UPSTREAM_TRYING;
         loop_timer_arm(up->loop, &uc->timer, loop_now(up->loop) + RETRY_CONNECT_US);
         return false;
@@ -363,7 +361,7 @@ static bool connect_now(struct upstream_conn *uc)
     return false;
 }
 
-/* True: the lease has its connection at once. */
+/* True: the lease has its connection already. */
 static bool uc_new(struct upstream *up, struct upstream_lease *l)
 {
     struct upstream_conn *uc = pool_get(loop_pool(up->loop), sizeof(*uc));
@@ -382,7 +380,7 @@ static bool uc_new(struct upstream *up, struct upstream_lease *l)
     return connect_now(uc);
 }
 
-/* ---- the idle ones ---- */
+/* ---- idle connections ---- */
 
 static void schedule_idle(struct upstream *up)
 {
@@ -431,17 +429,17 @@ static void make_idle(struct upstream_conn *uc)
         schedule_idle(up);
 }
 
-/* What cannot be sent twice does not go where an app may just be closing. */
+/* A request that cannot be sent twice avoids a connection that the app may be closing. */
 static bool may_be_closing(const struct upstream *up, const struct upstream_conn *uc)
 {
     return up->closes && loop_now(up->loop) - uc->since < SETTLED_US;
 }
 
 /*
- * Bytes that arrived before the request are no response to it, and neither is an end or a reset.
+ * Bytes that arrived before the request are not a response to it; neither is a FIN or a reset.
  * on_socket() closes such a connection when its event is delivered. While the event is pending, or
- * where the loop may lag, one look at the socket tells. What arrives between epoll's report and the
- * send cannot be told from a response.
+ * if the loop may lag, a peek at the socket decides. What arrives between epoll's report and the
+ * send cannot be distinguished from a response.
  */
 static bool is_spoilt(struct upstream_conn *uc, bool look)
 {
@@ -583,7 +581,7 @@ bool upstream_lease(struct upstream *up, struct upstream_lease *l, enum upstream
     return (kind != UPSTREAM_FRESH && take_idle(up, l, kind)) || get_new(up, l);
 }
 
-/* The app has ended the connection, or has more to say than it was asked. */
+/* The app has ended the connection, or sent more than it was asked for. */
 static bool worn_out(struct conn *c)
 {
     if (c->in.len > 0 || c->backlog > 0 || c->hung_up || c->broken)
