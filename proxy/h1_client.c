@@ -112,13 +112,13 @@ bool h1_client_may_have_input(const struct h1_client *a)
     return conn_of(a)->readable;
 }
 
-/* An end is no speech: h1_client_read_head() finds it. */
+/* The end of the connection does not count; h1_client_read_head() finds it. */
 bool h1_client_spoke_first(struct h1_client *a)
 {
     return h1_client_has_event(a) && conn_fill(conn_of(a), LOOP_SCRATCH) == CONN_GOT;
 }
 
-/* H1_HEAD_WAIT: what there is of input is no whole head. */
+/* H1_HEAD_WAIT: the input does not contain a complete head. */
 static enum h1_head parse(struct h1_client *a, const struct http_limits *limits,
                           struct http_head *head, struct http_problem *problem)
 {

@@ -31,13 +31,13 @@ bool h1_server_continue(struct client *cl)
     return send_one(cl, SPAN("HTTP/1.1 100 Continue\r\n\r\n"));
 }
 
-/* Writes the rewritten head into the scratch. */
+/* Writes the rewritten head to the scratch. */
 static struct relay_front front_of(struct client *cl, const struct http_head *head,
                                    const struct http_response_rewrite *how)
 {
     char *out = compose_scratch(cl);
 
-    /* upstream.max_head leaves room for what is added. */
+    /* upstream.max_head leaves room for the added fields. */
     CHECK(http_rewrite_response_bound(head, how) <= LOOP_SCRATCH);
     size_t n = http_rewrite_response(head, how, out);
     return (struct relay_front){.head = {out, n}, .room = LOOP_SCRATCH - n};
@@ -57,7 +57,7 @@ bool h1_server_reply(struct client *cl, const struct reply *reply)
     return send_one(cl, (struct span){out, reply_write(reply, out)});
 }
 
-/* HTTP/1.0 knows no chunks: a body without a length ends there with the connection. */
+/* HTTP/1.0 has no chunks: a body without a length ends with the connection. */
 bool h1_server_ends_by_close(const struct relay *down)
 {
     return down->decode || (down->body.framing == HTTP_BODY_UNTIL_CLOSE && !down->encode);
@@ -106,7 +106,7 @@ mono_us h1_server_next_look(const struct client *cl, mono_us patience)
     return conn_next_look(conn_of(cl), patience, MONO_NEVER);
 }
 
-/* ---- what it has sent ---- */
+/* ---- what the client has sent ---- */
 
 size_t h1_server_kept(const struct client *cl)
 {
