@@ -9,12 +9,12 @@
 
 #include "proxy/conn.h"
 
-#define PUMP_REQUESTS 32 /* answered in one go, before other connections have their turn */
+#define PUMP_REQUESTS 32 /* served in one go, before other connections get their turn */
 #define LINGER_US     1000000
 #define LINGER_LOOK   (LINGER_US / 4)
 #define DISCARD_FILLS 4   /* in one go: 256 KiB */
-#define ROOM_LOOKS    8   /* at connections that may have to make room, in one go */
-#define SEND_PACE     500 /* bytes a second: who reads less than that reads nothing */
+#define ROOM_LOOKS    8   /* connections that may have to make room, checked in one go */
+#define SEND_PACE     500 /* bytes per second; a client that reads less counts as not reading */
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
 
@@ -25,21 +25,21 @@ struct client {
     struct clients *clients;
     TAILQ_ENTRY(client) link;
     TAILQ_ENTRY(client) wait;
-    struct client_list *waits; /* the list that `wait` stands in, or NULL */
+    struct client_list *waits; /* the list that `wait` links it into, or NULL */
     mono_us since;             /* when it joined that list */
     struct loop_timer timer;
     struct loop_deferred deferred;
-    struct task again; /* posted to ourselves: go on reading */
-    void *served;      /* the handler's, while SERVED */
+    struct task again; /* posted to its own loop: continue reading */
+    void *served;      /* the handler's object, while SERVED */
     struct http_parser parser;
-    mono_us began; /* first byte of the present head, 0 before it */
+    mono_us began; /* time of the first byte of the present head; 0: none yet */
     enum client_state state;
-    mono_us cut_at;      /* if it has not taken more by then */
-    mono_us quiet_since; /* CLOSING: it has all, and has sent nothing since */
-    size_t unacked;      /* by the peer, of what the kernel holds, when the timer was armed */
+    mono_us cut_at;      /* cut then, unless it has taken more */
+    mono_us quiet_since; /* CLOSING: has had everything and sent nothing since then */
+    size_t unacked;      /* not taken by the peer when the timer was armed */
     bool pumping, fresh, trusted, tunnel, hurried;
-    bool discards;               /* SERVED: what it sends is read by nobody, and thrown away */
-    bool shut;                   /* CLOSING: the FIN is out */
+    bool discards;               /* SERVED: input is discarded */
+    bool shut;                   /* CLOSING: the FIN has been sent */
     bool has_all;                /* CLOSING: its kernel has acknowledged the response and the FIN */
     bool again_posted, released; /* both: the posted task frees the memory */
     char address[INET6_ADDRSTRLEN];
@@ -53,8 +53,8 @@ struct clients {
     const struct client_handler *handler;
     void *env;
     struct client_list list;
-    struct client_list reading, lingering; /* the longest wait first */
-    _Atomic mono_us longest_since;         /* of both; MONO_NEVER: both are empty */
+    struct client_list reading, lingering; /* longest wait first */
+    _Atomic mono_us longest_since;         /* the earliest of both; MONO_NEVER: both are empty */
     size_t count;
     bool draining;
     struct http_limits limits;
@@ -111,10 +111,10 @@ void clients_drain(struct clients *cs)
         next = TAILQ_NEXT(cl, link);
         if (cl->has_all)
             linger_until(cl, now_of(cl) + LINGER_US);
-        /* A request may be on its way into an idle connection: what has come is still served. */
+        /* A request may be in transit on an idle connection: what has arrived is still served. */
         if (cl->state != CLIENT_READING)
             continue;
-        cl->conn.readable = true; /* its edge may still be on the way */
+        cl->conn.readable = true; /* its edge may not be delivered yet */
         cl->conn.drained = false;
         client_pump(cl);
     }
@@ -149,7 +149,7 @@ static void publish_longest(struct clients *cs)
     atomic_store_explicit(&cs->longest_since, since, memory_order_relaxed);
 }
 
-/* Its wait for its client begins, or, with NULL, is over. */
+/* Starts the wait for the client, in `list`; NULL: the wait is over. */
 static void wait_in(struct client *cl, struct client_list *list)
 {
     if (cl->waits != NULL)
@@ -187,7 +187,7 @@ static void release_memory(struct loop_deferred *d, struct loop *lp)
     pool_put(loop_pool(lp), cl, sizeof(*cl));
 }
 
-/* What is kept of the client, since it cannot be served yet; or for it, since it does not read. */
+/* Accounts for input that cannot be served yet, and output that the client does not read yet. */
 static void kept_changed(struct client *cl, enum stats_what what, int64_t change)
 {
     if (change == 0)
@@ -219,10 +219,8 @@ static void gone(struct client *cl)
 
 /* ---- the end of a connection ---- */
 
-/*
- * Throws away what has come. A close with unread bytes, or before bytes that are still on their
- * way, sends an RST, and the client loses what it has not yet received of its response.
- */
+/* Discards received input. A close with unread bytes, or before bytes that are still in transit,
+ * sends an RST, and the client loses what it has not yet received of its response. */
 static enum conn_fill discard(struct client *cl)
 {
     enum conn_fill fill = CONN_GOT;
@@ -250,7 +248,7 @@ static void look_again(struct client *cl)
     loop_timer_arm(cl->conn.loop, &cl->timer, next);
 }
 
-/* A client that takes nothing of what is kept for it, for send_timeout, is cut. */
+/* Starts client.send_timeout, after which a client that takes nothing of its output is cut. */
 static void watch_taking(struct client *cl)
 {
     cl->unacked = conn_unacked(&cl->conn);
@@ -258,7 +256,7 @@ static void watch_taking(struct client *cl)
     look_again(cl);
 }
 
-/* False: it is over. */
+/* False: client.send_timeout has expired. */
 static bool still_takes(struct client *cl)
 {
     mono_us timeout = cl->clients->config->client.send_timeout;
@@ -287,7 +285,7 @@ static void on_stash(struct conn *c, size_t before)
     kept_changed(cl, STATS_REQUEST, (int64_t)c->stash_size - (int64_t)before);
 }
 
-/* Not after the present end, if that is sooner. */
+/* Ends lingering at `end`, unless it is due to end sooner. */
 static void linger_until(struct client *cl, mono_us end)
 {
     if (cl->cut_at > end)
@@ -296,10 +294,10 @@ static void linger_until(struct client *cl, mono_us end)
 }
 
 /*
- * The FIN is out. Until the client has acknowledged it, and all before it, its pace is judged as
- * ever. Then it may see the end and close; while it goes on sending, for client.send_timeout at
- * most. A drain does not wait for it so long: what has been acknowledged, no RST of ours destroys
- * on Linux; that of other systems' kernels may.
+ * The FIN has been sent. Until the client has acknowledged it and everything before it, its pace is
+ * judged as before. Then the client may see the end and close; while it goes on sending, it gets
+ * client.send_timeout at most. A drain does not wait that long: on Linux, an RST from us does not
+ * destroy what the client's kernel has acknowledged; on other systems it may.
  */
 static void linger(struct client *cl)
 {
@@ -326,12 +324,12 @@ static void begin_linger(struct client *cl)
     cl->shut = true;
     wait_in(cl, &cl->clients->lingering);
     conn_shutdown(&cl->conn);
-    cl->unacked = SIZE_MAX; /* looked at first when it has had time to take it */
+    cl->unacked = SIZE_MAX; /* measured only after the client has had time to take it */
     cl->cut_at = now_of(cl) + cl->clients->config->client.send_timeout;
     look_again(cl);
 }
 
-static void close_on(struct client *cl)
+static void continue_closing(struct client *cl)
 {
     if (!conn_flush(&cl->conn)) {
         client_end(cl, true);
@@ -340,7 +338,7 @@ static void close_on(struct client *cl)
     if (cl->conn.backlog == 0 && !cl->shut)
         begin_linger(cl);
     enum conn_fill fill = discard(cl);
-    /* Behind its FIN nothing comes that could cause an RST: the kernel delivers what is sent. */
+    /* After the client's FIN nothing arrives that causes an RST: the kernel delivers the rest. */
     if (fill == CONN_LOST || (cl->shut && (fill == CONN_EOF || cl->hurried)))
         client_end(cl, false);
 }
@@ -349,9 +347,9 @@ void client_close(struct client *cl)
 {
     if (cl->state != CLIENT_CLOSING)
         enter(cl, CLIENT_CLOSING);
-    if (cl->pumping) /* the pump sees the state, and ends it */
+    if (cl->pumping) /* the pump sees the state, and finishes */
         return;
-    close_on(cl);
+    continue_closing(cl);
 }
 
 void client_hurry(struct client *cl)
@@ -370,10 +368,10 @@ void client_discard(struct client *cl)
     if (cl->discards)
         return;
     cl->discards = true;
-    post_again(cl); /* for what has come already */
+    post_again(cl); /* for input that has already arrived */
 }
 
-/* No request is under way; of the response before it the client may not have all yet. */
+/* No request is being served, but the client may not have all of the previous response yet. */
 static void close_idle(struct client *cl)
 {
     if (conn_unacked(&cl->conn) > 0)
@@ -392,7 +390,7 @@ static void refuse(struct client *cl, const struct http_problem *problem)
     cs->handler->on_refuse(cl, problem, cs->env);
 }
 
-/* The CRLF that some clients send behind a body (RFC 9112 section 2.2): no request has begun. */
+/* The CRLF that some clients send after a body (RFC 9112 section 2.2): no request has begun. */
 static bool only_line_ends(struct span s)
 {
     return (s.len == 1 && s.at[0] == '\r') || (s.len == 2 && s.at[0] == '\r' && s.at[1] == '\n');
@@ -448,17 +446,15 @@ static void post_again(struct client *cl)
     loop_post(cl->conn.loop, &cl->again);
 }
 
-/*
- * Requests behind the present one are kept until it has been answered: when the budget is spent, a
- * little of them. Of a head that has begun there is always more to be read, up to max_head.
- */
+/* Requests behind the present one are kept until it is finished; only a little of them when the
+ * budget is spent. A head that has begun is always read further, up to max_head. */
 static size_t reads_at_most(const struct client *cl)
 {
     size_t most = cl->conn.in.len + budget_read(cl->clients->budget, LOOP_SCRATCH);
     return most < LOOP_SCRATCH ? most : LOOP_SCRATCH;
 }
 
-/* Reads until the socket is empty or a head is whole. */
+/* Reads until the socket is empty or a head is complete. */
 static void read_heads(struct client *cl)
 {
     for (int n = 0; cl->state == CLIENT_READING;) {
@@ -489,7 +485,7 @@ static void client_pump(struct client *cl)
     if (cl->state == CLIENT_GONE)
         return;
     if (cl->state == CLIENT_CLOSING) {
-        close_on(cl);
+        continue_closing(cl);
         return;
     }
     conn_save_input(&cl->conn);
@@ -504,7 +500,7 @@ static bool has_waited(const struct client *cl)
     return cl != NULL && now_of(cl) - cl->since >= CLIENT_ROOM_AFTER_US;
 }
 
-/* It has its last response, all of it. One that has not is asked again after the others. */
+/* Ends it if the client has all of its last response; otherwise moves it behind the others. */
 static bool end_lingering(struct client *cl)
 {
     if (!cl->has_all && conn_unacked(&cl->conn) > 0) {
@@ -518,8 +514,8 @@ static bool end_lingering(struct client *cl)
 
 /*
  * An idle connection ends with a plain FIN, as at client.keepalive_timeout. A head that has begun
- * is answered: its client learns that the request was not passed on, and may be sent again (RFC
- * 9110 section 15.5.9).
+ * gets a response: it tells the client that the request was not passed on and may be sent again
+ * (RFC 9110 section 15.5.9).
  */
 static void end_reading(struct client *cl)
 {
@@ -535,13 +531,13 @@ static void end_reading(struct client *cl)
         stats_evicted(cl->clients->stats);
 }
 
-/* True: it has gone. */
+/* True: the client is gone. */
 static bool give_way(struct client *cl)
 {
     mono_us since = cl->since;
 
     if (cl->again_posted || conn_has_event(&cl->conn) || conn_peek(&cl->conn)) {
-        cl->conn.readable = true; /* its edge may still be on the way */
+        cl->conn.readable = true; /* its edge may not be delivered yet */
         cl->conn.drained = false;
         client_pump(cl);
     }
@@ -572,9 +568,9 @@ bool clients_have_room(const struct clients *cs, mono_us now)
     return since <= now - CLIENT_ROOM_AFTER_US;
 }
 
-/* ---- while it is served ---- */
+/* ---- serving ---- */
 
-static void serve_on(struct client *cl)
+static void continue_serving(struct client *cl)
 {
     const struct client_handler *h = cl->clients->handler;
     bool kept = cl->conn.backlog > 0;
@@ -585,7 +581,7 @@ static void serve_on(struct client *cl)
         h->on_input(cl, cl->served);
     if (cl->state != CLIENT_SERVED)
         return;
-    if (conn_has_event(&cl->conn)) /* unread bytes, or an RST that no read has met yet */
+    if (conn_has_event(&cl->conn)) /* unread bytes, or an RST that no read has seen yet */
         conn_check_broken(&cl->conn);
     if (client_left(cl)) {
         gone(cl);
@@ -606,12 +602,12 @@ static void on_event(struct conn *c)
         client_pump(cl);
         return;
     case CLIENT_SERVED:
-        serve_on(cl);
+        continue_serving(cl);
         if (cl->state == CLIENT_SERVED)
             conn_save_input(c);
         return;
     case CLIENT_CLOSING:
-        close_on(cl);
+        continue_closing(cl);
         return;
     case CLIENT_GONE:
         return;
@@ -656,7 +652,7 @@ static void on_timer(void *arg)
     }
 }
 
-/* ---- what the handler asks ---- */
+/* ---- calls from the handler ---- */
 
 static const struct conn_handler conn_handler = {
     .on_event = on_event, .on_backlog = on_backlog, .on_stash = on_stash};
@@ -696,8 +692,8 @@ void client_tunnel(struct client *cl)
     cl->tunnel = true;
 }
 
-/* Draining, though the answer did not say that it was the last: what has come behind it is still
- * served, and then told. */
+/* Draining, but the response did not announce that it was the last: requests that have arrived
+ * behind it are still served, and the last response announces it. */
 static bool is_last(struct client *cl)
 {
     return cl->clients->draining && cl->conn.in.len == 0 && !conn_peek(&cl->conn);
@@ -761,7 +757,7 @@ mono_us client_began(const struct client *cl)
     return cl->began;
 }
 
-bool client_look(struct client *cl)
+bool client_peek(struct client *cl)
 {
     if (!client_left(cl))
         conn_peek(&cl->conn);

@@ -1,6 +1,6 @@
 /*
- * See exchange.h. The functions stand in the order of a request's life; what happens on the way to
- * the app and back is in exchange_request.c and exchange_response.c.
+ * See exchange.h. The functions follow the order of a request's life; exchange_request.c and
+ * exchange_response.c have the parts that send the request and relay the response.
  */
 #include "proxy/exchange.h"
 
@@ -19,7 +19,7 @@
 #include "proxy/tunnel.h"
 
 #define MAGIC         0x77656972u
-#define LOOK_AFTER_US 10000
+#define PEEK_AFTER_US 10000
 
 static void exchange_granted(struct exchange *ex);
 static void exchange_client_gone(struct exchange *ex);
@@ -62,7 +62,7 @@ static struct exchange *exchange_of(void *arg)
     return ex;
 }
 
-/* Something is wrong with the app. */
+/* Logs a problem with the app. */
 void exchange_complain(struct exchange *ex, const char *what)
 {
     struct exchange_env *env = ex->env;
@@ -73,7 +73,7 @@ void exchange_complain(struct exchange *ex, const char *what)
                     what, SPAN_PRINTF(ex->message.request_id), more);
 }
 
-/* ---- it arrives ---- */
+/* ---- arrival ---- */
 
 static void on_timeout(void *arg);
 
@@ -108,7 +108,7 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     return ex;
 }
 
-/* In the loop's compose scratch. */
+/* The upgrade protocols to offer to the app, written to the loop's compose scratch. */
 static struct span offers_of(struct exchange_env *env, const struct http_head *head)
 {
     char *out = loop_scratch(env->c.loop, LOOP_SCRATCH_COMPOSE);
@@ -124,7 +124,7 @@ mono_us exchange_deadline(const struct exchange *ex, mono_us now)
     return now + ex->env->c.config->queue.timeout;
 }
 
-/* What is known from the head alone. True: weir has answered, and the exchange may have ended. */
+/* Refuses what the head alone rules out. True: weir has replied; the exchange may have ended. */
 static bool refused_at_once(struct exchange *ex, const struct http_head *head, bool too_large,
                             bool upgrade)
 {
@@ -156,7 +156,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     bool whole = message_holds_body(cl, &body);
     ex->has_body = !http_body_complete(&body);
     bool waits = !whole && !too_large && exchange_must_wait_for_body(ex, &body);
-    /* Without a body it asks for nothing, and Waitress, which says 100, answers no more. */
+    /* Without a body, Expect has no meaning, and Waitress sends the 100 and then no response. */
     struct message_how how = {.began = ex->began,
                               .drop_expect = ex->expects && (waits || !ex->has_body)};
     if (!ex->has_body && !ex->http10)
@@ -179,7 +179,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
         exchange_ask(ex);
 }
 
-/* What came is no request: nobody's exchange, but it is answered and counted. */
+/* The input is not a valid request: no exchange exists, but it gets a reply and is counted. */
 static void on_refuse(struct client *cl, const struct http_problem *problem, void *arg)
 {
     struct exchange_env *env = arg;
@@ -206,9 +206,9 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         client_abort(cl, true);
 }
 
-/* ---- it asks for a slot ---- */
+/* ---- asking for a slot ---- */
 
-/* Why the wait was for nothing. */
+/* The reply to a request whose wait has expired. */
 static enum reply_kind expired_kind(const struct exchange *ex)
 {
     return atomic_load_explicit(&ex->env->c.shared->ready, memory_order_acquire)
@@ -220,7 +220,7 @@ void exchange_ask(struct exchange *ex)
 {
     mono_us now = exchange_now(ex), deadline = exchange_deadline(ex, now);
 
-    if (client_left(ex->client)) { /* the end of its body and its FIN were one edge */
+    if (client_left(ex->client)) { /* the end of its body and its FIN arrived in one edge */
         exchange_lose_client(ex);
         return;
     }
@@ -248,7 +248,7 @@ void exchange_ask(struct exchange *ex)
     }
 }
 
-/* ---- it waits ---- */
+/* ---- waiting ---- */
 
 void exchange_release_slot(struct exchange *ex)
 {
@@ -286,7 +286,7 @@ static void abandoned(struct exchange *ex)
     exchange_done(ex);
 }
 
-/* The client had left, and its edge was still on the way. Nothing dead is dispatched. */
+/* The client has left, but its event is not delivered yet: the request is not dispatched. */
 static void granted_too_late(struct exchange *ex)
 {
     struct client *cl = ex->client;
@@ -299,14 +299,15 @@ static void granted_too_late(struct exchange *ex)
 }
 
 /*
- * Whether it is worth a syscall to look once more. The client's edge may be in epoll, behind those
- * of this turn; or it sent its request and an RST at once, which is one edge, and tells only of the
- * request. Who waited for less than LOOK_AFTER_US was alive that short a time ago, or came dead, as
- * one may who need not wait: a look at each would be a fifth of all system calls.
+ * Whether a peek at the client is worth a system call. Its event may still be in epoll, behind
+ * those of this turn; or the request and an RST arrived together, as one edge that shows only the
+ * request. A client whose request has waited for less than PEEK_AFTER_US was alive that recently,
+ * unless it had left before the request was read. That is just as possible if a request does not
+ * wait, and a peek for each would be a fifth of all system calls.
  */
-static bool may_be_dead(const struct exchange *ex)
+static bool may_have_left(const struct exchange *ex)
 {
-    return exchange_waited(ex) >= LOOK_AFTER_US || loop_may_lag(ex->env->c.loop);
+    return exchange_waited(ex) >= PEEK_AFTER_US || loop_may_lag(ex->env->c.loop);
 }
 
 static void on_verdict(struct task *task)
@@ -318,7 +319,7 @@ static void on_verdict(struct task *task)
         abandoned(ex);
     else if (ex->waiter.verdict != LIMITER_ADMITTED)
         expire(ex);
-    else if (may_be_dead(ex) && !client_look(ex->client))
+    else if (may_have_left(ex) && !client_peek(ex->client))
         granted_too_late(ex);
     else
         exchange_granted(ex);
@@ -328,10 +329,10 @@ static void queue_deadline(struct exchange *ex)
 {
     if (limiter_cancel(ex->env->c.shared->limiter, &ex->waiter, exchange_now(ex)))
         expire(ex);
-    /* else the verdict has been posted, and decides */
+    /* otherwise the verdict has already been posted, and decides */
 }
 
-/* ---- it has a slot: a connection is wanted ---- */
+/* ---- holding a slot: connecting to the app ---- */
 
 static void exchange_granted(struct exchange *ex)
 {
@@ -346,7 +347,7 @@ void exchange_connect(struct exchange *ex, enum upstream_kind kind)
 {
     if (h1_client_open(&ex->app, kind))
         exchange_dispatch(ex);
-    else if (!client_look(ex->client)) /* connecting costs more than a look: see may_be_dead() */
+    else if (!client_peek(ex->client)) /* cheaper than connecting: see may_have_left() */
         exchange_lose_client(ex);
 }
 
@@ -363,7 +364,7 @@ static void drop_app(struct exchange *ex)
                                  ex->state == EXCHANGE_ORPHANED);
 }
 
-/* The app gives no answer that could be passed on: the slot goes back, weir answers. */
+/* The app gives no usable response: releases the slot and sends a local reply. */
 void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail)
 {
     drop_app(ex);
@@ -372,7 +373,7 @@ void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail
     exchange_reply(ex, kind, 0, detail);
 }
 
-/* Each errno has a log rate limit of its own; strerror()'s text for a known one is static. */
+/* Each errno has its own log rate limit; strerror() returns static text for the known ones. */
 static void complain_of_connect(struct exchange *ex, int error)
 {
     struct exchange_env *env = ex->env;
@@ -472,8 +473,8 @@ static void on_upstream_event(struct upstream_lease *l)
 static const struct upstream_handler upstream_handler = {
     .on_ready = on_ready, .on_failed = on_failed, .on_event = on_upstream_event};
 
-/* Goes on where a relay had stopped to let others have their turn. */
-static void go_on(struct exchange *ex)
+/* Continues a relay that has stopped to give other connections their turn. */
+static void resume(struct exchange *ex)
 {
     struct client *cl = ex->client;
 
@@ -497,10 +498,10 @@ static void on_again(struct task *task)
     if (ex->released)
         pool_put(loop_pool(ex->env->c.loop), ex, sizeof(*ex));
     else if (ex->state != EXCHANGE_DONE)
-        go_on(ex);
+        resume(ex);
 }
 
-/* ---- the client takes the rest ---- */
+/* ---- the client has taken all output ---- */
 
 static void on_drained(struct client *cl, void *served)
 {
@@ -513,11 +514,11 @@ static void on_drained(struct client *cl, void *served)
         exchange_download(ex, NULL);
     else if (ex->state == EXCHANGE_TUNNEL)
         exchange_tunnel(ex);
-    else if (ex->blocked_since != 0) /* heads that it held up */
+    else if (ex->blocked_since != 0) /* the client had held up heads */
         exchange_post_again(ex);
 }
 
-/* ---- weir answers ---- */
+/* ---- local replies ---- */
 
 static void count_refusal(struct exchange *ex, const struct reply_refusal *refusal)
 {
@@ -528,8 +529,8 @@ static void count_refusal(struct exchange *ex, const struct reply_refusal *refus
         log_warning("request refused: %s%s", refusal->log, more);
 }
 
-/* When to come back: the time in which the queue will have drained, 1 to 30 s, +-20 % so that those
- * who were refused together do not come back together. */
+/* Retry-After: the time in which the queue will have drained, 1 to 30 s, +-20 % so that clients
+ * refused together do not return together. */
 static unsigned retry_after(struct exchange *ex)
 {
     mono_us us = limiter_drain_estimate(ex->env->c.shared->limiter);
@@ -538,14 +539,13 @@ static unsigned retry_after(struct exchange *ex)
     return s < 1 ? 1 : s > 30 ? 30 : (unsigned)s;
 }
 
-/* 0: the kind's own. */
+/* 0: the status of the reply's kind. */
 static unsigned refusal_status(const struct exchange *ex, const struct reply_refusal *refusal)
 {
     return refusal != NULL && refusal->overload ? ex->env->c.config->overload.status : 0;
 }
 
-/* Answers for itself. `status` 0: the kind's own. The slot, if there was one, has been given back.
- */
+/* Sends a local reply; any slot has been released before. `status` 0: the kind's own. */
 void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, const char *detail)
 {
     const struct reply_refusal *refusal = reply_refusal(kind);
@@ -637,12 +637,13 @@ static void leave_queue(struct exchange *ex)
     exchange_done(ex);
 }
 
-/* The app works on it: the slot is its until the answer's last byte, which nobody will read. */
+/* The app is working on the request: it keeps the slot until the last byte of its response, which
+ * is read and discarded. */
 static void leave_app(struct exchange *ex)
 {
     const struct config *cf = ex->env->c.config;
 
-    /* A request that did not come whole will never be: the app must hear that now. */
+    /* An incomplete request will never be completed: the app must learn that now. */
     if (ex->sent == 0 || cf->on_client_abort == CONFIG_ABORT_CLOSE) {
         exchange_done(ex);
         return;
@@ -651,18 +652,18 @@ static void leave_app(struct exchange *ex)
     ex->orphan = true;
     if (ex->state == EXCHANGE_STREAMING)
         exchange_arm(ex, ex->left + cf->upstream.idle_timeout);
-    else if (ex->blocked_since != 0) /* nothing ran: the client has held up the app's heads */
+    else if (ex->blocked_since != 0) /* the app's timer was not running */
         exchange_arm(ex, ex->left + cf->upstream.first_byte_timeout);
     exchange_note_backpressure(ex);
     exchange_set_state(ex, EXCHANGE_ORPHANED);
-    if (h1_client_may_have_input(&ex->app)) /* the client's slowness may have held it up */
+    if (h1_client_may_have_input(&ex->app)) /* unread while the client was slow */
         exchange_post_again(ex);
 }
 
-/* The client is lost. The caller ends the connection. */
+/* The client is lost. The caller ends its connection. */
 static void exchange_client_gone(struct exchange *ex)
 {
-    CHECK(ex->client != NULL); /* nobody leaves twice */
+    CHECK(ex->client != NULL); /* a client leaves only once */
     ex->client = NULL;
     ex->left = exchange_now(ex);
     switch (ex->state) {
@@ -692,7 +693,7 @@ static void exchange_client_gone(struct exchange *ex)
     }
 }
 
-/* The client is lost, and is told so by an RST. */
+/* The client is lost: ends its connection with an RST. */
 void exchange_lose_client(struct exchange *ex)
 {
     struct client *cl = ex->client;
@@ -707,14 +708,14 @@ static void on_gone(struct client *cl, void *served)
     exchange_client_gone(exchange_of(served));
 }
 
-/* ---- it is done ---- */
+/* ---- the end ---- */
 
 static void count_outcome(struct exchange *ex, mono_us now)
 {
     struct stats_shard *stats = ex->env->c.stats;
 
     exchange_note_backpressure(ex);
-    if (ex->tunnel != NULL) { /* it has no times that would compare with a request's */
+    if (ex->tunnel != NULL) { /* its times are not comparable with a request's */
         stats_response(stats, STATS_SOURCE_APP, 101);
         return;
     }
@@ -753,7 +754,7 @@ static void give_memory_back(struct exchange *ex)
     loop_defer_free(ex->env->c.loop, &ex->deferred);
 }
 
-/* The end in whatever state: gives back what is held, counts, and lets the client go on. */
+/* Ends the exchange in any state: gives back what it holds, counts it, lets the client continue. */
 void exchange_done(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;

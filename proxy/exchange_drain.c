@@ -1,9 +1,9 @@
-/* See exchange.h: what is ended at the drain, and for room. */
+/* See exchange.h: ends exchanges when weir drains, or to make room for a new client. */
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
 #include "proxy/h1_server.h"
 
-#define ROOM_AFTER_US 50000 /* a body that was waited for less long does not make room */
+#define ROOM_AFTER_US 50000 /* a request that has waited less for its body does not make room */
 #define ROOM_LOOKS    8
 
 /* ---- draining ---- */
@@ -21,7 +21,7 @@ size_t exchange_turn_away(struct exchange_env *env)
     for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = next) {
         next = TAILQ_NEXT(ex, link);
         if (!limiter_cancel(env->c.shared->limiter, &ex->waiter, exchange_now(ex)))
-            continue; /* its verdict has been posted, and may be a slot */
+            continue; /* its verdict has already been posted, and may be a slot */
         stats_queue_wait(env->c.stats, STATS_DRAINED, exchange_waited(ex));
         exchange_reply(ex, REPLY_DRAINING, 0, NULL);
         n++;
@@ -39,7 +39,7 @@ size_t exchange_turn_away(struct exchange_env *env)
 
 /* ---- making room ---- */
 
-/* What has come of its body and was not read yet may be the rest of it. True: it was refused. */
+/* Takes what has arrived of the body, which may complete it. True: the request was refused. */
 static bool give_way(struct exchange *ex)
 {
     struct client *cl = ex->client;
@@ -68,7 +68,7 @@ bool exchange_make_room(struct exchange_env *env)
     return false;
 }
 
-/* ---- the end ---- */
+/* ---- cutting ---- */
 
 static size_t cut_one(struct exchange *ex)
 {
@@ -89,7 +89,7 @@ size_t exchange_cut_all(struct exchange_env *env)
         for (ex = TAILQ_FIRST(&env->in[i]); ex != NULL; ex = next) {
             next = TAILQ_NEXT(ex, link);
             if (i == EXCHANGE_ABANDONED)
-                continue; /* its verdict has been posted, and ends it */
+                continue; /* the posted verdict ends it */
             cut += cut_one(ex);
         }
     }

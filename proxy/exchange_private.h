@@ -1,7 +1,7 @@
 /*
- * An exchange, for the files that share its work: exchange.c (the spine), exchange_request.c,
- * exchange_response.c, exchange_tunnel.c, exchange_drain.c. Nobody else includes it.
- * A function that may end the exchange is the last thing its caller does with it.
+ * The struct of an exchange, and what its files share: exchange.c (the spine), exchange_request.c,
+ * exchange_response.c, exchange_tunnel.c, exchange_drain.c. No other file includes it. A caller
+ * must not use the exchange after a call that may have ended it.
  */
 #pragma once
 
@@ -24,43 +24,43 @@ TAILQ_HEAD(exchange_list, exchange);
 
 struct exchange {
     unsigned magic;
-    enum exchange_state state; /* exchange_set_state() writes it, nobody else */
+    enum exchange_state state; /* written only by exchange_set_state() */
     TAILQ_ENTRY(exchange) link;
     struct exchange_env *env;
-    struct client *client; /* not ours: calls on_gone first, then NULL */
-    struct h1_client app;  /* its side of the exchange, once a slot is held */
+    struct client *client; /* not owned; NULL once it is gone */
+    struct h1_client app;  /* the app's side, once a slot is held */
     struct limiter_waiter waiter;
     struct task verdict, again;
     struct loop_timer timer;
     struct loop_deferred deferred;
 
     struct message message;
-    mono_us stuck_at;      /* if the app has taken no more by then; 0: it is not in the way */
-    mono_us idle_at;       /* STREAMING: if nothing has moved by then, either way */
-    mono_us blocked_since; /* the client has been in the way of the answer; 0 while it is not */
-    mono_us stalls_at;     /* if the client has taken no more by then; 0: it is not watched */
-    size_t unread;         /* by the client, when that was set; 0: not looked at yet */
-    size_t unacked;     /* of it, or of its body, by the app's socket, when it was last looked at */
-    struct relay *up;   /* what of the body did not come with the head; else NULL */
-    struct relay *down; /* the response's body, once its head is there */
+    mono_us stuck_at; /* AWAITING: the app must have taken more by then; 0: not blocked on it */
+    mono_us idle_at;  /* STREAMING: something must have moved by then, in either direction */
+    mono_us blocked_since; /* when the client began to hold up the response; 0: it does not */
+    mono_us stalls_at;     /* the client must have taken more by then; 0: not watched */
+    size_t unread;         /* by the client, when stalls_at was set; 0: not measured yet */
+    size_t unacked;        /* by the app, of the request or tunnel, at the last check */
+    struct relay *up;      /* the part of the body that did not arrive with the head, or NULL */
+    struct relay *down;    /* the response's body, once its head has been read */
     struct tunnel *tunnel; /* TUNNEL */
 
     mono_us began, arrived, connected, sent, first_byte, response_ended, left;
     enum http_method method;
-    unsigned status;    /* what the client was answered */
-    uint64_t interims;  /* that the app has sent */
-    bool local_reply;   /* the answer is our own */
+    unsigned status;    /* of the response to the client */
+    uint64_t interims;  /* interim responses from the app */
+    bool local_reply;   /* the response is weir's own */
     bool http10;        /* HTTP/1.0 */
-    bool persistent;    /* the client wants its connection kept */
-    bool json;          /* it would rather read JSON */
-    bool close;         /* the connection ends with this answer */
-    bool app_persists;  /* the app keeps its connection after this answer */
-    bool upload_failed; /* the app takes no more of it */
+    bool persistent;    /* the client asks to keep its connection */
+    bool json;          /* the client prefers JSON */
+    bool close;         /* this response is the last on the connection */
+    bool app_persists;  /* the app keeps its connection after this response */
+    bool upload_failed; /* the app takes no more of the body */
     bool replayed, orphan;
-    bool expects;                /* it waits for a 100 before it sends its body */
-    bool continued;              /* it had that from weir */
-    bool said_100;               /* it had that from the app */
-    bool has_body;               /* not an empty one */
+    bool expects;                /* the client waits for a 100 before it sends its body */
+    bool continued;              /* weir has sent it that 100 */
+    bool said_100;               /* the app has sent it */
+    bool has_body;               /* a body that is not empty */
     bool upgrade;                /* offered to the app, and counted against upgrades.max */
     bool again_posted, released; /* both: the posted task frees the memory */
 };
@@ -70,8 +70,8 @@ struct exchange_env {
     bool draining;
     struct exchange_list in[EXCHANGE_STATES];
     size_t count[EXCHANGE_STATES];
-    uint64_t begun;            /* requests, those refused from their head included */
-    struct http_limits limits; /* of the app's heads */
+    uint64_t begun;            /* requests, including those refused at their head */
+    struct http_limits limits; /* for the app's heads */
     struct log_limit log_limit;
     struct http_date date;
     struct http_head head; /* of the response being read */
@@ -104,35 +104,35 @@ static inline mono_us exchange_waited(const struct exchange *ex)
 
 /* ---- exchange.c ---- */
 
-/* Moves it to another state's list; the edge must exist. */
+/* Moves the exchange to another state and its list; the edge must exist. */
 void exchange_set_state(struct exchange *ex, enum exchange_state next);
 
-/* Logs, at a limited rate, that something is wrong with the app. */
+/* Logs a problem with the app, at a limited rate. */
 void exchange_complain(struct exchange *ex, const char *what);
 
-/* Until when a request that asks now may wait. */
+/* The deadline of a request that asks for a slot now. */
 mono_us exchange_deadline(const struct exchange *ex, mono_us now);
 
-/* Asks for a slot: it goes on, waits, or is refused. */
+/* Asks for a slot: the request is dispatched, queued or refused. */
 void exchange_ask(struct exchange *ex);
 
-/* Gives the slot to the next that waits. */
+/* Releases the slot; the limiter passes it to the next waiter. */
 void exchange_release_slot(struct exchange *ex);
 
-/* It has a slot, and wants a connection. */
+/* Holding a slot, asks for a connection. */
 void exchange_connect(struct exchange *ex, enum upstream_kind kind);
 
-/* The app gives no response that could be passed on: the slot goes back, weir replies. */
+/* The app gives no usable response: releases the slot and sends a local reply. */
 void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail);
 
-/* Goes on in a later task of this turn, when others have had theirs. */
+/* Continues in a later task, so that other connections get their turn. */
 void exchange_post_again(struct exchange *ex);
 
-/* weir's own reply. `status` 0: the kind's own. It holds no slot any more. */
+/* Sends a local reply; any slot has been released before. `status` 0: the kind's own. */
 void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, const char *detail);
 
-/* The client is lost, and is told so by an RST. */
+/* The client is lost: ends its connection with an RST. */
 void exchange_lose_client(struct exchange *ex);
 
-/* The end in whatever state: gives back what is held, counts, and lets the client go on. */
+/* Ends the exchange in any state: gives back what it holds, counts it, lets the client continue. */
 void exchange_done(struct exchange *ex);

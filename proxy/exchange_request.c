@@ -7,8 +7,8 @@
 #include "proxy/h1_server.h"
 #include "proxy/http/body.h"
 
-#define STREAM_AFTER_US 250000 /* a body that may be a stream is waited for no longer */
-#define BODY_PACE       500    /* bytes a second; MinRate of Apache's mod_reqtimeout */
+#define STREAM_AFTER_US 250000 /* the longest wait for a body that may be a stream */
+#define BODY_PACE       500    /* bytes per second; MinRate of Apache's mod_reqtimeout */
 
 /* ---- waiting for the body, without a slot ---- */
 
@@ -30,9 +30,9 @@ static bool exchange_body_is_small(const struct exchange *ex, const struct http_
 }
 
 /*
- * Whether a body that has not come whole is to be waited for before a slot is asked for: not while
- * slots are plentiful; not where the answer would be no (it is given at once, and no body asked
- * for); not where nothing will come before the app's 100; and not where nothing may be kept of it.
+ * Whether to wait for an incomplete body before asking for a slot. Not while slots are plentiful;
+ * not if the request would be refused (that is done at once, without asking for the body); not if
+ * the client sends nothing before the app's 100; and not if the budget leaves no memory for it.
  */
 bool exchange_must_wait_for_body(const struct exchange *ex, const struct http_body *body)
 {
@@ -47,7 +47,7 @@ bool exchange_must_wait_for_body(const struct exchange *ex, const struct http_bo
     return !limiter_has_plenty(l) && !limiter_is_full(l);
 }
 
-/* Memory that the message has taken for its body, or gives back. */
+/* Accounts for memory that the message takes for its body, or gives back. */
 void exchange_held_changed(struct exchange *ex, int64_t change)
 {
     if (change == 0)
@@ -62,22 +62,20 @@ static void drop_upload(struct exchange *ex)
     ex->up = NULL;
 }
 
-/* The client was not read for a while: its pace is measured from now on. */
+/* The client was not read for a while: measures its pace from now on. */
 void exchange_measure_pace(struct exchange *ex)
 {
     ex->up->pace_since = exchange_now(ex);
     ex->up->pace_before = ex->up->body.data;
 }
 
-/*
- * It has been slower than BODY_PACE for longer than client.body_timeout. A stream of chunks may be
- * as slow as it likes while nobody wants its slot.
- */
+/* Whether the client has been slower than BODY_PACE for longer than client.body_timeout. A chunked
+ * body may be as slow as it likes while no other request needs the slot. */
 static bool body_is_late(const struct exchange *ex)
 {
-    uint64_t came = ex->up->body.data - ex->up->pace_before;
+    uint64_t received = ex->up->body.data - ex->up->pace_before;
     mono_us due = ex->up->pace_since + ex->env->c.config->client.body_timeout +
-                  (mono_us)(came / BODY_PACE * 1000000);
+                  (mono_us)(received / BODY_PACE * 1000000);
 
     if (exchange_now(ex) < due)
         return false;
@@ -85,10 +83,10 @@ static bool body_is_late(const struct exchange *ex)
            !limiter_has_plenty(ex->env->c.shared->limiter);
 }
 
-/* What the waiting for a body has come to. */
+/* The result of waiting for a body. */
 enum body_wait { BODY_MORE, BODY_READY, BODY_TOO_LARGE, BODY_BAD, BODY_LATE };
 
-static enum body_wait take_what_came(struct exchange *ex)
+static enum body_wait take_available(struct exchange *ex)
 {
     struct exchange_shared *shared = ex->env->c.shared;
     size_t before = ex->message.body, most = ex->env->c.config->buffers.request;
@@ -114,7 +112,7 @@ static enum body_wait take_what_came(struct exchange *ex)
     return BODY_MORE;
 }
 
-/* It is not waited for any more. */
+/* The wait for the body is over. */
 static void end_wait(struct exchange *ex, enum body_wait why)
 {
     switch (why) {
@@ -148,7 +146,7 @@ static void arm_buffering(struct exchange *ex)
 void exchange_buffer(struct exchange *ex)
 {
     for (;;) {
-        enum body_wait wait = take_what_came(ex);
+        enum body_wait wait = take_available(ex);
         if (wait != BODY_MORE) {
             end_wait(ex, wait);
             return;
@@ -164,10 +162,10 @@ void exchange_buffer(struct exchange *ex)
         }
         break;
     }
-    if (body_is_late(ex)) /* only now that all that has come is counted */
+    if (body_is_late(ex)) /* only now that all available input is counted */
         end_wait(ex, BODY_LATE);
     else if (limiter_has_plenty(ex->env->c.shared->limiter))
-        exchange_ask(ex); /* since the head came, slots have become free */
+        exchange_ask(ex); /* slots have become free since the head arrived */
     else
         arm_buffering(ex);
 }
@@ -195,7 +193,7 @@ void exchange_late_body(struct exchange *ex)
         exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);
 }
 
-/* ---- the request goes out ---- */
+/* ---- sending the request ---- */
 
 bool exchange_request_is_read(const struct exchange *ex)
 {
@@ -215,7 +213,7 @@ static void request_is_sent(struct exchange *ex)
     exchange_arm_awaiting(ex, ex->env->c.config->upstream.first_byte_timeout);
 }
 
-/* The app takes no more. It may have answered all the same: read before judging. */
+/* The app takes no more of the request. It may have responded nevertheless: read before judging. */
 static void fail_upload(struct exchange *ex)
 {
     ex->upload_failed = true;
@@ -232,7 +230,7 @@ static void send_request(struct exchange *ex)
 {
     struct span message = {ex->message.at, ex->message.len};
 
-    /* The limiter's clock is that of all loops, and may be ahead of ours by some microseconds. */
+    /* The limiter's clock is shared by all loops, and may be some microseconds ahead of ours. */
     ex->connected = not_before(exchange_now(ex), ex->waiter.granted_at);
     if (!ex->replayed)
         stats_connect(ex->env->c.stats, ex->connected - ex->waiter.granted_at);
@@ -262,21 +260,21 @@ void exchange_dispatch(struct exchange *ex)
         return;
     }
     send_request(ex);
-    /* An app that speaks as it accepts has had its edge while we were connecting. */
+    /* If the app sent something on accept, its edge was delivered while we were connecting. */
     if (ex->state == EXCHANGE_AWAITING && ex->app.lease.conn == connection &&
         h1_client_has_event(&ex->app))
         exchange_post_again(ex);
 }
 
-/* ---- the body is relayed ---- */
+/* ---- relaying the body ---- */
 
-/* The client sends nothing because the app has not yet said 100: the app is the slow one. */
+/* The client sends nothing because the app has not sent a 100 yet: the app is the slow side. */
 bool exchange_app_owes_100(const struct exchange *ex)
 {
     return ex->expects && !ex->said_100 && !ex->up->began;
 }
 
-/* For app_takes() to compare with. */
+/* For comparison in app_takes(). */
 void exchange_note_unacked(struct exchange *ex)
 {
     if (h1_client_unsent(&ex->app) > 0)
@@ -289,15 +287,14 @@ static void look_at_app(struct exchange *ex)
     exchange_arm(ex, h1_client_next_look(&ex->app, patience, ex->stuck_at));
 }
 
-/* The answer's head is waited for. While the client holds it up, the timer is the client's. */
+/* Arms the timer for the response's head, unless the client holds it up and owns the timer. */
 void exchange_arm_awaiting(struct exchange *ex, mono_us patience)
 {
     if (ex->state == EXCHANGE_AWAITING && ex->blocked_since == 0)
         exchange_arm(ex, exchange_now(ex) + patience);
 }
 
-/* The timer while the request is under way: whoever is slow is named by exchange_late_response().
- */
+/* Arms the timer while the request is sent; exchange_late_response() finds the slow side. */
 void exchange_arm_upload(struct exchange *ex, enum relay_status st)
 {
     const struct config *cf = ex->env->c.config;
@@ -365,7 +362,7 @@ void exchange_upload(struct exchange *ex, const struct relay_front *front)
             exchange_arm_upload(ex, st);
         return;
     case RELAY_BUSY:
-        exchange_arm_upload(ex, RELAY_WAIT); /* it may turn out that there is no more now */
+        exchange_arm_upload(ex, RELAY_WAIT); /* there may turn out to be no more input now */
         exchange_post_again(ex);
         return;
     case RELAY_WAIT:
@@ -388,7 +385,7 @@ void exchange_upload(struct exchange *ex, const struct relay_front *front)
     }
 }
 
-/* Output to the app that had to be kept moves on. False: the exchange may have ended. */
+/* Sends unsent output to the app. False: the exchange may have ended. */
 bool exchange_flush_request(struct exchange *ex)
 {
     size_t before = h1_client_unsent(&ex->app);
@@ -408,7 +405,7 @@ bool exchange_flush_request(struct exchange *ex)
             exchange_arm_upload(ex, RELAY_BLOCKED);
         return true;
     }
-    if (exchange_is_uploading(ex)) { /* now the client may be the slow one */
+    if (exchange_is_uploading(ex)) { /* from now on, the client may be the slow side */
         exchange_measure_pace(ex);
         exchange_arm_upload(ex, RELAY_WAIT);
         exchange_upload(ex, NULL);
@@ -419,9 +416,9 @@ bool exchange_flush_request(struct exchange *ex)
     return true;
 }
 
-/* ---- once more, on another connection ---- */
+/* ---- replaying on another connection ---- */
 
-/* Whether a fresh connection could do what this one did not (RFC 9112 section 9.3.1). */
+/* Whether the request may be sent again on a fresh connection (RFC 9112 section 9.3.1). */
 bool exchange_may_replay(const struct exchange *ex)
 {
     if (ex->replayed || ex->app.response_begun || !upstream_was_reused(&ex->app.lease))
@@ -431,8 +428,8 @@ bool exchange_may_replay(const struct exchange *ex)
     return http_method_is_idempotent(ex->method) && ex->up == NULL;
 }
 
-/* The client is looked at first: an RST that came in one edge with the request has not been seen,
- * and the app may have had the request for long. See may_be_dead(). */
+/* Peeks at the client first: an RST that arrived in one edge with the request has not been seen,
+ * and the app may have had the request for a long time. See may_have_left(). */
 void exchange_replay(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
@@ -443,7 +440,7 @@ void exchange_replay(struct exchange *ex)
     ex->sent = 0;
     exchange_set_state(ex, EXCHANGE_CONNECTING);
     loop_timer_stop(&ex->timer);
-    if (!client_look(ex->client)) {
+    if (!client_peek(ex->client)) {
         exchange_lose_client(ex);
         return;
     }
@@ -453,13 +450,13 @@ void exchange_replay(struct exchange *ex)
 
 /* ---- the timer ---- */
 
-/* The app has taken something since the timer was armed, slowly as it is. */
+/* The app has taken something since the timer was armed, however slowly. */
 static bool app_takes(const struct exchange *ex)
 {
     return h1_client_unsent(&ex->app) > 0 && h1_client_unacked(&ex->app) < ex->unacked;
 }
 
-/* All that has come of the body was read, and the rest is the client's to send. */
+/* All of the body that has arrived was read, and the client has yet to send the rest. */
 static bool client_owes_body(const struct exchange *ex)
 {
     return !exchange_request_is_read(ex) && h1_server_is_read(ex->client);

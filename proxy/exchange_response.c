@@ -11,15 +11,15 @@
 #include "proxy/http/body.h"
 
 /*
- * How many interim responses (1xx) an app may send: so many at once, and on the mean since it was
- * asked one in 10 ms. Progress that is told more often is read by nobody, and each costs a parse, a
- * rewrite and a send. The mean has no memory but a count, so a job that sends 102 each second for
- * hours passes, and so do those that come together because the client held them up.
+ * How many interim responses (1xx) an app may send: a burst, and one every 10 ms on average since
+ * the request was sent. More frequent progress reports are of no use, and each costs a parse, a
+ * rewrite and a send. The average needs no memory but a count, so a job may send a 102 each second
+ * for hours, and responses may arrive together because the client held them up.
  */
 #define INTERIM_BURST    64
 #define INTERIM_EVERY_US 10000
 
-#define HEADS_AT_ONCE 32 /* read in one go, before other connections have their turn */
+#define HEADS_AT_ONCE 32 /* read in one go, before other connections get their turn */
 
 const char exchange_unsolicited[] = "a response without a request";
 
@@ -27,7 +27,7 @@ static void watch_client(struct exchange *ex, size_t unread);
 
 /* ---- no response ---- */
 
-/* The app has ended the connection before it answered. */
+/* The app has ended the connection before it responded. */
 static void upstream_lost(struct exchange *ex)
 {
     if (ex->state == EXCHANGE_ORPHANED) {
@@ -52,8 +52,7 @@ void exchange_bad_response(struct exchange *ex, const char *why)
         exchange_fail(ex, REPLY_UPSTREAM_BROKEN, why);
 }
 
-/* Not a byte of the request has been taken, and the app speaks: that answers nothing of ours (RFC
- * 9112 section 9.2). */
+/* Sent before a byte of the request was taken: not a response to it (RFC 9112 section 9.2). */
 static void unsolicited_response(struct exchange *ex)
 {
     if (exchange_may_replay(ex))
@@ -64,7 +63,7 @@ static void unsolicited_response(struct exchange *ex)
 
 /* ---- headers, interim and final ---- */
 
-/* The side that has to move next gets its whole timeout from now on. */
+/* The side that has to move next gets its whole timeout from now. */
 static void renew_patience(struct exchange *ex)
 {
     const struct config *cf = ex->env->c.config;
@@ -77,11 +76,9 @@ static void renew_patience(struct exchange *ex)
         exchange_arm_upload(ex, h1_client_unsent(&ex->app) > 0 ? RELAY_BLOCKED : RELAY_WAIT);
 }
 
-/*
- * An interim response is life: the app's timeout begins anew. The client's does not, unless this is
- * the 100 that it has waited for; nor does an orphan's, or nothing would end it.
- */
-static void app_lives(struct exchange *ex)
+/* An interim response renews the app's timeout. It does not renew the client's, unless it is the
+ * 100 that the client waits for; nor that of an orphan, which would otherwise never end. */
+static void interim_arrived(struct exchange *ex)
 {
     bool client_sends = exchange_is_uploading(ex) && h1_client_unsent(&ex->app) == 0;
     bool owed = client_sends && exchange_app_owes_100(ex);
@@ -100,7 +97,7 @@ static bool is_flood(const struct exchange *ex)
     return ex->interims > INTERIM_BURST + (uint64_t)(asked / INTERIM_EVERY_US);
 }
 
-/* 1xx: passed on at once; the final answer is still to come. False: the exchange has ended. */
+/* 1xx: passed on at once; the final response follows. False: no further head is read. */
 static bool interim(struct exchange *ex)
 {
     struct client *cl = ex->client;
@@ -115,7 +112,7 @@ static bool interim(struct exchange *ex)
         exchange_bad_response(ex, "too many interim responses");
         return false;
     }
-    app_lives(ex);
+    interim_arrived(ex);
     if (cl == NULL || ex->http10 || (status == 100 && ex->continued))
         return true;
     if (h1_server_interim(cl, &ex->env->head))
@@ -129,7 +126,7 @@ static double milliseconds(mono_us us)
     return (double)us / 1000;
 }
 
-/* Server-Timing (W3C), if it is wanted: what the client could not know of where the time went. */
+/* Server-Timing (W3C), if enabled: the parts of the time that the client cannot measure itself. */
 static struct span timing_of(const struct exchange *ex, char *out, size_t size)
 {
     if (!ex->env->c.config->headers.server_timing)
@@ -139,7 +136,7 @@ static struct span timing_of(const struct exchange *ex, char *out, size_t size)
     return (struct span){out, n > 0 ? (size_t)n : 0};
 }
 
-/* Towards the client: the head, and how the body behind it is framed. */
+/* Composes the head for the client and chooses the framing of the body. */
 static struct relay_front respond(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
@@ -186,7 +183,7 @@ static void final_head(struct exchange *ex)
     exchange_download(ex, &front);
 }
 
-/* Reads one head, interim or final. False: the reading of heads is over for now. */
+/* Reads one head, interim or final. False: no further head is read now. */
 static bool one_head(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
@@ -213,10 +210,8 @@ static bool one_head(struct exchange *ex)
     return false;
 }
 
-/*
- * Heads are held back as bodies are: while the client has not taken the interim ones before, the
- * next stays unread, and the timer is the client's.
- */
+/* Back-pressure applies to heads as it does to bodies: while the client has not taken the earlier
+ * interim responses, the next stays unread, and the timer is the client's. */
 static bool client_holds_up(struct exchange *ex)
 {
     const struct client *cl = ex->client;
@@ -249,14 +244,15 @@ void exchange_read_head(struct exchange *ex)
 
 /* ---- the body ---- */
 
-/* The client is in the way of its last response. It may be one that sends all before it reads. */
+/* The client holds up its last response. It may be a client that sends everything before it reads,
+ * so its input is discarded. */
 void exchange_discard_upload(struct exchange *ex)
 {
     if (ex->close && !exchange_is_uploading(ex))
         client_discard(ex->client);
 }
 
-/* The app's last byte is read: slot and connection go back now, whatever the client does. */
+/* The app's last byte is read: releases slot and connection now, however slow the client is. */
 static void exchange_response_complete(struct exchange *ex)
 {
     bool reusable = ex->app_persists && ex->sent != 0 && !ex->upload_failed &&
@@ -277,14 +273,14 @@ static void exchange_response_complete(struct exchange *ex)
         exchange_discard_upload(ex);
 }
 
-/* The answer was cut, or broke its framing, when the client has had a part: it must see that. */
+/* The response was cut, or broke its framing, after part was sent: the client must see that. */
 static void exchange_cut(struct exchange *ex, const char *why)
 {
     struct client *cl = ex->client;
 
     exchange_complain(ex, why);
     ex->close = true;
-    /* Where the body's framing cannot show that it was cut, an RST must (RFC 9112 section 8). */
+    /* If the body's framing cannot show the cut, an RST must (RFC 9112 section 8). */
     if (cl != NULL && h1_server_ends_by_close(ex->down)) {
         ex->client = NULL;
         client_abort(cl, true);
@@ -315,7 +311,7 @@ static void exchange_download_ended(struct exchange *ex, enum relay_status why)
     }
 }
 
-/* How long the client has been in the way, if it was. */
+/* Records how long the client has held up the response, if it has. */
 void exchange_note_backpressure(struct exchange *ex)
 {
     if (ex->blocked_since == 0)
@@ -331,8 +327,9 @@ static void look_at_client(struct exchange *ex)
 }
 
 /*
- * The client is in the way, and the slot is held for it alone: client.stall_timeout runs. What is
- * under way to its kernel now is no reading, and is not measured before the first look.
+ * The client holds up the response, and the slot is held for it alone: client.stall_timeout runs.
+ * Its kernel still takes what is in transit now, which is not reading: nothing is measured before
+ * the first check.
  */
 static void watch_client(struct exchange *ex, size_t unread)
 {
@@ -344,9 +341,9 @@ static void watch_client(struct exchange *ex, size_t unread)
 }
 
 /*
- * STREAMING: something has moved, one way or the other, and either is life. Not while the client is
- * in the way of the answer: then the timer is the client's. No event tells when the app takes some
- * of a body out of the kernel, so that is looked at now and then.
+ * STREAMING: progress in either direction renews the timeout. Not while the client holds up the
+ * response: then the timer is the client's. No event reports that the app has taken some of the
+ * body from the kernel, so that is checked periodically.
  */
 void exchange_renew_idle(struct exchange *ex)
 {
@@ -370,7 +367,7 @@ void exchange_download(struct exchange *ex, const struct relay_front *front)
 
     switch (st) {
     case RELAY_WAIT:
-        /* After back-pressure, when the timer was the client's, it is the app's turn again. */
+        /* After back-pressure, when the timer was the client's, it is the app's again. */
         if (moved > 0 || front != NULL || ex->stalls_at != 0 || ex->timer.due == MONO_NEVER)
             exchange_renew_idle(ex);
         ex->stalls_at = 0;
@@ -412,8 +409,7 @@ static void cut_stalled(struct exchange *ex)
     exchange_lose_client(ex);
 }
 
-/* It is looked at again and again: while nobody waits for a slot, a stalled client is in nobody's
- * way. */
+/* Checked repeatedly: a stalled client is cut only once another request waits for a slot. */
 void exchange_late_client(struct exchange *ex)
 {
     mono_us patience = ex->env->c.config->client.stall_timeout;
@@ -430,7 +426,7 @@ void exchange_late_client(struct exchange *ex)
         look_at_client(ex);
 }
 
-/* No event has told of progress for upstream.idle_timeout, or for a part of it. */
+/* No event has reported progress for upstream.idle_timeout, or for a part of it. */
 void exchange_late_stream(struct exchange *ex)
 {
     size_t unacked = h1_client_unacked(&ex->app);

@@ -7,7 +7,8 @@
 #include "proxy/http/rewrite.h"
 #include "proxy/tunnel.h"
 
-/* A place among the tunnels. Given back when the app does not switch, or the tunnel ends. */
+/* Takes one of the upgrades.max places. It is given back if the app does not switch protocols, or
+ * when the tunnel ends. */
 bool exchange_take_upgrade(struct exchange_shared *shared)
 {
     uint32_t n = atomic_load(&shared->upgrades);
@@ -26,7 +27,7 @@ void exchange_release_upgrade(struct exchange *ex)
     ex->upgrade = false;
 }
 
-/* One side was reset: so is the other. */
+/* One side was reset: resets the other. */
 void exchange_tunnel_lost(struct exchange *ex)
 {
     struct client *cl = ex->client;
@@ -37,8 +38,8 @@ void exchange_tunnel_lost(struct exchange *ex)
     exchange_done(ex);
 }
 
-/* What the app has not read, whether weir or the kernel keeps it: as it reads, weir refills the
- * kernel, whose part may stay the same. */
+/* Bytes that the app has not read, held by weir or by the kernel: as the app reads, weir refills
+ * the kernel's part, which may stay the same. */
 static size_t unread_by_app(const struct exchange *ex)
 {
     return h1_client_unsent(&ex->app) + h1_client_unacked(&ex->app);
@@ -46,10 +47,11 @@ static size_t unread_by_app(const struct exchange *ex)
 
 static void arm_tunnel(struct exchange *ex)
 {
-    /* It costs a system call: unless the app is in the way, it waits until nothing is said. */
-    bool in_the_way = h1_client_unsent(&ex->app) > 0;
+    /* Measuring costs a system call: unless output to the app is blocked, it is done only once the
+     * tunnel is silent. */
+    bool blocked = h1_client_unsent(&ex->app) > 0;
 
-    ex->unacked = in_the_way ? unread_by_app(ex) : SIZE_MAX;
+    ex->unacked = blocked ? unread_by_app(ex) : SIZE_MAX;
     exchange_arm(ex, exchange_now(ex) + ex->env->c.config->upgrades.idle_timeout);
 }
 
@@ -74,7 +76,7 @@ void exchange_tunnel(struct exchange *ex)
         arm_tunnel(ex);
 }
 
-/* The connection changes hands, if this is what was offered. The exchange may have ended. */
+/* 101: switches protocols if the app accepts what was offered. The exchange may have ended. */
 void exchange_switch_protocols(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
@@ -106,8 +108,8 @@ void exchange_switch_protocols(struct exchange *ex)
     exchange_lose_client(ex);
 }
 
-/* Nobody has said anything for upgrades.idle_timeout. What was said before may still be on its way
- * to a slow reader: while the client has not all of it, client.send_timeout watches. */
+/* Neither side has sent anything for upgrades.idle_timeout. Earlier bytes may still be on their way
+ * to a slow reader: until the client has them all, client.send_timeout applies. */
 void exchange_late_tunnel(struct exchange *ex)
 {
     size_t unacked = unread_by_app(ex), before = ex->unacked;

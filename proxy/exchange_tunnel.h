@@ -3,20 +3,20 @@
 
 #include "proxy/exchange_private.h"
 
-/* A place among the tunnels. False: there are upgrades.max. */
+/* Takes a place for a tunnel. False: all upgrades.max places are taken. */
 bool exchange_take_upgrade(struct exchange_shared *shared);
 
-/* Gives it back, if it has one: the app does not switch, or the tunnel ends. */
+/* Gives the place back, if there is one: the app does not switch, or the tunnel ends. */
 void exchange_release_upgrade(struct exchange *ex);
 
-/* One side was reset: so is the other. */
+/* One side was reset: resets the other. */
 void exchange_tunnel_lost(struct exchange *ex);
 
-/* Relays both ways as far as it goes. */
+/* Relays in both directions as far as possible. */
 void exchange_tunnel(struct exchange *ex);
 
-/* 101: the connection changes hands, if this is what was offered. It may have ended. */
+/* 101: switches protocols if the app accepts what was offered. The exchange may have ended. */
 void exchange_switch_protocols(struct exchange *ex);
 
-/* TUNNEL: its timer. */
+/* TUNNEL: the timer has expired. */
 void exchange_late_tunnel(struct exchange *ex);

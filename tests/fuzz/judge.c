@@ -10,7 +10,7 @@
 #include "tests/world/peers.h"
 
 #define EXCHANGES_MAX 512
-#define UNSEEN_US     10000 /* LOOK_AFTER_US of exchange.c */
+#define UNSEEN_US     10000 /* PEEK_AFTER_US of exchange.c */
 #define MESSAGES_MAX  256
 #define INTERIMS_MAX  60
 
