@@ -1,7 +1,5 @@
-/*
- * A request's life: it is served, waits for a slot, is refused, its client leaves. Tests of bodies,
- * responses, tunnels and the drain are in test_exchange_*.c.
- */
+/* A request's life: it is served, waits for a slot, is refused, or loses its client. Tests of
+ * bodies, responses, tunnels and the drain are in test_exchange_*.c. */
 #include "tests/unit/proxy/scene.h"
 
 /* ---- served ---- */
@@ -487,7 +485,7 @@ static void an_orphans_app_that_closes_or_talks_nonsense_frees_the_slot(void)
     nobody_is_left();
 }
 
-/* Its time is over when the slot becomes free, and its client's end is told in the same turn. */
+/* Its wait has expired when the slot becomes free; its client's end is delivered in that turn. */
 static void a_client_that_leaves_as_its_wait_expires_has_no_slot_to_give_back(void)
 {
     asks(GET);

@@ -1,4 +1,4 @@
-/* What happens to the requests of a loop when weir drains, cuts, or needs room. */
+/* The requests of a loop when weir drains, cuts them, or needs room. */
 #include "tests/unit/proxy/scene.h"
 
 #define PUT_PART "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1234"

@@ -1,4 +1,4 @@
-/* The way of a request to the app: its body, the connection, an app that does not take it. */
+/* Sending a request to the app: its body, the connection, an app that does not take it. */
 #include "tests/unit/proxy/scene.h"
 
 #define PUT_OF(length) "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: " length "\r\n\r\n"
@@ -457,7 +457,7 @@ static void an_app_that_takes_no_more_may_have_responded(void)
     nobody_is_left();
 }
 
-/* ---- when a timeout begins ---- */
+/* ---- when timeouts start ---- */
 
 static void first_byte_timeout_begins_when_the_request_has_been_sent(void)
 {

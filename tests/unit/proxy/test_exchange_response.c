@@ -1,4 +1,4 @@
-/* The way of a response to the client: its head, its framing, interim responses, timeouts. */
+/* Passing a response to the client: its head, its framing, interim responses, timeouts. */
 #include "tests/unit/proxy/scene.h"
 
 #define GET_10     "GET / HTTP/1.0\r\n\r\n"
@@ -57,8 +57,8 @@ static void a_head_that_is_too_long_or_cut_becomes_a_502(void)
 
 /* ---- framing ---- */
 
-/* What the app sends before it closes; what the client receives, and whether its connection
- * ends. */
+/* The bytes that an app sends before it closes and those that the client receives, and whether the
+ * client's connection ends. */
 static const struct framing {
     const char *request, *app, *client;
     bool ends;
@@ -89,7 +89,7 @@ static void a_body_is_framed_as_its_client_can_read_it(void)
     }
 }
 
-/* What the app sends before it closes too early. */
+/* The bytes that an app sends before it closes too early. */
 static void a_body_that_was_cut_does_not_look_whole(void)
 {
     static const char *const cut[] = {
@@ -346,9 +346,9 @@ static void a_client_that_reads_slowly_is_not_cut(void)
     slots_are(1, 1);
 }
 
-/* ---- who is in the way, and for how long ---- */
+/* ---- timeouts while one side holds up the other ---- */
 
-/* Only stall_timeout may end what reads nothing. */
+/* Only stall_timeout may end a client that reads nothing. */
 static struct peer *stalls_for_long(mono_us stall_timeout)
 {
     scene.how.config.buffers.response = 4096;
@@ -432,7 +432,7 @@ static void after_a_stall_the_app_has_its_whole_time_again(void)
     assert_true(a->ended);
 }
 
-/* An upload of chunks whose response has begun, and a slot that another waits for. */
+/* A chunked upload whose response has begun, and another request that waits for its slot. */
 static struct peer *uploads_to_a_response(void)
 {
     scene.how.config.queue.timeout = 9000000;

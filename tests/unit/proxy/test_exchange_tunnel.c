@@ -92,7 +92,7 @@ static void a_silent_tunnel_ends_after_its_idle_timeout(void)
     assert_true(app(0)->ended);
 }
 
-/* ---- what was said before a silence may still be on its way ---- */
+/* ---- bytes still on their way when the tunnel falls silent ---- */
 
 static const char *long_text(void)
 {
@@ -118,7 +118,7 @@ static void a_silent_tunnel_stays_while_its_client_takes_what_was_sent(void)
     a->reads = true;
     world_rest();
     from_now();
-    until(1020); /* it has been silent for longer: the next look ends it */
+    until(1020); /* it has been silent for longer: the next check ends it */
     nobody_is_left();
 }
 
@@ -135,7 +135,7 @@ static void a_silent_tunnel_stays_while_its_app_takes_what_was_sent(void)
     }
     slots_are(1, 0);
     from_now();
-    until(2100); /* two looks without a difference */
+    until(2100); /* two checks without progress */
     nobody_is_left();
     assert_true(a->ended);
 }

@@ -1,4 +1,4 @@
-/* The client's side of an exchange: what is written to it, and what it has sent and taken. */
+/* The client's side of an exchange: output to it, its input, and how much it has taken. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
