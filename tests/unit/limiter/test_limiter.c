@@ -1,136 +1,10 @@
 /* The limiter's behaviour, invariant by invariant. Time is just a number. */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "limiter/limiter.h"
-
-#define WAITERS 8u
-
-struct fixture {
-    struct limiter *limiter;
-    struct limiter_waiter w[WAITERS];
-};
-
-static struct limiter_config bounds(uint32_t limit, uint32_t queue_length)
-{
-    return (struct limiter_config){limit, queue_length, UINT64_MAX};
-}
-
-static int set_up(void **state, struct limiter_config config)
-{
-    static struct fixture f;
-
-    memset(&f, 0, sizeof(f));
-    f.limiter = limiter_new(&config, 0);
-    *state = &f;
-    return f.limiter != NULL ? 0 : -1;
-}
-
-static int one_slot(void **state)
-{
-    return set_up(state, bounds(1, 6));
-}
-
-static int two_slots(void **state)
-{
-    return set_up(state, bounds(2, 6));
-}
-
-static int one_slot_and_no_queue(void **state)
-{
-    return set_up(state, bounds(1, 0));
-}
-
-static int one_slot_and_100_bytes(void **state)
-{
-    return set_up(state, (struct limiter_config){1, 6, 100});
-}
-
-static int no_limit(void **state)
-{
-    return set_up(state, bounds(LIMITER_UNLIMITED, 0));
-}
-
-static int eight_slots(void **state)
-{
-    return set_up(state, bounds(8, 6));
-}
-
-/* Waiters are cancelled first, so that no release grants a slot. */
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-
-    for (unsigned i = 0; i < WAITERS; i++) {
-        if (f->w[i].state == LIMITER_WAITING)
-            assert_true(limiter_cancel(f->limiter, &f->w[i], 0));
-    }
-    for (unsigned i = 0; i < WAITERS; i++) {
-        if (f->w[i].state == LIMITER_HOLDING)
-            assert_null(limiter_release(f->limiter, &f->w[i], 0));
-    }
-    limiter_free(f->limiter);
-    return 0;
-}
-
-/* ---- shorthand ------------------------------------------------------------------------------- */
-
-static void acquire_until(struct fixture *f, unsigned i, mono_us now, mono_us deadline,
-                          enum limiter_verdict expected)
-{
-    assert_int_equal(limiter_acquire(f->limiter, &f->w[i], now, deadline), expected);
-    assert_int_equal(f->w[i].verdict, expected);
-}
-
-static void acquire(struct fixture *f, unsigned i, mono_us now, enum limiter_verdict expected)
-{
-    acquire_until(f, i, now, MONO_NEVER, expected);
-}
-
-static struct limiter_waiter *release(struct fixture *f, unsigned i, mono_us now)
-{
-    return limiter_release(f->limiter, &f->w[i], now);
-}
-
-static struct limiter_waiter *reconfigure(struct fixture *f, uint32_t limit, uint32_t queue_length,
-                                          mono_us now)
-{
-    struct limiter_config config = bounds(limit, queue_length);
-
-    return limiter_reconfigure(f->limiter, &config, now);
-}
-
-static struct limiter_snapshot snapshot(struct fixture *f, mono_us now)
-{
-    struct limiter_snapshot s;
-
-    limiter_snapshot(f->limiter, now, &s);
-    return s;
-}
-
-/* The first in the chain is w[i] with this verdict; returns the rest. */
-static struct limiter_waiter *expect_next(struct fixture *f, struct limiter_waiter *chain,
-                                          unsigned i, enum limiter_verdict verdict)
-{
-    assert_ptr_equal(chain, &f->w[i]);
-    assert_int_equal(chain->verdict, verdict);
-    assert_int_equal(chain->state, verdict == LIMITER_ADMITTED ? LIMITER_HOLDING : LIMITER_IDLE);
-    return chain->next;
-}
-
-static void expect_only(struct fixture *f, struct limiter_waiter *chain, unsigned i,
-                        enum limiter_verdict verdict)
-{
-    assert_null(expect_next(f, chain, i, verdict));
-}
+#include "tests/unit/limiter/limiter_fixture.h"
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
@@ -498,187 +372,6 @@ static void peaks_begin_anew_with_new_bounds(void **state)
     assert_int_equal(snapshot(f, 3).depth_peak, 3); /* restarts at the present depth */
 }
 
-/* ---- times add up ---------------------------------------------------------------------------- */
-
-static void integrals_are_the_sums_of_holds_and_waits(void **state)
-{
-    struct fixture *f = *state;
-
-    acquire(f, 0, 100, LIMITER_ADMITTED);          /* holds 100..250 */
-    acquire(f, 1, 120, LIMITER_QUEUED);            /* waits 120..250, holds 250..400 */
-    acquire_until(f, 2, 130, 300, LIMITER_QUEUED); /* waits 130..400, expires */
-    acquire(f, 3, 140, LIMITER_QUEUED);            /* waits 140..200, is cancelled */
-    assert_true(limiter_cancel(f->limiter, &f->w[3], 200));
-    expect_only(f, release(f, 0, 250), 1, LIMITER_ADMITTED);
-    expect_only(f, release(f, 1, 400), 2, LIMITER_EXPIRED);
-
-    struct limiter_snapshot s = snapshot(f, 1000);
-    assert_int_equal(s.in_flight_us, 150 + 150);
-    assert_int_equal(s.queued_us, 130 + 270 + 60);
-    assert_int_equal(s.saturated_us, 300);
-}
-
-static void integrals_run_up_to_now_while_work_goes_on(void **state)
-{
-    struct fixture *f = *state;
-
-    acquire(f, 0, 10, LIMITER_ADMITTED);
-    assert_int_equal(snapshot(f, 15).in_flight_us, 5);
-    assert_int_equal(snapshot(f, 15).saturated_us, 0);
-    acquire(f, 1, 20, LIMITER_ADMITTED);
-    acquire(f, 2, 30, LIMITER_QUEUED);
-    struct limiter_snapshot s = snapshot(f, 40);
-    assert_int_equal(s.in_flight_us, 10 + 2 * 20);
-    assert_int_equal(s.queued_us, 10);
-    assert_int_equal(s.saturated_us, 20);
-}
-
-static void time_that_goes_back_counts_as_no_time(void **state)
-{
-    struct fixture *f = *state;
-
-    acquire(f, 0, 100, LIMITER_ADMITTED);
-    acquire(f, 1, 40, LIMITER_QUEUED); /* another thread read its clock earlier */
-    assert_int_equal(f->w[1].queued_at, 100);
-    expect_only(f, release(f, 0, 90), 1, LIMITER_ADMITTED);
-    assert_int_equal(f->w[0].released_at, 100);
-    assert_int_equal(f->w[1].granted_at, 100);
-    struct limiter_snapshot s = snapshot(f, 60);
-    assert_int_equal(s.in_flight_us, 0);
-    assert_int_equal(s.queued_us, 0);
-}
-
-static void saturation_follows_the_limit(void **state)
-{
-    struct fixture *f = *state;
-
-    acquire(f, 0, 0, LIMITER_ADMITTED);
-    assert_null(reconfigure(f, 1, 6, 10)); /* 0..10: one of two; then one of one */
-    assert_null(reconfigure(f, 2, 6, 15));
-    assert_int_equal(snapshot(f, 30).saturated_us, 5);
-}
-
-/* ---- the drain estimate ---------------------------------------------------------------------- */
-
-static void drain_is_0_before_the_first_release(void **state)
-{
-    struct fixture *f = *state;
-
-    acquire(f, 0, 0, LIMITER_ADMITTED);
-    assert_int_equal(limiter_drain_estimate(f->limiter), 0);
-}
-
-static void hold(struct fixture *f, mono_us from, mono_us to)
-{
-    acquire(f, 0, from, LIMITER_ADMITTED);
-    assert_null(release(f, 0, to));
-}
-
-static void drain_is_the_queue_and_one_more_at_the_mean_hold_over_the_slots(void **state)
-{
-    struct fixture *f = *state;
-
-    hold(f, 0, 800);
-    assert_int_equal(limiter_drain_estimate(f->limiter), 800 / 2);
-    for (unsigned i = 0; i < 5; i++)
-        acquire(f, i, 800, i < 2 ? LIMITER_ADMITTED : LIMITER_QUEUED);
-    assert_int_equal(limiter_drain_estimate(f->limiter), 4 * 800 / 2);
-    assert_int_equal(snapshot(f, 800).drain, 4 * 800 / 2);
-}
-
-static void the_mean_hold_moves_by_an_eighth(void **state)
-{
-    struct fixture *f = *state;
-
-    hold(f, 0, 800);
-    hold(f, 800, 800 + 1600); /* 800 + (1600 - 800) / 8 */
-    assert_int_equal(limiter_drain_estimate(f->limiter), 900);
-    for (mono_us t = 10000; t < 10000 + 200 * 100; t += 100)
-        hold(f, t, t + 100);
-    assert_in_range(limiter_drain_estimate(f->limiter), 100, 101);
-}
-
-static void the_first_hold_may_last_no_time_and_the_mean_still_learns(void **state)
-{
-    struct fixture *f = *state;
-
-    hold(f, 0, 0);
-    assert_int_equal(limiter_drain_estimate(f->limiter), 0);
-    hold(f, 0, 800);
-    assert_int_equal(limiter_drain_estimate(f->limiter), 100);
-}
-
-static void a_hold_apart_is_not_learnt_from(void **state)
-{
-    struct fixture *f = *state;
-
-    acquire(f, 0, 0, LIMITER_ADMITTED);
-    f->w[0].apart = true;
-    assert_null(release(f, 0, 3600000000));
-    assert_int_equal(limiter_drain_estimate(f->limiter), 0);
-    acquire(f, 1, 3600000000, LIMITER_ADMITTED);
-    assert_null(release(f, 1, 3600000100));
-    assert_int_equal(limiter_drain_estimate(f->limiter), 100); /* the first one that counts */
-}
-
-static void a_drain_beyond_all_numbers_is_never(void **state)
-{
-    struct fixture *f = *state;
-    mono_us ages = INT64_C(1) << 59;
-
-    hold(f, 0, ages);
-    assert_int_equal(limiter_drain_estimate(f->limiter), ages);
-    for (unsigned i = 0; i < 4; i++)
-        acquire(f, i, ages, i == 0 ? LIMITER_ADMITTED : LIMITER_QUEUED);
-    assert_int_equal(limiter_drain_estimate(f->limiter), MONO_NEVER);
-}
-
-/* ---- the snapshot ---------------------------------------------------------------------------- */
-
-static void a_new_limiter_is_all_zero_but_its_bounds(void **state)
-{
-    struct fixture *f = *state;
-    struct limiter_snapshot expected, got;
-
-    memset(&expected, 0, sizeof(expected));
-    expected.limit = 2;
-    expected.queue_length = 6;
-    got = snapshot(f, 12345);
-    assert_memory_equal(&got, &expected, sizeof(got));
-}
-
-/* One of each event: 2 granted at once, 5 queued, of which 1 granted, 1 expired, 1 cancelled, 1
- * shed ... */
-static void every_event_is_counted_once(void **state)
-{
-    struct fixture *f = *state;
-
-    f->w[5].bytes = 101;
-    acquire(f, 0, 1, LIMITER_ADMITTED);
-    acquire_until(f, 1, 2, 5, LIMITER_QUEUED);
-    acquire(f, 2, 3, LIMITER_QUEUED);
-    acquire(f, 3, 4, LIMITER_QUEUED);
-    acquire(f, 4, 4, LIMITER_QUEUED);
-    acquire(f, 5, 4, LIMITER_SHED_BYTES);
-    acquire_until(f, 6, 4, 4, LIMITER_EXPIRED);
-    assert_true(limiter_cancel(f->limiter, &f->w[3], 5));
-    struct limiter_waiter *chain = release(f, 0, 10);
-    expect_only(f, expect_next(f, chain, 1, LIMITER_EXPIRED), 2, LIMITER_ADMITTED);
-    assert_null(reconfigure(f, 1, 1, 11));
-    acquire(f, 7, 12, LIMITER_SHED_FULL);
-
-    struct limiter_snapshot s = snapshot(f, 14);
-    assert_int_equal(s.admitted, 2);
-    assert_int_equal(s.queued, 4);
-    assert_int_equal(s.expired, 2);
-    assert_int_equal(s.cancelled, 1);
-    assert_int_equal(s.shed_bytes, 1);
-    assert_int_equal(s.shed_full, 1);
-    assert_int_equal(s.released, 1);
-    assert_int_equal(s.oldest_wait, 10);
-    assert_int_equal(s.accounting_errors, 0);
-}
-
 /* ---- creation, and misuse -------------------------------------------------------------------- */
 
 static void freeing_null_is_allowed(void **state)
@@ -847,8 +540,6 @@ static void a_mistake_of_ours_stops_the_process_where_it_happens(void **state)
         assert_stops(mistakes[i], *state);
 }
 
-#define WITH(situation, test) cmocka_unit_test_setup_teardown(test, situation, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -878,23 +569,11 @@ int main(void)
         WITH(two_slots, a_lower_limit_takes_nothing_and_grants_nothing_until_below_it),
         WITH(one_slot, a_shorter_queue_keeps_who_is_in_it),
         WITH(two_slots, peaks_begin_anew_with_new_bounds),
-        WITH(one_slot, integrals_are_the_sums_of_holds_and_waits),
-        WITH(two_slots, integrals_run_up_to_now_while_work_goes_on),
-        WITH(one_slot, time_that_goes_back_counts_as_no_time),
-        WITH(two_slots, saturation_follows_the_limit),
-        WITH(one_slot, drain_is_0_before_the_first_release),
-        WITH(two_slots, drain_is_the_queue_and_one_more_at_the_mean_hold_over_the_slots),
-        WITH(one_slot, the_mean_hold_moves_by_an_eighth),
-        WITH(one_slot, the_first_hold_may_last_no_time_and_the_mean_still_learns),
-        WITH(one_slot, a_hold_apart_is_not_learnt_from),
         WITH(one_slot, one_slot_alone_is_never_plenty),
         WITH(eight_slots, plenty_is_more_than_a_quarter_free_and_nobody_waiting),
         WITH(no_limit, without_a_limit_slots_are_plentiful),
         WITH(one_slot_and_no_queue, full_is_no_slot_and_no_room_to_wait),
         WITH(one_slot, somebody_waits_from_being_queued_to_the_verdict),
-        WITH(one_slot, a_drain_beyond_all_numbers_is_never),
-        WITH(two_slots, a_new_limiter_is_all_zero_but_its_bounds),
-        WITH(one_slot_and_100_bytes, every_event_is_counted_once),
         cmocka_unit_test(freeing_null_is_allowed),
         WITH(one_slot, a_mistake_of_ours_stops_the_process_where_it_happens),
     };
