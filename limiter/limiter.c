@@ -4,8 +4,9 @@
  * The mutex guards all of `struct limiter`, and all fields of the waiters in the queue. Whenever it
  * is free, these invariants hold:
  *
- *   - a slot is free and the limiter is not paused  =>  the queue is empty;
+ *   - a slot is free and no reason to pause is set  =>  the queue is empty;
  *   - a waiter is WAITING  <=>  it is in the queue;
+ *   - `free` is the sum of what each instance has free, `live.in_flight` of what each has held;
  *   - the integrals are correct up to `now`, which never decreases.
  *
  * While it is held, no code outside the limiter and its queue runs. The mutex is adaptive: it is
@@ -22,6 +23,10 @@
 
 #define CACHE_LINE 64
 
+struct instance {
+    uint32_t slots, held; /* held > slots after they were lowered: it grants nothing until below */
+};
+
 struct limiter {
     /* Alone on its cache lines: false sharing with a neighbour on the heap would slow all threads
      * down. */
@@ -29,10 +34,14 @@ struct limiter {
     mono_us now;      /* the latest time passed by any caller */
     uint64_t mean_x8; /* the mean slot hold, in eighths of a microsecond */
     bool learned;     /* the mean includes at least one hold */
+    uint64_t free;    /* slots of all instances that nobody holds */
+    uint64_t places;  /* given to waiters so far */
     struct waitq queue;
     /* The part of limiter_snapshot() that is kept up to date; only `depth`, `bytes`, `oldest_wait`
      * and `drain` are computed on the copy. */
     struct limiter_snapshot live;
+    unsigned used; /* instances from here on never had slots */
+    struct instance instances[LIMITER_INSTANCES];
 };
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -44,7 +53,7 @@ static void advance(struct limiter *l, mono_us now)
     uint64_t dt = (uint64_t)(now - l->now);
     l->live.in_flight_us += dt * l->live.in_flight;
     l->live.queued_us += dt * l->queue.depth;
-    l->live.saturated_us += l->live.in_flight >= l->live.limit ? dt : 0;
+    l->live.saturated_us += l->free == 0 ? dt : 0;
     l->now = now;
 }
 
@@ -59,29 +68,79 @@ static void unlock(struct limiter *l)
     pthread_mutex_unlock(&l->mutex);
 }
 
-/* ---- one waiter's steps: the only functions that write its state
- * --------------------------------- */
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+static uint32_t free_of(const struct instance *in)
+{
+    return in->held < in->slots ? in->slots - in->held : 0;
+}
+
+static bool slot_free_locked(const struct limiter *l)
+{
+    return l->live.paused == 0 && l->free > 0;
+}
+
+/* Which of two instances with free slots has the smaller share of its slots in use. */
+static bool less_loaded(const struct instance *a, const struct instance *b)
+{
+    return (uint64_t)a->held * b->slots < (uint64_t)b->held * a->slots;
+}
+
+/* A slot is free. Among equals, the first: an instance is left alone while others suffice. */
+static unsigned least_loaded_locked(const struct limiter *l)
+{
+    unsigned best = 0;
+
+    for (unsigned i = 1; i < l->used; i++) {
+        const struct instance *in = &l->instances[i], *so_far = &l->instances[best];
+        if (free_of(in) > 0 && (free_of(so_far) == 0 || less_loaded(in, so_far)))
+            best = i;
+    }
+    return best;
+}
+
+static void take_slot_locked(struct limiter *l, unsigned instance)
+{
+    struct instance *in = &l->instances[instance];
+    struct limiter_snapshot *live = &l->live;
+
+    live->accounting_errors += in->held >= in->slots;
+    in->held++;
+    l->free--;
+    live->in_flight++;
+    if (live->in_flight > live->in_flight_peak)
+        live->in_flight_peak = live->in_flight;
+}
+
+static void return_slot_locked(struct limiter *l, unsigned instance)
+{
+    struct instance *in = &l->instances[instance];
+
+    l->free -= free_of(in);
+    in->held--;
+    l->free += free_of(in);
+    l->live.in_flight--;
+}
+
+/* ---- one waiter's steps: the only functions that write its state ----------------------------- */
 
 static void begin_locked(struct limiter *l, struct limiter_waiter *w, mono_us deadline)
 {
     CHECK(w->state == LIMITER_IDLE);
+    w->place = l->places++;
     w->deadline = deadline;
     w->queued_at = w->ended_at = l->now;
-    w->granted_at = w->released_at = 0;
+    w->granted_at = w->released_at = w->requeued_us = 0;
 }
 
 static void grant_locked(struct limiter *l, struct limiter_waiter *w)
 {
-    struct limiter_snapshot *live = &l->live;
-
     w->state = LIMITER_HOLDING;
     w->verdict = LIMITER_ADMITTED;
     w->granted_at = w->ended_at = l->now;
-    live->admitted++;
-    live->in_flight++;
-    live->accounting_errors += live->in_flight > live->limit;
-    if (live->in_flight > live->in_flight_peak)
-        live->in_flight_peak = live->in_flight;
+    w->instance = least_loaded_locked(l);
+    take_slot_locked(l, w->instance);
+    l->live.admitted++;
 }
 
 static void expire_locked(struct limiter *l, struct limiter_waiter *w)
@@ -92,21 +151,21 @@ static void expire_locked(struct limiter *l, struct limiter_waiter *w)
     l->live.expired++;
 }
 
-static void queue_locked(struct limiter *l, struct limiter_waiter *w)
+static void wait_locked(struct limiter *l, struct limiter_waiter *w)
 {
-    w->verdict = waitq_push(&l->queue, w);
-    if (w->verdict == LIMITER_SHED_FULL) {
-        l->live.shed_full++;
-        return;
-    }
-    if (w->verdict == LIMITER_SHED_BYTES) {
-        l->live.shed_bytes++;
-        return;
-    }
     w->state = LIMITER_WAITING;
-    l->live.queued++;
+    w->verdict = LIMITER_QUEUED;
     if (l->queue.depth > l->live.depth_peak)
         l->live.depth_peak = l->queue.depth;
+}
+
+static void shed_locked(struct limiter *l, struct limiter_waiter *w, enum limiter_verdict verdict)
+{
+    w->verdict = verdict;
+    if (verdict == LIMITER_SHED_FULL)
+        l->live.shed_full++;
+    else
+        l->live.shed_bytes++;
 }
 
 /* Like srtt in TCP: the first hold is the mean, each later one has weight 1/8. */
@@ -125,8 +184,19 @@ static void give_back_locked(struct limiter *l, struct limiter_waiter *w)
     w->released_at = l->now;
     if (!w->apart)
         learn_hold_locked(l, w->released_at - w->granted_at);
-    l->live.in_flight--;
+    return_slot_locked(l, w->instance);
     l->live.released++;
+}
+
+static void hand_back_locked(struct limiter *l, struct limiter_waiter *w)
+{
+    CHECK(w->state == LIMITER_HOLDING);
+    w->requeued_us += l->now - w->granted_at;
+    w->granted_at = 0;
+    return_slot_locked(l, w->instance);
+    l->live.requeued++;
+    waitq_push_back(&l->queue, w);
+    wait_locked(l, w);
 }
 
 static void leave_locked(struct limiter *l, struct limiter_waiter *w)
@@ -139,33 +209,51 @@ static void leave_locked(struct limiter *l, struct limiter_waiter *w)
 
 /* ---- the invariants -------------------------------------------------------------------------- */
 
-static bool slot_free_locked(const struct limiter *l)
-{
-    return !l->live.paused && l->live.in_flight < l->live.limit;
-}
-
-/* Ends waits, oldest first, until no slot is free or the queue is empty. Expired waiters use no
- * slot. */
+/*
+ * Ends waits in the order of the queue, until it is empty or the next waiter has time left and no
+ * slot is free. Expired waiters use no slot.
+ */
 static struct limiter_waiter *serve_queue_locked(struct limiter *l)
 {
     struct limiter_waiter *chain = NULL, **tail = &chain, *w;
+    bool in_time;
 
-    while (slot_free_locked(l) && (w = waitq_pop(&l->queue)) != NULL) {
-        if (w->deadline <= l->now)
-            expire_locked(l, w);
-        else
+    while ((w = waitq_next(&l->queue, l->now, &in_time)) != NULL &&
+           (!in_time || slot_free_locked(l))) {
+        waitq_remove(&l->queue, w);
+        if (in_time)
             grant_locked(l, w);
+        else
+            expire_locked(l, w);
         *tail = w;
         tail = &w->next;
     }
     return chain;
 }
 
+/* Without room, those at the head whose time is over leave first: their timers may be late. */
+static struct limiter_waiter *queue_locked(struct limiter *l, struct limiter_waiter *w)
+{
+    struct limiter_waiter *ended = NULL;
+    enum limiter_verdict verdict = waitq_push(&l->queue, w);
+
+    if (verdict != LIMITER_QUEUED && (ended = serve_queue_locked(l)) != NULL)
+        verdict = waitq_push(&l->queue, w);
+    if (verdict != LIMITER_QUEUED) {
+        shed_locked(l, w, verdict);
+        return ended;
+    }
+    l->live.queued++;
+    wait_locked(l, w);
+    return ended;
+}
+
 /* ---- public functions ------------------------------------------------------------------------ */
 
 enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w, mono_us now,
-                                     mono_us deadline)
+                                     mono_us deadline, struct limiter_waiter **ended)
 {
+    *ended = NULL;
     lock_at(l, now);
     begin_locked(l, w, deadline);
     /* A free slot implies an empty queue (above). It is checked nevertheless: a new request must
@@ -175,7 +263,7 @@ enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w
     else if (deadline <= l->now)
         expire_locked(l, w);
     else
-        queue_locked(l, w);
+        *ended = queue_locked(l, w);
     /* Read under the mutex: afterwards a release on another thread may change it. */
     enum limiter_verdict verdict = w->verdict;
     unlock(l);
@@ -191,14 +279,21 @@ struct limiter_waiter *limiter_release(struct limiter *l, struct limiter_waiter 
     return chain;
 }
 
+struct limiter_waiter *limiter_requeue(struct limiter *l, struct limiter_waiter *w, mono_us now)
+{
+    lock_at(l, now);
+    hand_back_locked(l, w);
+    struct limiter_waiter *chain = serve_queue_locked(l);
+    unlock(l);
+    return chain;
+}
+
 bool limiter_has_plenty(struct limiter *l)
 {
     pthread_mutex_lock(&l->mutex);
-    const struct limiter_snapshot *live = &l->live;
-    uint32_t taken = live->in_flight < live->limit ? live->in_flight : live->limit;
-    uint32_t quarter = live->limit / 4;
+    uint32_t quarter = l->live.limit / 4;
     bool plenty =
-        !live->paused && l->queue.depth == 0 && live->limit - taken > (quarter > 1 ? quarter : 1);
+        l->live.paused == 0 && l->queue.depth == 0 && l->free > (quarter > 1 ? quarter : 1);
     unlock(l);
     return plenty;
 }
@@ -231,50 +326,78 @@ bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now)
     return in_time;
 }
 
-void limiter_pause(struct limiter *l, mono_us now)
+void limiter_pause(struct limiter *l, enum limiter_pause_reason reason, mono_us now)
 {
     lock_at(l, now);
-    l->live.paused = true;
+    l->live.paused |= (unsigned)reason;
     unlock(l);
 }
 
-struct limiter_waiter *limiter_resume(struct limiter *l, mono_us now)
+struct limiter_waiter *limiter_resume(struct limiter *l, enum limiter_pause_reason reason,
+                                      mono_us now)
 {
     lock_at(l, now);
-    l->live.paused = false;
+    l->live.paused &= ~(unsigned)reason;
     struct limiter_waiter *chain = serve_queue_locked(l);
     unlock(l);
     return chain;
 }
 
-/* The peaks restart here: those reached under the old bounds do not apply to the new ones. */
+/* ---- new bounds: a peak under other bounds says nothing about the new ones ------------------- */
+
+/* The sum of 64 numbers of 32 bits may exceed the 32 bits that callers see. */
+static void sum_slots_locked(struct limiter *l)
+{
+    uint64_t limit = 0;
+
+    l->free = 0;
+    for (unsigned i = 0; i < l->used; i++) {
+        limit += l->instances[i].slots;
+        l->free += free_of(&l->instances[i]);
+    }
+    l->live.limit = limit < LIMITER_UNLIMITED ? (uint32_t)limit : LIMITER_UNLIMITED;
+}
+
+struct limiter_waiter *limiter_set_slots(struct limiter *l, unsigned instance, uint32_t slots,
+                                         mono_us now)
+{
+    CHECK(instance < LIMITER_INSTANCES);
+    lock_at(l, now);
+    if (instance >= l->used)
+        l->used = instance + 1;
+    l->instances[instance].slots = slots;
+    sum_slots_locked(l);
+    l->live.in_flight_peak = l->live.in_flight;
+    struct limiter_waiter *chain = serve_queue_locked(l);
+    unlock(l);
+    return chain;
+}
+
+/* The peak restarts here: one reached under the old bounds does not apply to the new ones. */
 static void configure_locked(struct limiter *l, const struct limiter_config *config)
 {
-    CHECK(config->limit >= 1);
-    l->live.limit = config->limit;
     l->live.queue_length = config->queue_length;
-    l->live.in_flight_peak = l->live.in_flight;
     l->live.depth_peak = l->queue.depth;
     waitq_bound(&l->queue, config->queue_length, config->queue_bytes);
 }
 
-struct limiter_waiter *limiter_reconfigure(struct limiter *l, const struct limiter_config *config,
-                                           mono_us now)
+void limiter_reconfigure(struct limiter *l, const struct limiter_config *config, mono_us now)
 {
     lock_at(l, now);
     configure_locked(l, config);
-    struct limiter_waiter *chain = serve_queue_locked(l);
     unlock(l);
-    return chain;
 }
+
+/* ---- the estimate and the snapshot ----------------------------------------------------------- */
 
 static mono_us drain_locked(const struct limiter *l)
 {
+    uint32_t limit = l->live.limit > 0 ? l->live.limit : 1;
     uint64_t work_x8;
 
     if (__builtin_mul_overflow(l->mean_x8, (uint64_t)l->queue.depth + 1, &work_x8))
         return MONO_NEVER;
-    return (mono_us)(work_x8 / 8 / l->live.limit);
+    return (mono_us)(work_x8 / 8 / limit);
 }
 
 mono_us limiter_drain_estimate(struct limiter *l)
@@ -289,7 +412,8 @@ void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *o
 {
     lock_at(l, now);
     const struct limiter_waiter *oldest = waitq_oldest(&l->queue);
-    l->live.accounting_errors += l->live.admitted - l->live.released != l->live.in_flight;
+    l->live.accounting_errors +=
+        l->live.admitted != l->live.released + l->live.requeued + l->live.in_flight;
     *out = l->live;
     out->depth = l->queue.depth;
     out->bytes = l->queue.bytes;

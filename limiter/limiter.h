@@ -1,19 +1,21 @@
 /*
- * The limiter: at most `limit` holders at a time, and one bounded queue for the rest, first come,
- * first served.
+ * The limiter: instances of an app with some slots each, and one bounded queue for those that find
+ * no slot free, first come, first served.
  *
  * A caller embeds a `struct limiter_waiter` in the object that it wants to run, and moves it
  * through
  *
  *     IDLE ── acquire ──► HOLDING ── release ──► IDLE           a slot was free, nobody waited
- *       └──── acquire ──► WAITING ──┬─ (verdict) ─► HOLDING     ADMITTED, by another's release
- *                                   ├─ (verdict) ─► IDLE        EXPIRED, its deadline had passed
- *                                   └─ cancel ────► IDLE        the caller gave up
+ *       └──── acquire ──► WAITING ──┬─ (verdict) ─► HOLDING     ADMITTED, by another's call
+ *                            ▲      ├─ (verdict) ─► IDLE        EXPIRED, its deadline had passed
+ *                            │      └─ cancel ────► IDLE        the caller gave up
+ *     HOLDING ─── requeue ───┘                                  the slot was of no use
  *
- * Invariants: holders <= limit, unless the limit was lowered below the number of holders (then
- * nothing is granted until there are fewer); strict FIFO: a newcomer never takes a slot while
- * another waits; a waiter whose deadline has passed is never granted a slot; a released slot goes
- * straight to the next waiter, so no newcomer can take it in between.
+ * Invariants: an instance has no more holders than slots, unless its slots were lowered below the
+ * number of holders (then it grants nothing until there are fewer); strict FIFO: a newcomer never
+ * takes a slot while another waits, and a requeued waiter has its old place; a waiter whose
+ * deadline has passed is never granted a slot; a released slot goes straight to the next waiter, so
+ * no newcomer can take it in between; while any reason to pause is set, no slot is granted.
  *
  * Threads: every function may be called from any thread; there is one mutex, held for some tens of
  * nanoseconds. No callback runs under it: functions that end waits return the waiters as a chain,
@@ -23,12 +25,12 @@
  * Time is an argument. Threads may read their clocks in one order and take the mutex in another, so
  * the limiter never lets its own time go back: the times that it writes into a waiter (`queued_at`,
  * `ended_at`, `granted_at`, `released_at`) are those it counted with. Therefore the integral of
- * depth over time is exactly the sum of all (ended_at - queued_at), and the integral of holders
- * over time exactly the sum of all (released_at - granted_at).
+ * depth over time is exactly the sum of all (ended_at - queued_at - requeued_us), and the integral
+ * of holders over time exactly the sum of all (released_at - granted_at) and all requeued_us.
  *
- * Nothing is allocated after limiter_new(). acquire, release and cancel are O(1); release is O(k)
- * when it finds k expired waiters, which it removes from the queue. Pure: no HTTP, no sockets, no
- * clock of its own, no logs.
+ * Nothing is allocated after limiter_new(). acquire, release and cancel are O(1), but for the
+ * expired waiters that they remove from the queue, and for a look at each instance that has slots
+ * when there are several. Pure: no HTTP, no sockets, no clock of its own, no logs.
  *
  * The terms follow Netflix concurrency-limits and Knative's breaker (capacity, in flight, pending).
  */
@@ -42,13 +44,22 @@
 #include "common/clock.h"
 
 #define LIMITER_UNLIMITED UINT32_MAX
+#define LIMITER_INSTANCES 64u /* numbered from 0 */
 
 struct limiter; /* opaque: defined in limiter.c */
 
+/* The bounds of the queue. */
 struct limiter_config {
-    uint32_t limit;        /* >= 1, or LIMITER_UNLIMITED */
     uint32_t queue_length; /* most waiters; 0: refuse at once */
     uint64_t queue_bytes;  /* most bytes, summed over the waiters' `bytes` */
+};
+
+/* Why no slot is granted. Each is set and cleared on its own; slots are granted while none is. */
+enum limiter_pause_reason {
+    LIMITER_PAUSE_NOT_READY = 1 << 0,   /* no instance of the app accepts connections */
+    LIMITER_PAUSE_OPERATOR = 1 << 1,    /* an operator asked for it */
+    LIMITER_PAUSE_SCALED_TO_0 = 1 << 2, /* no instance is meant to run */
+    LIMITER_PAUSE_DRAINING = 1 << 3,    /* the process is about to end */
 };
 
 enum limiter_verdict {
@@ -72,48 +83,78 @@ struct limiter_waiter {
     enum limiter_waiter_state state;
     enum limiter_verdict verdict;
     unsigned class_;
+    unsigned instance;   /* whose slot it was granted */
     bool apart;          /* its hold is atypical (a tunnel's), and does not count in the mean */
+    uint64_t place;      /* in the order of arrival */
     uint64_t bytes;      /* memory it uses while waiting, counted against queue_bytes */
     mono_us deadline;    /* MONO_NEVER: waits without limit */
     mono_us queued_at;   /* the time of acquire */
     mono_us ended_at;    /* end of the wait: granted, expired, shed or cancelled */
     mono_us granted_at;  /* == queued_at if it did not wait */
     mono_us released_at; /* when the slot was returned */
+    mono_us requeued_us; /* time since queued_at in which it held slots that it handed back */
 };
 
 struct limiter_snapshot {
-    uint32_t limit, queue_length;
-    uint32_t in_flight; /* slots held */
-    uint32_t depth;     /* waiters in the queue */
-    uint64_t bytes;     /* held by those waiters */
-    bool paused;
+    uint32_t limit; /* the slots of all instances, at most LIMITER_UNLIMITED */
+    uint32_t queue_length;
+    uint32_t in_flight;    /* slots held */
+    uint32_t depth;        /* waiters in the queue */
+    uint64_t bytes;        /* held by those waiters */
+    unsigned paused;       /* a set of limiter_pause_reason; 0: slots are granted */
     mono_us oldest_wait;   /* age of the head of the queue, 0 when empty */
     mono_us drain;         /* estimate: time until the present queue has been served */
     uint64_t in_flight_us; /* integral of in_flight dt, up to `now` */
     uint64_t queued_us;    /* integral of depth dt */
-    uint64_t saturated_us; /* time with no free slot (in_flight >= limit) */
-    uint64_t admitted, queued, shed_full, shed_bytes, expired, cancelled,
-        released;               /* counts of events */
-    uint64_t accounting_errors; /* must stay 0: grants beyond the limit, and snapshots in which
-                                   admitted is not released + in_flight */
-    uint32_t in_flight_peak, depth_peak; /* since limiter_new or the last reconfigure */
+    uint64_t saturated_us; /* time in which no instance had a free slot */
+    uint64_t admitted, queued, shed_full, shed_bytes, expired, cancelled, released,
+        requeued;               /* counts of events */
+    uint64_t accounting_errors; /* must stay 0: grants beyond an instance's slots, and snapshots in
+                                   which admitted is not released + requeued + in_flight */
+    uint32_t in_flight_peak;    /* since the last limiter_set_slots() */
+    uint32_t depth_peak;        /* since limiter_new() or the last limiter_reconfigure() */
 };
 
-/* NULL only when out of memory. The integrals start at `now`. */
+/* NULL only when out of memory. No instance has slots yet. The integrals start at `now`. */
 struct limiter *limiter_new(const struct limiter_config *config, mono_us now);
 
 /* The caller makes sure that there are no holders and no waiters. NULL is allowed. */
 void limiter_free(struct limiter *l);
 
 /*
+ * Gives an instance `slots` slots: 0, which it has at first, takes it out of use, and
+ * LIMITER_UNLIMITED is no bound. More slots end waits: they are returned as a chain. Fewer take no
+ * slot from a holder.
+ */
+MUST_USE struct limiter_waiter *limiter_set_slots(struct limiter *l, unsigned instance,
+                                                  uint32_t slots, mono_us now);
+
+/*
  * Requests a slot. `w` must be IDLE. If no slot is free and the deadline is not after `now`,
  * returns LIMITER_EXPIRED without queueing. While paused, nobody is admitted: all are queued.
+ *
+ * Where the queue has no room for `w`, waiters at its head whose deadline has passed make room
+ * first. `*ended` becomes the chain of those, or NULL; `w` is never in it.
  */
 MUST_USE enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w,
-                                              mono_us now, mono_us deadline);
+                                              mono_us now, mono_us deadline,
+                                              struct limiter_waiter **ended);
 
-/* Returns the slot of `w` (HOLDING). The result is the chain of waiters whose wait this ended. */
+/*
+ * Returns the slot of `w` (HOLDING). The result is the chain of waiters whose wait is over: those
+ * at the head of the queue whose deadline has passed, and as many as there are free slots.
+ */
 MUST_USE struct limiter_waiter *limiter_release(struct limiter *l, struct limiter_waiter *w,
+                                                mono_us now);
+
+/*
+ * Hands back a slot that was of no use to `w` (HOLDING), which then waits again, ahead of all that
+ * arrived after it, until its old deadline; the bounds of the queue do not apply to it. The hold
+ * does not count in the mean. The result is a chain, as for release, and `w` is in it when a slot
+ * is free for it: a caller that expects no better from the next slot pauses first. Exactly one
+ * verdict follows, unless `w` is cancelled.
+ */
+MUST_USE struct limiter_waiter *limiter_requeue(struct limiter *l, struct limiter_waiter *w,
                                                 mono_us now);
 
 /*
@@ -125,7 +166,10 @@ bool limiter_has_plenty(struct limiter *l);
 /* Whether anyone waits for a slot. */
 bool limiter_has_waiters(struct limiter *l);
 
-/* Whether any acquire would now be refused: no slot is free, and the queue is full. */
+/*
+ * Whether no slot is free and the queue is full: an acquire would be refused, unless expired
+ * waiters make room for it.
+ */
 bool limiter_is_full(struct limiter *l);
 
 /*
@@ -135,23 +179,22 @@ bool limiter_is_full(struct limiter *l);
  */
 MUST_USE bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now);
 
-/* Until resume, no slot is granted; holders continue, and new waiters are queued. Idempotent. */
-void limiter_pause(struct limiter *l, mono_us now);
-MUST_USE struct limiter_waiter *limiter_resume(struct limiter *l, mono_us now);
-
 /*
- * Sets new bounds. A higher limit ends waits: they are returned as a chain. A lower one takes no
- * slot from a holder. A shorter queue keeps its waiters, and refuses newcomers until it has room.
+ * Sets a reason to pause: until every reason is cleared, no slot is granted; holders continue, and
+ * new waiters are queued. Resume clears one reason; clearing the last ends waits. Both idempotent.
  */
-MUST_USE struct limiter_waiter *limiter_reconfigure(struct limiter *l,
-                                                    const struct limiter_config *config,
-                                                    mono_us now);
+void limiter_pause(struct limiter *l, enum limiter_pause_reason reason, mono_us now);
+MUST_USE struct limiter_waiter *limiter_resume(struct limiter *l, enum limiter_pause_reason reason,
+                                               mono_us now);
+
+/* Sets new bounds. A shorter queue keeps its waiters, and refuses newcomers until it has room. */
+void limiter_reconfigure(struct limiter *l, const struct limiter_config *config, mono_us now);
 
 void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *out);
 
 /*
  * Estimated time to serve the present queue: (depth + 1) times the recent mean slot hold
- * (exponential, weight 1/8, like srtt in RFC 6298), divided by `limit`. 0 before the first release.
- * Used for Retry-After.
+ * (exponential, weight 1/8, like srtt in RFC 6298), divided by `limit`, as if that were 1 while it
+ * is 0. 0 before the first release. Used for Retry-After.
  */
 mono_us limiter_drain_estimate(struct limiter *l);

@@ -13,15 +13,17 @@ static bool has_room_for(const struct waitq *q, uint64_t bytes)
     return q->bytes <= q->max_bytes && bytes <= q->max_bytes - q->bytes;
 }
 
-static void append(struct waitq_list *list, struct limiter_waiter *w)
+/* Links `w` in behind `prev`, or at the head when that is NULL. */
+static void insert(struct waitq *q, struct limiter_waiter *prev, struct limiter_waiter *w)
 {
-    w->next = NULL;
-    w->prev = list->tail;
-    if (list->tail != NULL)
-        list->tail->next = w;
-    else
-        list->head = w;
-    list->tail = w;
+    struct waitq_list *list = &q->lists[w->class_];
+
+    w->prev = prev;
+    w->next = prev != NULL ? prev->next : list->head;
+    *(prev != NULL ? &prev->next : &list->head) = w;
+    *(w->next != NULL ? &w->next->prev : &list->tail) = w;
+    q->depth++;
+    q->bytes += w->bytes;
 }
 
 enum limiter_verdict waitq_push(struct waitq *q, struct limiter_waiter *w)
@@ -31,10 +33,19 @@ enum limiter_verdict waitq_push(struct waitq *q, struct limiter_waiter *w)
         return LIMITER_SHED_FULL;
     if (!has_room_for(q, w->bytes))
         return LIMITER_SHED_BYTES;
-    append(&q->lists[w->class_], w);
-    q->depth++;
-    q->bytes += w->bytes;
+    insert(q, q->lists[w->class_].tail, w);
     return LIMITER_QUEUED;
+}
+
+/* From the head: those ahead of `w` have come back as well, or it would not have been served. */
+void waitq_push_back(struct waitq *q, struct limiter_waiter *w)
+{
+    CHECK(w->class_ < WAITQ_CLASSES && w->bytes <= UINT64_MAX - q->bytes);
+    struct limiter_waiter *prev = NULL, *next = q->lists[w->class_].head;
+
+    for (; next != NULL && next->place < w->place; next = next->next)
+        prev = next;
+    insert(q, prev, w);
 }
 
 void waitq_remove(struct waitq *q, struct limiter_waiter *w)
@@ -48,14 +59,14 @@ void waitq_remove(struct waitq *q, struct limiter_waiter *w)
     q->bytes -= w->bytes;
 }
 
-struct limiter_waiter *waitq_pop(struct waitq *q)
+struct limiter_waiter *waitq_next(const struct waitq *q, mono_us now, bool *in_time)
 {
     struct limiter_waiter *first = NULL;
 
     for (unsigned c = 0; first == NULL && c < WAITQ_CLASSES; c++)
         first = q->lists[c].head;
     if (first != NULL)
-        waitq_remove(q, first);
+        *in_time = now < first->deadline;
     return first;
 }
 

@@ -228,7 +228,11 @@ void exchange_ask(struct exchange *ex)
         stats_body_wait(ex->env->c.stats, now - ex->arrived);
     loop_timer_stop(&ex->timer);
     ex->waiter.bytes = ex->message.size + h1_server_kept(ex->client);
-    switch (limiter_acquire(ex->env->c.shared->limiter, &ex->waiter, now, deadline)) {
+    struct limiter_waiter *ended;
+    enum limiter_verdict verdict =
+        limiter_acquire(ex->env->c.shared->limiter, &ex->waiter, now, deadline, &ended);
+    exchange_deliver(ended);
+    switch (verdict) {
     case LIMITER_ADMITTED:
         exchange_granted(ex);
         return;

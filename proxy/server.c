@@ -32,6 +32,8 @@
 #define LOOP_DESCRIPTORS 4  /* per worker: epoll, libevent's pipe, the task queue */
 #define SWAPS            4 /* clients per further worker that are accepted before others are closed */
 
+#define INSTANCE 0 /* the limiter's number for the one app */
+
 #define UNHEARD_US 2000000 /* an app that accepts no connection for this long is reported */
 
 struct worker {
@@ -333,7 +335,8 @@ static void app_is_up(struct server *s)
 {
     atomic_store_explicit(&s->shared.ready, true, memory_order_release);
     lifecycle_ready(s->lifecycle);
-    exchange_deliver(limiter_resume(s->shared.limiter, loop_tick(s->control)));
+    exchange_deliver(
+        limiter_resume(s->shared.limiter, LIMITER_PAUSE_NOT_READY, loop_tick(s->control)));
     for (unsigned i = 0; i < s->n; i++)
         loop_post(s->workers[i].loop, &s->workers[i].up_task);
 }
@@ -543,9 +546,8 @@ static uint32_t most_upgrades(const struct config *cf)
 static bool build(struct server *s)
 {
     const struct config *cf = s->config;
-    struct limiter_config lc = {.limit = most_inside(cf),
-                                .queue_length = cf->queue.length,
-                                .queue_bytes = cf->queue.max_bytes};
+    const struct limiter_config lc = {.queue_length = cf->queue.length,
+                                      .queue_bytes = cf->queue.max_bytes};
 
     s->listener_task.run = on_listener_task;
     loop_timer_init(&s->still_away, on_still_away, s);
@@ -558,11 +560,12 @@ static bool build(struct server *s)
         log_error("cannot create the control loop: %s", strerror(errno));
         return false;
     }
-    limiter_pause(s->shared.limiter, s->started);
+    limiter_pause(s->shared.limiter, LIMITER_PAUSE_NOT_READY, s->started);
+    exchange_deliver(limiter_set_slots(s->shared.limiter, INSTANCE, most_inside(cf), s->started));
     atomic_store(&s->shared.startup_deadline, s->started + cf->startup.timeout);
     budget_init(&s->shared.budget, cf->buffers.budget);
     s->shared.upgrades_max = most_upgrades(cf);
-    s->upstreams = upstream_shared_new(lc.limit, s->n);
+    s->upstreams = upstream_shared_new(most_inside(cf), s->n);
     upstream_shared_on_shortage(s->upstreams, on_shortage, s);
     for (unsigned i = 0; i < s->n; i++) {
         if (!worker_build(s, i))

@@ -64,7 +64,7 @@ static void json_queue(const struct stats_reading *r, struct strbuf *out)
     json_count(out, "limit", l->queue_length);
     json_count(out, "bytes", l->bytes);
     json_count(out, "limit_bytes", r->now->queue_max_bytes);
-    json_bool(out, "paused", l->paused);
+    json_bool(out, "paused", l->paused != 0);
     json_seconds(out, "timeout_seconds", (uint64_t)r->now->queue_timeout);
     json_seconds(out, "oldest_wait_seconds", (uint64_t)l->oldest_wait);
     json_seconds(out, "drain_seconds", (uint64_t)l->drain);

@@ -140,20 +140,21 @@ static void app_is_up(void)
 {
     world.told[WORLD_UP] = true;
     atomic_store(&world.shared.ready, true);
-    exchange_deliver(limiter_resume(world.shared.limiter, loop_tick(world.loop)));
+    exchange_deliver(
+        limiter_resume(world.shared.limiter, LIMITER_PAUSE_NOT_READY, loop_tick(world.loop)));
     exchange_app_is_up(world.exchanges);
 }
 
 static void build_shared(const struct world_how *how)
 {
     const struct config *cf = &world.config;
-    const struct limiter_config lc = {.limit = cf->concurrency,
-                                      .queue_length = cf->queue.length,
+    const struct limiter_config lc = {.queue_length = cf->queue.length,
                                       .queue_bytes = cf->queue.max_bytes};
 
     world.stats = stats_new(1, cf);
     world.shared.limiter = limiter_new(&lc, peers.now);
-    limiter_pause(world.shared.limiter, peers.now);
+    limiter_pause(world.shared.limiter, LIMITER_PAUSE_NOT_READY, peers.now);
+    exchange_deliver(limiter_set_slots(world.shared.limiter, 0, cf->concurrency, peers.now));
     atomic_store(&world.shared.startup_deadline, peers.now + cf->startup.timeout);
     budget_init(&world.shared.budget, cf->buffers.budget);
     world.shared.upgrades_max = how->upgrades_max;

@@ -17,49 +17,54 @@ struct fixture {
     struct limiter_waiter w[WAITERS];
 };
 
-static inline struct limiter_config bounds(uint32_t limit, uint32_t queue_length)
+/* One instance with `slots` slots; the others have none. */
+static inline int set_up_bytes(void **state, uint32_t slots, uint32_t queue_length, uint64_t bytes)
 {
-    return (struct limiter_config){limit, queue_length, UINT64_MAX};
-}
+    const struct limiter_config config = {queue_length, bytes};
 
-static inline int set_up(void **state, struct limiter_config config)
-{
     static struct fixture f;
 
     memset(&f, 0, sizeof(f));
     f.limiter = limiter_new(&config, 0);
     *state = &f;
-    return f.limiter != NULL ? 0 : -1;
+    if (f.limiter == NULL)
+        return -1;
+    return limiter_set_slots(f.limiter, 0, slots, 0) == NULL ? 0 : -1;
+}
+
+static inline int set_up(void **state, uint32_t slots, uint32_t queue_length)
+{
+    return set_up_bytes(state, slots, queue_length, UINT64_MAX);
 }
 
 static inline int one_slot(void **state)
 {
-    return set_up(state, bounds(1, 6));
+    return set_up(state, 1, 6);
 }
 
 static inline int two_slots(void **state)
 {
-    return set_up(state, bounds(2, 6));
+    return set_up(state, 2, 6);
 }
 
 static inline int one_slot_and_no_queue(void **state)
 {
-    return set_up(state, bounds(1, 0));
+    return set_up(state, 1, 0);
 }
 
 static inline int one_slot_and_100_bytes(void **state)
 {
-    return set_up(state, (struct limiter_config){1, 6, 100});
+    return set_up_bytes(state, 1, 6, 100);
 }
 
 static inline int no_limit(void **state)
 {
-    return set_up(state, bounds(LIMITER_UNLIMITED, 0));
+    return set_up(state, LIMITER_UNLIMITED, 0);
 }
 
 static inline int eight_slots(void **state)
 {
-    return set_up(state, bounds(8, 6));
+    return set_up(state, 8, 6);
 }
 
 /* Waiters are cancelled first, so that no release grants a slot. */
@@ -81,11 +86,21 @@ static inline int tear_down(void **state)
 
 /* ---- shorthand ------------------------------------------------------------------------------- */
 
+/* The chain of waits that it ended. */
+static inline struct limiter_waiter *acquire_ending(struct fixture *f, unsigned i, mono_us now,
+                                                    mono_us deadline, enum limiter_verdict expected)
+{
+    struct limiter_waiter *ended = &f->w[i]; /* acquire must overwrite it */
+
+    assert_int_equal(limiter_acquire(f->limiter, &f->w[i], now, deadline, &ended), expected);
+    assert_int_equal(f->w[i].verdict, expected);
+    return ended;
+}
+
 static inline void acquire_until(struct fixture *f, unsigned i, mono_us now, mono_us deadline,
                                  enum limiter_verdict expected)
 {
-    assert_int_equal(limiter_acquire(f->limiter, &f->w[i], now, deadline), expected);
-    assert_int_equal(f->w[i].verdict, expected);
+    assert_null(acquire_ending(f, i, now, deadline, expected));
 }
 
 static inline void acquire(struct fixture *f, unsigned i, mono_us now,
@@ -99,12 +114,32 @@ static inline struct limiter_waiter *release(struct fixture *f, unsigned i, mono
     return limiter_release(f->limiter, &f->w[i], now);
 }
 
-static inline struct limiter_waiter *reconfigure(struct fixture *f, uint32_t limit,
-                                                 uint32_t queue_length, mono_us now)
+static inline struct limiter_waiter *set_slots(struct fixture *f, uint32_t slots, mono_us now)
 {
-    struct limiter_config config = bounds(limit, queue_length);
+    return limiter_set_slots(f->limiter, 0, slots, now);
+}
 
-    return limiter_reconfigure(f->limiter, &config, now);
+static inline void set_queue(struct fixture *f, uint32_t queue_length, mono_us now)
+{
+    const struct limiter_config config = {queue_length, UINT64_MAX};
+
+    limiter_reconfigure(f->limiter, &config, now);
+}
+
+static inline struct limiter_waiter *requeue(struct fixture *f, unsigned i, mono_us now)
+{
+    return limiter_requeue(f->limiter, &f->w[i], now);
+}
+
+static inline void pause_for(struct fixture *f, enum limiter_pause_reason reason, mono_us now)
+{
+    limiter_pause(f->limiter, reason, now);
+}
+
+static inline struct limiter_waiter *resume_from(struct fixture *f,
+                                                 enum limiter_pause_reason reason, mono_us now)
+{
+    return limiter_resume(f->limiter, reason, now);
 }
 
 static inline struct limiter_snapshot snapshot(struct fixture *f, mono_us now)

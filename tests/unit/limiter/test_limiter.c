@@ -174,10 +174,11 @@ static void the_expired_come_back_in_the_chain_and_never_hold_a_slot(void **stat
     struct limiter_waiter *chain = release(f, 0, 100);
     chain = expect_next(f, chain, 1, LIMITER_EXPIRED);
     chain = expect_next(f, chain, 2, LIMITER_EXPIRED);
-    expect_only(f, chain, 3, LIMITER_ADMITTED);
+    chain = expect_next(f, chain, 3, LIMITER_ADMITTED);
+    expect_only(f, chain, 4, LIMITER_EXPIRED); /* though no slot is left */
     assert_int_equal(f->w[1].ended_at, 100);
     assert_int_equal(f->w[1].granted_at, 0);
-    expect_only(f, release(f, 3, 100), 4, LIMITER_EXPIRED);
+    assert_null(release(f, 3, 100));
     assert_int_equal(snapshot(f, 100).in_flight, 0);
     assert_int_equal(snapshot(f, 100).expired, 3);
 }
@@ -256,10 +257,10 @@ static void while_paused_arrivals_queue_though_slots_are_free(void **state)
 {
     struct fixture *f = *state;
 
-    limiter_pause(f->limiter, 1);
+    pause_for(f, LIMITER_PAUSE_OPERATOR, 1);
     acquire(f, 0, 2, LIMITER_QUEUED);
     acquire_until(f, 1, 2, 2, LIMITER_EXPIRED);
-    assert_true(snapshot(f, 2).paused);
+    assert_int_equal(snapshot(f, 2).paused, LIMITER_PAUSE_OPERATOR);
     assert_int_equal(snapshot(f, 9).saturated_us, 0);
     assert_int_equal(snapshot(f, 9).queued_us, 7);
 }
@@ -270,9 +271,9 @@ static void while_paused_a_released_slot_is_granted_to_nobody(void **state)
 
     acquire(f, 0, 1, LIMITER_ADMITTED);
     acquire(f, 1, 1, LIMITER_QUEUED);
-    limiter_pause(f->limiter, 2);
+    pause_for(f, LIMITER_PAUSE_OPERATOR, 2);
     assert_null(release(f, 0, 3));
-    assert_null(reconfigure(f, 5, 6, 4));
+    assert_null(set_slots(f, 5, 4));
     assert_int_equal(snapshot(f, 5).in_flight, 0);
     assert_int_equal(snapshot(f, 5).depth, 1);
 }
@@ -281,17 +282,17 @@ static void resume_grants_as_many_as_there_are_slots_in_order(void **state)
 {
     struct fixture *f = *state;
 
-    limiter_pause(f->limiter, 1);
+    pause_for(f, LIMITER_PAUSE_OPERATOR, 1);
     acquire(f, 0, 2, LIMITER_QUEUED);
     acquire_until(f, 1, 2, 5, LIMITER_QUEUED);
     acquire(f, 2, 2, LIMITER_QUEUED);
     acquire(f, 3, 2, LIMITER_QUEUED);
 
-    struct limiter_waiter *chain = limiter_resume(f->limiter, 6);
+    struct limiter_waiter *chain = resume_from(f, LIMITER_PAUSE_OPERATOR, 6);
     chain = expect_next(f, chain, 0, LIMITER_ADMITTED);
     chain = expect_next(f, chain, 1, LIMITER_EXPIRED);
     expect_only(f, chain, 2, LIMITER_ADMITTED);
-    assert_false(snapshot(f, 6).paused);
+    assert_int_equal(snapshot(f, 6).paused, 0);
     assert_int_equal(snapshot(f, 6).depth, 1);
 }
 
@@ -299,14 +300,14 @@ static void pause_and_resume_are_idempotent(void **state)
 {
     struct fixture *f = *state;
 
-    assert_null(limiter_resume(f->limiter, 1));
-    limiter_pause(f->limiter, 1);
-    limiter_pause(f->limiter, 2);
+    assert_null(resume_from(f, LIMITER_PAUSE_OPERATOR, 1));
+    pause_for(f, LIMITER_PAUSE_OPERATOR, 1);
+    pause_for(f, LIMITER_PAUSE_OPERATOR, 2);
     acquire(f, 0, 3, LIMITER_QUEUED);
-    expect_only(f, limiter_resume(f->limiter, 4), 0, LIMITER_ADMITTED);
-    assert_null(limiter_resume(f->limiter, 5));
+    expect_only(f, resume_from(f, LIMITER_PAUSE_OPERATOR, 4), 0, LIMITER_ADMITTED);
+    assert_null(resume_from(f, LIMITER_PAUSE_OPERATOR, 5));
     acquire(f, 1, 6, LIMITER_QUEUED);
-    assert_null(limiter_resume(f->limiter, 7)); /* not paused, but no slot is free */
+    assert_null(resume_from(f, LIMITER_PAUSE_OPERATOR, 7)); /* not paused, but no slot is free */
 }
 
 /* ---- new bounds ------------------------------------------------------------------------------ */
@@ -317,7 +318,7 @@ static void a_higher_limit_ends_waits_in_order(void **state)
 
     for (unsigned i = 0; i < 5; i++)
         acquire_until(f, i, 1, i == 2 ? 5 : MONO_NEVER, i == 0 ? LIMITER_ADMITTED : LIMITER_QUEUED);
-    struct limiter_waiter *chain = reconfigure(f, 3, 6, 9);
+    struct limiter_waiter *chain = set_slots(f, 3, 9);
     chain = expect_next(f, chain, 1, LIMITER_ADMITTED);
     chain = expect_next(f, chain, 2, LIMITER_EXPIRED);
     expect_only(f, chain, 3, LIMITER_ADMITTED);
@@ -333,7 +334,7 @@ static void a_lower_limit_takes_nothing_and_grants_nothing_until_below_it(void *
     acquire(f, 0, 1, LIMITER_ADMITTED);
     acquire(f, 1, 1, LIMITER_ADMITTED);
     acquire(f, 2, 1, LIMITER_QUEUED);
-    assert_null(reconfigure(f, 1, 6, 2));
+    assert_null(set_slots(f, 1, 2));
     assert_int_equal(snapshot(f, 2).in_flight, 2);
     assert_null(release(f, 0, 3)); /* 1 of 1 still in use */
     acquire(f, 3, 4, LIMITER_QUEUED);
@@ -347,7 +348,7 @@ static void a_shorter_queue_keeps_who_is_in_it(void **state)
 
     for (unsigned i = 0; i < 4; i++)
         acquire(f, i, 1, i == 0 ? LIMITER_ADMITTED : LIMITER_QUEUED);
-    assert_null(reconfigure(f, 1, 2, 2));
+    set_queue(f, 2, 2);
     assert_int_equal(snapshot(f, 2).depth, 3);
     assert_int_equal(snapshot(f, 2).queue_length, 2);
     acquire(f, 4, 3, LIMITER_SHED_FULL);
@@ -367,9 +368,11 @@ static void peaks_begin_anew_with_new_bounds(void **state)
     assert_int_equal(snapshot(f, 2).in_flight_peak, 2);
     assert_int_equal(snapshot(f, 2).depth_peak, 4);
 
-    expect_only(f, reconfigure(f, 3, 6, 3), 2, LIMITER_ADMITTED);
+    expect_only(f, set_slots(f, 3, 3), 2, LIMITER_ADMITTED);
     assert_int_equal(snapshot(f, 3).in_flight_peak, 3);
-    assert_int_equal(snapshot(f, 3).depth_peak, 3); /* restarts at the present depth */
+    assert_int_equal(snapshot(f, 3).depth_peak, 4);
+    set_queue(f, 5, 4);
+    assert_int_equal(snapshot(f, 4).depth_peak, 2); /* restarts at the present depth */
 }
 
 /* ---- creation, and misuse -------------------------------------------------------------------- */
@@ -383,7 +386,7 @@ static void freeing_null_is_allowed(void **state)
 static void acquire_twice(struct fixture *f)
 {
     acquire(f, 0, 1, LIMITER_ADMITTED);
-    (void)!limiter_acquire(f->limiter, &f->w[0], 2, MONO_NEVER);
+    acquire(f, 0, 2, LIMITER_ADMITTED);
 }
 
 static void release_twice(struct fixture *f)
@@ -421,21 +424,41 @@ static void free_under_a_holder(struct fixture *f)
 
 static void free_under_a_waiter(struct fixture *f)
 {
-    limiter_pause(f->limiter, 1);
+    pause_for(f, LIMITER_PAUSE_OPERATOR, 1);
     acquire(f, 0, 1, LIMITER_QUEUED);
     limiter_free(f->limiter);
 }
 
-static void a_limit_of_0(struct fixture *f)
+static void an_instance_that_does_not_exist(struct fixture *f)
 {
-    (void)!reconfigure(f, 0, 6, 1);
+    (void)!limiter_set_slots(f->limiter, LIMITER_INSTANCES, 1, 1);
+}
+
+static void requeue_without_a_slot(struct fixture *f)
+{
+    (void)!requeue(f, 0, 1);
+}
+
+static void requeue_while_waiting(struct fixture *f)
+{
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    acquire(f, 1, 1, LIMITER_QUEUED);
+    (void)!requeue(f, 1, 2);
+}
+
+static void requeue_twice(struct fixture *f)
+{
+    acquire(f, 0, 1, LIMITER_ADMITTED);
+    pause_for(f, LIMITER_PAUSE_NOT_READY, 1);
+    assert_null(requeue(f, 0, 2));
+    (void)!requeue(f, 0, 3);
 }
 
 static void a_class_that_does_not_exist(struct fixture *f)
 {
-    limiter_pause(f->limiter, 1);
+    pause_for(f, LIMITER_PAUSE_OPERATOR, 1);
     f->w[0].class_ = 1;
-    (void)!limiter_acquire(f->limiter, &f->w[0], 1, MONO_NEVER);
+    acquire(f, 0, 1, LIMITER_QUEUED);
 }
 
 /* In a child process, without output or a core file. */
@@ -485,12 +508,12 @@ static void plenty_is_more_than_a_quarter_free_and_nobody_waiting(void **state)
     assert_false(limiter_has_plenty(f->limiter)); /* ...and 2 are a quarter */
     assert_null(release(f, 5, 1));
     assert_true(limiter_has_plenty(f->limiter));
-    limiter_pause(f->limiter, 1);
+    pause_for(f, LIMITER_PAUSE_OPERATOR, 1);
     assert_false(limiter_has_plenty(f->limiter));
     acquire(f, 5, 1, LIMITER_QUEUED);
-    assert_ptr_equal(limiter_resume(f->limiter, 1), &f->w[5]);
+    assert_ptr_equal(resume_from(f, LIMITER_PAUSE_OPERATOR, 1), &f->w[5]);
     assert_null(release(f, 5, 1));
-    assert_null(reconfigure(f, 2, 6, 2)); /* more holders than the new limit */
+    assert_null(set_slots(f, 2, 2)); /* more holders than the new limit */
     assert_false(limiter_has_plenty(f->limiter));
 }
 
@@ -509,7 +532,7 @@ static void full_is_no_slot_and_no_room_to_wait(void **state)
     assert_false(limiter_is_full(f->limiter));
     acquire(f, 0, 0, LIMITER_ADMITTED);
     assert_true(limiter_is_full(f->limiter));
-    assert_null(reconfigure(f, 1, 1, 0));
+    set_queue(f, 1, 0);
     assert_false(limiter_is_full(f->limiter));
     acquire(f, 1, 0, LIMITER_QUEUED);
     assert_true(limiter_is_full(f->limiter));
@@ -531,9 +554,12 @@ static void somebody_waits_from_being_queued_to_the_verdict(void **state)
 static void a_mistake_of_ours_stops_the_process_where_it_happens(void **state)
 {
     static void (*const mistakes[])(struct fixture *) = {
-        acquire_twice,          release_twice, release_while_waiting,
-        cancel_without_waiting, cancel_twice,  free_under_a_holder,
-        free_under_a_waiter,    a_limit_of_0,  a_class_that_does_not_exist,
+        acquire_twice,          release_twice,
+        release_while_waiting,  cancel_without_waiting,
+        cancel_twice,           free_under_a_holder,
+        free_under_a_waiter,    an_instance_that_does_not_exist,
+        requeue_without_a_slot, requeue_while_waiting,
+        requeue_twice,          a_class_that_does_not_exist,
     };
 
     for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++)

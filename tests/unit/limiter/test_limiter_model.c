@@ -4,7 +4,8 @@
  *
  * The model is independent of the limiter's design. It keeps the queue as an array; instead of
  * integrals, it adds up the holds and waits it has seen; instead of counters, it counts the
- * holders.
+ * holders of each instance, among the waiters; instead of a place in the queue, it knows the order
+ * in which all have arrived.
  *
  * WEIR_SEED repeats a run, WEIR_OPS sets its length.
  */
@@ -19,6 +20,7 @@
 #include "limiter/limiter.h"
 
 #define WAITERS         24u
+#define INSTANCES       5u /* in use at most; each at a random number */
 #define OPS_PER_LIMITER 2000u
 
 #ifdef WEIR_SANITIZED
@@ -60,10 +62,14 @@ static uint64_t number_from_environment(const char *name, uint64_t otherwise)
 
 struct model {
     struct limiter_config config;
-    bool paused, has_mean;
+    uint32_t slots[LIMITER_INSTANCES];
+    unsigned reasons;
+    bool has_mean;
     mono_us now;
     uint64_t mean_x8;
     struct limiter_waiter w[WAITERS]; /* as the limiter's should be, except for links */
+    mono_us waits_from[WAITERS];      /* begin of the present wait: arrival, or the last requeue */
+    uint64_t arrival[WAITERS], arrivals;
     unsigned queue[WAITERS], depth;
     unsigned chain[WAITERS], chain_length;
     uint64_t held_us, waited_us, saturated_us; /* of holds and waits that have ended */
@@ -88,11 +94,60 @@ static uint64_t model_bytes(const struct model *m)
     return sum;
 }
 
+static uint32_t model_held(const struct model *m, unsigned instance)
+{
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i < WAITERS; i++)
+        n += m->w[i].state == LIMITER_HOLDING && m->w[i].instance == instance;
+    return n;
+}
+
+static uint32_t model_limit(const struct model *m)
+{
+    uint32_t sum = 0;
+
+    for (unsigned i = 0; i < LIMITER_INSTANCES; i++) {
+        if (m->slots[i] == LIMITER_UNLIMITED)
+            return LIMITER_UNLIMITED;
+        sum += m->slots[i];
+    }
+    return sum;
+}
+
+/* The one with the smallest part of its slots in use, or LIMITER_INSTANCES. With these numbers, two
+ * different parts differ as doubles. */
+static unsigned model_least_loaded(const struct model *m)
+{
+    unsigned best = LIMITER_INSTANCES;
+    double least = 1;
+
+    for (unsigned i = 0; i < LIMITER_INSTANCES; i++) {
+        double load = m->slots[i] > 0 ? (double)model_held(m, i) / m->slots[i] : 1;
+        if (load < least) {
+            least = load;
+            best = i;
+        }
+    }
+    return best;
+}
+
+static uint64_t model_free(const struct model *m)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < LIMITER_INSTANCES; i++) {
+        uint32_t held = model_held(m, i);
+        sum += m->slots[i] > held ? m->slots[i] - held : 0;
+    }
+    return sum;
+}
+
 static void model_time(struct model *m, mono_us now)
 {
     if (now <= m->now)
         return;
-    if (model_holders(m) >= m->config.limit)
+    if (model_least_loaded(m) == LIMITER_INSTANCES)
         m->saturated_us += (uint64_t)(now - m->now);
     m->now = now;
 }
@@ -109,10 +164,12 @@ static void model_end_wait(struct model *m, unsigned i, enum limiter_verdict ver
 {
     struct limiter_waiter *w = &m->w[i];
 
+    if (verdict == LIMITER_ADMITTED)
+        w->instance = model_least_loaded(m);
     w->verdict = verdict;
     w->ended_at = m->now;
     w->state = verdict == LIMITER_ADMITTED ? LIMITER_HOLDING : LIMITER_IDLE;
-    m->waited_us += (uint64_t)(w->ended_at - w->queued_at);
+    m->waited_us += (uint64_t)(w->ended_at - m->waits_from[i]);
     if (verdict == LIMITER_ADMITTED) {
         w->granted_at = m->now;
         m->events.admitted++;
@@ -129,27 +186,25 @@ static void model_take_out(struct model *m, unsigned place)
 
 static bool model_slot_free(const struct model *m)
 {
-    return !m->paused && model_holders(m) < m->config.limit;
+    return m->reasons == 0 && model_least_loaded(m) < LIMITER_INSTANCES;
 }
 
 static void model_serve(struct model *m)
 {
     m->chain_length = 0;
-    while (model_slot_free(m) && m->depth > 0) {
+    while (m->depth > 0) {
         unsigned i = m->queue[0];
+        bool expired = m->w[i].deadline <= m->now;
+        if (!expired && !model_slot_free(m))
+            return;
         model_take_out(m, 0);
-        model_end_wait(m, i, m->w[i].deadline <= m->now ? LIMITER_EXPIRED : LIMITER_ADMITTED);
+        model_end_wait(m, i, expired ? LIMITER_EXPIRED : LIMITER_ADMITTED);
         m->chain[m->chain_length++] = i;
     }
 }
 
-static enum limiter_verdict model_judge_newcomer(const struct model *m,
-                                                 const struct limiter_waiter *w)
+static enum limiter_verdict model_room(const struct model *m, const struct limiter_waiter *w)
 {
-    if (model_slot_free(m))
-        return LIMITER_ADMITTED;
-    if (w->deadline <= m->now)
-        return LIMITER_EXPIRED;
     if (m->depth >= m->config.queue_length)
         return LIMITER_SHED_FULL;
     if (model_bytes(m) + w->bytes > m->config.queue_bytes)
@@ -157,13 +212,28 @@ static enum limiter_verdict model_judge_newcomer(const struct model *m,
     return LIMITER_QUEUED;
 }
 
+/* Without room, the chain gets the expired at the head; no slot is free for others. */
+static enum limiter_verdict model_judge_newcomer(struct model *m, const struct limiter_waiter *w)
+{
+    if (model_slot_free(m))
+        return LIMITER_ADMITTED;
+    if (w->deadline <= m->now)
+        return LIMITER_EXPIRED;
+    if (model_room(m, w) != LIMITER_QUEUED)
+        model_serve(m);
+    return model_room(m, w);
+}
+
 static void model_acquire(struct model *m, unsigned i, mono_us deadline)
 {
     struct limiter_waiter *w = &m->w[i];
 
+    m->chain_length = 0;
+    m->arrival[i] = m->arrivals++;
+    m->waits_from[i] = m->now;
     w->deadline = deadline;
     w->queued_at = w->ended_at = m->now;
-    w->granted_at = w->released_at = 0;
+    w->granted_at = w->released_at = w->requeued_us = 0;
     w->verdict = model_judge_newcomer(m, w);
     m->events.shed_full += w->verdict == LIMITER_SHED_FULL;
     m->events.shed_bytes += w->verdict == LIMITER_SHED_BYTES;
@@ -191,6 +261,28 @@ static void model_release(struct model *m, unsigned i)
     model_serve(m);
 }
 
+/* Back in front of the first that arrived later. */
+static void model_requeue(struct model *m, unsigned i)
+{
+    struct limiter_waiter *w = &m->w[i];
+    unsigned place = 0;
+
+    m->held_us += (uint64_t)(m->now - w->granted_at);
+    w->requeued_us += m->now - w->granted_at;
+    w->granted_at = 0;
+    w->state = LIMITER_WAITING;
+    w->verdict = LIMITER_QUEUED;
+    m->waits_from[i] = m->now;
+    m->events.requeued++;
+    while (place < m->depth && m->arrival[m->queue[place]] < m->arrival[i])
+        place++;
+    memmove(&m->queue[place + 1], &m->queue[place], (m->depth - place) * sizeof(m->queue[0]));
+    m->queue[place] = i;
+    m->depth++;
+    model_peaks(m);
+    model_serve(m);
+}
+
 static void model_cancel(struct model *m, unsigned i)
 {
     unsigned place = 0;
@@ -200,30 +292,42 @@ static void model_cancel(struct model *m, unsigned i)
     model_take_out(m, place);
     m->w[i].state = LIMITER_IDLE;
     m->w[i].ended_at = m->now;
-    m->waited_us += (uint64_t)(m->now - m->w[i].queued_at);
+    m->waited_us += (uint64_t)(m->now - m->waits_from[i]);
     m->events.cancelled++;
 }
 
 static void model_reconfigure(struct model *m, const struct limiter_config *config)
 {
     m->config = *config;
-    m->events.in_flight_peak = model_holders(m);
     m->events.depth_peak = m->depth;
+}
+
+static void model_set_slots(struct model *m, unsigned instance, uint32_t slots)
+{
+    m->slots[instance] = slots;
+    m->events.in_flight_peak = model_holders(m);
     model_serve(m);
+}
+
+static bool model_plenty(const struct model *m)
+{
+    uint32_t quarter = model_limit(m) / 4;
+
+    return model_slot_free(m) && m->depth == 0 && model_free(m) > (quarter > 1 ? quarter : 1);
 }
 
 static struct limiter_snapshot model_snapshot(const struct model *m)
 {
     struct limiter_snapshot s = m->events;
 
-    s.limit = m->config.limit;
+    s.limit = model_limit(m);
     s.queue_length = m->config.queue_length;
     s.in_flight = model_holders(m);
     s.depth = m->depth;
     s.bytes = model_bytes(m);
-    s.paused = m->paused;
+    s.paused = m->reasons;
     s.oldest_wait = m->depth > 0 ? m->now - m->w[m->queue[0]].queued_at : 0;
-    s.drain = (mono_us)(m->mean_x8 * (m->depth + 1) / 8 / m->config.limit);
+    s.drain = (mono_us)(m->mean_x8 * (m->depth + 1) / 8 / (s.limit > 0 ? s.limit : 1));
     s.in_flight_us = m->held_us;
     s.queued_us = m->waited_us;
     s.saturated_us = m->saturated_us;
@@ -231,7 +335,7 @@ static struct limiter_snapshot model_snapshot(const struct model *m)
         if (m->w[i].state == LIMITER_HOLDING)
             s.in_flight_us += (uint64_t)(m->now - m->w[i].granted_at);
         if (m->w[i].state == LIMITER_WAITING)
-            s.queued_us += (uint64_t)(m->now - m->w[i].queued_at);
+            s.queued_us += (uint64_t)(m->now - m->waits_from[i]);
     }
     return s;
 }
@@ -245,7 +349,9 @@ struct pair {
     struct limiter *limiter;
     struct limiter_waiter w[WAITERS];
     struct model model;
+    unsigned instances[INSTANCES];
     uint64_t seen[LIMITER_EXPIRED + 1], cancels, late_cancels, chained, resumes, reconfigures;
+    uint64_t requeues, requeues_kept, slots_set, made_room, elsewhere, over;
 };
 
 static void same(const struct pair *p, const char *what, uint64_t got, uint64_t expected)
@@ -284,9 +390,14 @@ static void compare_snapshots(struct pair *p, mono_us now)
     SAME(p, &got, &model, expired);
     SAME(p, &got, &model, cancelled);
     SAME(p, &got, &model, released);
+    SAME(p, &got, &model, requeued);
     SAME(p, &got, &model, accounting_errors);
     SAME(p, &got, &model, in_flight_peak);
     SAME(p, &got, &model, depth_peak);
+    same(p, "plenty", limiter_has_plenty(p->limiter), model_plenty(&p->model));
+    same(p, "waiters", limiter_has_waiters(p->limiter), model.depth > 0);
+    same(p, "full", limiter_is_full(p->limiter),
+         !model_slot_free(&p->model) && model.depth >= model.queue_length);
     same(p, "drain estimate", (uint64_t)limiter_drain_estimate(p->limiter), (uint64_t)model.drain);
 }
 
@@ -302,6 +413,8 @@ static void compare_waiters(struct pair *p)
         SAME(p, got, model, ended_at);
         SAME(p, got, model, granted_at);
         SAME(p, got, model, released_at);
+        SAME(p, got, model, requeued_us);
+        SAME(p, got, model, instance);
     }
 }
 
@@ -315,6 +428,7 @@ static void compare_chain(struct pair *p, struct limiter_waiter *chain)
         same(p, "waiter in the chain", (uint64_t)(chain - p->w), m->chain[i]);
         p->seen[chain->verdict]++;
         p->chained++;
+        p->elsewhere += chain->verdict == LIMITER_ADMITTED && chain->instance != p->instances[0];
         if (below(&p->dice, 4) != 0)
             continue;
         same(p, "late cancel", limiter_cancel(p->limiter, chain, m->now), false);
@@ -338,15 +452,22 @@ static unsigned pick(struct pair *p, enum limiter_waiter_state state)
 
 static struct limiter_config random_config(struct dice *d)
 {
-    struct limiter_config config = {1 + below(d, 6), below(d, 12), 100 + below(d, 900)};
+    struct limiter_config config = {below(d, 12), 100 + below(d, 900)};
 
-    if (below(d, 16) == 0)
-        config.limit = LIMITER_UNLIMITED;
     if (below(d, 8) == 0)
         config.queue_length = 0;
     if (below(d, 2) == 0)
         config.queue_bytes = UINT64_MAX / 2;
     return config;
+}
+
+static uint32_t random_slots(struct dice *d)
+{
+    unsigned kind = below(d, 24);
+
+    if (kind == 0)
+        return LIMITER_UNLIMITED;
+    return kind < 9 ? 0 : 1 + below(d, 3);
 }
 
 static mono_us random_deadline(struct pair *p, mono_us now)
@@ -371,9 +492,12 @@ static void op_acquire(struct pair *p, mono_us now)
         return;
     p->w[i].bytes = p->model.w[i].bytes = below(&p->dice, 200);
     model_acquire(&p->model, i, deadline);
-    enum limiter_verdict verdict = limiter_acquire(p->limiter, &p->w[i], now, deadline);
+    struct limiter_waiter *ended = &p->w[i];
+    enum limiter_verdict verdict = limiter_acquire(p->limiter, &p->w[i], now, deadline, &ended);
     same(p, "verdict returned", verdict, p->model.w[i].verdict);
     p->seen[verdict]++;
+    p->made_room += ended != NULL && verdict == LIMITER_QUEUED;
+    compare_chain(p, ended);
 }
 
 static void op_release(struct pair *p, mono_us now)
@@ -385,6 +509,19 @@ static void op_release(struct pair *p, mono_us now)
         return;
     model_release(&p->model, i);
     compare_chain(p, limiter_release(p->limiter, &p->w[i], now));
+}
+
+static void op_requeue(struct pair *p, mono_us now)
+{
+    unsigned i = pick(p, LIMITER_HOLDING);
+
+    p->doing = "requeue";
+    if (i == WAITERS)
+        return;
+    model_requeue(&p->model, i);
+    p->requeues++;
+    p->requeues_kept += p->model.w[i].state == LIMITER_WAITING;
+    compare_chain(p, limiter_requeue(p->limiter, &p->w[i], now));
 }
 
 static void op_cancel(struct pair *p, mono_us now)
@@ -399,20 +536,43 @@ static void op_cancel(struct pair *p, mono_us now)
     p->cancels++;
 }
 
+static enum limiter_pause_reason random_reason(struct pair *p)
+{
+    static const enum limiter_pause_reason reasons[] = {
+        LIMITER_PAUSE_NOT_READY, LIMITER_PAUSE_OPERATOR, LIMITER_PAUSE_SCALED_TO_0,
+        LIMITER_PAUSE_DRAINING};
+
+    return reasons[below(&p->dice, 4)];
+}
+
 static void op_pause(struct pair *p, mono_us now)
 {
+    enum limiter_pause_reason reason = random_reason(p);
+
     p->doing = "pause";
-    p->model.paused = true;
-    limiter_pause(p->limiter, now);
+    p->model.reasons |= (unsigned)reason;
+    limiter_pause(p->limiter, reason, now);
+}
+
+static void resume_from(struct pair *p, enum limiter_pause_reason reason, mono_us now)
+{
+    p->doing = "resume";
+    p->resumes += p->model.reasons == (unsigned)reason;
+    p->model.reasons &= ~(unsigned)reason;
+    model_serve(&p->model);
+    compare_chain(p, limiter_resume(p->limiter, reason, now));
 }
 
 static void op_resume(struct pair *p, mono_us now)
 {
-    p->doing = "resume";
-    p->model.paused = false;
-    model_serve(&p->model);
-    compare_chain(p, limiter_resume(p->limiter, now));
-    p->resumes++;
+    resume_from(p, random_reason(p), now);
+}
+
+/* All reasons are cleared one by one, so that the random ones do not pause for most of the time. */
+static void op_resume_all(struct pair *p, mono_us now)
+{
+    for (unsigned reason = 1; reason <= LIMITER_PAUSE_DRAINING; reason <<= 1)
+        resume_from(p, (enum limiter_pause_reason)reason, now);
 }
 
 static void op_reconfigure(struct pair *p, mono_us now)
@@ -421,8 +581,20 @@ static void op_reconfigure(struct pair *p, mono_us now)
 
     p->doing = "reconfigure";
     model_reconfigure(&p->model, &config);
-    compare_chain(p, limiter_reconfigure(p->limiter, &config, now));
+    limiter_reconfigure(p->limiter, &config, now);
     p->reconfigures++;
+}
+
+static void op_set_slots(struct pair *p, mono_us now)
+{
+    unsigned instance = p->instances[below(&p->dice, INSTANCES)];
+    uint32_t slots = random_slots(&p->dice);
+
+    p->doing = "set slots";
+    p->over += model_held(&p->model, instance) > slots;
+    model_set_slots(&p->model, instance, slots);
+    compare_chain(p, limiter_set_slots(p->limiter, instance, slots, now));
+    p->slots_set++;
 }
 
 static void op_look(struct pair *p, mono_us now)
@@ -447,10 +619,11 @@ static mono_us random_time(struct pair *p)
 static void step(struct pair *p)
 {
     static void (*const ops[])(struct pair *, mono_us) = {
-        op_acquire, op_acquire, op_acquire, op_acquire, op_acquire,     op_acquire,
-        op_release, op_release, op_release, op_release, op_release,     op_release,
-        op_cancel,  op_cancel,  op_pause,   op_resume,  op_resume,      op_resume,
-        op_look,    op_acquire, op_acquire, op_release, op_reconfigure,
+        op_acquire,    op_acquire, op_acquire,   op_acquire,     op_acquire, op_acquire,
+        op_acquire,    op_acquire, op_acquire,   op_release,     op_release, op_release,
+        op_release,    op_release, op_release,   op_release,     op_requeue, op_requeue,
+        op_cancel,     op_cancel,  op_pause,     op_resume,      op_resume,  op_resume_all,
+        op_resume_all, op_look,    op_set_slots, op_reconfigure,
     };
     mono_us now = random_time(p);
 
@@ -471,6 +644,11 @@ static void begin(struct pair *p)
     p->model.now = now;
     p->limiter = limiter_new(&config, now);
     assert_non_null(p->limiter);
+    for (unsigned i = 0; i < INSTANCES; i++)
+        p->instances[i] = below(&p->dice, LIMITER_INSTANCES);
+    p->doing = "the first slots";
+    model_set_slots(&p->model, p->instances[0], 4);
+    compare_chain(p, limiter_set_slots(p->limiter, p->instances[0], 4, now));
 }
 
 /* All leave, and the limiter's counters must equal the sums over their history. */
@@ -503,10 +681,12 @@ static void random_calls_do_what_the_slow_model_does(void **state)
     }
     print_message("admitted %" PRIu64 ", queued %" PRIu64 ", shed full %" PRIu64
                   ", shed bytes %" PRIu64 ", expired %" PRIu64 ", cancelled %" PRIu64
-                  ", too late %" PRIu64 ", in chains %" PRIu64 "\n",
+                  ", too late %" PRIu64 ", in chains %" PRIu64 ", requeued %" PRIu64 " (%" PRIu64
+                  " wait), made room %" PRIu64 ", lowered below the held %" PRIu64 "\n",
                   p->seen[LIMITER_ADMITTED], p->seen[LIMITER_QUEUED], p->seen[LIMITER_SHED_FULL],
                   p->seen[LIMITER_SHED_BYTES], p->seen[LIMITER_EXPIRED], p->cancels,
-                  p->late_cancels, p->chained);
+                  p->late_cancels, p->chained, p->requeues, p->requeues_kept, p->made_room,
+                  p->over);
 }
 
 /* A random test proves little unless it reaches every case. */
@@ -522,6 +702,12 @@ static void the_random_calls_went_everywhere(void **state)
     assert_true(p->late_cancels > p->op / 500);
     assert_true(p->resumes > p->op / 500);
     assert_true(p->reconfigures > p->op / 500);
+    assert_true(p->requeues > p->op / 500);
+    assert_true(p->requeues_kept > p->op / 500);
+    assert_true(p->slots_set > p->op / 500);
+    assert_true(p->over > p->op / 500);
+    assert_true(p->elsewhere > p->op / 500);
+    assert_true(p->made_room > p->op / 2000);
 }
 
 static int seeded(void **state)

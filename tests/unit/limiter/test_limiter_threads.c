@@ -3,9 +3,13 @@
  * thread that releases a slot gets the chain and posts each verdict to its owner, sometimes late,
  * so that owners that cancel meanwhile find their verdict on its way: the rarest path in practice.
  *
- * The checks do not rely on the limiter: an atomic count of the slots in use, changed only while
- * they are held; and a record of all waits, evaluated at the end. Time is a shared counter, so that
- * hardly any two times are equal; the limiter sees it out of order, as with real clocks.
+ * Two of the threads pause and resume, each for a reason of its own; a third lowers and raises the
+ * slots of two instances; all hand slots back at times.
+ *
+ * The checks do not rely on the limiter: an atomic count of each instance's slots in use, changed
+ * only while they are held; and a record of all waits, evaluated at the end. Time is a shared
+ * counter, so that hardly any two times are equal; the limiter sees it out of order, as with real
+ * clocks.
  *
  * WEIR_SEED and WEIR_OPS (steps per thread) as in the model test; a seed repeats the choices, not
  * the interleaving.
@@ -26,7 +30,9 @@
 
 #define THREADS         4u
 #define JOBS            8u
-#define LIMIT           5u
+#define INSTANCES       2u
+#define LIMIT           5u /* the sum of what both have at most */
+#define PAUSES          4096u
 #define LATE_AT_LEAST   1000u
 #define SECONDS_AT_MOST 240u
 #define STRETCH_AT_MOST 50u /* times the requested steps, until enough cancels were too late */
@@ -40,17 +46,31 @@
 /* What the owner knows about a job; the limiter's own state may be read only after the verdict. */
 enum job_state { JOB_IDLE, JOB_WAITING, JOB_ABANDONED /* cancelled too late */, JOB_HOLDING };
 
+/* The limiter's number and the most slots of each instance. */
+static const unsigned instance_numbers[INSTANCES] = {0, LIMITER_INSTANCES - 1};
+static const uint32_t instance_slots[INSTANCES] = {2, 3};
+
 struct job {
     struct limiter_waiter waiter;
     struct worker *owner;
     struct job *next; /* in an inbox or outbox: its verdict is on its way */
     enum job_state state;
+    bool returned;         /* it handed its slot back, and waits again... */
+    mono_us was_granted;   /* ...after a hold from then on... */
+    mono_us had_lent;      /* ...and when requeued_us was this */
     atomic_bool under_way; /* set by the thread that got the chain */
 };
 
 struct wait {
     mono_us queued_at, ended_at;
     bool waited, admitted;
+    bool returned; /* the wait began with a slot handed back, at `since` */
+    mono_us since;
+};
+
+/* No grant has a time in it: one from before has an earlier time, one from after a later. */
+struct pause {
+    mono_us from, to; /* to: not included */
 };
 
 struct shared;
@@ -60,6 +80,7 @@ struct worker {
     pthread_t thread;
     unsigned number;
     uint64_t dice;
+    bool reduced; /* it has paused, or lowered the slots */
     struct job jobs[JOBS];
     struct job *outbox, *outbox_last; /* verdicts that are not posted yet */
 
@@ -69,7 +90,9 @@ struct worker {
 
     struct wait *diary;
     size_t written, room;
-    uint64_t held_us, waited_us, late, in_time, expired, admitted;
+    struct pause pauses[PAUSES]; /* the latest ones */
+    size_t paused;
+    uint64_t held_us, waited_us, late, in_time, expired, admitted, requeued, made_room;
 };
 
 struct shared {
@@ -77,7 +100,8 @@ struct shared {
     struct worker workers[THREADS];
     uint64_t steps;
     atomic_int_least64_t clock;
-    atomic_uint in_use;
+    atomic_uint in_use[INSTANCES], in_use_in_all;
+    atomic_bool all_in_use; /* once, all slots were */
     atomic_uint_least64_t late, violations;
 };
 
@@ -117,28 +141,56 @@ static void must(struct worker *me, bool holds, const char *law)
 
 /* ---- slots in use ---------------------------------------------------------------------------- */
 
-static void slot_taken(struct worker *me)
+static unsigned instance_of(const struct limiter_waiter *w)
 {
-    MUST(me, atomic_fetch_add(&me->shared->in_use, 1) < LIMIT);
+    return w->instance == instance_numbers[0] ? 0 : 1;
 }
 
-static void slot_given_back(struct worker *me)
+static void slot_taken(struct worker *me, const struct limiter_waiter *w)
 {
-    MUST(me, atomic_fetch_sub(&me->shared->in_use, 1) >= 1);
+    struct shared *shared = me->shared;
+    unsigned i = instance_of(w);
+
+    MUST(me, w->instance == instance_numbers[i]);
+    MUST(me, atomic_fetch_add(&shared->in_use[i], 1) < instance_slots[i]);
+    if (atomic_fetch_add(&shared->in_use_in_all, 1) == LIMIT - 1)
+        atomic_store(&shared->all_in_use, true);
+}
+
+static void slot_given_back(struct worker *me, const struct limiter_waiter *w)
+{
+    atomic_fetch_sub(&me->shared->in_use_in_all, 1);
+    MUST(me, atomic_fetch_sub(&me->shared->in_use[instance_of(w)], 1) >= 1);
 }
 
 /* ---- the record of waits --------------------------------------------------------------------- */
 
-static void write_down(struct worker *me, const struct limiter_waiter *w, bool waited)
+/* How long it has waited in all, once the wait is over. */
+static uint64_t waited_us(const struct limiter_waiter *w)
 {
+    return (uint64_t)(w->ended_at - w->queued_at - w->requeued_us);
+}
+
+static void write_down(struct worker *me, struct job *job, bool waited)
+{
+    const struct limiter_waiter *w = &job->waiter;
+
     if (me->written == me->room) {
         me->room = me->room == 0 ? 4096 : me->room * 2;
         me->diary = realloc(me->diary, me->room * sizeof(me->diary[0]));
         CHECK(me->diary != NULL);
     }
-    bool admitted = w->verdict == LIMITER_ADMITTED;
-    me->diary[me->written++] = (struct wait){w->queued_at, w->ended_at, waited, admitted};
-    me->waited_us += (uint64_t)(w->ended_at - w->queued_at);
+    me->diary[me->written++] =
+        (struct wait){.queued_at = w->queued_at,
+                      .ended_at = w->ended_at,
+                      .waited = waited,
+                      .admitted = w->verdict == LIMITER_ADMITTED,
+                      .returned = job->returned,
+                      .since = job->was_granted + w->requeued_us - job->had_lent};
+    me->waited_us += waited_us(w);
+    if (w->verdict != LIMITER_ADMITTED) /* else the release counts it */
+        me->held_us += (uint64_t)w->requeued_us;
+    job->returned = false;
 }
 
 /* ---- verdicts on their way ------------------------------------------------------------------- */
@@ -179,7 +231,7 @@ static void take_chain(struct worker *me, struct limiter_waiter *chain)
         next = w->next;
         struct job *job = CONTAINER_OF(w, struct job, waiter);
         if (w->verdict == LIMITER_ADMITTED)
-            slot_taken(me);
+            slot_taken(me, w);
         atomic_store(&job->under_way, true);
         put_in_outbox(me, job);
     }
@@ -189,11 +241,28 @@ static void take_chain(struct worker *me, struct limiter_waiter *chain)
 
 static void job_release(struct worker *me, struct job *job)
 {
-    slot_given_back(me);
+    const struct limiter_waiter *w = &job->waiter;
+
+    slot_given_back(me, w);
     struct limiter_waiter *chain = limiter_release(me->shared->limiter, &job->waiter, tick(me));
-    me->held_us += (uint64_t)(job->waiter.released_at - job->waiter.granted_at);
+    me->held_us += (uint64_t)(w->released_at - w->granted_at + w->requeued_us);
     job->state = JOB_IDLE;
     take_chain(me, chain);
+}
+
+/* Its waits up to here will be part of the sum that is written down at the end of the next. */
+static void job_requeue(struct worker *me, struct job *job)
+{
+    const struct limiter_waiter *w = &job->waiter;
+
+    slot_given_back(me, w);
+    me->waited_us -= waited_us(w);
+    job->returned = true;
+    job->was_granted = w->granted_at;
+    job->had_lent = w->requeued_us;
+    job->state = JOB_WAITING;
+    me->requeued++;
+    take_chain(me, limiter_requeue(me->shared->limiter, &job->waiter, tick(me)));
 }
 
 static mono_us some_deadline(struct worker *me, mono_us now)
@@ -205,20 +274,23 @@ static void job_acquire(struct worker *me, struct job *job)
 {
     mono_us now = tick(me);
     mono_us deadline = some_deadline(me, now);
+    struct limiter_waiter *ended;
     enum limiter_verdict verdict =
-        limiter_acquire(me->shared->limiter, &job->waiter, now, deadline);
+        limiter_acquire(me->shared->limiter, &job->waiter, now, deadline, &ended);
 
+    me->made_room += ended != NULL;
+    take_chain(me, ended);
     if (verdict == LIMITER_QUEUED) {
         job->state = JOB_WAITING;
         return;
     }
     if (verdict == LIMITER_ADMITTED) {
-        slot_taken(me);
+        slot_taken(me, &job->waiter);
         job->state = JOB_HOLDING;
         me->admitted++;
     }
     me->expired += verdict == LIMITER_EXPIRED;
-    write_down(me, &job->waiter, false);
+    write_down(me, job, false);
 }
 
 static void job_cancel(struct worker *me, struct job *job)
@@ -229,7 +301,7 @@ static void job_cancel(struct worker *me, struct job *job)
         MUST(me, !surely_late);
         job->state = JOB_IDLE;
         me->in_time++;
-        write_down(me, &job->waiter, true);
+        write_down(me, job, true);
         return;
     }
     job->state = JOB_ABANDONED;
@@ -245,7 +317,7 @@ static void job_verdict(struct worker *me, struct job *job)
     MUST(me, job->owner == me);
     MUST(me, abandoned || job->state == JOB_WAITING);
     atomic_store(&job->under_way, false);
-    write_down(me, w, true);
+    write_down(me, job, true);
     if (w->verdict != LIMITER_ADMITTED) {
         MUST(me, w->verdict == LIMITER_EXPIRED && w->ended_at >= w->deadline);
         job->state = JOB_IDLE;
@@ -289,20 +361,54 @@ static void look(struct worker *me)
     struct limiter_snapshot s;
 
     limiter_snapshot(me->shared->limiter, tick(me), &s);
+    MUST(me, s.limit <= LIMIT);
     MUST(me, s.in_flight <= LIMIT);
     MUST(me, s.in_flight_peak <= LIMIT);
     MUST(me, s.accounting_errors == 0);
-    MUST(me, s.in_flight == s.admitted - s.released);
-    MUST(me, s.paused || s.depth == 0 || s.in_flight == LIMIT);
+    MUST(me, s.in_flight == s.admitted - s.released - s.requeued);
+    MUST(me, s.paused != 0 || s.depth == 0 || s.in_flight >= s.limit);
 }
 
-/* Only the first worker pauses, so only it has to resume. */
+/* The first two workers pause, each for its own reason, which it alone has to clear. */
 static void pause_or_resume(struct worker *me)
 {
-    if (below(me, 2) == 0)
-        limiter_pause(me->shared->limiter, tick(me));
+    static const enum limiter_pause_reason reasons[] = {LIMITER_PAUSE_NOT_READY,
+                                                        LIMITER_PAUSE_OPERATOR};
+    enum limiter_pause_reason reason = reasons[me->number];
+
+    if (me->reduced) {
+        mono_us now = tick(me);
+        me->pauses[me->paused++ % PAUSES].to = now;
+        take_chain(me, limiter_resume(me->shared->limiter, reason, now));
+        return;
+    }
+    limiter_pause(me->shared->limiter, reason, tick(me));
+    me->pauses[me->paused % PAUSES].from = atomic_load(&me->shared->clock);
+}
+
+/* Fewer slots for one instance, none at times; then all that both have. */
+static void lower_or_raise(struct worker *me)
+{
+    struct limiter *l = me->shared->limiter;
+    unsigned lowered = below(me, INSTANCES);
+
+    for (unsigned i = 0; i < INSTANCES; i++) {
+        uint32_t most = instance_slots[i];
+        uint32_t slots = me->reduced || i != lowered ? most : below(me, most);
+        take_chain(me, limiter_set_slots(l, instance_numbers[i], slots, tick(me)));
+    }
+}
+
+/* Three workers take slots away from all for a while. */
+static void govern(struct worker *me)
+{
+    if (me->number > 2 || below(me, me->reduced ? 8 : 128) != 0)
+        return;
+    if (me->number < 2)
+        pause_or_resume(me);
     else
-        take_chain(me, limiter_resume(me->shared->limiter, tick(me)));
+        lower_or_raise(me);
+    me->reduced = !me->reduced;
 }
 
 static void do_something(struct worker *me)
@@ -314,7 +420,10 @@ static void do_something(struct worker *me)
         job_acquire(me, job);
         return;
     case JOB_HOLDING:
-        job_release(me, job);
+        if (below(me, 8) == 0)
+            job_requeue(me, job);
+        else
+            job_release(me, job);
         return;
     case JOB_WAITING:
         if (below(me, 16) == 0)
@@ -332,8 +441,7 @@ static void step(struct worker *me)
     give_up_too_late(me);
     if (below(me, 64) == 0)
         look(me);
-    if (me->number == 0 && below(me, 64) == 0)
-        pause_or_resume(me);
+    govern(me);
     if (below(me, 4) == 0)
         post_all(me);
     if (below(me, 32) == 0)
@@ -352,8 +460,6 @@ static bool all_idle(const struct worker *me)
 /* Cancels all waits, releases all slots, then waits for the verdicts that are on their way. */
 static void go_home(struct worker *me)
 {
-    take_chain(me, limiter_resume(me->shared->limiter, tick(me)));
-    post_all(me);
     while (!all_idle(me)) {
         for (unsigned i = 0; i < JOBS; i++) {
             if (me->jobs[i].state == JOB_WAITING)
@@ -392,9 +498,9 @@ static int by_arrival(const void *a, const void *b)
 }
 
 /*
- * In the order of arrival. `granted` and `ended` are the latest ends of the waits of all that
- * arrived strictly before: none of those admitted may have been granted after `w`, and if `w` did
- * not wait, none may have been waiting still.
+ * Of waits that began with an arrival, in the order of arrival. `granted` and `ended` are the
+ * latest ends of the waits of all that arrived strictly before: none of those admitted may have
+ * been granted after `w`, and if `w` did not wait, none may have been waiting still.
  */
 static uint64_t count_overtakings(const struct wait *all, size_t n)
 {
@@ -416,16 +522,96 @@ static uint64_t count_overtakings(const struct wait *all, size_t n)
     return overtakings;
 }
 
+static int by_end(const void *a, const void *b)
+{
+    const struct wait *left = a, *right = b;
+
+    return (left->ended_at > right->ended_at) - (left->ended_at < right->ended_at);
+}
+
+static size_t first_ended_after(const struct wait *all, size_t n, mono_us time)
+{
+    size_t low = 0;
+
+    for (size_t high = n; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (all[middle].ended_at > time)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/*
+ * In the order of their ends: while a waiter that handed its slot back waits again, nobody that
+ * arrived after it is granted a slot.
+ */
+static uint64_t count_passed_by(const struct wait *all, size_t n)
+{
+    uint64_t passed = 0;
+
+    for (size_t w = 0; w < n; w++) {
+        if (!all[w].returned)
+            continue;
+        for (size_t i = first_ended_after(all, n, all[w].since);
+             i < n && all[i].ended_at < all[w].ended_at; i++)
+            passed += all[i].admitted && all[i].queued_at > all[w].queued_at;
+    }
+    return passed;
+}
+
+/* In the order of their ends. */
+static uint64_t count_granted_within(const struct wait *all, size_t n, const struct pause *pause)
+{
+    uint64_t granted = 0;
+
+    for (size_t i = first_ended_after(all, n, pause->from - 1);
+         i < n && all[i].ended_at < pause->to; i++)
+        granted += all[i].admitted;
+    return granted;
+}
+
+static uint64_t count_granted_while_paused(const struct shared *shared, const struct wait *all,
+                                           size_t n)
+{
+    uint64_t granted = 0;
+
+    for (unsigned i = 0; i < THREADS; i++) {
+        const struct worker *worker = &shared->workers[i];
+        for (size_t k = 0; k < worker->paused && k < PAUSES; k++)
+            granted += count_granted_within(all, n, &worker->pauses[k]);
+    }
+    return granted;
+}
+
+/* Moves the waits that began with an arrival to the front, and returns their number. */
+static size_t arrivals_first(struct wait *all, size_t n)
+{
+    size_t arrivals = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (all[i].returned)
+            continue;
+        struct wait swapped = all[arrivals];
+        all[arrivals++] = all[i];
+        all[i] = swapped;
+    }
+    return arrivals;
+}
+
 /* ---- the threads ----------------------------------------------------------------------------- */
 
 static void shared_init(struct shared *shared, uint64_t seed)
 {
-    const struct limiter_config config = {LIMIT, 2 * THREADS * JOBS / 3, UINT64_MAX};
+    const struct limiter_config config = {2 * THREADS * JOBS / 3, UINT64_MAX};
 
     memset(shared, 0, sizeof(*shared));
     shared->steps = number_from_environment("WEIR_OPS", STEPS_DEFAULT);
     shared->limiter = limiter_new(&config, 0);
     assert_non_null(shared->limiter);
+    for (unsigned i = 0; i < INSTANCES; i++)
+        assert_null(limiter_set_slots(shared->limiter, instance_numbers[i], instance_slots[i], 0));
     for (unsigned i = 0; i < THREADS; i++) {
         struct worker *worker = &shared->workers[i];
         worker->shared = shared;
@@ -467,6 +653,8 @@ static void sum_workers(struct shared *shared, struct worker *sum)
         sum->in_time += worker->in_time;
         sum->expired += worker->expired;
         sum->admitted += worker->admitted;
+        sum->requeued += worker->requeued;
+        sum->made_room += worker->made_room;
     }
 }
 
@@ -489,7 +677,8 @@ static void assert_accounts_agree(const struct limiter_snapshot *s, const struct
     assert_int_equal(s->in_flight_us, sum->held_us);
     assert_int_equal(s->queued_us, sum->waited_us);
     assert_int_equal(s->admitted, sum->admitted);
-    assert_int_equal(s->released, sum->admitted);
+    assert_int_equal(s->released, sum->admitted - sum->requeued);
+    assert_int_equal(s->requeued, sum->requeued);
     assert_int_equal(s->expired, sum->expired);
     assert_int_equal(s->cancelled, sum->in_time);
 }
@@ -510,17 +699,23 @@ static void four_threads_break_no_law_and_the_accounts_agree(void **state)
 
     limiter_snapshot(shared.limiter, atomic_load(&shared.clock), &s);
     sum_workers(&shared, &sum);
-    print_message("admitted %" PRIu64 " (peak %" PRIu32 "), expired %" PRIu64 ", cancelled %" PRIu64
-                  ", too late %" PRIu64 ", shed %" PRIu64 "\n",
-                  s.admitted, s.in_flight_peak, s.expired, s.cancelled, sum.late, s.shed_full);
+    print_message(
+        "admitted %" PRIu64 ", expired %" PRIu64 ", cancelled %" PRIu64 ", too late %" PRIu64
+        ", shed %" PRIu64 ", requeued %" PRIu64 ", made room %" PRIu64 "\n",
+        s.admitted, s.expired, s.cancelled, sum.late, s.shed_full, s.requeued, sum.made_room);
     assert_int_equal(atomic_load(&shared.violations), 0);
-    assert_int_equal(atomic_load(&shared.in_use), 0);
+    assert_int_equal(atomic_load(&shared.in_use_in_all), 0);
     assert_accounts_agree(&s, &sum);
     assert_true(sum.late >= LATE_AT_LEAST);
-    assert_true(s.in_flight_peak == LIMIT && s.expired > 0 && s.cancelled > 0);
+    assert_true(s.expired > 0 && s.cancelled > 0 && s.requeued > 0 && sum.made_room > 0);
+    assert_true(atomic_load(&shared.all_in_use));
 
-    qsort(sum.diary, sum.written, sizeof(sum.diary[0]), by_arrival);
-    assert_int_equal(count_overtakings(sum.diary, sum.written), 0);
+    qsort(sum.diary, sum.written, sizeof(sum.diary[0]), by_end);
+    assert_int_equal(count_passed_by(sum.diary, sum.written), 0);
+    assert_int_equal(count_granted_while_paused(&shared, sum.diary, sum.written), 0);
+    size_t arrivals = arrivals_first(sum.diary, sum.written);
+    qsort(sum.diary, arrivals, sizeof(sum.diary[0]), by_arrival);
+    assert_int_equal(count_overtakings(sum.diary, arrivals), 0);
     free(sum.diary);
     shared_fini(&shared);
 }
@@ -528,14 +723,23 @@ static void four_threads_break_no_law_and_the_accounts_agree(void **state)
 /* The check itself: it must detect overtaking. */
 static void the_judge_sees_overtakings(void **state)
 {
-    const struct wait in_order[] = {{1, 5, true, true}, {2, 3, true, false}, {4, 5, true, true}};
-    const struct wait overtaken[] = {{1, 6, true, true}, {2, 5, true, true}};
-    const struct wait barged[] = {{1, 6, true, false}, {3, 3, false, true}};
+    const struct wait in_order[] = {
+        {1, 5, true, true, false, 0}, {2, 3, true, false, false, 0}, {4, 5, true, true, false, 0}};
+    const struct wait overtaken[] = {{1, 6, true, true, false, 0}, {2, 5, true, true, false, 0}};
+    const struct wait barged[] = {{1, 6, true, false, false, 0}, {3, 3, false, true, false, 0}};
+    const struct wait kept[] = {{2, 3, true, true, false, 0},  /* granted before the return at 3 */
+                                {1, 5, true, true, true, 3},   /* waits again in 3..5 */
+                                {2, 5, true, true, false, 0}}; /* granted after it, at one time */
+    const struct wait passed[] = {{2, 4, true, true, false, 0}, {1, 5, true, false, true, 3}};
 
     (void)state;
     assert_int_equal(count_overtakings(in_order, 3), 0);
     assert_int_equal(count_overtakings(overtaken, 2), 1);
     assert_int_equal(count_overtakings(barged, 2), 1);
+    assert_int_equal(count_passed_by(kept, 3), 0);
+    assert_int_equal(count_passed_by(passed, 2), 1);
+    assert_int_equal(count_granted_within(kept, 3, &(struct pause){4, 5}), 0);
+    assert_int_equal(count_granted_within(kept, 3, &(struct pause){3, 5}), 1);
 }
 
 int main(void)

@@ -56,8 +56,8 @@ static void saturation_follows_the_limit(void **state)
     struct fixture *f = *state;
 
     acquire(f, 0, 0, LIMITER_ADMITTED);
-    assert_null(reconfigure(f, 1, 6, 10)); /* 0..10: one of two; then one of one */
-    assert_null(reconfigure(f, 2, 6, 15));
+    assert_null(set_slots(f, 1, 10)); /* 0..10: one of two; then one of one */
+    assert_null(set_slots(f, 2, 15));
     assert_int_equal(snapshot(f, 30).saturated_us, 5);
 }
 
@@ -167,7 +167,7 @@ static void every_event_is_counted_once(void **state)
     assert_true(limiter_cancel(f->limiter, &f->w[3], 5));
     struct limiter_waiter *chain = release(f, 0, 10);
     expect_only(f, expect_next(f, chain, 1, LIMITER_EXPIRED), 2, LIMITER_ADMITTED);
-    assert_null(reconfigure(f, 1, 1, 11));
+    set_queue(f, 1, 11);
     acquire(f, 7, 12, LIMITER_SHED_FULL);
 
     struct limiter_snapshot s = snapshot(f, 14);
