@@ -298,6 +298,15 @@ coverage: ## line coverage, checked against the minimum of CI
 bench: build ## CPU compared with HAProxy and nginx (6 min)
 	@$(PYTHON) bench/run.py $(BENCH)
 
+$(OUT)/bench/limiter: $(call obj,bench/limiter.c common/clock.c $(LIMITER))
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^
+
+.PHONY: bench-limiter
+bench-limiter: $(OUT)/bench/limiter ## nanoseconds of the limiter alone (a second)
+	@$<
+
 .PHONY: bench-pairs
 bench-pairs: build ## CPU compared with another build: BEFORE=path/to/weir
 	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir)) $(PAIRS)
