@@ -198,24 +198,25 @@ static void addresses_that_contradict_each_other_are_told_at_their_place(void **
     char env[] = "WEIR_UPSTREAM=127.0.0.1:8080", port[] = "PORT=9480",
          *environment[] = {env, port, NULL};
 
-    assert_problem(f, "{\"upstream\": \":8080\"}", ":1:14: error: \"upstream.address\": is weir's");
+    assert_problem(f, "{\"upstream\": \":8080\"}",
+                   ":1:14: error: \"upstream.address\": must differ");
     assert_problem(f, "{\"upstream\": \"[::1]:9480\"}", "own \"admin.listen\"");
     assert_problem(f, "{\"upstream\": \":1\", \"listen\": \":9480\"}",
-                   "weir: error: \"admin.listen\": is the same");
+                   "weir: error: \"admin.listen\": must differ");
     assert_problem(f,
                    "{\"upstream\": \":1\", \"listen\": \"10.0.0.1:5\", \"admin\": "
                    "{\"listen\": \"10.0.0.1:5\"}}",
-                   "is the same");
+                   "\"admin.listen\": must differ");
     assert_problem(f, "{\"upstream\": \"unix:/a\", \"listen\": \"unix:/a\"}", "connect to itself");
     assert_problem(f, "{\"upstream\": \"a..b:1\"}",
                    "\"upstream.address\": cannot resolve host \"a..b\"");
     assert_null(load_flags(f, environment, NULL, NULL));
-    assert_non_null(strstr(strbuf_cstr(&f->problems), "admin.listen\": is the same"));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "admin.listen\": must differ"));
     environment[1] = NULL;
     assert_null(load_flags(f, environment, NULL, NULL));
-    assert_non_null(strstr(strbuf_cstr(&f->problems), "weir: error: WEIR_UPSTREAM: is weir's"));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "weir: error: WEIR_UPSTREAM: must differ"));
     assert_null(load_flags(f, NULL, "--upstream=:1", "--admin-listen=:8080"));
-    assert_non_null(strstr(strbuf_cstr(&f->problems), "weir: error: --admin-listen: is the same"));
+    assert_non_null(strstr(strbuf_cstr(&f->problems), "weir: error: --admin-listen: must differ"));
     assert_null(load_flags(f, NULL, "--upstream=:1", "--listen=a..b:1"));
     struct config *c = load(f, "{\"upstream\": \"10.0.0.9:8080\", \"listen\": \"127.0.0.1:0\", "
                                "\"admin\": {\"listen\": \"127.0.0.1:0\"}}");
