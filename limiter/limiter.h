@@ -42,6 +42,8 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "limiter/snapshot.h"
+#include "limiter/waiter.h"
 
 #define LIMITER_UNLIMITED UINT32_MAX
 #define LIMITER_INSTANCES 64u /* numbered from 0 */
@@ -60,59 +62,6 @@ enum limiter_pause_reason {
     LIMITER_PAUSE_OPERATOR = 1 << 1,    /* an operator asked for it */
     LIMITER_PAUSE_SCALED_TO_0 = 1 << 2, /* no instance is meant to run */
     LIMITER_PAUSE_DRAINING = 1 << 3,    /* the process is about to end */
-};
-
-enum limiter_verdict {
-    LIMITER_ADMITTED,   /* holds a slot now */
-    LIMITER_QUEUED,     /* waits; exactly one verdict will follow in a chain, unless cancelled */
-    LIMITER_SHED_FULL,  /* refused: the queue is at its full length */
-    LIMITER_SHED_BYTES, /* refused: the queue would hold too many bytes */
-    LIMITER_EXPIRED,    /* its deadline passed while it waited; it holds no slot */
-};
-
-enum limiter_waiter_state { LIMITER_IDLE, LIMITER_WAITING, LIMITER_HOLDING };
-
-/*
- * Embedded in the caller's object; zero-initialised is IDLE. Set `bytes` before acquire, and
- * `apart` before release; all other fields are written by the limiter only, and may be read by the
- * owner once it has the verdict. Must not move in memory while WAITING. `class_` is 0, reserved for
- * priority classes.
- */
-struct limiter_waiter {
-    struct limiter_waiter *next, *prev;
-    enum limiter_waiter_state state;
-    enum limiter_verdict verdict;
-    unsigned class_;
-    unsigned instance;   /* whose slot it was granted */
-    bool apart;          /* its hold is atypical (a tunnel's), and does not count in the mean */
-    uint64_t place;      /* in the order of arrival */
-    uint64_t bytes;      /* memory it uses while waiting, counted against queue_bytes */
-    mono_us deadline;    /* MONO_NEVER: waits without limit */
-    mono_us queued_at;   /* the time of acquire */
-    mono_us ended_at;    /* end of the wait: granted, expired, shed or cancelled */
-    mono_us granted_at;  /* == queued_at if it did not wait */
-    mono_us released_at; /* when the slot was returned */
-    mono_us requeued_us; /* time since queued_at in which it held slots that it handed back */
-};
-
-struct limiter_snapshot {
-    uint32_t limit; /* the slots of all instances, at most LIMITER_UNLIMITED */
-    uint32_t queue_length;
-    uint32_t in_flight;    /* slots held */
-    uint32_t depth;        /* waiters in the queue */
-    uint64_t bytes;        /* held by those waiters */
-    unsigned paused;       /* a set of limiter_pause_reason; 0: slots are granted */
-    mono_us oldest_wait;   /* age of the head of the queue, 0 when empty */
-    mono_us drain;         /* estimate: time until the present queue has been served */
-    uint64_t in_flight_us; /* integral of in_flight dt, up to `now` */
-    uint64_t queued_us;    /* integral of depth dt */
-    uint64_t saturated_us; /* time in which no instance had a free slot */
-    uint64_t admitted, queued, shed_full, shed_bytes, expired, cancelled, released,
-        requeued;               /* counts of events */
-    uint64_t accounting_errors; /* must stay 0: grants beyond an instance's slots, and snapshots in
-                                   which admitted is not released + requeued + in_flight */
-    uint32_t in_flight_peak;    /* since the last limiter_set_slots() */
-    uint32_t depth_peak;        /* since limiter_new() or the last limiter_reconfigure() */
 };
 
 /* NULL only when out of memory. No instance has slots yet. The integrals start at `now`. */

@@ -11,7 +11,11 @@
  */
 #pragma once
 
-#include "limiter/limiter.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/check.h"
+#include "limiter/waiter.h"
 
 #define WAITQ_CLASSES 1u
 

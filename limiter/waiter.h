@@ -1,0 +1,40 @@
+/* What waits for a slot or holds one. limiter.h says how it moves between its states. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/clock.h"
+
+enum limiter_verdict {
+    LIMITER_ADMITTED,   /* holds a slot now */
+    LIMITER_QUEUED,     /* waits; exactly one verdict will follow in a chain, unless cancelled */
+    LIMITER_SHED_FULL,  /* refused: the queue is at its full length */
+    LIMITER_SHED_BYTES, /* refused: the queue would hold too many bytes */
+    LIMITER_EXPIRED,    /* its deadline passed while it waited; it holds no slot */
+};
+
+enum limiter_waiter_state { LIMITER_IDLE, LIMITER_WAITING, LIMITER_HOLDING };
+
+/*
+ * Embedded in the caller's object; zero-initialised is IDLE. Set `bytes` before acquire, and
+ * `apart` before release; all other fields are written by the limiter only, and may be read by the
+ * owner once it has the verdict. Must not move in memory while WAITING. `class_` is 0, reserved for
+ * priority classes.
+ */
+struct limiter_waiter {
+    struct limiter_waiter *next, *prev;
+    enum limiter_waiter_state state;
+    enum limiter_verdict verdict;
+    unsigned class_;
+    unsigned instance;   /* whose slot it was granted */
+    bool apart;          /* its hold is atypical (a tunnel's), and does not count in the mean */
+    uint64_t place;      /* in the order of arrival */
+    uint64_t bytes;      /* memory it uses while waiting, counted against queue_bytes */
+    mono_us deadline;    /* MONO_NEVER: waits without limit */
+    mono_us queued_at;   /* the time of acquire */
+    mono_us ended_at;    /* end of the wait: granted, expired, shed or cancelled */
+    mono_us granted_at;  /* == queued_at if it did not wait */
+    mono_us released_at; /* when the slot was returned */
+    mono_us requeued_us; /* time since queued_at in which it held slots that it handed back */
+};
