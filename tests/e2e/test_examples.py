@@ -46,6 +46,14 @@ def test_every_kind_of_app_is_there():
     assert {app.parent.name for app in APPS} == {"fastapi-def", "fastapi-async", "gunicorn", "node"}
 
 
+def test_the_readme_names_the_package_of_every_command():
+    """Of the commands, not of the modules: python3-uvicorn contains no `uvicorn`."""
+    [packages] = re.findall(r"apt-get install (.*)", (ROOT / "examples/README.md").read_text())
+    commands = {said_commands(app)[0][0] for app in APPS}
+    wanted = {"nodejs" if command == "node" else command for command in commands}
+    assert set(packages.split()) == wanted | {"python3-fastapi"}
+
+
 @pytest.mark.parametrize("app", APPS, ids=lambda app: app.parent.name)
 def test_the_example_serves_behind_weir(world, app):
     start_app, start_weir = said_commands(app)
