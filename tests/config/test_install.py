@@ -110,3 +110,32 @@ def test_bash_finds_the_installed_completion(tmp_path, umask):
     env = {"PATH": os.environ["PATH"], "XDG_DATA_DIRS": f"{tmp_path}/usr/share"}
     done = subprocess.run(["bash", "-c", ask], env=env, capture_output=True, timeout=20, text=True)
     assert done.stdout == "complete -F _weir weir\n", done.stderr
+
+
+def test_zsh_finds_the_installed_completion(tmp_path, umask):
+    """In one of the folders that zsh searches without any setting."""
+    if not shutil.which("zsh"):
+        pytest.skip("not installed: zsh")
+    make("install", f"DESTDIR={tmp_path}", "PREFIX=/usr")
+    ask = f"""
+        fpath=({tmp_path}$^fpath $fpath)
+        autoload -U compinit && compinit -D -u
+        autoload +X $_comps[weir] && whence -v _weir
+    """
+    done = subprocess.run(["zsh", "-fc", ask], capture_output=True, timeout=20, text=True)
+    assert f" from {tmp_path}/usr/share/zsh/" in done.stdout, done.stdout + done.stderr
+
+
+def test_fish_finds_the_installed_completion(tmp_path, umask):
+    """In `vendor_completions.d` of a folder in XDG_DATA_DIRS, where /usr/local/share has to be."""
+    fish = shutil.which("fish")
+    if not fish:
+        pytest.skip("not installed: fish")
+    make("install", f"DESTDIR={tmp_path}")
+    local = tmp_path / "usr/local"
+    # With its bin on the path: fish completes only programs that exist.
+    path = f"{local}/bin:{os.environ['PATH']}"
+    env = {"PATH": path, "HOME": str(tmp_path), "XDG_DATA_DIRS": f"{local}/share"}
+    ask = [fish, "-c", "complete -C 'weir serve --conc'"]
+    done = subprocess.run(ask, env=env, capture_output=True, timeout=20, text=True)
+    assert done.stdout.startswith("--concurrency\t"), done.stderr
