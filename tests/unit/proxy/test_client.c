@@ -26,7 +26,7 @@ struct fixture {
     struct budget budget;
     struct clients *clients;
     int peer[PEERS]; /* the far ends, in the order of connecting */
-    unsigned came, requests, ended;
+    unsigned came, requests, ended, gone;
     unsigned refused_with;
     struct client *served;
 };
@@ -58,6 +58,14 @@ static void on_served(struct client *cl, void *served)
     (void)served;
 }
 
+static void on_gone(struct client *cl, void *served)
+{
+    struct fixture *f = served;
+
+    (void)cl;
+    f->gone++;
+}
+
 static void on_ended(void *env)
 {
     struct fixture *f = env;
@@ -68,7 +76,7 @@ static const struct client_handler handler = {.on_request = on_request,
                                               .on_refuse = on_refuse,
                                               .on_input = on_served,
                                               .on_drained = on_served,
-                                              .on_gone = on_served,
+                                              .on_gone = on_gone,
                                               .on_ended = on_ended};
 
 static int nobody_has_come(void **state)
@@ -287,6 +295,55 @@ static void one_that_has_had_its_last_response_goes_first(void **state)
     assert_true(is_closed(b) && !is_closed(a));
 }
 
+/* ---- clients that close before they have been sent all ---- */
+
+/* A served client that has more to take than its socket holds. */
+static int has_more_to_take(struct fixture *f)
+{
+    static char much[1 << 20];
+    int peer = comes(f);
+
+    says_and_is_read(f, peer, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(client_send(f->served, (struct span){much, sizeof(much)}, SPAN("")));
+    assert_true(client_backlog(f->served) > 0);
+    turn(f);
+    return peer;
+}
+
+/* Its socket is empty then, so only a send finds out that it has been closed altogether. */
+static void takes_what_is_there_and_closes(struct fixture *f, int peer)
+{
+    static char bytes[65536];
+
+    while (recv(peer, bytes, sizeof(bytes), 0) > 0)
+        continue;
+    close(peer);
+    f->peer[f->came - 1] = -1;
+    turn(f);
+}
+
+static void a_served_client_that_closes_is_gone_though_it_may_half_close(void **state)
+{
+    struct fixture *f = *state;
+
+    f->config->client.half_close = CONFIG_HALF_CLOSE_ALLOW;
+    takes_what_is_there_and_closes(f, has_more_to_take(f));
+    assert_int_equal(f->gone, 1);
+    assert_int_equal(f->ended, 1);
+}
+
+static void a_client_that_closes_before_the_end_of_its_last_response_is_ended(void **state)
+{
+    struct fixture *f = *state;
+    int peer = has_more_to_take(f);
+
+    client_close(f->served);
+    assert_int_equal(f->ended, 0);
+    takes_what_is_there_and_closes(f, peer);
+    assert_int_equal(f->gone, 0);
+    assert_int_equal(f->ended, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +366,12 @@ int main(void)
                                         all_leave),
         cmocka_unit_test_setup_teardown(one_that_has_had_its_last_response_goes_first,
                                         nobody_has_come, all_leave),
+        cmocka_unit_test_setup_teardown(
+            a_served_client_that_closes_is_gone_though_it_may_half_close, nobody_has_come,
+            all_leave),
+        cmocka_unit_test_setup_teardown(
+            a_client_that_closes_before_the_end_of_its_last_response_is_ended, nobody_has_come,
+            all_leave),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,6 +242,26 @@ static void an_app_that_reads_slowly_is_not_late(void)
     slots_are(1, 0);
 }
 
+/* The client has sent all of it, and weir has read a part: only the app's reading moves the rest.
+ */
+static void the_rest_of_a_long_body_is_read_as_the_app_takes_it(void)
+{
+    static char body[100001];
+
+    slots_are_plentiful();
+    scene.how.config.buffers.request = 8192;
+    struct peer *a = asks(PUT_OF("100000"));
+    app(0)->reads = false;
+    memset(body, 'x', 100000);
+    says(a, body);
+    app(0)->reads = true;
+    world_rest();
+    assert_true(app(0)->got.len > 100000);
+    says(app(0), OK);
+    hears(a, "200 OK");
+    slots_are(0, 0);
+}
+
 static void a_stream_may_be_slow_while_nobody_wants_its_slot(void)
 {
     scene.how.config.concurrency = 3;
@@ -526,6 +546,7 @@ int main(void)
         SCENE(a_wrong_body_is_refused_with_and_without_a_slot),
         SCENE(the_timeout_is_that_of_who_has_to_move),
         SCENE(an_app_that_reads_slowly_is_not_late),
+        SCENE(the_rest_of_a_long_body_is_read_as_the_app_takes_it),
         SCENE(a_stream_may_be_slow_while_nobody_wants_its_slot),
         SCENE(weir_asks_for_the_body_that_it_waits_for),
         SCENE(the_apps_own_100_is_passed_on),
