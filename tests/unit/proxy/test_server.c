@@ -37,7 +37,8 @@ static struct fixture {
     int n_flags;
     int app; /* listening socket, or -1 */
     void (*script)(void);
-    const char *wrong; /* the first failure, or NULL */
+    const char *wrong;    /* the first failure, or NULL */
+    int log, real_stderr; /* while it is captured, else -1 */
 } fx;
 
 static unsigned threads; /* each test is run with 1 and 2 */
@@ -101,7 +102,7 @@ static bool hears(int fd, const char *text)
     size_t len = 0;
 
     while (len < sizeof(got)) {
-        ssize_t n = recv(fd, got + len, sizeof(got) - len, 0);
+        ssize_t n = read(fd, got + len, sizeof(got) - len);
         if (n <= 0)
             return false;
         len += (size_t)n;
@@ -204,7 +205,7 @@ static int set_up(void **state)
 
     (void)state;
     memset(&fx, 0, sizeof(fx));
-    fx.app = -1;
+    fx.app = fx.log = fx.real_stderr = -1;
     snprintf(fx.dir, sizeof(fx.dir), "%s/weir-XXXXXX", tmp != NULL ? tmp : P_tmpdir);
     assert_non_null(mkdtemp(fx.dir));
     flag("--listen=unix:", "weir");
@@ -215,9 +216,32 @@ static int set_up(void **state)
     return 0;
 }
 
+static void capture_begins(void)
+{
+    int ends[2];
+
+    assert_int_equal(pipe(ends), 0);
+    fx.log = ends[0];
+    fx.real_stderr = dup(STDERR_FILENO);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    close(ends[1]);
+}
+
+static void capture_ends(void)
+{
+    if (fx.real_stderr < 0)
+        return;
+    dup2(fx.real_stderr, STDERR_FILENO);
+    close(fx.real_stderr);
+    fx.real_stderr = -1;
+}
+
 static int tear_down(void **state)
 {
     (void)state;
+    capture_ends();
+    if (fx.log >= 0)
+        close(fx.log);
     if (fx.app >= 0)
         close(fx.app);
     unlink(address_of("app").sun_path);
@@ -463,6 +487,48 @@ static void an_idle_client_makes_room_for_a_new_one(void **state)
     serves(one_client_too_many, SERVER_DONE);
 }
 
+static int open_ones(const int *fds, int n)
+{
+    char byte;
+    int open = 0;
+
+    for (int i = 0; i < n; i++)
+        open += recv(fds[i], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return open;
+}
+
+#define PLACES 4
+#define RUSH   6
+#define ROUNDS 8
+
+/* More at once than there are places, and all places idle: weir accepts several together. */
+static void more_clients_than_places(void)
+{
+    int clients[RUSH * ROUNDS], n = 0;
+
+    app_listens();
+    must(admin_comes_to_say("/readyz", " 200 "), "ready");
+    for (int round = 0; round < ROUNDS && fx.wrong == NULL; round++) {
+        for (int i = 0; i < RUSH; i++)
+            clients[n++] = connects("weir");
+        for (int ms = 0; ms < WAIT_MS && open_ones(clients, n) > PLACES; ms++)
+            poll(NULL, 0, 1);
+        must(open_ones(clients, n) <= PLACES, "no more clients than places");
+        poll(NULL, 0, 30); /* weir leaves them alone for 20 ms */
+    }
+    is_told(SIGTERM);
+    while (n > 0)
+        close(clients[--n]);
+}
+
+/* Where another worker accepts a client before one is closed for it, that one is closed soon. */
+static void a_rush_of_clients_leaves_no_more_than_the_bound(void **state)
+{
+    (void)state;
+    flag("--client-max-connections=", "4");
+    serves(more_clients_than_places, SERVER_DONE);
+}
+
 /* ---- failure to start ---- */
 
 static void nothing(void)
@@ -479,7 +545,10 @@ static void a_port_that_cannot_be_had_ends_it_with_1(void **state)
             set_up(state);
         }
         flag(flags[i], "no/socket");
+        capture_begins();
         serves(nothing, SERVER_FAILED);
+        capture_ends();
+        assert_true(hears(fx.log, "/no/socket"));
     }
 }
 
@@ -496,6 +565,7 @@ int main(void)
         TEST(a_second_signal_cuts_and_ends_it_with_3),
         TEST(drain_timeout_turns_away_and_cuts_and_ends_it_with_3),
         TEST(an_idle_client_makes_room_for_a_new_one),
+        TEST(a_rush_of_clients_leaves_no_more_than_the_bound),
         TEST(a_port_that_cannot_be_had_ends_it_with_1),
     };
     int failed = 0;
