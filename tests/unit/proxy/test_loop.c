@@ -286,6 +286,26 @@ static void a_turn_in_which_the_process_stood_still_lags(void **state)
     assert_false(crowd.task_lags);
 }
 
+static void on_late_timer(void *arg)
+{
+    bool *lags = arg;
+
+    *lags = loop_may_lag(fx.loop);
+    loop_stop(fx.loop);
+}
+
+static void a_turn_that_has_slept_until_its_first_event_does_not_lag(void **state)
+{
+    bool lags = true;
+
+    (void)state;
+    loop_timer_fini(&fx.timer);
+    loop_timer_init(&fx.timer, on_late_timer, &lags);
+    loop_timer_arm(fx.loop, &fx.timer, loop_tick(fx.loop) + LONG);
+    loop_run(fx.loop);
+    assert_false(lags);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +330,8 @@ int main(void)
             tear_down_crowd),
         cmocka_unit_test_setup_teardown(a_turn_in_which_the_process_stood_still_lags, set_up_crowd,
                                         tear_down_crowd),
+        cmocka_unit_test_setup_teardown(a_turn_that_has_slept_until_its_first_event_does_not_lag,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

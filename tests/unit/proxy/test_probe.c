@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -109,6 +110,24 @@ static void a_connect_that_reaches_itself_finds_no_app_and_leaves_it_its_port(vo
     assert_int_equal(probe_error(fx.probe), ECONNREFUSED);
 }
 
+static void a_probe_that_gets_no_descriptor_says_so_and_tries_again(void **state)
+{
+    struct rlimit before, none;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (int turns = 0; probe_error(fx.probe) == EINPROGRESS && turns < TURNS_MAX; turns++)
+        loop_turn(fx.loop);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(probe_error(fx.probe), EMFILE);
+    assert_int_equal(fx.tries, 0);
+    assert_int_equal(listen(fx.listener, 1), 0);
+    turn_until(100);
+    assert_true(fx.up);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -116,6 +135,7 @@ int main(void)
         TEST(an_app_that_listens_is_up),
         TEST(one_that_does_not_is_not_and_why_is_known),
         TEST(a_connect_that_reaches_itself_finds_no_app_and_leaves_it_its_port),
+        TEST(a_probe_that_gets_no_descriptor_says_so_and_tries_again),
     };
     return cmocka_run_group_tests_name("probe", tests, NULL, NULL);
 }
