@@ -82,7 +82,8 @@ static void zsh_describes_what_it_offers(void **state)
                    "'help:help'", "'1:argument:(a b)'", "'1:FILE:_files'",
                    "'--config=[the file]:FILE:_files'", "'-c[the file]:FILE:_files'",
                    "'*--queue-timeout=[maximum time that a request waits for a slot]:DURATION: '",
-                   "]:value:(finish close)'");
+                   "]:value:(finish close)'", "        shift words\n",
+                   "    case $command in\n    run)\n");
 }
 
 static void fish_offers_a_flag_to_the_commands_that_take_it(void **state)

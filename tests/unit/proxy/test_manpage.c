@@ -85,6 +85,7 @@ static void every_option_is_there_with_its_variable(void **state)
         strbuf_adds(&name, "\\fR.");
         assert_has(&text, strbuf_cstr(&name));
     }
+    assert_has(&text, ".SS General\n.TP\n\\fB\\-\\-listen\\fR");
     assert_has(&text, "Values: 1ms to 1h. Default: 10s. Key \\fBqueue.timeout\\fR, variable\n");
     strbuf_fini(&text);
     strbuf_fini(&name);

@@ -100,6 +100,30 @@ static void the_page_has_a_row_for_every_option(void **state)
     strbuf_fini(&out);
 }
 
+static void the_page_has_the_values_of_every_type(void **state)
+{
+    static const char *const rows[] = {
+        "| `listen` | an address |",
+        "| `listen_mode` | octal permissions, or `\"umask\"` |",
+        "| `concurrency` | 1 to 1000000, or `\"unlimited\"` |",
+        "| `overload.status` | `503`, `429` |",
+        "| `upstream.max_head` | 1KiB to 60KiB |",
+        "| `client.half_close` | `\"abort\"`, `\"allow\"` |",
+        "| `headers.trusted` | a list of CIDR ranges, `\"private\"`, `\"loopback\"` |",
+        "| `headers.request_id` | a header name, or `\"\"` |",
+        "| `headers.server_timing` | `true`, `false` |",
+    };
+    struct strbuf out = {0};
+    (void)state;
+
+    manual_write_docs(&out);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (strstr(strbuf_cstr(&out), rows[i]) == NULL)
+            fail_msg("%s", rows[i]);
+    }
+    strbuf_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +131,7 @@ int main(void)
         cmocka_unit_test(every_flag_is_in_the_help_and_no_line_is_too_long),
         cmocka_unit_test(the_schema_is_json_that_has_every_option),
         cmocka_unit_test(the_page_has_a_row_for_every_option),
+        cmocka_unit_test(the_page_has_the_values_of_every_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
