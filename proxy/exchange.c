@@ -216,6 +216,16 @@ static enum reply_kind expired_kind(const struct exchange *ex)
                : REPLY_NOT_READY;
 }
 
+/*
+ * It holds a slot, and one of the tasks may be the verdict of a request that waited and was granted
+ * its slot before: this one is dispatched after it.
+ */
+static void follow_the_granted(struct exchange *ex)
+{
+    exchange_set_state(ex, EXCHANGE_QUEUED);
+    loop_post(ex->env->c.loop, &ex->verdict);
+}
+
 void exchange_ask(struct exchange *ex)
 {
     mono_us now = exchange_now(ex), deadline = exchange_deadline(ex, now);
@@ -234,7 +244,10 @@ void exchange_ask(struct exchange *ex)
     exchange_deliver(ended);
     switch (verdict) {
     case LIMITER_ADMITTED:
-        exchange_granted(ex);
+        if (loop_has_tasks(ex->env->c.loop))
+            follow_the_granted(ex);
+        else
+            exchange_granted(ex);
         return;
     case LIMITER_QUEUED:
         exchange_set_state(ex, EXCHANGE_QUEUED);

@@ -9,13 +9,13 @@
  *   refused    slow body  deadline             no response
  *
  * BUFFERING waits for the request's body while slots are scarce, so that a slow upload holds none;
- * most requests skip it. QUEUED waits for a slot, or has been granted one and waits for the other
- * events of the turn, since a connection may be leased only when all that they report about it is
- * known. CONNECTING, AWAITING, STREAMING, TUNNEL and ORPHANED hold a slot, and a connection or a
- * pending lease of one. FLUSHING has released both: the app's last byte has been read, and a slow
- * reader keeps neither. If the client leaves before its request is dispatched, the exchange is DONE
- * and the app receives nothing; if it leaves later, the exchange is ORPHANED: the response is read
- * and discarded, and the slot stays held.
+ * most requests skip it. QUEUED waits for a slot, or has been granted one and waits until those
+ * that were granted one before in this turn have been dispatched. CONNECTING, AWAITING, STREAMING,
+ * TUNNEL and ORPHANED hold a slot, and a connection or a pending lease of one. FLUSHING has
+ * released both: the app's last byte has been read, and a slow reader keeps neither. If the client
+ * leaves before its request is dispatched, the exchange is DONE and the app receives nothing; if it
+ * leaves later, the exchange is ORPHANED: the response is read and discarded, and the slot stays
+ * held.
  *
  * Each loop has one env with a list per state. Loop thread only, except for exchange_deliver().
  */

@@ -26,6 +26,7 @@ struct loop {
     unsigned batch;                     /* the least that epoll has room for */
     bool full;                          /* it has reported that many in this turn */
     struct task *own_first, **own_last; /* posted by this thread */
+    struct task *next_task;             /* behind the one that is running */
     struct loop_deferred *deferred;
     struct pool *pool;
     struct wheel wheel;
@@ -147,6 +148,11 @@ void loop_post(struct loop *lp, struct task *task)
     lp->own_last = &task->next;
 }
 
+bool loop_has_tasks(const struct loop *lp)
+{
+    return lp->own_first != NULL || lp->next_task != NULL || lp->tasks_waiting;
+}
+
 /* Tasks that are posted meanwhile run in the next turn, after its events. */
 static void run_tasks(struct loop *lp)
 {
@@ -154,8 +160,8 @@ static void run_tasks(struct loop *lp)
 
     lp->own_first = NULL;
     lp->own_last = &lp->own_first;
-    for (struct task *next; task != NULL; task = next) {
-        next = task->next;
+    for (; task != NULL; task = lp->next_task) {
+        lp->next_task = task->next;
         task->run(task);
     }
     if (!lp->tasks_waiting)

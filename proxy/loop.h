@@ -48,6 +48,9 @@ struct pool *loop_pool(const struct loop *lp);
 mono_us loop_now(const struct loop *lp);
 mono_us loop_tick(struct loop *lp);
 
+/* Whether tasks of this turn have not run yet, behind the one that is running, if any. */
+bool loop_has_tasks(const struct loop *lp);
+
 /* Whether epoll has reported the event in this turn and its callback has not run yet. */
 bool loop_event_is_pending(const struct event *ev);
 

@@ -87,6 +87,31 @@ static void slots_are_granted_in_the_order_in_which_requests_came(void)
     nobody_is_left();
 }
 
+/* All in one turn: both responses end, the first slot goes to the one that waits, the second to a
+ * newcomer. The app's connections are used newest first. */
+static void a_newcomer_of_the_turn_is_dispatched_behind_the_one_that_waited(void)
+{
+    scene.how.config.concurrency = 2;
+    struct peer *newcomer = asks(GET_OF("/new"));
+    hears(app(0), "GET /new ");
+    says(app(0), OK);
+    asks(GET_OF("/one"));
+    asks(GET_OF("/two"));
+    asks(GET_OF("/waits"));
+    slots_are(2, 1);
+    hears(app(0), "GET /one ");
+    hears(app(1), "GET /two ");
+    says_at_once(app(0), OK);
+    says_at_once(app(1), OK);
+    says_at_once(newcomer, GET_OF("/newcomer"));
+    world_rest();
+    hears(app(1), "GET /waits ");
+    hears(app(0), "GET /newcomer ");
+    says(app(0), OK);
+    says(app(1), OK);
+    nobody_is_left();
+}
+
 static void no_more_requests_are_in_the_app_than_there_are_slots(void)
 {
     scene.how.config.concurrency = 3;
@@ -549,6 +574,7 @@ int main(void)
         SCENE(an_http10_client_gets_a_response_and_is_closed),
         SCENE(a_response_without_a_body_ends_with_its_head),
         SCENE(slots_are_granted_in_the_order_in_which_requests_came),
+        SCENE(a_newcomer_of_the_turn_is_dispatched_behind_the_one_that_waited),
         SCENE(no_more_requests_are_in_the_app_than_there_are_slots),
         SCENE(requests_wait_for_an_app_that_starts),
         SCENE(a_request_that_has_waited_for_the_start_waits_as_long_as_others_from_then_on),
