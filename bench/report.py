@@ -114,7 +114,7 @@ def bulk_verdicts(bulks: dict) -> list[Verdict]:
         if load["large"]:
             what = f"{load['title']}: CPU per MiB, weir / HAProxy"
             found.append(judge(what, ratios(load, "weir", "haproxy"), BULK_TO_HAPROXY))
-    what = f"resident memory at most, {size_of(bulks['first_bytes'])} down and up"
+    what = f"peak resident memory, {size_of(bulks['first_bytes'])} down and up"
     peak = [bulks["peak_rss_bytes"]["weir"] / 1048576]
     return found + [judge(what, peak, BULK_PEAK_BYTES / 1048576, "MiB")]
 
@@ -174,7 +174,7 @@ def rate_table(bulks: dict) -> list[str]:
         rates = {n: f"{statistics.median(p['rate']):,.0f}" for n, p in load["programs"].items()}
         rows.append([load["title"], *(rates.get(n, "-") for n in NAMES)])
     peaks = {n: f"{value / 1048576:.1f} MiB" for n, value in bulks["peak_rss_bytes"].items()}
-    rows.append(["resident memory at most", *(peaks.get(n, "-") for n in NAMES)])
+    rows.append(["peak resident memory", *(peaks.get(n, "-") for n in NAMES)])
     return table(["MiB per second", *NAMES.values()], rows)
 
 
@@ -281,8 +281,8 @@ def markdown(results: dict, judged: bool) -> str:
         "  by the requests served. Figures are the median (min..max) of the rounds; ratios are taken",
         "  within each round.",
         "- Interference: with a core of its own, a program waited for the core for",
-        f"  {disturbance(results)} of the time it ran. Above a few per cent, the machine had other work",
-        "  and the figures are imprecise.",
+        f"  {disturbance(results)} of the time it ran. If this is more than a few per cent,",
+        "  the machine had other work and the figures are imprecise.",
         f"- weir and HAProxy let {results['limit']} requests into the app and queue the others;",
         "  nginx and the relay do not limit them. weir also measures each phase of each request, and adds",
         "  X-Forwarded-*, Via, X-Request-Id and X-Request-Start; HAProxy and nginx add",
@@ -306,7 +306,7 @@ def markdown(results: dict, judged: bool) -> str:
         "## Throughput and latency",
         "",
         "Requests per second, p50 and p99 in µs, of a closed loop whose client or app may be the",
-        "bottleneck: for orientation only.",
+        "bottleneck: as a rough guide only.",
         "",
         *latency_table(results),
         f"## {results['queue_length']:,} waiting requests",
@@ -328,7 +328,7 @@ def markdown(results: dict, judged: bool) -> str:
         *bulk_words(bulks),
         "",
         *load_table(bulks["loads"]),
-        "For orientation only, since app and client share the other core:",
+        "As a rough guide only, since app and client share the other core:",
         "",
         *rate_table(bulks),
     ]

@@ -13,24 +13,25 @@
  *
  * Invariants: an instance has no more holders than slots, unless its slots were lowered below the
  * number of holders (then it grants nothing until there are fewer); strict FIFO: a newcomer never
- * takes a slot while another waits, and a requeued waiter has its old place; a waiter whose
+ * takes a slot while another waits, and a requeued waiter keeps its old place; a waiter whose
  * deadline has passed is never granted a slot; a released slot goes straight to the next waiter, so
  * no newcomer can take it in between; while any reason to pause is set, no slot is granted.
  *
- * Threads: every function may be called from any thread; there is one mutex, held for some tens of
+ * Threads: every function may be called from any thread; there is one mutex, held for a few tens of
  * nanoseconds. No callback runs under it: functions that end waits return the waiters as a chain,
  * linked by `next`, each with its `verdict`; the caller hands each to its owner. Read `next` before
  * handing a waiter on, since its owner may reuse it at once.
  *
  * Time is an argument. Threads may read their clocks in one order and take the mutex in another, so
- * the limiter never lets its own time go back: the times that it writes into a waiter (`queued_at`,
- * `ended_at`, `granted_at`, `released_at`) are those it counted with. Therefore the integral of
- * depth over time is exactly the sum of all (ended_at - queued_at - requeued_us), and the integral
- * of holders over time exactly the sum of all (released_at - granted_at) and all requeued_us.
+ * the limiter never lets its own time go backwards: the times that it writes into a waiter
+ * (`queued_at`, `ended_at`, `granted_at`, `released_at`) are those it used in its own sums.
+ * Therefore the integral of depth over time is exactly the sum of all (ended_at - queued_at -
+ * requeued_us), and the integral of holders over time exactly the sum of all (released_at -
+ * granted_at) and all requeued_us.
  *
- * Nothing is allocated after limiter_new(). acquire, release and cancel are O(1), but for the
- * expired waiters that they remove from the queue, and for a look at each instance that has slots
- * when there are several. Pure: no HTTP, no sockets, no clock of its own, no logs.
+ * Nothing is allocated after limiter_new(). acquire, release and cancel are O(1), except for the
+ * expired waiters that they remove from the queue, and for a check of each instance that has slots
+ * if there are several. Pure: no HTTP, no sockets, no clock of its own, no logs.
  *
  * The terms follow Netflix concurrency-limits and Knative's breaker (capacity, in flight, pending).
  */
@@ -52,11 +53,12 @@ struct limiter; /* opaque: defined in limiter.c */
 
 /* The bounds of the queue. */
 struct limiter_config {
-    uint32_t queue_length; /* most waiters; 0: refuse at once */
-    uint64_t queue_bytes;  /* most bytes, summed over the waiters' `bytes` */
+    uint32_t queue_length; /* maximum number of waiters; 0: refuse at once */
+    uint64_t queue_bytes;  /* maximum sum of the waiters' `bytes` */
 };
 
-/* Why no slot is granted. Each is set and cleared on its own; slots are granted while none is. */
+/* Why no slot is granted. Each is set and cleared independently; slots are granted only while none
+ * is set. */
 enum limiter_pause_reason {
     LIMITER_PAUSE_NOT_READY = 1 << 0,   /* no instance of the app accepts connections */
     LIMITER_PAUSE_OPERATOR = 1 << 1,    /* an operator asked for it */
@@ -71,9 +73,9 @@ struct limiter *limiter_new(const struct limiter_config *config, mono_us now);
 void limiter_free(struct limiter *l);
 
 /*
- * Gives an instance `slots` slots: 0, which it has at first, takes it out of use, and
- * LIMITER_UNLIMITED is no bound. More slots end waits: they are returned as a chain. Fewer take no
- * slot from a holder.
+ * Gives an instance `slots` slots: 0, the initial value, takes it out of use, and LIMITER_UNLIMITED
+ * means no bound. Additional slots end waits: those waiters are returned as a chain. A lower number
+ * takes no slot from a holder.
  */
 MUST_USE struct limiter_waiter *limiter_set_slots(struct limiter *l, unsigned instance,
                                                   uint32_t slots, mono_us now);
@@ -82,8 +84,8 @@ MUST_USE struct limiter_waiter *limiter_set_slots(struct limiter *l, unsigned in
  * Requests a slot. `w` must be IDLE. If no slot is free and the deadline is not after `now`,
  * returns LIMITER_EXPIRED without queueing. While paused, nobody is admitted: all are queued.
  *
- * Where the queue has no room for `w`, waiters at its head whose deadline has passed make room
- * first. `*ended` becomes the chain of those, or NULL; `w` is never in it.
+ * If the queue has no room for `w`, waiters at its head whose deadline has passed are removed
+ * first. `*ended` is set to the chain of those, or NULL; `w` is never in it.
  */
 MUST_USE enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w,
                                               mono_us now, mono_us deadline,
@@ -99,16 +101,16 @@ MUST_USE struct limiter_waiter *limiter_release(struct limiter *l, struct limite
 /*
  * Hands back a slot that was of no use to `w` (HOLDING), which then waits again, ahead of all that
  * arrived after it, until its old deadline; the bounds of the queue do not apply to it. The hold
- * does not count in the mean. The result is a chain, as for release, and `w` is in it when a slot
- * is free for it: a caller that expects no better from the next slot pauses first. Exactly one
- * verdict follows, unless `w` is cancelled.
+ * does not count in the mean. The result is a chain, as for release, and `w` is in it if a slot
+ * is free for it: a caller that expects the next slot to be of no use either pauses the limiter
+ * first. Exactly one verdict follows, unless `w` is cancelled.
  */
 MUST_USE struct limiter_waiter *limiter_requeue(struct limiter *l, struct limiter_waiter *w,
                                                 mono_us now);
 
 /*
  * Whether slots are plentiful: more than max(1, a quarter of the limit) are free and nobody waits.
- * Then a client that sends its request slowly may hold a slot meanwhile. False while paused.
+ * A client that sends its request slowly may then hold a slot while it does so. False while paused.
  */
 bool limiter_has_plenty(struct limiter *l);
 
@@ -122,7 +124,7 @@ bool limiter_has_waiters(struct limiter *l);
 bool limiter_is_full(struct limiter *l);
 
 /*
- * Leaves the queue. True: `w` has left and is IDLE; no verdict will follow. False: too late, its
+ * Leaves the queue. True: `w` has left and is IDLE; no verdict will follow. False: too late; its
  * verdict is in a chain that another thread is about to hand over; the owner must wait for it, and
  * release the slot if it is ADMITTED.
  */
@@ -130,7 +132,8 @@ MUST_USE bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_u
 
 /*
  * Sets a reason to pause: until every reason is cleared, no slot is granted; holders continue, and
- * new waiters are queued. Resume clears one reason; clearing the last ends waits. Both idempotent.
+ * new waiters are queued. Resume clears one reason; clearing the last ends waits. Both are
+ * idempotent.
  */
 void limiter_pause(struct limiter *l, enum limiter_pause_reason reason, mono_us now);
 MUST_USE struct limiter_waiter *limiter_resume(struct limiter *l, enum limiter_pause_reason reason,
@@ -142,8 +145,8 @@ void limiter_reconfigure(struct limiter *l, const struct limiter_config *config,
 void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *out);
 
 /*
- * Estimated time to serve the present queue: (depth + 1) times the recent mean slot hold
- * (exponential, weight 1/8, like srtt in RFC 6298), divided by `limit`, as if that were 1 while it
- * is 0. 0 before the first release. Used for Retry-After.
+ * Estimated time to serve the current queue: (depth + 1) times the recent mean slot hold
+ * (exponential, weight 1/8, like srtt in RFC 6298), divided by `limit`, or by 1 while `limit` is 0.
+ * 0 before the first release. Used for Retry-After.
  */
 mono_us limiter_drain_estimate(struct limiter *l);

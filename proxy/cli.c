@@ -18,7 +18,7 @@
 #include "proxy/options.h"
 
 #ifndef WEIR_VERSION
-#error "WEIR_VERSION, WEIR_RELEASED and WEIR_REVISION are given by the Makefile"
+#error "WEIR_VERSION, WEIR_RELEASED and WEIR_REVISION must be defined by the Makefile"
 #endif
 
 #define ARGS_MAX 2

@@ -3,10 +3,10 @@
  * never needs another epoll_ctl), its unread input and its unsent output. The common part of client
  * and upstream connections; it knows neither. Loop thread only.
  *
- * Input is in the loop's scratch while a callback works on it. What is left after the callback
+ * Input is in the loop's scratch while a callback works on it. Input left after the callback
  * moves to a block of exactly its size, so an idle connection owns no buffer. Output is written
  * directly to the socket; what the kernel does not take is kept in blocks, and writers check
- * conn_backlog() and stop at their mark.
+ * conn_backlog() and stop at their own limit.
  */
 #pragma once
 
@@ -44,7 +44,7 @@ struct conn {
     bool watching_room; /* the event has EV_WRITE */
     bool hung_up;       /* the peer has sent its FIN; unread bytes may precede it */
     bool broken;        /* reset or failed: nothing is sent; received bytes may still be readable */
-    bool cut;           /* broken before the peer's own end: an end of input is not its FIN */
+    bool cut;           /* broken before the peer's FIN: an end of input is not that FIN */
     bool input_saved;   /* input is in `stash`, not in the scratch */
     struct loop_tenant tenant;
     struct span in; /* unread input */
@@ -58,9 +58,9 @@ struct conn {
  * Takes the descriptor and starts watching it. False: libevent failed, errno has the reason; the
  * descriptor is closed.
  * `connecting`: the first EV_WRITE reports that it is connected. Otherwise EV_WRITE is watched only
- * after a send has found no room. Watched from the start, it would be reported at once: a
- * connection would enter epoll's ready list before its first byte has arrived, and overtake those
- * whose bytes have; and a Unix socket reports it again each time its peer reads.
+ * after a send has found no room. If it were watched from the start, it would be reported at once:
+ * a connection would enter epoll's ready list before its first byte has arrived, and overtake those
+ * whose bytes have; and a Unix socket would report it again each time its peer reads.
  */
 MUST_USE bool conn_open(struct conn *c, struct loop *lp, int fd, enum loop_scratch scratch,
                         const struct conn_handler *handler, bool connecting);
@@ -83,9 +83,10 @@ enum conn_fill {
 enum conn_fill conn_fill(struct conn *c, size_t most);
 
 /*
- * Whether something may have arrived that was not read. A short read has emptied the socket, so a
- * reader that has all it needs does not read again; but data and an RST may share one edge, and
- * libevent reports an error only as "readable": a reader that wants more must fill until CONN_WAIT.
+ * Whether something may have arrived that has not been read. A short read has emptied the socket,
+ * so a reader that has all it needs does not read again; but data and an RST may share one edge,
+ * and libevent reports an error only as "readable": a reader that wants more must fill until
+ * CONN_WAIT.
  */
 static inline bool conn_has_event(const struct conn *c)
 {
@@ -129,12 +130,12 @@ static inline size_t conn_backlog(const struct conn *c)
 size_t conn_unacked(const struct conn *c);
 
 /*
- * When to check a peer that holds up output, and has until `due` of its `patience`. The kernel
- * reports room only when a good part of the buffer is free, so a slow reader makes progress that no
- * edge reports. And at first its kernel takes what was in transit, which is not reading: a single
- * check at the end would double the time of a peer that never reads.
+ * When to check a peer that holds up output and whose `patience` ends at `due`. The kernel reports
+ * room only when a good part of the buffer is free, so a slow reader makes progress that no edge
+ * reports. In addition, the peer's kernel at first takes the bytes in transit, although the peer
+ * reads nothing: a single check at the end would double the time of a peer that never reads.
  */
 mono_us conn_next_look(const struct conn *c, mono_us patience, mono_us due);
 
-/* Sends a FIN after what was sent. */
+/* Sends a FIN after the bytes sent so far. */
 void conn_shutdown(struct conn *c);

@@ -124,7 +124,8 @@ mono_us exchange_deadline(const struct exchange *ex, mono_us now)
     return now + ex->env->c.config->queue.timeout;
 }
 
-/* Refuses what the head alone rules out. True: weir has replied; the exchange may have ended. */
+/* Refuses a request that its head alone rules out. True: weir has replied; the exchange may
+ * have ended. */
 static bool refused_at_once(struct exchange *ex, const struct http_head *head, bool too_large,
                             bool upgrade)
 {
@@ -303,7 +304,7 @@ static void abandoned(struct exchange *ex)
     exchange_done(ex);
 }
 
-/* The client has left, but its event is not delivered yet: the request is not dispatched. */
+/* The client has left, but its event has not been delivered yet: the request is not dispatched. */
 static void granted_too_late(struct exchange *ex)
 {
     struct client *cl = ex->client;
@@ -320,7 +321,7 @@ static void granted_too_late(struct exchange *ex)
  * those of this turn; or the request and an RST arrived together, as one edge that shows only the
  * request. A client whose request has waited for less than PEEK_AFTER_US was alive that recently,
  * unless it had left before the request was read. That is just as possible if a request does not
- * wait, and a peek for each would be a fifth of all system calls.
+ * wait, and a peek for each request would be a fifth of all system calls.
  */
 static bool may_have_left(const struct exchange *ex)
 {
@@ -346,7 +347,7 @@ static void queue_deadline(struct exchange *ex)
 {
     if (limiter_cancel(ex->env->c.shared->limiter, &ex->waiter, exchange_now(ex)))
         expire(ex);
-    /* otherwise the verdict has already been posted, and decides */
+    /* otherwise the verdict has already been posted, and it decides */
 }
 
 /* ---- holding a slot: connecting to the app ---- */
@@ -546,7 +547,7 @@ static void count_refusal(struct exchange *ex, const struct reply_refusal *refus
         log_warning("request refused: %s%s", refusal->log, more);
 }
 
-/* Retry-After: the time in which the queue will have drained, 1 to 30 s, +-20 % so that clients
+/* Retry-After: the estimated time until the queue has drained, 1 to 30 s, +-20 % so that clients
  * refused together do not return together. */
 static unsigned retry_after(struct exchange *ex)
 {
@@ -562,7 +563,7 @@ static unsigned refusal_status(const struct exchange *ex, const struct reply_ref
     return refusal != NULL && refusal->overload ? ex->env->c.config->overload.status : 0;
 }
 
-/* Sends a local reply; any slot has been released before. `status` 0: the kind's own. */
+/* Sends a local reply; any slot has already been released. `status` 0: the kind's own. */
 void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, const char *detail)
 {
     const struct reply_refusal *refusal = reply_refusal(kind);
@@ -834,7 +835,7 @@ void exchange_env_free(struct exchange_env *env)
     free(env);
 }
 
-/* The limiter keeps their old deadline, which is later: the timer ends the wait. */
+/* The limiter keeps the waiters' old deadlines, which are later: the timers end the waits. */
 void exchange_app_is_up(struct exchange_env *env)
 {
     mono_us due = loop_now(env->c.loop) + env->c.config->queue.timeout;

@@ -24,7 +24,7 @@ struct client;
 /* Sends weir's own "100 Continue". */
 MUST_USE bool h1_server_continue(struct client *cl);
 
-/* Sends an interim response of the app. */
+/* Sends an interim response from the app. */
 MUST_USE bool h1_server_interim(struct client *cl, const struct http_head *head);
 
 /* Sends a local reply. */
@@ -45,7 +45,7 @@ struct h1_response {
 MUST_USE struct relay_front h1_server_respond(struct client *cl, const struct http_head *head,
                                               struct relay *down, struct h1_response *how);
 
-/* Only the end of the connection tells the client that the body is complete. */
+/* Whether only the end of the connection tells the client that the body is complete. */
 bool h1_server_ends_by_close(const struct relay *down);
 
 /* 101: passes the upgrade on. */
@@ -62,7 +62,7 @@ mono_us h1_server_next_look(const struct client *cl, mono_us patience);
 
 /* ---- what the client has sent ---- */
 
-/* Bytes that were read but not used yet: the start of the body, or the next request. */
+/* Bytes that have been read but not used yet: the start of the body, or the next request. */
 size_t h1_server_kept(const struct client *cl);
 
 enum h1_input {
@@ -74,7 +74,7 @@ enum h1_input {
 /* Reads once. */
 MUST_USE enum h1_input h1_server_read(struct client *cl, const struct budget *budget);
 
-/* All that has arrived was read. */
+/* Whether everything that has arrived has been read. */
 bool h1_server_is_read(const struct client *cl);
 
 /* Whether anything has arrived, even if its event is still pending; h1_server_read() reads it. */
@@ -83,5 +83,5 @@ bool h1_server_peek(struct client *cl);
 /* At the end of a task: see conn_save_input(). */
 void h1_server_save_input(struct client *cl);
 
-/* The invalid input starts like a HEAD request: a reply to it has no body. */
+/* Whether the invalid input starts like a HEAD request: a reply to it has no body. */
 bool h1_server_begins_with_head(const struct client *cl);

@@ -329,9 +329,9 @@ static const struct family families[] = {
     {"weir_saturated_seconds_total", "counter", "", "Time during which no slot was free.",
      print_saturated, 0},
     {"weir_queue_wait_seconds", "histogram", "",
-     "Blocking time: from the moment when a request is eligible for a slot until the slot is "
-     "granted or the request leaves the queue without one; le=\"0\" counts requests that did not "
-     "wait.",
+     "Blocking time: from the moment when a request becomes eligible for a slot until the slot "
+     "is granted or the request leaves the queue without one; le=\"0\" counts requests that did "
+     "not wait.",
      print_histogram, H_QUEUE_WAIT},
     {"weir_queue_waits_total", "counter", OUTCOME_LABELS,
      "Finished waits for a slot, those of zero length included, by outcome.", print_waits, C_WAITS},
@@ -410,7 +410,7 @@ static const struct family families[] = {
      "reading ahead: buffers.budget.",
      print_buffered_limit, 0},
     {"weir_accounting_error_total", "counter", "",
-     "Contradictions in weir's accounting; any value but 0 indicates a bug in weir. Checked at "
+     "Inconsistencies in weir's accounting; any value but 0 indicates a bug in weir. Checked at "
      "each grant: more requests inside than the limit. Checked at each scrape: slots granted "
      "but neither held nor released, requests begun but neither finished nor present, and "
      "counts of orphans and upgrades that differ from those present (a scrape shows what the "
@@ -510,7 +510,7 @@ static const char docs_bottom[] =
     "  rate(weir_queue_waits_total{outcome=\"dispatched\", app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "What share of the app's responses took at most half a second in all? 0.5 is a\n"
+    "What share of the app's responses took at most half a second in total? 0.5 is a\n"
     "bound, so the result is exact. Refusals, which take almost no time, have `source=\"weir\"`\n"
     "and are excluded:\n"
     "\n"
@@ -557,8 +557,8 @@ static const char docs_bottom[] =
     "\n"
     "How many replicas does the load require? The load is the number of requests inside and\n"
     "waiting; each replica is filled to 70 % of its limit (Knative's rule). The result\n"
-    "is for the app as a whole and therefore not grouped by pod. It is meaningless with an\n"
-    "unlimited limit.\n"
+    "is for the app as a whole and therefore not grouped by pod. It is meaningless if\n"
+    "`concurrency` is unlimited.\n"
     "\n"
     "```promql\n"
     "ceil(\n"

@@ -48,7 +48,7 @@ const struct option option_table[] = {
     {"upstream.idle_timeout", OPTION_DURATION, FIELD(upstream.idle_timeout), MS, 24 * HOUR,
      .preset = "300s",
      .help = "maximum time without data in either direction once a response has begun; also the "
-             "maximum time during which the app does not read any of a request"},
+             "maximum time during which the app reads nothing of a request"},
     {"upstream.keepalive_timeout", OPTION_DURATION, FIELD(upstream.keepalive_timeout), MS, HOUR,
      .preset = "4s", .also = "keep_alive keepalive",
      .help = "how long an idle connection to the app is kept open; must be shorter than the "
@@ -87,9 +87,9 @@ const struct option option_table[] = {
      .help = "status of the response to a request that is refused for lack of capacity"},
     {"on_client_abort", OPTION_WORD, FIELD(on_client_abort), .words = "finish close",
      .preset = "finish", .also = "client_abort on_abort abort_on_close",
-     .help = "what happens when a client disconnects while the app works on its request: "
+     .help = "what happens when a client disconnects while the app is working on its request: "
              "\"finish\" lets the app finish and holds the slot until then; \"close\" closes the "
-             "connection to the app, for apps that stop working then"},
+             "connection to the app, for apps that then stop working on the request"},
     {"client.max_connections", OPTION_COUNT, FIELD(client.max_connections), 1, COUNT_MAX,
      .preset = "4096", .also = "connections maxconn",
      .help = "maximum number of client connections; when it is reached, the connections that "
@@ -153,7 +153,8 @@ const struct option option_table[] = {
      .preset = "append", .also = "x_forwarded_for forwarded_for",
      .help = "what happens to X-Forwarded-*, Forwarded and X-Real-IP: \"append\" keeps them from "
              "trusted clients, removes them from others, and adds X-Forwarded-For, -Proto and "
-             "-Host; \"replace\" removes them all and sets its own; \"off\" leaves them unchanged"},
+             "-Host; \"replace\" removes them all and sets weir's own; \"off\" leaves them "
+             "unchanged"},
     {"headers.trusted", OPTION_RANGES, FIELD(headers.trusted), 0, BLOCKS_MAX, .preset = "private",
      .words = "private loopback", .empty = "none", .also = "trusted_proxies trusted_ips trust",
      .help = "addresses of the clients whose forwarding headers are trusted; an empty list "

@@ -4,8 +4,8 @@
  * The loops share the count of connections: `open` never exceeds `cap`, and is raised before a
  * socket is created and lowered after it is closed. `wanting` counts the leases that found no room.
  * A lease that finds none first raises `wanting`, then checks `open` again; a close first lowers
- * `open`, then checks `wanting`. Both are sequentially consistent, so one of the two sees the
- * other, and no lease waits while there is room.
+ * `open`, then checks `wanting`. These accesses are sequentially consistent, so one of the two
+ * sides sees the other, and no lease waits while there is room.
  */
 #include "proxy/upstream.h"
 
@@ -145,7 +145,7 @@ static void release_memory(struct loop_deferred *d, struct loop *lp)
              sizeof(struct upstream_conn));
 }
 
-/* Accounts for output that the app does not take yet, and input that cannot be passed on yet. */
+/* Accounts for output that the app has not taken yet, and input that cannot be passed on yet. */
 static void kept_changed(struct upstream *up, enum stats_what what, int64_t change)
 {
     if (change == 0)
@@ -282,8 +282,8 @@ static void on_socket(struct conn *c)
             conn_save_input(c);
         return;
     case UPSTREAM_IDLE:
-        /* Unsolicited bytes, or the app's FIN: either way not to be used again. A mere EPOLLOUT,
-         * which Unix sockets report often, is neither. */
+        /* Unsolicited bytes, or the app's FIN: either way, the connection must not be used again.
+         * A mere EPOLLOUT, which Unix sockets report often, is neither. */
         if (!conn_has_event(c))
             return;
         close_spoilt(uc);
@@ -335,7 +335,7 @@ static bool may_be_temporary(struct upstream_conn *uc, int why)
     return shortage || why == EAGAIN;
 }
 
-/* True: connected already. False: not yet, or failed: an event or the timer reports it. */
+/* True: already connected. False: not yet, or failed; an event or the timer reports which. */
 static bool connect_now(struct upstream_conn *uc)
 {
     struct upstream *up = uc->upstream;
@@ -361,7 +361,7 @@ static bool connect_now(struct upstream_conn *uc)
     return false;
 }
 
-/* True: the lease has its connection already. */
+/* True: the lease already has its connection. */
 static bool uc_new(struct upstream *up, struct upstream_lease *l)
 {
     struct upstream_conn *uc = pool_get(loop_pool(up->loop), sizeof(*uc));
@@ -438,8 +438,8 @@ static bool may_be_closing(const struct upstream *up, const struct upstream_conn
 /*
  * Bytes that arrived before the request are not a response to it; neither is a FIN or a reset.
  * on_socket() closes such a connection when its event is delivered. While the event is pending, or
- * if the loop may lag, a peek at the socket decides. What arrives between epoll's report and the
- * send cannot be distinguished from a response.
+ * if the loop may lag, a peek at the socket decides. Bytes that arrive between epoll's report and
+ * the send cannot be distinguished from a response.
  */
 static bool is_spoilt(struct upstream_conn *uc, bool look)
 {
