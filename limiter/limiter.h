@@ -2,8 +2,7 @@
  * The limiter: instances of an app with some slots each, and one bounded queue for those that find
  * no slot free, first come, first served.
  *
- * A caller embeds a `struct limiter_waiter` in the object that it wants to run, and moves it
- * through
+ * A caller embeds a `struct limiter_waiter` in the object that it wants to run, and moves it:
  *
  *     IDLE ── acquire ──► HOLDING ── release ──► IDLE           a slot was free, nobody waited
  *       └──── acquire ──► WAITING ──┬─ (verdict) ─► HOLDING     ADMITTED, by another's call
@@ -32,7 +31,6 @@
  * Nothing is allocated after limiter_new(). acquire, release and cancel are O(1), except for the
  * expired waiters that they remove from the queue, and for a check of each instance that has slots
  * if there are several. Pure: no HTTP, no sockets, no clock of its own, no logs.
- *
  * The terms follow Netflix concurrency-limits and Knative's breaker (capacity, in flight, pending).
  */
 #pragma once
@@ -101,9 +99,9 @@ MUST_USE struct limiter_waiter *limiter_release(struct limiter *l, struct limite
 /*
  * Hands back a slot that was of no use to `w` (HOLDING), which then waits again, ahead of all that
  * arrived after it, until its old deadline; the bounds of the queue do not apply to it. The hold
- * does not count in the mean. The result is a chain, as for release, and `w` is in it if a slot
- * is free for it: a caller that expects the next slot to be of no use either pauses the limiter
- * first. Exactly one verdict follows, unless `w` is cancelled.
+ * does not count in the mean. The result is a chain, as for release, and `w` is in it if a slot is
+ * free for it or its deadline has passed: a caller that expects the next slot to be of no use
+ * either pauses the limiter first. Exactly one verdict follows, unless `w` is cancelled.
  */
 MUST_USE struct limiter_waiter *limiter_requeue(struct limiter *l, struct limiter_waiter *w,
                                                 mono_us now);
