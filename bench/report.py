@@ -282,7 +282,7 @@ def markdown(results: dict, judged: bool) -> str:
         "  within each round.",
         "- Interference: with a core of its own, a program waited for the core for",
         f"  {disturbance(results)} of the time it ran. If this is more than a few per cent,",
-        "  the machine had other work and the figures are imprecise.",
+        "  the machine was doing other work and the figures are imprecise.",
         f"- weir and HAProxy let {results['limit']} requests into the app and queue the others;",
         "  nginx and the relay do not limit them. weir also measures each phase of each request, and adds",
         "  X-Forwarded-*, Via, X-Request-Id and X-Request-Start; HAProxy and nginx add",

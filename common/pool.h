@@ -4,7 +4,8 @@
  * free, so that the sanitizer sees them.
  *
  * Classes: 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, ... 65536 bytes. Larger blocks are
- * plain malloc. A class keeps at most 1 MiB of free blocks (at least 64 blocks); more are freed.
+ * plain malloc. A class keeps at most 1 MiB of free blocks, or 64 blocks if that is more; others
+ * are freed.
  */
 #pragma once
 

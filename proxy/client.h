@@ -1,21 +1,21 @@
 /*
  * The clients of one loop: their connections, and the heads they send, in order, one at a time. A
- * client does not know exchanges: it reports events through a struct of functions.
+ * client knows nothing of exchanges: it reports events through a struct of functions.
  *
  *     READING ── on_request ──► SERVED ── client_next ──► READING
  *        │                        │
  *        └── end, timeout ────────┴── client_close ──► CLOSING ──► gone
  *
  * While SERVED, only the relay of the request's body reads from the socket; a client that leaves is
- * noticed nevertheless, by the edge of its FIN or RST, and reported once: on_gone. CLOSING: the
+ * nevertheless noticed, by the edge of its FIN or RST, and reported once: on_gone. CLOSING: the
  * last response is sent, then the FIN, and further input is discarded, so that our RST does not
  * destroy what the client has not taken (RFC 9112 section 9.6). It ends with the client's FIN; or
- * when the client has acknowledged everything and is silent for a second, or has sent for
- * client.send_timeout since; or, with an RST, when it takes nothing for client.send_timeout.
+ * when the client has acknowledged everything and then is silent for a second, or keeps sending for
+ * client.send_timeout; or, with an RST, when it takes nothing for client.send_timeout.
  *
  * Connections that wait for their client are in two lists, longest wait first: those that linger,
  * and those that are READING. So the one to make room for a new client is found in constant time.
- * A byte does not renew a connection's place there, except for the first byte of a head.
+ * Further bytes do not change a connection's place there; only the first byte of a head does.
  * Loop thread only.
  */
 #pragma once
@@ -58,11 +58,11 @@ struct client_handler {
 
 struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const struct config *config,
                             struct budget *budget, const struct client_handler *handler, void *env);
-void clients_free(struct clients *cs); /* cuts those that are left */
+void clients_free(struct clients *cs); /* cuts off those that are left */
 
-/* From now on, idle connections are closed, and the others after their present response. */
+/* From now on, idle connections are closed, and the others after their current response. */
 void clients_drain(struct clients *cs);
-void clients_cut(struct clients *cs); /* ends all at once; calls on_gone for those SERVED */
+void clients_cut(struct clients *cs); /* ends all of them now; calls on_gone for those SERVED */
 size_t clients_count(const struct clients *cs);
 
 #define CLIENT_ROOM_AFTER_US 20000 /* a connection that has waited less does not make room */
@@ -86,7 +86,7 @@ void client_serve(struct client *cl, void *served);
 /* SERVED: from now on, the client's FIN ends one direction only, and only its reader sees it. */
 void client_tunnel(struct client *cl);
 
-/* The response is complete and entirely sent: the next request may follow. */
+/* The response is complete and has been sent in full: the next request may follow. */
 void client_next(struct client *cl);
 
 /* The response is complete and was the last. Sends unsent output, then the FIN, then lingers. Takes
@@ -100,8 +100,8 @@ void client_discard(struct client *cl);
 /* Its place is needed: after the last output and the FIN, the connection does not linger. */
 void client_hurry(struct client *cl);
 
-/* Ends the connection now; with `reset`, the client sees that the response was cut. Takes the
- * client. */
+/* Ends the connection now; with `reset`, the client sees that the response was cut off. Takes
+ * the client. */
 void client_abort(struct client *cl, bool reset);
 
 /* False: the client is lost; call client_abort(). Does not call on_gone itself. */
@@ -116,9 +116,9 @@ struct conn *client_conn(struct client *cl); /* for relaying the request's body 
 struct span client_address(const struct client *cl); /* text; empty for a Unix socket */
 struct span client_name(const struct client *cl);    /* for the log; never empty */
 bool client_trusted(const struct client *cl);        /* its forwarding fields are trusted */
-mono_us client_began(const struct client *cl);       /* start of the present request */
+mono_us client_began(const struct client *cl);       /* start of the current request */
 bool client_left(const struct client *cl);           /* a FIN or an error was seen */
 
-/* Checks whether the client has left, with one system call: its edge may not be delivered yet.
- * False: it has left. */
+/* Checks whether the client has left, with one system call: the edge of its FIN or RST may not have
+ * been delivered yet. False: it has left. */
 MUST_USE bool client_peek(struct client *cl);

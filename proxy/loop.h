@@ -43,25 +43,25 @@ struct pool *loop_pool(const struct loop *lp);
 
 /*
  * The time of the last loop_tick(), which each event callback calls first: time stands still within
- * a callback, and the phases of a request have common borders.
+ * a callback, and each phase of a request ends at the time at which the next one begins.
  */
 mono_us loop_now(const struct loop *lp);
 mono_us loop_tick(struct loop *lp);
 
-/* Whether tasks of this turn have not run yet, behind the one that is running, if any. */
+/* Whether any tasks of this turn have yet to run, apart from the one that is running, if any. */
 bool loop_has_tasks(const struct loop *lp);
 
 /* Whether epoll has reported the event in this turn and its callback has not run yet. */
 bool loop_event_is_pending(const struct event *ev);
 
 /*
- * True if epoll may have had more events than room, or the process has stood still since epoll
- * reported. False: everything that had happened to a socket when the turn began has been reported,
- * less than 100 ms ago, and its callback has run or the event is pending.
+ * True if epoll may have had more events than fit in its array, or the process was delayed after
+ * epoll reported. False: everything that had happened to a socket when the turn began has been
+ * reported, less than 100 ms ago, and its callback has run or the event is pending.
  */
 bool loop_may_lag(const struct loop *lp);
 
-wall_us loop_wall(struct loop *lp); /* loop_now() on the wall clock, accurate to a second's drift */
+wall_us loop_wall(struct loop *lp); /* loop_now() on the wall clock, to within a second's drift */
 uint64_t loop_random(struct loop *lp); /* for ids and jitter, not for secrets */
 
 /*
@@ -70,7 +70,7 @@ uint64_t loop_random(struct loop *lp); /* for ids and jitter, not for secrets */
  */
 void loop_post(struct loop *lp, struct task *task);
 
-/* ---- timers: a wheel of 1 ms ticks; never early, late by some milliseconds at most ---- */
+/* ---- timers: a wheel of 1 ms ticks; never early, late by at most a few milliseconds ---- */
 
 /* Arms or re-arms. wheel.h has the other functions of a timer. */
 void loop_timer_arm(struct loop *lp, struct loop_timer *t, mono_us due);

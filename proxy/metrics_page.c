@@ -459,7 +459,7 @@ static const char docs_histograms[] =
     "in that range has an error of at most 5 %, whatever the distribution of the waits; one\n"
     "bound is 1 % above the timeout, and requests that waited for the full timeout fall below\n"
     "it. Below that range the bounds are 10 % apart, and below a ten-thousandth of the\n"
-    "timeout 35 %: for waits that are spread out, as they are behind an app whose response\n"
+    "timeout 35 %: for waits that are spread out, as they are with an app whose response\n"
     "times vary, a quantile there still has an error of at most 2 %. The first two bounds are\n"
     "0, for requests that did not wait, and 1 ms. A few bounds above the timeout lead up to\n"
     "`startup.timeout`; only requests that wait for the app to start reach them.\n"

@@ -48,7 +48,7 @@ const struct option option_table[] = {
     {"upstream.idle_timeout", OPTION_DURATION, FIELD(upstream.idle_timeout), MS, 24 * HOUR,
      .preset = "300s",
      .help = "maximum time without data in either direction once a response has begun; also the "
-             "maximum time during which the app reads nothing of a request"},
+             "maximum time during which the app reads nothing from a request"},
     {"upstream.keepalive_timeout", OPTION_DURATION, FIELD(upstream.keepalive_timeout), MS, HOUR,
      .preset = "4s", .also = "keep_alive keepalive",
      .help = "how long an idle connection to the app is kept open; must be shorter than the "
@@ -104,13 +104,13 @@ const struct option option_table[] = {
              "for each 500 bytes received"},
     {"client.send_timeout", OPTION_DURATION, FIELD(client.send_timeout), MS, HOUR, .preset = "60s",
      .also = "write_timeout",
-     .help = "maximum time during which a client reads nothing of a response, or less than 500 "
+     .help = "maximum time during which a client reads nothing from a response, or less than 500 "
              "bytes per second, before its connection is closed; also the maximum time that it "
              "may keep sending after the last response on its connection"},
     {"client.stall_timeout", OPTION_DURATION, FIELD(client.stall_timeout), MS, HOUR, .preset = "5s",
      .also = "stall stalled_timeout",
      .help = "maximum time during which a client reads nothing, or less than 500 bytes per "
-             "second, of a response that still holds a slot (one larger than buffers.response) "
+             "second, from a response that still holds a slot (one larger than buffers.response) "
              "while another request waits for a slot; has no effect above client.send_timeout"},
     {"client.keepalive_timeout", OPTION_DURATION, FIELD(client.keepalive_timeout), MS, 24 * HOUR,
      .preset = "75s", .also = "idle_timeout keep_alive keepalive",

@@ -6,7 +6,7 @@
  *
  * A body is passed on with the framing with which it arrived. It is decoded for a receiver without
  * chunked encoding, and encoded if it ends with the sender's close: each read becomes a chunk, and
- * the last chunk follows only after a clean end. So a body that was cut cannot look complete.
+ * the last chunk follows only after a clean end. So a body that was cut off cannot look complete.
  */
 #pragma once
 
@@ -23,7 +23,7 @@
 struct conn;
 
 enum relay_status {
-    RELAY_WAIT,          /* the sender has no more now */
+    RELAY_WAIT,          /* the sender has nothing more for now */
     RELAY_BLOCKED,       /* the receiver has `mark` bytes unsent */
     RELAY_BUSY,          /* there is more, but others must get their turn: call again soon */
     RELAY_END,           /* the body is complete, and passed to the receiver */
@@ -44,7 +44,7 @@ struct relay {
     bool began;   /* a byte of the body has been taken */
     struct http_problem problem;
     /* Used by the owner, which measures both ends: */
-    mono_us pace_since;   /* the sender's pace counts from here... */
+    mono_us pace_since;   /* the sender's pace is measured from here... */
     uint64_t pace_before; /* ...and from this much content */
 };
 

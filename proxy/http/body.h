@@ -27,7 +27,7 @@ enum http_framing {
 enum http_body_status {
     HTTP_BODY_DONE, /* the body is complete */
     HTTP_BODY_MORE, /* all input was taken, and more is needed */
-    HTTP_BODY_BAD,  /* the byte after the taken ones breaks the framing */
+    HTTP_BODY_BAD,  /* the byte after those taken breaks the framing */
 };
 
 #define HTTP_CHUNK_EXT_MAX      256   /* bytes of extensions per chunk (CVE-2023-39326) */
