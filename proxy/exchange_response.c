@@ -397,7 +397,7 @@ void exchange_download(struct exchange *ex, const struct relay_front *front)
 
 static void cut_stalled(struct exchange *ex)
 {
-    static const char what[] = "connection closed: the client read nothing of its response for "
+    static const char what[] = "connection closed: the client read nothing from its response for "
                                "client.stall_timeout while other requests waited for its slot";
     struct exchange_env *env = ex->env;
     char more[LOG_LIMIT_MORE];
