@@ -365,7 +365,7 @@ def starve(world, weir, inside, client, steps):
     """So many large requests that are answered unread; whether all could be."""
     for _ in range(steps):
         client.send(LARGE_PUT)
-        weir.wait_in_flight(1)
+        weir.wait_sent()
         inside.send(OK)
         answer = client.response()
         weir.wait_in_flight(0)
@@ -409,7 +409,7 @@ def answer_unread(world, most):
     played.accept()  # the startup's probe
     inside = played.accept()
     for n in range(most):
-        weir.wait_in_flight(1)
+        weir.wait_sent()
         inside.send(OK)
         until(
             lambda: weir.metrics().one("weir_requests_in_flight") == 0 or played.is_asked(),

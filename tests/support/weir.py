@@ -144,6 +144,11 @@ class Weir:
             lambda: self.metrics().total("weir_requests_in_flight") == n, f"{n} in flight", within
         )
 
+    def wait_sent(self):
+        """One request was sent to the app. Its slot is counted just before that."""
+        self.wait_in_flight(1)
+        until(lambda: set(self._states()) == {"S"}, "weir to be at rest")
+
     def wait_quiet(self, within=15):
         """The first scrape in which nothing runs and nothing waits."""
 
