@@ -400,10 +400,12 @@ static void an_app_is_taken_for_started_where_no_probe_is_wanted(void **state)
 static void a_drain_while_a_request_runs(void)
 {
     app_listens();
-    int client = asks(), fd = app_gets_a_request();
+    int idle = connects("weir"), client = asks(), fd = app_gets_a_request();
 
     is_told(SIGTERM);
     disappears("weir");
+    ends(idle, "an idle client's end"); /* now the worker knows of the drain, too */
+    close(idle);
     must(admin_says("/readyz", "weir is draining"), "not ready any more");
     must(admin_says("/livez", " 200 "), "alive");
     says(fd, OK);
