@@ -52,8 +52,8 @@ for m in conn listener client upstream relay tunnel h1_client h1_server message 
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
 done
 
-# 4  one request's life: the only one that knows both sides, and no libevent. It has streams, not
-#    sockets: neither proxy/conn nor a parser or writer of heads is its business
+# 4  one request's life: the only one that knows both sides. No libevent and no sockets: proxy/conn
+#    is behind h1_client and h1_server
 layer 'proxy/exchange*.[ch]' "$pure|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/http/[a-z_]+\.h|$base|$sides|proxy/exchange[a-z_]*\.h"
 
 # 5  the server. Only admin uses evhtp
