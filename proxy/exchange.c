@@ -69,8 +69,8 @@ void exchange_complain(struct exchange *ex, const char *what)
     char more[LOG_LIMIT_MORE];
 
     if (log_limit_allows(&env->log_limit, exchange_now(ex), what, more))
-        log_warning("upstream %s: %s (request id %.*s)%s", env->c.config->upstream.address.text,
-                    what, SPAN_PRINTF(ex->message.request_id), more);
+        log_warning("upstream %s: %s (request id %.*s)%s", ex->config->upstream.address.text, what,
+                    SPAN_PRINTF(ex->message.request_id), more);
 }
 
 /* ---- arrival ---- */
@@ -91,6 +91,7 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     memset(ex, 0, sizeof(*ex));
     ex->magic = MAGIC;
     ex->env = env;
+    ex->config = env->c.config;
     ex->client = cl;
     h1_client_init(&ex->app, env->c.upstream, &env->c.shared->budget, &upstream_handler, ex);
     ex->verdict.run = on_verdict;
@@ -121,7 +122,7 @@ mono_us exchange_deadline(const struct exchange *ex, mono_us now)
 
     if (!atomic_load_explicit(&shared->ready, memory_order_acquire))
         return atomic_load_explicit(&shared->startup_deadline, memory_order_relaxed);
-    return now + ex->env->c.config->queue.timeout;
+    return now + ex->config->queue.timeout;
 }
 
 /* Refuses a request that its head alone rules out. True: weir has replied; the exchange may
@@ -151,9 +152,8 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     client_serve(cl, ex);
     ex->json = reply_wants_json(head);
     ex->expects = head->expect_continue;
-    http_body_of_request(&body, head,
-                         env->c.config->headers.underscores == CONFIG_UNDERSCORES_PASS);
-    bool too_large = body.framing == HTTP_BODY_LENGTH && body.left > env->c.config->client.max_body;
+    http_body_of_request(&body, head, ex->config->headers.underscores == CONFIG_UNDERSCORES_PASS);
+    bool too_large = body.framing == HTTP_BODY_LENGTH && body.left > ex->config->client.max_body;
     bool whole = message_holds_body(cl, &body);
     ex->has_body = !http_body_complete(&body);
     bool waits = !whole && !too_large && exchange_must_wait_for_body(ex, &body);
@@ -162,7 +162,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
                               .drop_expect = ex->expects && (waits || !ex->has_body)};
     if (!ex->has_body && !ex->http10)
         how.upgrade = offers_of(env, head);
-    message_compose(&ex->message, env->c.loop, env->c.config, cl, &how, head, &body);
+    message_compose(&ex->message, env->c.loop, ex->config, cl, &how, head, &body);
     if (!whole)
         exchange_take_body(ex, &body);
 
@@ -395,7 +395,7 @@ void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail
 static void complain_of_connect(struct exchange *ex, int error)
 {
     struct exchange_env *env = ex->env;
-    const struct address *to = &env->c.config->upstream.address;
+    const struct address *to = &ex->config->upstream.address;
     const char *what = strerror(error);
     char more[LOG_LIMIT_MORE];
 
@@ -560,7 +560,7 @@ static unsigned retry_after(struct exchange *ex)
 /* 0: the status of the reply's kind. */
 static unsigned refusal_status(const struct exchange *ex, const struct reply_refusal *refusal)
 {
-    return refusal != NULL && refusal->overload ? ex->env->c.config->overload.status : 0;
+    return refusal != NULL && refusal->overload ? ex->config->overload.status : 0;
 }
 
 /* Sends a local reply; any slot has already been released. `status` 0: the kind's own. */
@@ -580,7 +580,7 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
         .keep_alive = ex->http10 && !ex->close,
         .json = ex->json,
         .head_only = ex->method == HTTP_HEAD,
-        .request_id_name = span_of(ex->env->c.config->headers.request_id),
+        .request_id_name = span_of(ex->config->headers.request_id),
         .request_id = ex->message.request_id,
         .date = exchange_date(ex->env),
     };
@@ -659,7 +659,7 @@ static void leave_queue(struct exchange *ex)
  * is read and discarded. */
 static void leave_app(struct exchange *ex)
 {
-    const struct config *cf = ex->env->c.config;
+    const struct config *cf = ex->config;
 
     /* An incomplete request will never be completed: the app must learn that now. */
     if (ex->sent == 0 || cf->on_client_abort == CONFIG_ABORT_CLOSE) {

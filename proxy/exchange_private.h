@@ -27,8 +27,9 @@ struct exchange {
     enum exchange_state state; /* written only by exchange_set_state() */
     TAILQ_ENTRY(exchange) link;
     struct exchange_env *env;
-    struct client *client; /* not owned; NULL once it is gone */
-    struct h1_client app;  /* the app's side, once a slot is held */
+    const struct config *config; /* as it was when the request arrived */
+    struct client *client;       /* not owned; NULL once it is gone */
+    struct h1_client app;        /* the app's side, once a slot is held */
     struct limiter_waiter waiter;
     struct task verdict, again;
     struct loop_timer timer;

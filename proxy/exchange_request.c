@@ -17,8 +17,8 @@ void exchange_take_body(struct exchange *ex, const struct http_body *body)
     ex->up = pool_get(loop_pool(ex->env->c.loop), sizeof(*ex->up));
     memset(ex->up, 0, sizeof(*ex->up));
     ex->up->body = *body;
-    ex->up->max = ex->env->c.config->client.max_body;
-    ex->up->mark = ex->env->c.config->buffers.request;
+    ex->up->max = ex->config->client.max_body;
+    ex->up->mark = ex->config->buffers.request;
     ex->up->budget = &ex->env->c.shared->budget;
     ex->up->pace_since = ex->arrived;
 }
@@ -26,7 +26,7 @@ void exchange_take_body(struct exchange *ex, const struct http_body *body)
 static bool exchange_body_is_small(const struct exchange *ex, const struct http_body *body)
 {
     return body->framing == HTTP_BODY_LENGTH &&
-           body->data + body->left <= ex->env->c.config->buffers.request;
+           body->data + body->left <= ex->config->buffers.request;
 }
 
 /*
@@ -74,7 +74,7 @@ void exchange_measure_pace(struct exchange *ex)
 static bool body_is_late(const struct exchange *ex)
 {
     uint64_t received = ex->up->body.data - ex->up->pace_before;
-    mono_us due = ex->up->pace_since + ex->env->c.config->client.body_timeout +
+    mono_us due = ex->up->pace_since + ex->config->client.body_timeout +
                   (mono_us)(received / BODY_PACE * 1000000);
 
     if (exchange_now(ex) < due)
@@ -89,7 +89,7 @@ enum body_wait { BODY_MORE, BODY_READY, BODY_TOO_LARGE, BODY_BAD, BODY_LATE };
 static enum body_wait take_available(struct exchange *ex)
 {
     struct exchange_shared *shared = ex->env->c.shared;
-    size_t before = ex->message.body, most = ex->env->c.config->buffers.request;
+    size_t before = ex->message.body, most = ex->config->buffers.request;
 
     if (budget_is_spent(&shared->budget))
         most = before;
@@ -135,7 +135,7 @@ static void end_wait(struct exchange *ex, enum body_wait why)
 
 static void arm_buffering(struct exchange *ex)
 {
-    mono_us now = exchange_now(ex), due = now + ex->env->c.config->client.body_timeout;
+    mono_us now = exchange_now(ex), due = now + ex->config->client.body_timeout;
     mono_us stream = ex->arrived + STREAM_AFTER_US;
 
     if (!exchange_body_is_small(ex, &ex->up->body) && stream < due)
@@ -210,7 +210,7 @@ static void request_is_sent(struct exchange *ex)
 {
     ex->sent = not_before(exchange_now(ex), ex->connected);
     ex->stuck_at = 0;
-    exchange_arm_awaiting(ex, ex->env->c.config->upstream.first_byte_timeout);
+    exchange_arm_awaiting(ex, ex->config->upstream.first_byte_timeout);
 }
 
 /* The app takes no more of the request. It may have responded nevertheless: read before judging. */
@@ -219,7 +219,7 @@ static void fail_upload(struct exchange *ex)
     ex->upload_failed = true;
     ex->stuck_at = 0;
     if (ex->state == EXCHANGE_AWAITING) {
-        exchange_arm_awaiting(ex, ex->env->c.config->upstream.idle_timeout);
+        exchange_arm_awaiting(ex, ex->config->upstream.idle_timeout);
         exchange_read_head(ex);
     } else {
         exchange_download(ex, NULL);
@@ -283,7 +283,7 @@ void exchange_note_unacked(struct exchange *ex)
 
 static void look_at_app(struct exchange *ex)
 {
-    mono_us patience = ex->env->c.config->upstream.idle_timeout;
+    mono_us patience = ex->config->upstream.idle_timeout;
     exchange_arm(ex, h1_client_next_look(&ex->app, patience, ex->stuck_at));
 }
 
@@ -297,7 +297,7 @@ void exchange_arm_awaiting(struct exchange *ex, mono_us patience)
 /* Arms the timer while the request is sent; exchange_late_response() finds the slow side. */
 void exchange_arm_upload(struct exchange *ex, enum relay_status st)
 {
-    const struct config *cf = ex->env->c.config;
+    const struct config *cf = ex->config;
     mono_us patience = cf->upstream.idle_timeout;
 
     if (ex->state != EXCHANGE_AWAITING || ex->blocked_since != 0)

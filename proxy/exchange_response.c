@@ -66,7 +66,7 @@ static void unsolicited_response(struct exchange *ex)
 /* The side that has to move next gets its whole timeout from now. */
 static void renew_patience(struct exchange *ex)
 {
-    const struct config *cf = ex->env->c.config;
+    const struct config *cf = ex->config;
 
     if (ex->sent != 0)
         exchange_arm_awaiting(ex, cf->upstream.first_byte_timeout);
@@ -129,7 +129,7 @@ static double milliseconds(mono_us us)
 /* Server-Timing (W3C), if enabled: the parts of the time that the client cannot measure itself. */
 static struct span timing_of(const struct exchange *ex, char *out, size_t size)
 {
-    if (!ex->env->c.config->headers.server_timing)
+    if (!ex->config->headers.server_timing)
         return (struct span){out, 0};
     int n = snprintf(out, size, "queue;dur=%.3f, app;dur=%.3f", milliseconds(exchange_waited(ex)),
                      milliseconds(ex->first_byte - ex->waiter.granted_at));
@@ -144,7 +144,7 @@ static struct relay_front respond(struct exchange *ex)
     struct h1_response how = {
         .http10 = ex->http10,
         .last = !ex->persistent || env->draining || !exchange_request_is_read(ex),
-        .request_id_name = span_of(env->c.config->headers.request_id),
+        .request_id_name = span_of(ex->config->headers.request_id),
         .request_id = ex->message.request_id,
         .server_timing = timing_of(ex, timing, sizeof(timing)),
         .date = exchange_date(env),
@@ -166,12 +166,12 @@ static void final_head(struct exchange *ex)
     ex->down = pool_get(loop_pool(env->c.loop), sizeof(*ex->down));
     memset(ex->down, 0, sizeof(*ex->down));
     ex->down->max = UINT64_MAX;
-    ex->down->mark = env->c.config->buffers.response;
+    ex->down->mark = ex->config->buffers.response;
     ex->down->budget = &env->c.shared->budget;
     exchange_release_upgrade(ex);
     http_body_of_response(&ex->down->body, &env->head, ex->method);
     if (ex->state == EXCHANGE_ORPHANED) {
-        exchange_arm(ex, ex->first_byte + env->c.config->upstream.idle_timeout);
+        exchange_arm(ex, ex->first_byte + ex->config->upstream.idle_timeout);
         exchange_download(ex, NULL);
         return;
     }
@@ -215,7 +215,7 @@ static bool one_head(struct exchange *ex)
 static bool client_holds_up(struct exchange *ex)
 {
     const struct client *cl = ex->client;
-    size_t mark = ex->env->c.config->buffers.response;
+    size_t mark = ex->config->buffers.response;
     bool blocked = cl != NULL && client_backlog(cl) > 0 &&
                    client_backlog(cl) >= budget_mark(&ex->env->c.shared->budget, mark);
 
@@ -322,7 +322,7 @@ void exchange_note_backpressure(struct exchange *ex)
 
 static void look_at_client(struct exchange *ex)
 {
-    mono_us patience = ex->env->c.config->client.stall_timeout;
+    mono_us patience = ex->config->client.stall_timeout;
     exchange_arm(ex, h1_server_next_look(ex->client, patience));
 }
 
@@ -333,7 +333,7 @@ static void look_at_client(struct exchange *ex)
  */
 static void watch_client(struct exchange *ex, size_t unread)
 {
-    const struct config *cf = ex->env->c.config;
+    const struct config *cf = ex->config;
 
     ex->unread = unread;
     ex->stalls_at = exchange_now(ex) + cf->client.stall_timeout;
@@ -347,7 +347,7 @@ static void watch_client(struct exchange *ex, size_t unread)
  */
 void exchange_renew_idle(struct exchange *ex)
 {
-    mono_us patience = ex->env->c.config->upstream.idle_timeout;
+    mono_us patience = ex->config->upstream.idle_timeout;
 
     if (ex->state != EXCHANGE_STREAMING || ex->blocked_since != 0)
         return;
@@ -412,7 +412,7 @@ static void cut_stalled(struct exchange *ex)
 /* Checked repeatedly: a stalled client is cut only once another request waits for a slot. */
 void exchange_late_client(struct exchange *ex)
 {
-    mono_us patience = ex->env->c.config->client.stall_timeout;
+    mono_us patience = ex->config->client.stall_timeout;
     size_t unread = h1_server_unread(ex->client);
 
     if (ex->unread == 0)
@@ -436,8 +436,8 @@ void exchange_late_stream(struct exchange *ex)
     if (takes)
         exchange_renew_idle(ex);
     else if (exchange_now(ex) < ex->idle_at)
-        exchange_arm(ex, h1_client_next_look(&ex->app, ex->env->c.config->upstream.idle_timeout,
-                                             ex->idle_at));
+        exchange_arm(ex,
+                     h1_client_next_look(&ex->app, ex->config->upstream.idle_timeout, ex->idle_at));
     else
         exchange_cut(ex, "no data in either direction within upstream.idle_timeout");
 }

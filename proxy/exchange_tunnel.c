@@ -52,7 +52,7 @@ static void arm_tunnel(struct exchange *ex)
     bool blocked = h1_client_unsent(&ex->app) > 0;
 
     ex->unacked = blocked ? unread_by_app(ex) : SIZE_MAX;
-    exchange_arm(ex, exchange_now(ex) + ex->env->c.config->upgrades.idle_timeout);
+    exchange_arm(ex, exchange_now(ex) + ex->config->upgrades.idle_timeout);
 }
 
 void exchange_tunnel(struct exchange *ex)
@@ -80,7 +80,7 @@ void exchange_tunnel(struct exchange *ex)
 void exchange_switch_protocols(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
-    const struct h1_response how = {.request_id_name = span_of(env->c.config->headers.request_id),
+    const struct h1_response how = {.request_id_name = span_of(ex->config->headers.request_id),
                                     .request_id = ex->message.request_id};
     struct client *cl = ex->client;
 
@@ -93,7 +93,7 @@ void exchange_switch_protocols(struct exchange *ex)
         return;
     }
     struct tunnel *t = pool_get(loop_pool(env->c.loop), sizeof(*t));
-    tunnel_init(t, cl, &ex->app.lease, &env->c.shared->budget, env->c.config->buffers.response);
+    tunnel_init(t, cl, &ex->app.lease, &env->c.shared->budget, ex->config->buffers.response);
     ex->tunnel = t;
     ex->status = 101;
     ex->close = ex->waiter.apart = true;
