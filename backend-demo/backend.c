@@ -5,9 +5,9 @@
  *                         └─► paused ─► timer or pool ─► response, connection resumed ─► left
  *
  * libevhtp supports pausing reliably only in the final callback, so requests are paused there. A
- * paused connection is not read: libevhtp notices only at the response that the client has left,
- * and the request is valid until then. If the connection is freed earlier (when the backend ends),
- * the request's last hook clears call->req.
+ * paused connection is not read: libevhtp notices that the client has left only when the response
+ * is sent, and the request is valid until then. If the connection is freed earlier (when the
+ * backend ends), the request's last hook clears call->req.
  */
 #include "backend-demo/backend.h"
 
@@ -80,11 +80,12 @@ static void numbers_init(struct numbers *n)
                                          "handler", label_of(i));
     n->concurrent = metrics_gauge(
         m, "backend_concurrent",
-        "Requests in handlers now, those of disconnected clients included.", NULL, NULL);
+        "Requests in handlers now, including those of disconnected clients.", NULL, NULL);
     for (unsigned i = 0; i < COUNTS; i++)
-        n->most[i] = metrics_gauge(m, "backend_concurrent_max",
-                                   "Most requests inside at once since the last POST /reset.",
-                                   "handler", label_of(i));
+        n->most[i] =
+            metrics_gauge(m, "backend_concurrent_max",
+                          "Maximum number of requests inside at once since the last POST /reset.",
+                          "handler", label_of(i));
     n->pool_threads = metrics_gauge(m, "backend_pool_threads", "Threads in the pool.", NULL, NULL);
     n->pool_busy =
         metrics_gauge(m, "backend_pool_busy", "Threads that are running a handler.", NULL, NULL);
@@ -92,10 +93,9 @@ static void numbers_init(struct numbers *n)
                                   "Requests that are waiting for a thread.", NULL, NULL);
     n->pool_wait = metrics_histogram(m, "backend_pool_wait_seconds", "Wait for a thread.", NULL,
                                      NULL, bounds, BOUNDS);
-    n->looplag =
-        metrics_histogram(m, "backend_loop_lag_seconds",
-                          "How late a timer of 20 ms fires: high while the loop is blocked.", NULL,
-                          NULL, bounds, BOUNDS);
+    n->looplag = metrics_histogram(m, "backend_loop_lag_seconds",
+                                   "How late a 20 ms timer fires; high while the loop is blocked.",
+                                   NULL, NULL, bounds, BOUNDS);
 }
 
 static void on_looplag(mono_us lag, void *arg)
@@ -173,8 +173,8 @@ static void add_body(evhtp_request_t *req, const struct strbuf *body)
     evbuffer_add(req->buffer_out, body->at, body->len);
 }
 
-/* What the client cannot measure: how long the call was inside, and how much of that it waited for
- * a thread. The rest of the client's total is time spent on the way. */
+/* Two times that the client cannot measure: how long the call was inside, and how much of that it
+ * waited for a thread. The rest of the client's total is time in transit. */
 static void add_timing(const struct call *c)
 {
     char text[80];

@@ -6,7 +6,7 @@
 #include "backend-demo/backend.h"
 #include "common/prometheus.h"
 
-/* ---- the article's async def ---------------------------------------------------------------- */
+/* ---- an async def that awaits --------------------------------------------------------------- */
 
 static void usuarios_waited(struct call *c)
 {

@@ -47,11 +47,11 @@ static int print_help(void)
 {
     struct strbuf text = {0};
     strbuf_adds(&text, "usage: backend-demo [--help | --version]\n\n"
-                       "An app to put behind weir. It behaves as FastAPI under Uvicorn does:\n"
+                       "An app to put behind weir. It behaves like FastAPI under Uvicorn:\n"
                        "  GET /usuarios    waits on the event loop (async def)\n"
                        "  GET /produtos    sleeps in a thread of the pool (def)\n"
                        "  GET /bloqueante  sleeps on the event loop and blocks it\n"
-                       "  GET /ping        answers at once\n"
+                       "  GET /ping        responds at once\n"
                        "  ANY /echo        returns the request as JSON\n"
                        "  GET /metrics     metrics for Prometheus\n"
                        "  POST /reset      resets the maxima\n\n");
@@ -114,7 +114,7 @@ int main(int argc, char **argv)
     }
     fprintf(stderr,
             "backend-demo: unknown argument \"%s\"; the arguments are --help and "
-            "--version, settings are read from the environment\n",
+            "--version; settings are read from the environment\n",
             argv[argc - 1]);
     return EXIT_USAGE;
 }

@@ -2,7 +2,8 @@
  * The limiter: instances of an app with some slots each, and one bounded queue for those that find
  * no slot free, first come, first served.
  *
- * A caller embeds a `struct limiter_waiter` in the object that it wants to run, and moves it:
+ * A caller embeds a `struct limiter_waiter` in the object that it wants to run, and takes it
+ * through these states:
  *
  *     IDLE ── acquire ──► HOLDING ── release ──► IDLE           a slot was free, nobody waited
  *       └──── acquire ──► WAITING ──┬─ (verdict) ─► HOLDING     ADMITTED, by another's call
@@ -55,8 +56,8 @@ struct limiter_config {
     uint64_t queue_bytes;  /* maximum sum of the waiters' `bytes` */
 };
 
-/* Why no slot is granted. Each is set and cleared independently; slots are granted only while none
- * is set. */
+/* Reasons not to grant slots. Each is set and cleared independently; slots are granted only while
+ * none is set. */
 enum limiter_pause_reason {
     LIMITER_PAUSE_NOT_READY = 1 << 0,   /* no instance of the app accepts connections */
     LIMITER_PAUSE_OPERATOR = 1 << 1,    /* an operator asked for it */
@@ -99,9 +100,9 @@ MUST_USE struct limiter_waiter *limiter_release(struct limiter *l, struct limite
 /*
  * Hands back a slot that was of no use to `w` (HOLDING), which then waits again, ahead of all that
  * arrived after it, until its old deadline; the bounds of the queue do not apply to it. The hold
- * does not count in the mean. The result is a chain, as for release, and `w` is in it if a slot is
- * free for it or its deadline has passed: a caller that expects the next slot to be of no use
- * either pauses the limiter first. Exactly one verdict follows, unless `w` is cancelled.
+ * does not count towards the mean. The result is a chain, as for release, and `w` is in it if a
+ * slot is free for it or its deadline has passed: a caller that expects the next slot to be of no
+ * use as well must pause the limiter first. Exactly one verdict follows, unless `w` is cancelled.
  */
 MUST_USE struct limiter_waiter *limiter_requeue(struct limiter *l, struct limiter_waiter *w,
                                                 mono_us now);

@@ -32,9 +32,9 @@ struct client {
     struct task again; /* posted to its own loop: continue reading */
     void *served;      /* the handler's object, while SERVED */
     struct http_parser parser;
-    mono_us began; /* time of the first byte of the present head; 0: none yet */
+    mono_us began; /* time of the first byte of the current head; 0: none yet */
     enum client_state state;
-    mono_us cut_at;      /* cut then, unless it has taken more */
+    mono_us cut_at;      /* cut off then, unless it has taken more */
     mono_us quiet_since; /* CLOSING: has had everything and sent nothing since then */
     size_t unacked;      /* not taken by the peer when the timer was armed */
     bool pumping, fresh, trusted, tunnel, hurried;
@@ -248,7 +248,7 @@ static void look_again(struct client *cl)
     loop_timer_arm(cl->conn.loop, &cl->timer, next);
 }
 
-/* Starts client.send_timeout, after which a client that takes nothing of its output is cut. */
+/* Starts client.send_timeout, after which a client that takes none of its output is cut off. */
 static void watch_taking(struct client *cl)
 {
     cl->unacked = conn_unacked(&cl->conn);
@@ -295,7 +295,7 @@ static void linger_until(struct client *cl, mono_us end)
 
 /*
  * The FIN has been sent. Until the client has acknowledged it and everything before it, its pace is
- * judged as before. Then the client may see the end and close; while it goes on sending, it gets
+ * judged as before. Then the client may see the end and close; while it keeps sending, it gets
  * client.send_timeout at most. A drain does not wait that long: on Linux, an RST from us does not
  * destroy what the client's kernel has acknowledged; on other systems it may.
  */
@@ -446,7 +446,7 @@ static void post_again(struct client *cl)
     loop_post(cl->conn.loop, &cl->again);
 }
 
-/* Requests behind the present one are kept until it is finished; only a little of them when the
+/* Requests behind the current one are kept until it is finished; only a little of them when the
  * budget is spent. A head that has begun is always read further, up to max_head. */
 static size_t reads_at_most(const struct client *cl)
 {

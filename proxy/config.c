@@ -360,12 +360,13 @@ static void check_upstream_is_given(struct loader *ld)
     if (ld->c->upstream_given || ld->src->upstream_optional || ld->errors > 0)
         return;
     if (ld->src->path != NULL)
-        loader_problem(
-            ld, ld->src->path,
-            "\"upstream\" is missing: the address of the app, such as \"127.0.0.1:8000\"");
+        loader_problem(ld, ld->src->path,
+                       "\"upstream\" is missing: set it to the address of the app, such as "
+                       "\"127.0.0.1:8000\"");
     else if (ld->something_given)
         loader_problem(ld, "weir",
-                       "--upstream is missing: the address of the app, such as 127.0.0.1:8000");
+                       "--upstream is missing: set it to the address of the app, such as "
+                       "127.0.0.1:8000");
 }
 
 static void check_mode(struct loader *ld, const char *path, const struct address *at)

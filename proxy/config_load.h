@@ -53,7 +53,7 @@ void loader_problem_at(struct loader *ld, size_t at, size_t len, const char *fmt
 PRINTF_LIKE(3, 4)
 void loader_problem(struct loader *ld, const char *where, const char *fmt, ...);
 
-/* Writes " wants this, got that", and a hint; appended to the name of the option. */
+/* Appends " expects this, got that" and a hint to the name of the option. */
 void loader_write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
                             struct span text, bool quoted, struct strbuf *out);
 

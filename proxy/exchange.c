@@ -125,7 +125,7 @@ mono_us exchange_deadline(const struct exchange *ex, mono_us now)
     return now + ex->config->queue.timeout;
 }
 
-/* Refuses a request that its head alone rules out. True: weir has replied; the exchange may
+/* Refuses a request if its head alone is reason enough. True: weir has replied; the exchange may
  * have ended. */
 static bool refused_at_once(struct exchange *ex, const struct http_head *head, bool too_large,
                             bool upgrade)
@@ -218,8 +218,8 @@ static enum reply_kind expired_kind(const struct exchange *ex)
 }
 
 /*
- * It holds a slot, and one of the tasks may be the verdict of a request that waited and was granted
- * its slot before: this one is dispatched after it.
+ * The request holds a slot, but one of the pending tasks may be the verdict of a request that
+ * waited and was granted its slot earlier: this request is dispatched after that one.
  */
 static void follow_the_granted(struct exchange *ex)
 {
@@ -231,7 +231,7 @@ void exchange_ask(struct exchange *ex)
 {
     mono_us now = exchange_now(ex), deadline = exchange_deadline(ex, now);
 
-    if (client_left(ex->client)) { /* the end of its body and its FIN arrived in one edge */
+    if (client_left(ex->client)) { /* the end of its body and its FIN arrived as one edge */
         exchange_lose_client(ex);
         return;
     }
@@ -317,11 +317,11 @@ static void granted_too_late(struct exchange *ex)
 }
 
 /*
- * Whether a peek at the client is worth a system call. Its event may still be in epoll, behind
- * those of this turn; or the request and an RST arrived together, as one edge that shows only the
- * request. A client whose request has waited for less than PEEK_AFTER_US was alive that recently,
- * unless it had left before the request was read. That is just as possible if a request does not
- * wait, and a peek for each request would be a fifth of all system calls.
+ * Whether a peek at the client is worth a system call. The client's event may still be in epoll,
+ * behind those of this turn; or the request and an RST arrived together, as one edge that shows
+ * only the request. A client whose request has waited for less than PEEK_AFTER_US was alive that
+ * recently, unless it had left before the request was read. That is just as possible if a request
+ * does not wait, and a peek for each request would be a fifth of all system calls.
  */
 static bool may_have_left(const struct exchange *ex)
 {
@@ -532,7 +532,7 @@ static void on_drained(struct client *cl, void *served)
         exchange_download(ex, NULL);
     else if (ex->state == EXCHANGE_TUNNEL)
         exchange_tunnel(ex);
-    else if (ex->blocked_since != 0) /* the client had held up heads */
+    else if (ex->blocked_since != 0) /* heads were blocked by the client */
         exchange_post_again(ex);
 }
 

@@ -39,7 +39,7 @@ void h1_client_init(struct h1_client *a, struct upstream *up, const struct budge
 
 /* ---- the connection ---- */
 
-/* As upstream_lease(). True: the connection is ready; else on_ready or on_failed follows. */
+/* Like upstream_lease(). True: the connection is ready; else on_ready or on_failed follows. */
 MUST_USE bool h1_client_open(struct h1_client *a, enum upstream_kind kind);
 
 static inline bool h1_client_is_open(const struct h1_client *a)
@@ -51,9 +51,10 @@ static inline bool h1_client_is_open(const struct h1_client *a)
 void h1_client_return(struct h1_client *a, bool reusable);
 
 /*
- * Ends the connection, or the lease, in any state. With `asked`, an app that has not taken all of
- * the request learns of its end at once, by a reset: a FIN would arrive behind the rest, and the
- * app would work on a request whose slot is free. A Unix socket has no reset.
+ * Ends the connection, or the lease, in any state. With `asked`, the connection is reset if the app
+ * has not taken all of the request, so that it learns at once that the request is over: a FIN would
+ * arrive behind the rest, and the app would work on a request whose slot is free. A Unix socket has
+ * no reset.
  */
 void h1_client_drop(struct h1_client *a, bool asked);
 
@@ -67,7 +68,7 @@ void h1_client_start_over(struct h1_client *a);
 /* Sends a whole request, or the available part of it. False: the connection is broken. */
 MUST_USE bool h1_client_send(struct h1_client *a, struct span request);
 
-/* As relay_pump(), from the client to the app. */
+/* Like relay_pump(), from the client to the app. */
 MUST_USE enum relay_status h1_client_upload(struct h1_client *a, struct relay *up,
                                             struct client *from, const struct relay_front *front,
                                             uint64_t *moved);
@@ -111,7 +112,7 @@ enum h1_head {
 MUST_USE enum h1_head h1_client_read_head(struct h1_client *a, const struct http_limits *limits,
                                           struct http_head *head, struct http_problem *problem);
 
-/* As relay_pump(), to the client; with `to` NULL, the body is discarded. */
+/* Like relay_pump(), to the client; with `to` NULL, the body is discarded. */
 MUST_USE enum relay_status h1_client_download(struct h1_client *a, struct relay *down,
                                               struct client *to, const struct relay_front *front,
                                               uint64_t *moved);

@@ -160,7 +160,7 @@ static void write_options(struct strbuf *out)
     struct span before = SPAN("");
 
     strbuf_adds(out, ".SH CONFIGURATION OPTIONS\n"
-                     "Each option is a flag, a key of the file, and an environment variable.\n"
+                     "Each option is a flag, a key in the file, and an environment variable.\n"
                      "Flags take precedence over the environment, and the environment over the\n"
                      "file.\n"
                      "Durations need a unit (us, ms, s, m, h), and so do sizes (B, kB, KiB, MB,\n"
@@ -191,7 +191,7 @@ static void write_environment(struct strbuf *out)
 
 static const char tail[] =
     ".SH FILES\n"
-    "The file of the configuration is strict JSON in UTF\\-8; its place is not fixed.\n"
+    "The configuration file is strict JSON in UTF\\-8; its location is not fixed.\n"
     "\\fBweir config schema\\fR prints its JSON Schema.\n"
     ".SH SIGNALS\n"
     ".TP\n"

@@ -21,7 +21,7 @@ static const struct {
     [REPLY_QUEUE_TIMEOUT] = {503, "queue_timeout", "The request waited too long for the app"},
     [REPLY_NOT_READY] = {503, "not_ready", "The app has not started yet"},
     [REPLY_DRAINING] = {503, "draining", "This instance is shutting down"},
-    [REPLY_UPGRADES_FULL] = {503, "upgrades", "The limit on upgraded connections is reached"},
+    [REPLY_UPGRADES_FULL] = {503, "upgrades", "The limit on upgraded connections has been reached"},
     [REPLY_CONNECT_FAILED] = {502, "connect_failed", "The app does not accept connections"},
     [REPLY_CONNECT_TIMEOUT] = {504, "connect_timeout",
                                "The app did not accept a connection in time"},

@@ -373,11 +373,10 @@ static void on_not_ready(void *arg)
     if (atomic_load(&s->shared.ready))
         return;
     int why = probe_error(s->probe);
-    log_error(
-        "the app at %s does not accept connections (%s%s), startup.timeout (%.0f s) has expired: "
-        "requests are refused with 503 not_ready until it does",
-        app->text, strerror(why), socket_remedy(why, app),
-        (double)s->config->startup.timeout / 1e6);
+    log_error("the app at %s does not accept connections (%s%s), and startup.timeout (%.0f s) has "
+              "expired: requests are refused with 503 not_ready until it does",
+              app->text, strerror(why), socket_remedy(why, app),
+              (double)s->config->startup.timeout / 1e6);
 }
 
 static void await_app(struct server *s)

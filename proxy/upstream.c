@@ -241,8 +241,8 @@ static void on_timer(void *arg)
         uc->lease->handler->on_ready(uc->lease);
 }
 
-/* libevent reports an error as "readable" too, so a socket that is not readable has none: one
- * system call for a connect that succeeds. */
+/* libevent reports an error as "readable" too, so a socket that is not readable has none: a
+ * connect that succeeds costs only one system call. */
 static void connect_ended(struct upstream_conn *uc)
 {
     struct conn *c = &uc->conn;
@@ -315,7 +315,7 @@ static int connect_socket(const struct address *to, bool *connecting)
     return -1;
 }
 
-/* Fails from the timer, never from within the caller. */
+/* Reports the failure from the timer, never from within the call. */
 static void fail_soon(struct upstream_conn *uc, int error)
 {
     uc->error = error;

@@ -61,7 +61,7 @@ def test_the_log_says_why_a_connect_failed(world, place, cause):
 @pytest.mark.parametrize("place, cause", CAUSES, ids=[place.__name__ for place, _ in CAUSES])
 def test_the_log_says_why_the_app_counts_as_not_started(world, place, cause):
     weir = world.weir(place(world), wait="/livez", startup_timeout="300ms")
-    until(lambda: f"does not accept connections ({cause}), startup.timeout" in weir.log(), "the log line")
+    until(lambda: f"does not accept connections ({cause}), and startup.timeout" in weir.log(), "the log line")
 
 
 def test_a_socket_that_weir_may_not_use_is_named_as_such(world):

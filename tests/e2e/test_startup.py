@@ -68,7 +68,7 @@ def test_startup_timeout_refuses_with_not_ready(world):
     assert weir.metrics().total("weir_requests_rejected_total", reason="not_ready") == 3
     assert weir.admin_get("/livez").status == 200
     assert weir.admin_get("/readyz").status == 503
-    assert "does not accept connections (Connection refused: nothing listens there), startup" in weir.log()
+    assert "does not accept connections (Connection refused: nothing listens there), and startup" in weir.log()
     world.expect_requests(weir, 3)
 
 

@@ -40,8 +40,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{/*
-weir.json. The ports and the app's address are the chart's, so that Service, probes and configuration
-cannot disagree.
+weir.json. The chart sets the ports and the app's address, so that the Service, the probes and the
+configuration cannot disagree.
 */}}
 {{- define "weir.config" -}}
 {{- $config := deepCopy .Values.config -}}
@@ -53,12 +53,12 @@ cannot disagree.
 {{- toPrettyJson $config -}}
 {{- end -}}
 
-{{/* How long after the queue's bound a waiting request can still be in the app: see NOTES.txt. */}}
+{{/* queue.timeout in whole seconds: how long a request may wait. */}}
 {{- define "weir.queueSeconds" -}}
 {{- include "weir.seconds" (dig "queue" "timeout" "10s" .Values.config) -}}
 {{- end -}}
 
-{{/* The app's sleep, the app's end, weir's drain, and 5 s for the kubelet. */}}
+{{/* The app's sleep, its shutdown time, weir's drain, and 5 s for the kubelet. */}}
 {{- define "weir.gracePeriod" -}}
 {{- $drain := include "weir.seconds" (dig "drain" "timeout" "25s" .Values.config) | int -}}
 {{- add (int .Values.weir.drainSeconds) (int .Values.app.stopSeconds) $drain 5 -}}
