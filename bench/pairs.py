@@ -3,7 +3,7 @@
 
 Each pair runs every load on both builds within seconds, in alternating order, with fresh processes. The
 ratio of CPU per request is taken pair by pair, and its median is judged: exit 0 when no load costs more than
-3 % more CPU or 3 % more system calls, 1 when one does, 2 when nothing could be measured.
+3% more CPU or 3% more system calls, 1 when one does, 2 when nothing could be measured.
 
     make bench-pairs BEFORE=/path/to/the/other/weir [PAIRS="--pairs 31 --load own-256"]
 """

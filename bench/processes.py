@@ -146,7 +146,7 @@ class Process:
         return total
 
     def wait_until_idle(self, timeout: float = 20) -> None:
-        """Returns once the process uses less than 1 % of a core for a tenth of a second."""
+        """Returns once the process uses less than 1% of a core for a tenth of a second."""
         deadline = time.monotonic() + timeout
         before = self.cpu_ns()
         while time.monotonic() < deadline:

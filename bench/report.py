@@ -247,7 +247,7 @@ def disturbance(results: dict) -> str:
         for program in load["programs"].values()
         for value in program["waited"]
     ]
-    return f"{statistics.median(waited):.1f} % (at worst {max(waited):.1f} %)"
+    return f"{statistics.median(waited):.1f}% (at worst {max(waited):.1f}%)"
 
 
 def bulk_words(bulks: dict) -> list[str]:

@@ -12,7 +12,7 @@
  * For a socket that will listen on `at` or connect to it; accepted sockets inherit the options. TCP
  * sends at once, without Nagle's algorithm. On loopback, which has no congestion, it uses Reno,
  * which is in every kernel and costs least: BBR paces each segment and models the path, which takes
- * 5 % of the CPU of a small request. Elsewhere the system's default stays.
+ * 5% of the CPU of a small request. Elsewhere the system's default stays.
  */
 void socket_tune(int fd, const struct address *at);
 

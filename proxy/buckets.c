@@ -6,7 +6,7 @@
 
 #define GRID_FROM 1000 /* us */
 
-/* One decade in steps of 5 % at most, with 1, 2, 2.5, 3 and 5 among them. */
+/* One decade in steps of 5% at most, with 1, 2, 2.5, 3 and 5 among them. */
 static const uint16_t grid[] = {
     100, 104, 109, 114, 119, 124, 130, 135, 141, 148, 154, 161, 168, 176, 183, 192, 200,
     209, 219, 229, 239, 250, 262, 274, 287, 300, 314, 329, 345, 361, 378, 396, 415, 435,

@@ -2,8 +2,8 @@
  * The bucket bounds of a histogram, and the bucket that a duration belongs to.
  *
  * histogram_quantile() interpolates inside a bucket, so its error is at most the bucket's width.
- * buckets_fine() is for quantiles: its bounds are 5 % apart in the range of long waits that a
- * timeout bounds, and one lies 1 % above the timeout, where the waits that ran into it accumulate.
+ * buckets_fine() is for quantiles: its bounds are 5% apart in the range of long waits that a
+ * timeout bounds, and one lies 1% above the timeout, where the waits that ran into it accumulate.
  * buckets_coarse() is for means and for shares below a bound.
  *
  * Initialised before use; then read by any thread.
@@ -27,12 +27,12 @@ struct buckets {
 
 /*
  * Bounds at 0; from 1 ms in steps of a third up to 1/10,000 of the timeout, of a tenth up to 1/50,
- * and of 5 % from there to past the timeout; 1 % above the timeout; then a few up to 1 % above
+ * and of 5% from there to past the timeout; 1% above the timeout; then a few up to 1% above
  * `most`, the longest wait possible. Both arguments are from 1 ms to an hour.
  */
 void buckets_fine(struct buckets *b, mono_us timeout, mono_us most);
 
-/* `base`, which are `n` ascending bounds, and 1 % above each timeout. `timeouts` ends with 0. */
+/* `base`, which are `n` ascending bounds, and 1% above each timeout. `timeouts` ends with 0. */
 void buckets_coarse(struct buckets *b, const mono_us *base, size_t n, const mono_us *timeouts);
 
 /* The exponent and the three bits after the leading one. `us` must not be negative. */

@@ -547,7 +547,7 @@ static void count_refusal(struct exchange *ex, const struct reply_refusal *refus
         log_warning("request refused: %s%s", refusal->log, more);
 }
 
-/* Retry-After: the estimated time until the queue has drained, 1 to 30 s, +-20 % so that clients
+/* Retry-After: the estimated time until the queue has drained, 1 to 30 s, +-20% so that clients
  * refused together do not return together. */
 static unsigned retry_after(struct exchange *ex)
 {

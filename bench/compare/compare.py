@@ -369,7 +369,7 @@ def row(program: Program, o: Outcome) -> str:
         f"{o.most[HASTY]}; {o.most[2]}; {o.most[5]}",
         f"{o.goodput[2]:.0f}; {o.goodput[5]:.0f}",
         sent,
-        f"{100 * o.overtaken:.0f} % of {o.waited}",
+        f"{100 * o.overtaken:.0f}% of {o.waited}",
         refused,
     ]
     return "| " + " | ".join(cells) + " |"
