@@ -604,7 +604,7 @@ static size_t arrivals_first(struct wait *all, size_t n)
 
 static void shared_init(struct shared *shared, uint64_t seed)
 {
-    const struct limiter_config config = {2 * THREADS * JOBS / 3, UINT64_MAX};
+    const struct limiter_config config = {THREADS * JOBS / 3, UINT64_MAX};
 
     memset(shared, 0, sizeof(*shared));
     shared->steps = number_from_environment("WEIR_OPS", STEPS_DEFAULT);
