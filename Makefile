@@ -20,7 +20,7 @@ ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/r
            proxy/message.c proxy/reply.c proxy/probe.c
 EXCHANGE := proxy/exchange.c proxy/exchange_request.c proxy/exchange_response.c proxy/exchange_tunnel.c \
             proxy/exchange_drain.c
-SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/admin.c
+SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/admin.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
            backend-demo/pool_handlers.c backend-demo/pool.c backend-demo/looplag.c \
@@ -174,7 +174,7 @@ unit_libs_demo := $(EVHTP_LIBS)
 unit_src_common := $(COMMON)
 unit_src_limiter := common/clock.c $(LIMITER)
 unit_src_http := common/utf8.c common/strbuf.c $(HTTP)
-unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c $(EXCHANGE),$(WEIR_SRC))
+unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c proxy/drain.c $(EXCHANGE),$(WEIR_SRC))
 unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 
 # tests/world/: the whole of weir but the clock, the threads and the ports, which are the test's; for
@@ -206,6 +206,8 @@ WORLD_TESTS := $(notdir $(basename $(wildcard tests/unit/proxy/test_exchange*.c)
 $(foreach t,$(WORLD_TESTS),$(eval unit_src_$(t) := $(WORLD)) $(eval unit_ld_$(t) = $(world_ld)))
 unit_src_test_lifecycle := $(unit_src_proxy) proxy/lifecycle.c
 unit_ld_test_lifecycle  := $(call wrap,clock_mono)
+unit_src_test_drain     := $(WORLD) proxy/drain.c
+unit_ld_test_drain       = $(world_ld)
 unit_src_test_server    := $(filter-out proxy/main.c,$(WEIR_SRC))
 
 define own_unit_rule
@@ -214,7 +216,7 @@ $(OUT)/tests/unit/proxy/$(1): $(call obj,tests/unit/proxy/$(1).c $(unit_src_$(1)
 	@echo "  LINK  $$@"
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(LTO_NO) -o $$@ $$^ $$(unit_libs_proxy) $$(unit_ld_$(1)) -lcmocka
 endef
-$(foreach t,$(WORLD_TESTS) test_lifecycle test_server,$(eval $(call own_unit_rule,$(t))))
+$(foreach t,$(WORLD_TESTS) test_lifecycle test_drain test_server,$(eval $(call own_unit_rule,$(t))))
 
 UNIT_BIN := $(patsubst %.c,$(OUT)/%,$(UNITS))
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)

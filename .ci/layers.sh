@@ -59,7 +59,7 @@ layer 'proxy/exchange*.[ch]' "$pure|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|prox
 # 5  the server. Only admin uses evhtp
 inside='common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/([a-z_]+|http/[a-z_]+)\.h'
 layer 'proxy/admin.[ch]' "$libc|event2/[a-z_]+\.h|evhtp/evhtp\.h|evhtp\.h|$inside"
-for m in server lifecycle; do
+for m in server lifecycle drain; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|$inside"
 done
 

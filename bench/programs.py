@@ -55,6 +55,7 @@ def weir_command(tools: Tools, port: int, upstream: str, directory: pathlib.Path
         "queue-timeout": "300s",
         "client-max-connections": CONNECTIONS,
         "startup-probe": "none",
+        "drain-delay": "0s",
         "drain-timeout": "1s",
     }
     argv = [str(tools.weir), "serve"]

@@ -106,7 +106,7 @@ async def start_weir(children, path, upstream, limit):
     port, admin = free_ports(2)
     child = Child("weir", [
         path, "serve", "--upstream", f"127.0.0.1:{upstream}", "--listen", f"127.0.0.1:{port}",
-        "--concurrency", str(limit), "--admin-listen", f"127.0.0.1:{admin}"])
+        "--concurrency", str(limit), "--drain-delay", "0s", "--admin-listen", f"127.0.0.1:{admin}"])
     children.append(child)
 
     async def ready():

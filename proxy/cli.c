@@ -51,8 +51,9 @@ static int run_help(struct cli *cli);
 static const struct command commands[] = {
     {"serve", "[--config FILE] [flags]", "run the proxy; the default command",
      "Accepts clients, waits for the app to start, and serves until SIGTERM or SIGINT. Then it "
-     "drains: running and waiting requests are served for up to drain.timeout. Exit status 3: "
-     "some of them were cut off.\n"
+     "drains: for drain.delay it still accepts connections (not after SIGINT), and running and "
+     "waiting requests are served until drain.timeout. Exit status 3: some of them were refused "
+     "or cut off.\n"
      "Every option is a flag, a key in the file and an environment variable: --queue-timeout, "
      "queue.timeout and WEIR_QUEUE_TIMEOUT. Flags take precedence over the environment, and the "
      "environment over the file. WEIR_CONFIG names the file if --config is not given.",

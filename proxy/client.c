@@ -12,9 +12,12 @@
 #define PUMP_REQUESTS 32 /* served in one go, before other connections get their turn */
 #define LINGER_US     1000000
 #define LINGER_LOOK   (LINGER_US / 4)
-#define DISCARD_FILLS 4   /* in one go: 256 KiB */
-#define ROOM_LOOKS    8   /* connections that may have to make room, checked in one go */
-#define SEND_PACE     500 /* bytes per second; a client that reads less counts as not reading */
+#define DISCARD_FILLS 4       /* in one go: 256 KiB */
+#define ROOM_LOOKS    8       /* connections that may have to make room, checked in one go */
+#define REST_US       1000000 /* in a drain, a connection that is idle for this long is closed */
+#define SEND_PACE     500     /* bytes per second; a client that reads less counts as not reading */
+
+enum phase { PHASE_SERVING, PHASE_ANNOUNCED, PHASE_DRAINING };
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
 
@@ -56,7 +59,8 @@ struct clients {
     struct client_list reading, lingering; /* longest wait first */
     _Atomic mono_us longest_since;         /* the earliest of both; MONO_NEVER: both are empty */
     size_t count;
-    bool draining;
+    enum phase phase;
+    mono_us draining_since; /* PHASE_DRAINING */
     struct http_limits limits;
     struct http_head head; /* of the request being handed over */
 };
@@ -102,22 +106,48 @@ void clients_free(struct clients *cs)
     free(cs);
 }
 
-void clients_drain(struct clients *cs)
+/* Its edge may not be delivered yet. What has arrived is served. */
+static void read_afresh(struct client *cl)
+{
+    cl->conn.readable = true;
+    cl->conn.drained = false;
+    client_pump(cl);
+}
+
+static void read_all_afresh(struct clients *cs)
 {
     struct client *next;
 
-    cs->draining = true;
     for (struct client *cl = TAILQ_FIRST(&cs->list); cl != NULL; cl = next) {
         next = TAILQ_NEXT(cl, link);
+        if (cl->state == CLIENT_READING)
+            read_afresh(cl);
+    }
+}
+
+void clients_announce(struct clients *cs)
+{
+    cs->phase = PHASE_ANNOUNCED;
+    read_all_afresh(cs);
+}
+
+void clients_drain(struct clients *cs)
+{
+    struct client *cl;
+
+    cs->phase = PHASE_DRAINING;
+    cs->draining_since = loop_now(cs->loop);
+    TAILQ_FOREACH (cl, &cs->list, link) {
         if (cl->has_all)
             linger_until(cl, now_of(cl) + LINGER_US);
-        /* A request may be in transit on an idle connection: what has arrived is still served. */
-        if (cl->state != CLIENT_READING)
-            continue;
-        cl->conn.readable = true; /* its edge may not be delivered yet */
-        cl->conn.drained = false;
-        client_pump(cl);
     }
+    read_all_afresh(cs);
+}
+
+void clients_undrain(struct clients *cs)
+{
+    cs->phase = PHASE_SERVING;
+    read_all_afresh(cs); /* starts client.keepalive_timeout */
 }
 
 void clients_cut(struct clients *cs)
@@ -311,7 +341,8 @@ static void linger(struct client *cl)
     if (!cl->has_all) {
         cl->has_all = true;
         cl->quiet_since = now;
-        cl->cut_at = now + (most > LINGER_US && !cl->clients->draining ? most : LINGER_US);
+        cl->cut_at =
+            now + (most > LINGER_US && cl->clients->phase != PHASE_DRAINING ? most : LINGER_US);
     }
     if (now >= cl->cut_at || now >= cl->quiet_since + LINGER_US)
         client_end(cl, false);
@@ -426,6 +457,17 @@ static bool take_head(struct client *cl)
     return true;
 }
 
+/* In a drain: when the connection is closed if no request begins. */
+static mono_us rests_until(const struct client *cl)
+{
+    const struct clients *cs = cl->clients;
+
+    if (cs->phase == PHASE_SERVING)
+        return MONO_NEVER;
+    bool kept = !cl->fresh && cl->since < cs->draining_since;
+    return cs->phase == PHASE_DRAINING && kept ? cl->since : cl->since + REST_US;
+}
+
 static void wait_for_head(struct client *cl)
 {
     const struct config *cf = cl->clients->config;
@@ -435,6 +477,8 @@ static void wait_for_head(struct client *cl)
         due = cl->began + cf->client.head_timeout;
     else
         due = now_of(cl) + (cl->fresh ? cf->client.head_timeout : cf->client.keepalive_timeout);
+    if (cl->began == 0 && rests_until(cl) < due)
+        due = rests_until(cl);
     loop_timer_arm(cl->conn.loop, &cl->timer, due);
 }
 
@@ -471,7 +515,7 @@ static void read_heads(struct client *cl)
             continue;
         if (fill != CONN_WAIT)
             client_end(cl, false);
-        else if (cl->clients->draining && cl->began == 0)
+        else if (cl->began == 0 && now_of(cl) >= rests_until(cl))
             close_idle(cl);
         return;
     }
@@ -536,11 +580,8 @@ static bool give_way(struct client *cl)
 {
     mono_us since = cl->since;
 
-    if (cl->again_posted || conn_has_event(&cl->conn) || conn_peek(&cl->conn)) {
-        cl->conn.readable = true; /* its edge may not be delivered yet */
-        cl->conn.drained = false;
-        client_pump(cl);
-    }
+    if (cl->again_posted || conn_has_event(&cl->conn) || conn_peek(&cl->conn))
+        read_afresh(cl);
     if (cl->state == CLIENT_READING && cl->since == since)
         end_reading(cl);
     return cl->state == CLIENT_GONE;
@@ -632,7 +673,9 @@ static void on_timer(void *arg)
 
     switch (cl->state) {
     case CLIENT_READING:
-        if (cl->began == 0)
+        if (cl->began == 0 && cl->clients->phase != PHASE_SERVING)
+            read_afresh(cl); /* a request may have arrived in this turn */
+        else if (cl->began == 0)
             close_idle(cl);
         else
             refuse(cl, &slow);
@@ -692,17 +735,10 @@ void client_tunnel(struct client *cl)
     cl->tunnel = true;
 }
 
-/* Draining, but the response did not announce that it was the last: requests that have arrived
- * behind it are still served, and the last response announces it. */
-static bool is_last(struct client *cl)
-{
-    return cl->clients->draining && cl->conn.in.len == 0 && !conn_peek(&cl->conn);
-}
-
 void client_next(struct client *cl)
 {
     CHECK(cl->state == CLIENT_SERVED && cl->conn.backlog == 0);
-    if (is_last(cl) || client_left(cl)) {
+    if (client_left(cl)) {
         client_close(cl);
         return;
     }

@@ -60,8 +60,18 @@ struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const st
                             struct budget *budget, const struct client_handler *handler, void *env);
 void clients_free(struct clients *cs); /* cuts off those that are left */
 
-/* From now on, idle connections are closed, and the others after their current response. */
+/*
+ * A drain, in two steps. The handler makes each response announce that it is the last; these see to
+ * the connections that got theirs before. From clients_announce() on, a connection is closed once
+ * it has been idle for a second: a client in the middle of its work sends its next request before
+ * that, and learns from the response, while a FIN might cross that request. From clients_drain()
+ * on, those that were kept idle are closed at once; a new one, and one whose last response ended
+ * later, has its second.
+ */
+void clients_announce(struct clients *cs);
 void clients_drain(struct clients *cs);
+void clients_undrain(struct clients *cs); /* the drain was cancelled */
+
 void clients_cut(struct clients *cs); /* ends all of them now; calls on_gone for those SERVED */
 size_t clients_count(const struct clients *cs);
 

@@ -76,7 +76,7 @@ struct config {
         mono_us timeout;
     } startup;
     struct {
-        mono_us timeout;
+        mono_us delay, timeout;
     } drain;
     struct {
         bool enabled; /* false when admin.listen is "off" */

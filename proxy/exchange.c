@@ -569,7 +569,7 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
     const struct reply_refusal *refusal = reply_refusal(kind);
     struct client *cl = ex->client;
 
-    ex->close = !ex->persistent || ex->env->draining || !exchange_request_is_read(ex) ||
+    ex->close = !ex->persistent || ex->env->announced || !exchange_request_is_read(ex) ||
                 kind == REPLY_BAD_REQUEST || kind == REPLY_BODY_TOO_LARGE;
     struct reply r = {
         .kind = kind,

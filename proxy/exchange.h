@@ -82,7 +82,13 @@ extern const struct client_handler exchange_client_handler; /* its env is a stru
 void exchange_app_is_up(struct exchange_env *env);
 
 /* From now on, each response is the last on its connection. */
+void exchange_announce(struct exchange_env *env);
+
+/* In addition, upgrades are refused. */
 void exchange_drain(struct exchange_env *env);
+
+/* The drain was cancelled. */
+void exchange_undrain(struct exchange_env *env);
 
 /* Replies 503 to all requests that have no slot yet and returns their number; ends all tunnels. */
 size_t exchange_turn_away(struct exchange_env *env);

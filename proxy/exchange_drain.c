@@ -8,9 +8,19 @@
 
 /* ---- draining ---- */
 
+void exchange_announce(struct exchange_env *env)
+{
+    env->announced = true;
+}
+
 void exchange_drain(struct exchange_env *env)
 {
-    env->draining = true;
+    env->announced = env->draining = true;
+}
+
+void exchange_undrain(struct exchange_env *env)
+{
+    env->announced = env->draining = false;
 }
 
 size_t exchange_turn_away(struct exchange_env *env)

@@ -68,6 +68,7 @@ struct exchange {
 
 struct exchange_env {
     struct exchange_env_config c;
+    bool announced; /* each response is the last on its connection */
     bool draining;
     struct exchange_list in[EXCHANGE_STATES];
     size_t count[EXCHANGE_STATES];

@@ -143,7 +143,7 @@ static struct relay_front respond(struct exchange *ex)
     char timing[96];
     struct h1_response how = {
         .http10 = ex->http10,
-        .last = !ex->persistent || env->draining || !exchange_request_is_read(ex),
+        .last = !ex->persistent || env->announced || !exchange_request_is_read(ex),
         .request_id_name = span_of(ex->config->headers.request_id),
         .request_id = ex->message.request_id,
         .server_timing = timing_of(ex, timing, sizeof(timing)),

@@ -1,33 +1,60 @@
 /*
- *   STARTING ──► READY ──► DRAINING ──► STOPPED
- *       └───────────────────▲
+ *   READY ──► ANNOUNCING ──► DRAINING ──► DRAINED ──► STOPPED
+ *     ▲ └──────────┼───────────▲ │           │
+ *     └────────────┴─────────────┴───────────┘ lifecycle_cancel()
  *
- * Signals and the drain timeout, on the control loop. SIGTERM or SIGINT starts the drain: queued
- * and running requests are served. One second before drain.timeout, requests that are still queued
- * are refused; at drain.timeout, or at a second signal, the remaining ones are cut.
+ * Signals and the times of a drain, on the control loop. SIGTERM, SIGINT or lifecycle_drain()
+ * begins it. ANNOUNCING lasts for drain.delay: weir accepts connections as before, but each
+ * response is the last on its connection; SIGINT skips it. DRAINING: no connection is accepted,
+ * queued and running requests are served. One second before drain.timeout, which counts from the
+ * beginning, requests that are still queued are refused; at drain.timeout the remaining ones are
+ * cut. After a drain that a signal has begun, the process ends. After any other it stays DRAINED,
+ * until a signal or a cancel: the first signal only asks for that end. A second signal cuts.
  */
 #pragma once
 
 #include <stdbool.h>
 
+#include "common/check.h"
 #include "common/clock.h"
+#include "proxy/config.h"
 #include "proxy/loop.h"
 
-enum lifecycle_state { LIFECYCLE_STARTING, LIFECYCLE_READY, LIFECYCLE_DRAINING, LIFECYCLE_STOPPED };
+enum lifecycle_state {
+    LIFECYCLE_READY,
+    LIFECYCLE_ANNOUNCING,
+    LIFECYCLE_DRAINING,
+    LIFECYCLE_DRAINED,
+    LIFECYCLE_STOPPED,
+};
 
 struct lifecycle; /* opaque: defined in lifecycle.c */
 
 struct lifecycle_handler {
-    void (*on_drain)(void *arg); /* stop accepting, serve the rest, then lifecycle_stopped() */
-    void (*on_late)(void *arg);  /* refuse the requests that are still queued */
-    void (*on_cut)(void *arg);   /* end all that remain, then lifecycle_stopped() */
+    void (*on_announce)(void *arg); /* make each response the last on its connection */
+    void (*on_drain)(void *arg);    /* stop accepting, serve the rest, then lifecycle_drained() */
+    void (*on_late)(void *arg);     /* refuse the requests that are still queued */
+    void (*on_cut)(void *arg);      /* end all that remain, then lifecycle_drained() */
+    void (*on_drained)(void *arg);  /* all is done; the process may go on */
+    /* Serve as before the drain. False: `why` has the reason, and the drain goes on. */
+    bool (*on_cancel)(void *arg, const char **why);
 };
 
 /* Handles SIGTERM, SIGINT and SIGHUP of the process; other threads must have them blocked. */
-struct lifecycle *lifecycle_new(struct loop *lp, mono_us drain_timeout,
+struct lifecycle *lifecycle_new(struct loop *lp, const struct config *config,
                                 const struct lifecycle_handler *handler, void *arg);
 void lifecycle_free(struct lifecycle *lc);
 
-void lifecycle_ready(struct lifecycle *lc);   /* the app has started */
-void lifecycle_stopped(struct lifecycle *lc); /* nothing remains: the control loop ends */
+/* For the next drain: one that has begun keeps its times. */
+void lifecycle_configure(struct lifecycle *lc, const struct config *config);
+
+/* Begins a drain, unless one has begun. The process does not end with it. */
+void lifecycle_drain(struct lifecycle *lc);
+
+/* Ends the drain: READY again. False: `why` has the reason, and the drain goes on. */
+MUST_USE bool lifecycle_cancel(struct lifecycle *lc, const char **why);
+
+/* DRAINING: nothing remains. In any other state it does nothing. */
+void lifecycle_drained(struct lifecycle *lc);
+
 enum lifecycle_state lifecycle_state(const struct lifecycle *lc);

@@ -33,7 +33,8 @@ struct listener {
     struct loop_timer pause;
     mono_us logged[LACKS];
     _Atomic uint32_t count;
-    struct task stop_task, room_task;
+    struct task stop_task, room_task, reopen_task;
+    int next_fd; /* for reopen_task */
     _Atomic bool stop_posted, room_posted;
     struct address at;
     char text[SOCKET_TEXT];
@@ -196,6 +197,34 @@ static void close_socket(struct listener *l)
     l->fd = -1;
 }
 
+/* A port that the kernel chose is kept: the next socket gets the same. -1: errno has the reason. */
+static int open_socket(struct listener *l)
+{
+    int fd = socket_bind(&l->at);
+
+    if (fd < 0)
+        return -1;
+    if (listen(fd, BACKLOG) < 0) {
+        int why = errno;
+        close(fd);
+        errno = why;
+        return -1;
+    }
+    socket_text(fd, &l->at, l->text);
+    if (l->at.sa.ss_family != AF_UNIX) {
+        l->at.len = sizeof(l->at.sa);
+        CHECK(getsockname(fd, (struct sockaddr *)&l->at.sa, &l->at.len) == 0);
+    }
+    return fd;
+}
+
+static void begin_watching(struct listener *l)
+{
+    l->event = event_new(loop_base(l->loop), l->fd, EV_READ | EV_PERSIST, on_readable, l);
+    CHECK(l->event != NULL);
+    watch(l, true);
+}
+
 static void on_stop(struct task *task)
 {
     struct listener *l = CONTAINER_OF(task, struct listener, stop_task);
@@ -210,6 +239,28 @@ static void on_stop(struct task *task)
     loop_timer_stop(&l->pause);
     close_socket(l);
     l->handler->on_stopped(l->arg);
+}
+
+/* The loop that accepts is told of the new socket; until then clients wait in its backlog. */
+static void on_reopen(struct task *task)
+{
+    struct listener *l = CONTAINER_OF(task, struct listener, reopen_task);
+
+    l->fd = l->next_fd;
+    l->stopping = l->stopped = l->left = false;
+    begin_watching(l);
+}
+
+bool listener_reopen(struct listener *l)
+{
+    int fd = open_socket(l);
+
+    if (fd < 0)
+        return false;
+    l->next_fd = fd;
+    atomic_store(&l->stop_posted, false);
+    loop_post(l->loop, &l->reopen_task);
+    return true;
 }
 
 void listener_stop(struct listener *l)
@@ -233,16 +284,14 @@ struct listener *listener_new(struct loop *lp, const struct address *at, uint32_
     l->stop_task.run = on_stop;
     l->room_task.run = on_room;
     loop_timer_init(&l->pause, on_pause_over, l);
-    l->fd = socket_bind(at);
-    if (l->fd < 0 || listen(l->fd, BACKLOG) < 0) {
+    l->reopen_task.run = on_reopen;
+    l->fd = open_socket(l);
+    if (l->fd < 0) {
         snprintf(problem, size, "cannot listen on %s: %s", at->text, strerror(errno));
         listener_free(l);
         return NULL;
     }
-    socket_text(l->fd, at, l->text);
-    l->event = event_new(loop_base(lp), l->fd, EV_READ | EV_PERSIST, on_readable, l);
-    CHECK(l->event != NULL);
-    watch(l, true);
+    begin_watching(l);
     return l;
 }
 

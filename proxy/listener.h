@@ -22,7 +22,8 @@ struct listener_handler {
     bool (*on_full)(void *arg);
     /* A connection waits, and the process has no descriptor left. True: one may be free now. */
     bool (*on_no_descriptor)(void *arg);
-    /* listener_stop() is complete: waiting connections were accepted, the socket is closed. */
+    /* listener_stop() is complete: waiting connections were accepted, the socket is closed.
+     * listener_reopen() may follow. */
     void (*on_stopped)(void *arg);
 };
 
@@ -37,6 +38,10 @@ void listener_free(struct listener *l);
 
 /* Any thread. Accepts the connections that are waiting, then closes the socket. */
 void listener_stop(struct listener *l);
+
+/* The control thread, after on_stopped: listens on the same address and port again. False: errno
+ * has the reason. Like socket_bind(), it may set the process's umask for a moment. */
+MUST_USE bool listener_reopen(struct listener *l);
 
 /* Any thread: one of the accepted connections has ended. */
 void listener_ended(struct listener *l);

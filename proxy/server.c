@@ -1,11 +1,4 @@
-/*
- * See server.h. Control thread, except for functions marked "worker", which run on a loop.
- *
- * A drain has these steps: the control thread asks the listener to stop; the listener's loop
- * reports that it has stopped; the control thread asks each worker to drain; each worker reports
- * when it is empty; then all loops stop. Each step is a task, so connections that were assigned to
- * a loop earlier arrive before the loop is asked to drain.
- */
+/* See server.h. Control thread, except for functions marked "worker", which run on a loop. */
 #include "proxy/server.h"
 
 #include <errno.h>
@@ -21,6 +14,7 @@
 #include "common/socket.h"
 #include "limiter/limiter.h"
 #include "proxy/admin.h"
+#include "proxy/drain.h"
 #include "proxy/exchange.h"
 #include "proxy/lifecycle.h"
 #include "proxy/listener.h"
@@ -44,8 +38,8 @@ struct worker {
     struct clients *clients;
     pthread_t thread;
     bool running;
-    bool draining, cutting, told_empty; /* worker */
-    struct task up_task, drain_task, late_task, cut_task, empty_task, room_task, audit_task;
+    unsigned number;
+    struct task up_task, room_task, audit_task;
     _Atomic bool room_asked, auditing; /* room_task, audit_task is posted */
     struct loop_timer crowded;
 };
@@ -58,31 +52,20 @@ struct server {
     struct upstream_shared *upstreams;
     struct listener *listener;
     struct lifecycle *lifecycle;
+    struct drain *drain;
     struct probe *probe;
     struct admin *admin;
-    struct task listener_task;
     mono_us started, startup; /* startup: the app's startup time, 0 while unknown */
     uint32_t max_connections;
     struct loop_timer still_away; /* UNHEARD_US */
     struct loop_timer not_ready;  /* startup.timeout */
     unsigned dealt;               /* listener's loop */
     _Atomic unsigned asked;       /* for room */
-    unsigned empty;
-    _Atomic size_t cut;
     unsigned n;
     struct worker workers[];
 };
 
 /* ---- workers ---- */
-
-static void tell_if_empty(struct worker *wk)
-{
-    if (!wk->draining || wk->told_empty || clients_count(wk->clients) > 0 ||
-        exchange_total(wk->exchanges) > 0)
-        return;
-    wk->told_empty = true;
-    loop_post(wk->server->control, &wk->empty_task);
-}
 
 static void on_ended(void *arg, bool client)
 {
@@ -90,47 +73,13 @@ static void on_ended(void *arg, bool client)
 
     if (client)
         listener_ended(wk->server->listener);
-    tell_if_empty(wk);
-}
-
-static void cut_all(struct worker *wk)
-{
-    atomic_fetch_add(&wk->server->cut, exchange_cut_all(wk->exchanges));
-    clients_cut(wk->clients);
+    drain_one_has_ended(wk->server->drain, wk->number);
 }
 
 static void on_up_task(struct task *task)
 {
     struct worker *wk = CONTAINER_OF(task, struct worker, up_task);
     exchange_app_is_up(wk->exchanges);
-}
-
-static void on_drain_task(struct task *task)
-{
-    struct worker *wk = CONTAINER_OF(task, struct worker, drain_task);
-
-    wk->draining = true;
-    exchange_drain(wk->exchanges);
-    upstream_drain(wk->upstream);
-    clients_drain(wk->clients);
-    if (wk->cutting) /* a second signal preceded the last connections assigned to this worker */
-        cut_all(wk);
-    tell_if_empty(wk);
-}
-
-static void on_late_task(struct task *task)
-{
-    struct worker *wk = CONTAINER_OF(task, struct worker, late_task);
-    atomic_fetch_add(&wk->server->cut, exchange_turn_away(wk->exchanges));
-}
-
-static void on_cut_task(struct task *task)
-{
-    struct worker *wk = CONTAINER_OF(task, struct worker, cut_task);
-
-    wk->cutting = true;
-    cut_all(wk);
-    tell_if_empty(wk);
 }
 
 static void on_audit_task(struct task *task)
@@ -234,6 +183,14 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
+/* Worker. */
+static void take_client(struct worker *wk, int fd, const struct sockaddr *sa)
+{
+    drain_client_arrives(wk->server->drain, wk->number);
+    client_accept(wk->clients, fd, sa);
+    drain_client_arrived(wk->server->drain, wk->number);
+}
+
 /* A connection that is being passed to another loop. */
 struct dealt {
     struct task task;
@@ -249,7 +206,7 @@ static void on_dealt(struct task *task)
     if (!make_room_until(d->worker, d->worker->server->max_connections))
         loop_timer_arm(d->worker->loop, &d->worker->crowded,
                        loop_now(d->worker->loop) + CLIENT_ROOM_AFTER_US);
-    client_accept(d->worker->clients, d->fd, (const struct sockaddr *)&d->sa);
+    take_client(d->worker, d->fd, (const struct sockaddr *)&d->sa);
     free(d);
 }
 
@@ -261,7 +218,7 @@ static void on_accept(void *arg, int fd, const struct sockaddr *sa)
     struct worker *wk = &s->workers[s->dealt++ % s->n];
 
     if (wk == &s->workers[0]) {
-        client_accept(wk->clients, fd, sa);
+        take_client(wk, fd, sa);
         return;
     }
     struct dealt *d = malloc(sizeof(*d));
@@ -276,65 +233,103 @@ static void on_accept(void *arg, int fd, const struct sockaddr *sa)
 static void on_listener_stopped(void *arg)
 {
     struct server *s = arg;
-    loop_post(s->control, &s->listener_task);
+    drain_listener_is_closed(s->drain);
 }
 
-/* ---- drain and cut ---- */
+static const struct listener_handler listener_handler = {.on_accept = on_accept,
+                                                         .on_full = on_full,
+                                                         .on_no_descriptor = on_no_descriptor,
+                                                         .on_stopped = on_listener_stopped};
 
-static void on_drain(void *arg)
+/* ---- the drain ---- */
+
+static void stop_listening(void *arg)
 {
     struct server *s = arg;
     listener_stop(s->listener);
 }
 
-static void on_listener_task(struct task *task)
+static bool listen_again(void *arg, const char **why)
 {
-    struct server *s = CONTAINER_OF(task, struct server, listener_task);
+    struct server *s = arg;
 
-    for (unsigned i = 0; i < s->n; i++)
-        loop_post(s->workers[i].loop, &s->workers[i].drain_task);
+    if (listener_reopen(s->listener))
+        return true;
+    *why = strerror(errno); /* static text */
+    log_error("cannot listen on %s again: %s; the drain goes on", listener_text(s->listener), *why);
+    return false;
+}
+
+static uint32_t connections(void *arg)
+{
+    struct server *s = arg;
+    return listener_count(s->listener);
+}
+
+static void on_done(void *arg)
+{
+    struct server *s = arg;
+    lifecycle_drained(s->lifecycle);
+}
+
+static const struct drain_handler drain_handler = {.stop_listening = stop_listening,
+                                                   .listen_again = listen_again,
+                                                   .connections = connections,
+                                                   .on_done = on_done};
+
+static void on_announce(void *arg)
+{
+    struct server *s = arg;
+    drain_announce(s->drain);
+}
+
+static void on_drain(void *arg)
+{
+    struct server *s = arg;
+    drain_close(s->drain);
 }
 
 static void on_late(void *arg)
 {
     struct server *s = arg;
-
-    for (unsigned i = 0; i < s->n; i++)
-        loop_post(s->workers[i].loop, &s->workers[i].late_task);
+    drain_turn_away(s->drain);
 }
 
 static void on_cut(void *arg)
 {
     struct server *s = arg;
-
-    for (unsigned i = 0; i < s->n; i++)
-        loop_post(s->workers[i].loop, &s->workers[i].cut_task);
+    drain_cut(s->drain);
 }
 
-static void on_empty_task(struct task *task)
+static void on_drained(void *arg)
 {
-    struct server *s = CONTAINER_OF(task, struct worker, empty_task)->server;
+    struct server *s = arg;
+    size_t lost = drain_lost(s->drain);
 
-    if (++s->empty < s->n)
-        return;
-    for (unsigned i = 0; i < s->n; i++)
-        loop_stop(s->workers[i].loop);
-    lifecycle_stopped(s->lifecycle);
+    if (lost > 0)
+        log_warning("drained: %zu requests were refused or cut off", lost);
+    else
+        log_info("drained: all requests were served");
 }
 
-static const struct lifecycle_handler lifecycle_handler = {
-    .on_drain = on_drain, .on_late = on_late, .on_cut = on_cut};
-static const struct listener_handler listener_handler = {.on_accept = on_accept,
-                                                         .on_full = on_full,
-                                                         .on_no_descriptor = on_no_descriptor,
-                                                         .on_stopped = on_listener_stopped};
+static bool on_cancel(void *arg, const char **why)
+{
+    struct server *s = arg;
+    return drain_cancel(s->drain, why);
+}
+
+static const struct lifecycle_handler lifecycle_handler = {.on_announce = on_announce,
+                                                           .on_drain = on_drain,
+                                                           .on_late = on_late,
+                                                           .on_cut = on_cut,
+                                                           .on_drained = on_drained,
+                                                           .on_cancel = on_cancel};
 
 /* ---- the app's start ---- */
 
 static void app_is_up(struct server *s)
 {
     atomic_store_explicit(&s->shared.ready, true, memory_order_release);
-    lifecycle_ready(s->lifecycle);
     exchange_deliver(
         limiter_resume(s->shared.limiter, LIMITER_PAUSE_NOT_READY, loop_tick(s->control)));
     for (unsigned i = 0; i < s->n; i++)
@@ -468,11 +463,8 @@ static bool worker_build(struct server *s, unsigned i)
     struct stats_shard *shard = stats_shard_of(s->stats, i);
 
     wk->server = s;
+    wk->number = i;
     wk->up_task.run = on_up_task;
-    wk->drain_task.run = on_drain_task;
-    wk->late_task.run = on_late_task;
-    wk->cut_task.run = on_cut_task;
-    wk->empty_task.run = on_empty_task;
     wk->room_task.run = on_room_task;
     loop_timer_init(&wk->crowded, on_crowded, wk);
     wk->audit_task.run = on_audit_task;
@@ -492,6 +484,11 @@ static bool worker_build(struct server *s, unsigned i)
     wk->exchanges = exchange_env_new(&env);
     wk->clients = clients_new(wk->loop, shard, s->config, &s->shared.budget,
                               &exchange_client_handler, wk->exchanges);
+    const struct drain_parts parts = {.loop = wk->loop,
+                                      .upstream = wk->upstream,
+                                      .exchanges = wk->exchanges,
+                                      .clients = wk->clients};
+    drain_set_parts(s->drain, i, &parts);
     return true;
 }
 
@@ -548,7 +545,6 @@ static bool build(struct server *s)
     const struct limiter_config lc = {.queue_length = cf->queue.length,
                                       .queue_bytes = cf->queue.max_bytes};
 
-    s->listener_task.run = on_listener_task;
     loop_timer_init(&s->still_away, on_still_away, s);
     loop_timer_init(&s->not_ready, on_not_ready, s);
     s->control = loop_new(s->n);
@@ -566,11 +562,12 @@ static bool build(struct server *s)
     s->shared.upgrades_max = most_upgrades(cf);
     s->upstreams = upstream_shared_new(most_inside(cf), s->n);
     upstream_shared_on_shortage(s->upstreams, on_shortage, s);
+    s->drain = drain_new(s->control, s->n, &drain_handler, s);
     for (unsigned i = 0; i < s->n; i++) {
         if (!worker_build(s, i))
             return false;
     }
-    s->lifecycle = lifecycle_new(s->control, cf->drain.timeout, &lifecycle_handler, s);
+    s->lifecycle = lifecycle_new(s->control, cf, &lifecycle_handler, s);
     return ports_build(s);
 }
 
@@ -590,6 +587,7 @@ static void take_down(struct server *s)
         exchange_env_free(wk->exchanges);
         loop_free(wk->loop);
     }
+    drain_free(s->drain);
     /* Everything that was taken has been returned. */
     CHECK(atomic_load(&s->shared.budget.held) == 0 && atomic_load(&s->shared.upgrades) == 0);
     upstream_shared_free(s->upstreams);
@@ -701,12 +699,8 @@ int server_main(struct config *config)
     bool ran = run(s);
     join_workers(s);
     block_signals();
-    size_t cut = atomic_load(&s->cut);
-    if (cut > 0)
-        log_warning("%zu requests were refused or cut off", cut);
-    else if (ran)
-        log_info("drained: all requests were served");
+    bool lost = ran && drain_lost(s->drain) > 0;
     take_down(s);
     free(s);
-    return !ran ? SERVER_FAILED : cut > 0 ? SERVER_CUT : SERVER_DONE;
+    return !ran ? SERVER_FAILED : lost ? SERVER_CUT : SERVER_DONE;
 }

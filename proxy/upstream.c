@@ -644,3 +644,8 @@ void upstream_drain(struct upstream *up)
     while (close_oldest_idle(up))
         continue;
 }
+
+void upstream_undrain(struct upstream *up)
+{
+    up->draining = false;
+}

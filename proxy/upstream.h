@@ -100,3 +100,4 @@ bool upstream_was_reused(const struct upstream_lease *l);
 
 /* No connection is kept any more: idle ones are closed now, others when they are returned. */
 void upstream_drain(struct upstream *up);
+void upstream_undrain(struct upstream *up); /* the drain was cancelled: they are kept again */

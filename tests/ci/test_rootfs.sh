@@ -80,7 +80,7 @@ healthy() {
 port=$((20000 + $$ % 10000))
 # shellcheck disable=SC2086 # exec, so that the signal reaches weir itself
 (exec $enter "$tmp/weir" /weir serve --upstream 127.0.0.1:1 --startup-probe none \
-    --listen 127.0.0.1:0 --admin-listen "127.0.0.1:$port" 2>"$tmp/log") &
+    --listen 127.0.0.1:0 --admin-listen "127.0.0.1:$port" --drain-delay 0s 2>"$tmp/log") &
 pid=$!
 holds 'its health check finds it' healthy
 kill -TERM "$pid"

@@ -121,7 +121,7 @@ def test_admin_can_be_switched_off(world):
     port = free_port()
     process = subprocess.Popen(
         [BINARY, "serve", "--upstream", origin.upstream, "--listen", f"127.0.0.1:{port}",
-         "--admin-listen", "off", "--drain-timeout", "2s"],
+         "--admin-listen", "off", "--drain-delay", "0s", "--drain-timeout", "2s"],
         stderr=subprocess.DEVNULL, env=clean_environment(),
     )
     try:
@@ -143,7 +143,7 @@ def test_admin_can_be_switched_off(world):
 
 def test_the_log_says_which_ports_the_kernel_chose(world):
     command = [BINARY, "--upstream", world.origin().upstream]
-    command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+    command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-delay", "0s"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env=clean_environment())
     try:
         said = json.loads(process.stderr.readline())["message"]

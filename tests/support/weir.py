@@ -67,7 +67,7 @@ class Weir:
         if self.listen.endswith("]"):
             self.listen += f":{self.port}"
         self.admin = ("127.0.0.1", self.admin_port)
-        options = {"concurrency": 10, "drain_timeout": "5s", **options}
+        options = {"concurrency": 10, "drain_delay": "0s", "drain_timeout": "5s", **options}
         self.argv = [*run_by, BINARY, "serve", "--upstream", upstream, "--listen", self.listen]
         self.argv += ["--admin-listen", "127.0.0.1:%d" % self.admin_port, *flags(options)]
         self.stderr = tempfile.TemporaryFile("w+b")

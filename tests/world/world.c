@@ -281,6 +281,13 @@ struct peer *world_client(void)
     return &peers.clients[n];
 }
 
+static void on_announce(struct task *task)
+{
+    (void)task;
+    exchange_announce(world.exchanges);
+    clients_announce(world.clients);
+}
+
 static void on_drain(struct task *task)
 {
     (void)task;
@@ -302,6 +309,16 @@ static void on_cut(struct task *task)
     clients_cut(world.clients);
 }
 
+static void on_cancel(struct task *task)
+{
+    (void)task;
+    exchange_undrain(world.exchanges);
+    upstream_undrain(world.upstream);
+    clients_undrain(world.clients);
+    for (int order = WORLD_ANNOUNCE; order <= WORLD_CANCEL; order++)
+        world.told[order] = false;
+}
+
 static void on_full(struct task *task)
 {
     (void)task;
@@ -317,11 +334,10 @@ static void on_up(struct task *task)
 
 void world_tell(enum world_order order)
 {
-    static void (*const run[WORLD_ORDERS])(struct task * task) = {[WORLD_UP] = on_up,
-                                                                  [WORLD_DRAIN] = on_drain,
-                                                                  [WORLD_LATE] = on_late,
-                                                                  [WORLD_CUT] = on_cut,
-                                                                  [WORLD_FULL] = on_full};
+    static void (*const run[WORLD_ORDERS])(struct task * task) = {
+        [WORLD_UP] = on_up,     [WORLD_ANNOUNCE] = on_announce, [WORLD_DRAIN] = on_drain,
+        [WORLD_LATE] = on_late, [WORLD_CUT] = on_cut,           [WORLD_CANCEL] = on_cancel,
+        [WORLD_FULL] = on_full};
     struct task *task = &world.orders[order];
 
     if (world.told[order])

@@ -26,11 +26,13 @@ struct peer;
 
 /* Tasks that weir's other threads post to a loop. */
 enum world_order {
-    WORLD_UP,    /* the app accepts connections */
-    WORLD_DRAIN, /* SIGTERM */
-    WORLD_LATE,  /* the last second of a drain */
-    WORLD_CUT,   /* end of the drain */
-    WORLD_FULL,  /* a new client needs room; the others are posted only once */
+    WORLD_UP,       /* the app accepts connections */
+    WORLD_ANNOUNCE, /* SIGTERM, with drain.delay */
+    WORLD_DRAIN,    /* the end of that delay */
+    WORLD_LATE,     /* the last second of a drain */
+    WORLD_CUT,      /* end of the drain */
+    WORLD_CANCEL,   /* the drain is cancelled, and another may follow */
+    WORLD_FULL,     /* a new client needs room; the others are posted only once */
     WORLD_ORDERS,
 };
 

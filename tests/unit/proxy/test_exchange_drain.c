@@ -41,12 +41,65 @@ static void a_drain_serves_what_there_is_and_each_response_is_its_connections_la
 
 static void a_drain_closes_what_waits_for_nothing(void)
 {
-    struct peer *a = asks(GET), *b = comes();
+    struct peer *a = asks(GET);
 
     says(app(0), OK);
     assert_false(a->ended);
     is_ordered(WORLD_DRAIN);
-    assert_true(a->ended && b->ended && app(0)->ended);
+    assert_true(a->ended && app(0)->ended);
+}
+
+static void an_announced_drain_still_takes_tunnels_and_keeps_the_apps_connections(void)
+{
+    struct peer *a = asks(GET), *b;
+
+    says(app(0), OK);
+    is_ordered(WORLD_ANNOUNCE);
+    b = with_a_tunnel();
+    assert_int_equal(peers.n_apps, 1);
+    leaves(b);
+    assert_false(a->ended);
+}
+
+static void an_announced_drain_makes_each_response_its_connections_last(void)
+{
+    struct peer *a = asks(GET), *b = comes(), *c = asks(GET);
+
+    is_ordered(WORLD_ANNOUNCE);
+    says(b, GET_OF("/b"));
+    for (size_t i = 0; i < 3; i++)
+        says(app(0), OK);
+    hears(a, "\r\nConnection: close\r\n");
+    hears(b, "\r\nConnection: close\r\n");
+    hears(c, "\r\nConnection: close\r\n");
+    assert_true(a->ended && b->ended && c->ended);
+}
+
+static void a_refusal_in_an_announced_drain_is_the_last_too(void)
+{
+    struct peer *a = asks("OPTIONS / HTTP/1.1\r\n");
+
+    is_ordered(WORLD_ANNOUNCE);
+    says(a, "Host: a\r\nMax-Forwards: 0\r\n\r\n");
+    hears(a, "\r\nConnection: close\r\n");
+}
+
+static void after_a_cancel_connections_and_tunnels_are_kept_again(void)
+{
+    struct peer *a = comes();
+
+    is_ordered(WORLD_ANNOUNCE);
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_CANCEL);
+    for (int i = 0; i < 2; i++) {
+        says(a, GET);
+        says(app(0), OK);
+        assert_false(has_heard(a, "Connection: close"));
+        hears(a, "\r\n\r\nok");
+    }
+    assert_int_equal(peers.n_apps, 1);
+    leaves(with_a_tunnel());
+    assert_false(a->ended);
 }
 
 static void a_drain_takes_no_new_tunnel(void)
@@ -199,6 +252,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE(a_drain_serves_what_there_is_and_each_response_is_its_connections_last),
         SCENE(a_drain_closes_what_waits_for_nothing),
+        SCENE(an_announced_drain_still_takes_tunnels_and_keeps_the_apps_connections),
+        SCENE(an_announced_drain_makes_each_response_its_connections_last),
+        SCENE(a_refusal_in_an_announced_drain_is_the_last_too),
+        SCENE(after_a_cancel_connections_and_tunnels_are_kept_again),
         SCENE(a_drain_takes_no_new_tunnel),
         SCENE(in_the_drains_last_second_who_has_no_slot_is_turned_away),
         SCENE(in_the_drains_last_second_tunnels_end),

@@ -15,8 +15,10 @@
 static struct fixture {
     struct loop *loop;
     struct lifecycle *life;
+    struct config config;
     mono_us now;
-    unsigned drains, lates, cuts;
+    unsigned announces, drains, lates, cuts, ends, cancels;
+    const char *cannot; /* why a cancel fails */
 } fx;
 
 mono_us __wrap_clock_mono(void);
@@ -24,6 +26,12 @@ mono_us __wrap_clock_mono(void);
 mono_us __wrap_clock_mono(void)
 {
     return fx.now;
+}
+
+static void on_announce(void *arg)
+{
+    (void)arg;
+    fx.announces++;
 }
 
 static void on_drain(void *arg)
@@ -44,12 +52,32 @@ static void on_cut(void *arg)
     fx.cuts++;
 }
 
-static const struct lifecycle_handler handler = {
-    .on_drain = on_drain, .on_late = on_late, .on_cut = on_cut};
-
-static void begins(mono_us drain_timeout)
+static void on_drained(void *arg)
 {
-    fx.life = lifecycle_new(fx.loop, drain_timeout, &handler, NULL);
+    (void)arg;
+    fx.ends++;
+}
+
+static bool on_cancel(void *arg, const char **why)
+{
+    (void)arg;
+    fx.cancels++;
+    *why = fx.cannot;
+    return fx.cannot == NULL;
+}
+
+static const struct lifecycle_handler handler = {.on_announce = on_announce,
+                                                 .on_drain = on_drain,
+                                                 .on_late = on_late,
+                                                 .on_cut = on_cut,
+                                                 .on_drained = on_drained,
+                                                 .on_cancel = on_cancel};
+
+static void begins(mono_us delay, mono_us timeout)
+{
+    fx.config.drain.delay = delay;
+    fx.config.drain.timeout = timeout;
+    fx.life = lifecycle_new(fx.loop, &fx.config, &handler, NULL);
 }
 
 static int set_up(void **state)
@@ -101,17 +129,29 @@ static void called(unsigned drains, unsigned lates, unsigned cuts)
     assert_int_equal(fx.cuts, cuts);
 }
 
-static void it_starts_and_is_ready_when_the_app_is(void **state)
+static void all_is_done(void)
 {
-    (void)state;
-    begins(1000000);
-    state_is(LIFECYCLE_STARTING);
-    lifecycle_ready(fx.life);
-    state_is(LIFECYCLE_READY);
-    called(0, 0, 0);
+    lifecycle_drained(fx.life);
+    passes(10); /* the end has to wait for another turn */
 }
 
-static void either_signal_begins_the_drain(void **state)
+static void cancel_fails(const char *because)
+{
+    const char *why = NULL;
+
+    assert_false(lifecycle_cancel(fx.life, &why));
+    assert_string_equal(why, because);
+}
+
+static void cancel_succeeds(void)
+{
+    const char *why = NULL;
+    assert_true(lifecycle_cancel(fx.life, &why));
+}
+
+/* ---- signals ---- */
+
+static void without_a_delay_either_signal_closes_the_listener_at_once(void **state)
 {
     static const int signals[] = {SIGTERM, SIGINT};
 
@@ -120,28 +160,81 @@ static void either_signal_begins_the_drain(void **state)
             tear_down(state);
             set_up(state);
         }
-        begins(1000000);
-        lifecycle_ready(fx.life);
+        begins(0, 1000000);
+        state_is(LIFECYCLE_READY);
         is_told(signals[i]);
         state_is(LIFECYCLE_DRAINING);
         called(1, 0, 0);
+        assert_int_equal(fx.announces, 0);
     }
 }
 
-static void a_signal_while_the_app_starts_drains_too_and_it_is_never_ready(void **state)
+static void sigterm_is_announced_for_the_delay(void **state)
 {
     (void)state;
-    begins(1000000);
+    begins(5000000, 25000000);
     is_told(SIGTERM);
+    state_is(LIFECYCLE_ANNOUNCING);
+    assert_int_equal(fx.announces, 1);
+    passes(4900);
+    called(0, 0, 0);
+    passes(150);
     state_is(LIFECYCLE_DRAINING);
-    lifecycle_ready(fx.life);
+    called(1, 0, 0);
+    assert_int_equal(fx.announces, 1);
+}
+
+static void sigint_skips_the_delay(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    is_told(SIGINT);
     state_is(LIFECYCLE_DRAINING);
+    called(1, 0, 0);
+    assert_int_equal(fx.announces, 0);
+    passes(6000);
+    called(1, 0, 0);
+}
+
+static void the_delay_takes_half_of_the_timeout_at_most(void **state)
+{
+    (void)state;
+    begins(5000000, 4000000);
+    is_told(SIGTERM);
+    passes(1900);
+    state_is(LIFECYCLE_ANNOUNCING);
+    passes(150);
+    state_is(LIFECYCLE_DRAINING);
+    passes(900);
+    called(1, 0, 0);
+    passes(100);
+    called(1, 1, 0);
+}
+
+static void a_very_short_drain_closes_the_listener_before_it_turns_away(void **state)
+{
+    (void)state;
+    begins(5000000, 100000);
+    is_told(SIGTERM);
+    state_is(LIFECYCLE_ANNOUNCING);
+    passes(60);
+    state_is(LIFECYCLE_DRAINING);
+    called(1, 1, 0);
+}
+
+static void a_drain_of_no_time_cuts_at_once(void **state)
+{
+    (void)state;
+    begins(5000000, 0);
+    is_told(SIGTERM);
+    passes(10);
+    called(1, 1, 1);
 }
 
 static void a_second_before_its_end_a_long_drain_turns_away_what_waits(void **state)
 {
     (void)state;
-    begins(25000000);
+    begins(5000000, 25000000);
     is_told(SIGTERM);
     passes(23950);
     called(1, 0, 0);
@@ -156,7 +249,7 @@ static void a_second_before_its_end_a_long_drain_turns_away_what_waits(void **st
 static void a_short_drain_turns_away_at_its_half(void **state)
 {
     (void)state;
-    begins(1000000);
+    begins(0, 1000000);
     is_told(SIGTERM);
     passes(490);
     called(1, 0, 0);
@@ -171,7 +264,7 @@ static void a_short_drain_turns_away_at_its_half(void **state)
 static void a_second_signal_cuts_once(void **state)
 {
     (void)state;
-    begins(1000000);
+    begins(0, 1000000);
     is_told(SIGTERM);
     is_told(SIGINT);
     called(1, 0, 1);
@@ -182,11 +275,20 @@ static void a_second_signal_cuts_once(void **state)
     state_is(LIFECYCLE_DRAINING);
 }
 
+static void a_second_signal_during_the_delay_closes_the_listener_and_cuts(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    is_told(SIGTERM);
+    is_told(SIGTERM);
+    state_is(LIFECYCLE_DRAINING);
+    called(1, 0, 1);
+}
+
 static void sighup_changes_nothing(void **state)
 {
     (void)state;
-    begins(1000000);
-    lifecycle_ready(fx.life);
+    begins(0, 1000000);
     is_told(SIGHUP);
     state_is(LIFECYCLE_READY);
     called(0, 0, 0);
@@ -195,16 +297,34 @@ static void sighup_changes_nothing(void **state)
     called(1, 0, 0);
 }
 
+/* ---- the end ---- */
+
 static void when_nothing_is_left_the_loop_ends_and_signals_do_nothing(void **state)
 {
     (void)state;
-    begins(1000000);
+    begins(0, 1000000);
     is_told(SIGTERM);
-    lifecycle_stopped(fx.life);
+    all_is_done();
+    assert_int_equal(fx.ends, 1);
     state_is(LIFECYCLE_STOPPED);
     loop_run(fx.loop); /* returns */
     is_told(SIGTERM);
+    passes(2000);
     called(1, 0, 0);
+}
+
+static void the_end_is_reported_once_and_only_while_it_drains(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    lifecycle_drained(fx.life);
+    lifecycle_drain(fx.life);
+    lifecycle_drained(fx.life);
+    assert_int_equal(fx.ends, 0);
+    passes(5100);
+    all_is_done();
+    all_is_done();
+    assert_int_equal(fx.ends, 1);
 }
 
 static void afterwards_signals_are_the_processs_own_again(void **state)
@@ -212,26 +332,166 @@ static void afterwards_signals_are_the_processs_own_again(void **state)
     struct sigaction now;
 
     (void)state;
-    begins(1000000);
+    begins(0, 1000000);
     lifecycle_free(fx.life);
     fx.life = NULL;
     assert_int_equal(sigaction(SIGTERM, NULL, &now), 0);
     assert_true(now.sa_handler == SIG_DFL);
 }
 
+/* ---- a drain without a signal ---- */
+
+static void a_drain_without_a_signal_does_not_end_the_process(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    lifecycle_drain(fx.life);
+    state_is(LIFECYCLE_ANNOUNCING);
+    lifecycle_drain(fx.life);
+    assert_int_equal(fx.announces, 1);
+    passes(5100);
+    state_is(LIFECYCLE_DRAINING);
+    all_is_done();
+    state_is(LIFECYCLE_DRAINED);
+    passes(30000);
+    state_is(LIFECYCLE_DRAINED);
+    called(1, 0, 0);
+    is_told(SIGTERM);
+    passes(10);
+    state_is(LIFECYCLE_STOPPED);
+}
+
+static void the_first_signal_in_it_asks_for_the_end_and_the_second_cuts(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    lifecycle_drain(fx.life);
+    is_told(SIGTERM);
+    state_is(LIFECYCLE_ANNOUNCING);
+    is_told(SIGTERM);
+    called(1, 0, 1);
+    all_is_done();
+    state_is(LIFECYCLE_STOPPED);
+}
+
+static void sigint_in_it_skips_the_rest_of_the_delay(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    lifecycle_drain(fx.life);
+    is_told(SIGINT);
+    state_is(LIFECYCLE_DRAINING);
+    called(1, 0, 0);
+    all_is_done();
+    state_is(LIFECYCLE_STOPPED);
+}
+
+/* ---- cancelling ---- */
+
+static void a_drain_can_be_cancelled_in_each_of_its_states(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    cancel_succeeds();
+    assert_int_equal(fx.cancels, 0);
+    for (unsigned n = 1; n <= 3; n++) {
+        lifecycle_drain(fx.life);
+        if (n > 1)
+            passes(5100);
+        if (n > 2)
+            all_is_done();
+        cancel_succeeds();
+        assert_int_equal(fx.cancels, n);
+        state_is(LIFECYCLE_READY);
+        passes(30000);
+        state_is(LIFECYCLE_READY);
+    }
+    assert_int_equal(fx.lates + fx.cuts, 0);
+}
+
+static void after_a_cancel_a_signal_begins_a_whole_drain(void **state)
+{
+    (void)state;
+    begins(0, 10000000);
+    lifecycle_drain(fx.life);
+    passes(10100);
+    called(1, 1, 1);
+    cancel_succeeds();
+    is_told(SIGTERM);
+    passes(8900);
+    called(2, 1, 1);
+    passes(1200);
+    called(2, 2, 2);
+}
+
+static void what_prevents_a_cancel_is_told_and_the_drain_goes_on(void **state)
+{
+    (void)state;
+    begins(0, 10000000);
+    lifecycle_drain(fx.life);
+    fx.cannot = "the port is taken";
+    cancel_fails("the port is taken");
+    state_is(LIFECYCLE_DRAINING);
+    passes(10100);
+    called(1, 1, 1);
+}
+
+static void a_signal_cannot_be_cancelled(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    is_told(SIGTERM);
+    cancel_fails("a signal has asked weir to end");
+    state_is(LIFECYCLE_ANNOUNCING);
+    assert_int_equal(fx.cancels, 0);
+}
+
+static void new_times_apply_to_the_next_drain(void **state)
+{
+    (void)state;
+    begins(1000000, 10000000);
+    lifecycle_drain(fx.life);
+    fx.config.drain.delay = 2000000;
+    fx.config.drain.timeout = 20000000;
+    lifecycle_configure(fx.life, &fx.config);
+    passes(1100);
+    state_is(LIFECYCLE_DRAINING);
+    passes(9000);
+    called(1, 1, 1);
+    cancel_succeeds();
+    lifecycle_drain(fx.life);
+    passes(1900);
+    state_is(LIFECYCLE_ANNOUNCING);
+    passes(17000);
+    called(2, 1, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(it_starts_and_is_ready_when_the_app_is),
-        TEST(either_signal_begins_the_drain),
-        TEST(a_signal_while_the_app_starts_drains_too_and_it_is_never_ready),
+        TEST(without_a_delay_either_signal_closes_the_listener_at_once),
+        TEST(sigterm_is_announced_for_the_delay),
+        TEST(sigint_skips_the_delay),
+        TEST(the_delay_takes_half_of_the_timeout_at_most),
+        TEST(a_very_short_drain_closes_the_listener_before_it_turns_away),
+        TEST(a_drain_of_no_time_cuts_at_once),
         TEST(a_second_before_its_end_a_long_drain_turns_away_what_waits),
         TEST(a_short_drain_turns_away_at_its_half),
         TEST(a_second_signal_cuts_once),
+        TEST(a_second_signal_during_the_delay_closes_the_listener_and_cuts),
         TEST(sighup_changes_nothing),
         TEST(when_nothing_is_left_the_loop_ends_and_signals_do_nothing),
+        TEST(the_end_is_reported_once_and_only_while_it_drains),
         TEST(afterwards_signals_are_the_processs_own_again),
+        TEST(a_drain_without_a_signal_does_not_end_the_process),
+        TEST(the_first_signal_in_it_asks_for_the_end_and_the_second_cuts),
+        TEST(sigint_in_it_skips_the_rest_of_the_delay),
+        TEST(a_drain_can_be_cancelled_in_each_of_its_states),
+        TEST(after_a_cancel_a_signal_begins_a_whole_drain),
+        TEST(what_prevents_a_cancel_is_told_and_the_drain_goes_on),
+        TEST(a_signal_cannot_be_cancelled),
+        TEST(new_times_apply_to_the_next_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

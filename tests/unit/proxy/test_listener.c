@@ -341,6 +341,59 @@ static void a_stop_takes_in_who_has_come_above_the_bound_too_and_refuses_the_nex
     assert_int_equal(fx.stopped, 1);
 }
 
+static void it_listens_on_the_same_port_again_and_can_be_stopped_again(void **state)
+{
+    char text[128];
+
+    (void)state;
+    opens(1);
+    snprintf(text, sizeof(text), "%s", listener_text(fx.listener));
+    for (unsigned n = 1; n <= 2; n++) {
+        listener_stop(fx.listener);
+        turns();
+        assert_int_equal(fx.stopped, n);
+        assert_false(connects_to(text));
+        assert_true(listener_reopen(fx.listener));
+        assert_string_equal(listener_text(fx.listener), text);
+        assert_true(connects_to(text));
+        turns();
+        assert_int_equal(fx.n_accepted, n);
+        listener_ended(fx.listener);
+    }
+}
+
+static void again_it_keeps_to_the_bound(void **state)
+{
+    (void)state;
+    opens(1);
+    listener_stop(fx.listener);
+    turns();
+    assert_true(listener_reopen(fx.listener));
+    comes();
+    comes();
+    turns();
+    assert_int_equal(fx.n_accepted, 1);
+    listener_ended(fx.listener);
+    passes(PAUSE_MS + 1);
+    assert_int_equal(fx.n_accepted, 2);
+}
+
+static void a_port_that_another_has_taken_meanwhile_is_told(void **state)
+{
+    char text[128];
+
+    (void)state;
+    opens(1);
+    struct listener *first = fx.listener;
+    snprintf(text, sizeof(text), "%s", listener_text(first));
+    listener_stop(first);
+    turns();
+    assert_true(opens_at(text, 1));
+    assert_false(listener_reopen(first));
+    assert_int_equal(errno, EADDRINUSE);
+    listener_free(first);
+}
+
 /* ---- opening ---- */
 
 static void an_address_in_use_is_told(void **state)
@@ -413,6 +466,20 @@ static void a_path_with_a_listener_is_not_taken(void **state)
     assert_false(is_there(a_path()));
 }
 
+static void the_path_is_there_again_with_the_listener(void **state)
+{
+    (void)state;
+    assert_true(opens_at(a_path(), 10));
+    listener_stop(fx.listener);
+    turns();
+    assert_true(listener_reopen(fx.listener));
+    turns();
+    assert_true(connects_to(a_path()));
+    listener_stop(fx.listener);
+    turns();
+    assert_false(is_there(a_path()));
+}
+
 /* A successor has bound the path while the last clients of the first are served. */
 static void after_a_stop_the_path_is_another_ones(void **state)
 {
@@ -441,10 +508,14 @@ int main(void)
         TEST(where_there_is_none_to_be_had_the_client_waits),
         TEST(without_memory_no_client_is_asked_to_go),
         TEST(a_stop_takes_in_who_has_come_above_the_bound_too_and_refuses_the_next),
+        TEST(it_listens_on_the_same_port_again_and_can_be_stopped_again),
+        TEST(again_it_keeps_to_the_bound),
+        TEST(a_port_that_another_has_taken_meanwhile_is_told),
         TEST(an_address_in_use_is_told),
         TEST(a_unix_socket_is_there_until_the_listener_stops),
         TEST(a_path_that_a_dead_process_has_left_is_taken_over),
         TEST(a_path_with_a_listener_is_not_taken),
+        TEST(the_path_is_there_again_with_the_listener),
         TEST(after_a_stop_the_path_is_another_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,6 +213,7 @@ static int set_up(void **state)
     flag("--upstream=unix:", "app");
     flag("--threads=", threads == 1 ? "1" : "2");
     flag("--log-level=", "error");
+    flag("--drain-delay=", "0s");
     return 0;
 }
 
