@@ -191,6 +191,7 @@ world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot
 wrap = $(1:%=-Wl,--wrap=%)
 unit_ld_test_upstream := $(call wrap,connect getsockopt)
 unit_ld_test_probe    := $(call wrap,connect)
+unit_ld_test_client   := $(call wrap,clock_mono)
 unit_ld_test_listener := $(call wrap,accept4 clock_mono)
 
 define unit_rule

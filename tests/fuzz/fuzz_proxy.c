@@ -14,8 +14,9 @@
  *            k     (app) responds 200        o     (app) accepts a connection in progress
  *
  * or  t1 to t6: time passes;   n and one of r f l a: the next connect() is refused, has no room
- *     now, is in progress, finds no address;   u: the app is up;   d l x: drain, its last moment,
- *     and the cut;   m: a new client needs a place;   . one turn.
+ *     now, is in progress, finds no address;   u: the app is up;   a d l x: a drain is announced,
+ *     closes the listener, is in its last moment, cuts;   b: it is cancelled;   m: a new client
+ *     needs a place;   . one turn.
  *
  * The invariants: requests inside the app <= slots taken <= limit, always; each forwarded message
  * is one that the strict reader finds in what the peer sent (judge.c); in the end nothing is left,
@@ -249,6 +250,11 @@ static void operation(struct span op)
         peers.next_connect = connect_of(what);
     } else if (who == 'u') {
         world_tell(WORLD_UP);
+    } else if (who == 'a' && !world.told[WORLD_DRAIN]) {
+        world_tell(WORLD_ANNOUNCE);
+    } else if (who == 'b') {
+        world_tell(WORLD_CANCEL);
+        world_turn();
     } else if (who == 'd') {
         world_tell(WORLD_DRAIN);
     } else if (who == 'l' && world.told[WORLD_DRAIN]) {

@@ -16,6 +16,17 @@
 #include "proxy/stats.h"
 
 #define PEERS 4
+#define GET   "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define MS    1000
+
+static mono_us now;
+
+mono_us __wrap_clock_mono(void);
+
+mono_us __wrap_clock_mono(void)
+{
+    return now;
+}
 
 /* Clients over socketpairs, and a handler that only records; the last request is served until the
  * test ends it. */
@@ -88,6 +99,7 @@ static int nobody_has_come(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
 
     assert_non_null(f);
+    now = 1000 * MS;
     f->config = config_load(&source, &problems);
     assert_non_null(f->config);
     f->loop = loop_new(0);
@@ -145,10 +157,15 @@ static void says_and_is_read(struct fixture *f, int peer, const char *text)
 
 static void all_have_waited(struct fixture *f)
 {
-    mono_us until = loop_tick(f->loop) + CLIENT_ROOM_AFTER_US;
+    now += CLIENT_ROOM_AFTER_US;
+    loop_tick(f->loop);
+}
 
-    while (loop_tick(f->loop) < until)
-        usleep(1000);
+static void passes(struct fixture *f, mono_us ms)
+{
+    now += ms * MS;
+    loop_tick(f->loop);
+    turn(f);
 }
 
 static bool is_closed(int peer)
@@ -344,34 +361,193 @@ static void a_client_that_closes_before_the_end_of_its_last_response_is_ended(vo
     assert_int_equal(f->ended, 1);
 }
 
+/* ---- drains ---- */
+
+/* A client that has had a response which did not announce the end. */
+static int is_kept(struct fixture *f)
+{
+    int peer = comes(f);
+
+    says_and_is_read(f, peer, GET);
+    client_next(f->served);
+    turn(f);
+    return peer;
+}
+
+static void an_announced_drain_closes_who_is_idle_for_a_second(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f), fresh = comes(f);
+
+    passes(f, 300);
+    clients_announce(f->clients);
+    turn(f);
+    passes(f, 690);
+    assert_true(!is_closed(kept) && !is_closed(fresh));
+    passes(f, 20);
+    assert_true(is_closed(kept) && is_closed(fresh));
+    assert_int_equal(f->ended, 2);
+}
+
+static void who_has_been_idle_longer_is_closed_as_it_is_announced(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f);
+
+    passes(f, 1100);
+    clients_announce(f->clients);
+    assert_true(is_closed(kept));
+}
+
+static void a_request_that_has_arrived_by_then_is_served(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f);
+
+    passes(f, 1100);
+    says(kept, GET);
+    clients_announce(f->clients);
+    assert_int_equal(f->requests, 2);
+    assert_false(is_closed(kept));
+}
+
+static void a_request_that_arrives_with_the_end_of_its_rest_is_served(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f);
+
+    clients_announce(f->clients);
+    turn(f);
+    says(kept, GET);
+    now += 1001 * MS; /* the timer is seen before the bytes, or after them */
+    turn(f);
+    assert_int_equal(f->requests, 2);
+    assert_false(is_closed(kept));
+}
+
+static void in_a_drain_too_a_head_that_has_begun_has_its_time(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f);
+
+    clients_announce(f->clients);
+    says_and_is_read(f, kept, "GET / HT");
+    passes(f, 2000);
+    clients_drain(f->clients);
+    passes(f, 2000);
+    says_and_is_read(f, kept, "TP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(f->requests, 2);
+    client_close(f->served);
+    turn(f);
+}
+
+static void line_ends_are_no_request_that_would_lengthen_it(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f);
+
+    clients_announce(f->clients);
+    passes(f, 900);
+    says_and_is_read(f, kept, "\r\n");
+    passes(f, 110);
+    assert_true(is_closed(kept));
+}
+
+static void a_response_that_did_not_tell_is_followed_by_a_second_of_rest(void **state)
+{
+    struct fixture *f = *state;
+    int a = comes(f), b = comes(f);
+
+    says_and_is_read(f, a, GET);
+    struct client *first = f->served;
+    says_and_is_read(f, b, GET);
+    clients_announce(f->clients);
+    passes(f, 5000);
+    client_next(first);
+    turn(f);
+    passes(f, 990);
+    assert_false(is_closed(a));
+    clients_drain(f->clients);
+    assert_true(is_closed(a));
+    client_next(f->served);
+    turn(f);
+    passes(f, 990);
+    assert_false(is_closed(b));
+    passes(f, 20);
+    assert_true(is_closed(b));
+}
+
+static void the_drain_itself_closes_who_is_kept_at_once_and_leaves_a_new_one_a_second(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f), early = comes(f);
+
+    passes(f, 100);
+    clients_drain(f->clients);
+    assert_true(is_closed(kept) && !is_closed(early));
+    int late = comes(f);
+    passes(f, 890);
+    assert_false(is_closed(early));
+    passes(f, 20);
+    assert_true(is_closed(early) && !is_closed(late));
+    says_and_is_read(f, late, GET);
+    assert_int_equal(f->requests, 2);
+}
+
+static void keepalive_timeout_and_the_rest_end_together_if_it_is_shorter(void **state)
+{
+    struct fixture *f = *state;
+
+    f->config->client.keepalive_timeout = 300 * MS;
+    int kept = is_kept(f);
+    clients_announce(f->clients);
+    passes(f, 990);
+    passes(f, 20);
+    assert_true(is_closed(kept));
+}
+
+static void after_a_cancel_the_usual_timeouts_apply(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f), fresh = comes(f);
+
+    clients_announce(f->clients);
+    passes(f, 500);
+    clients_undrain(f->clients);
+    passes(f, 9900);
+    assert_true(!is_closed(kept) && !is_closed(fresh));
+    passes(f, 200);
+    assert_true(!is_closed(kept) && is_closed(fresh));
+    passes(f, 65000);
+    assert_true(is_closed(kept));
+}
+
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, nobody_has_come, all_leave)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_one_that_has_been_silent_longest_makes_room,
-                                        nobody_has_come, all_leave),
-        cmocka_unit_test_setup_teardown(a_newcomer_is_given_a_moment, nobody_has_come, all_leave),
-        cmocka_unit_test_setup_teardown(the_first_byte_of_a_head_renews_a_place_and_no_other_does,
-                                        nobody_has_come, all_leave),
-        cmocka_unit_test_setup_teardown(line_ends_before_a_head_renew_nothing, nobody_has_come,
-                                        all_leave),
-        cmocka_unit_test_setup_teardown(a_head_that_has_begun_gets_a_response, nobody_has_come,
-                                        all_leave),
-        cmocka_unit_test_setup_teardown(a_request_that_has_just_come_is_served_instead,
-                                        nobody_has_come, all_leave),
-        cmocka_unit_test_setup_teardown(bytes_that_are_no_request_yet_do_not_save_a_head,
-                                        nobody_has_come, all_leave),
-        cmocka_unit_test_setup_teardown(one_that_is_served_never_makes_room, nobody_has_come,
-                                        all_leave),
-        cmocka_unit_test_setup_teardown(one_that_becomes_idle_again_is_the_last, nobody_has_come,
-                                        all_leave),
-        cmocka_unit_test_setup_teardown(one_that_has_had_its_last_response_goes_first,
-                                        nobody_has_come, all_leave),
-        cmocka_unit_test_setup_teardown(
-            a_served_client_that_closes_is_gone_though_it_may_half_close, nobody_has_come,
-            all_leave),
-        cmocka_unit_test_setup_teardown(
-            a_client_that_closes_before_the_end_of_its_last_response_is_ended, nobody_has_come,
-            all_leave),
+        TEST(the_one_that_has_been_silent_longest_makes_room),
+        TEST(a_newcomer_is_given_a_moment),
+        TEST(the_first_byte_of_a_head_renews_a_place_and_no_other_does),
+        TEST(line_ends_before_a_head_renew_nothing),
+        TEST(a_head_that_has_begun_gets_a_response),
+        TEST(a_request_that_has_just_come_is_served_instead),
+        TEST(bytes_that_are_no_request_yet_do_not_save_a_head),
+        TEST(one_that_is_served_never_makes_room),
+        TEST(one_that_becomes_idle_again_is_the_last),
+        TEST(one_that_has_had_its_last_response_goes_first),
+        TEST(a_served_client_that_closes_is_gone_though_it_may_half_close),
+        TEST(a_client_that_closes_before_the_end_of_its_last_response_is_ended),
+        TEST(an_announced_drain_closes_who_is_idle_for_a_second),
+        TEST(who_has_been_idle_longer_is_closed_as_it_is_announced),
+        TEST(a_request_that_has_arrived_by_then_is_served),
+        TEST(a_request_that_arrives_with_the_end_of_its_rest_is_served),
+        TEST(in_a_drain_too_a_head_that_has_begun_has_its_time),
+        TEST(line_ends_are_no_request_that_would_lengthen_it),
+        TEST(a_response_that_did_not_tell_is_followed_by_a_second_of_rest),
+        TEST(the_drain_itself_closes_who_is_kept_at_once_and_leaves_a_new_one_a_second),
+        TEST(keepalive_timeout_and_the_rest_end_together_if_it_is_shorter),
+        TEST(after_a_cancel_the_usual_timeouts_apply),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
