@@ -1,8 +1,8 @@
 /*
- * Merges one configuration from five sources, lowest priority first: defaults, platform, file,
- * environment, flags. Each source overrides the previous ones; problems are reported for all
- * of them, even if a higher source would override the value. Loading uses one thread; the result is
- * immutable and reference-counted.
+ * Merges one configuration from six sources, lowest priority first: defaults, profile, platform,
+ * file, environment, flags. Each source overrides the previous ones; problems are reported for all
+ * of them, even if a higher source would override the value. The profile is read last, since any of
+ * the others may name it. Loading uses one thread; the result is immutable and reference-counted.
  */
 #include "proxy/config.h"
 
@@ -303,9 +303,31 @@ static void load_defaults(struct loader *ld)
     }
 }
 
+/* Cloud Run refuses with 429, sends SIGKILL 10 s after SIGTERM, and sends no new requests by then.
+ */
+static const struct {
+    enum config_profile profile;
+    const char *path, *value;
+} profiles[] = {
+    {CONFIG_PROFILE_CLOUDRUN, "overload.status", "429"},
+    {CONFIG_PROFILE_CLOUDRUN, "drain.delay", "0s"},
+    {CONFIG_PROFILE_CLOUDRUN, "drain.timeout", "9s"},
+};
+
 static enum origin origin_of(const struct loader *ld, const char *path)
 {
     return ld->out->origin[loader_index_of(option_find(span_of(path)))];
+}
+
+static void load_profile(struct loader *ld)
+{
+    for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
+        const struct option *o = option_find(span_of(profiles[i].path));
+        if (profiles[i].profile != ld->c->profile || origin_of(ld, o->path) != ORIGIN_DEFAULT)
+            continue;
+        CHECK(option_read(o, span_of(profiles[i].value), ld->c) == OPTION_READ);
+        loader_note_origin(ld, o, ORIGIN_PROFILE);
+    }
 }
 
 /* Reports an error of a well-formed value, at the place where the value was set. */
@@ -493,6 +515,7 @@ struct config *config_load(const struct config_source *src, struct strbuf *probl
         config_file_load(&ld);
     load_env(&ld);
     load_flags(&ld);
+    load_profile(&ld);
     finish(&ld);
     if (ld.errors > 0)
         write_summary(&ld);
@@ -588,6 +611,9 @@ static void write_origin(const struct loaded *loaded, const struct option *o, st
     switch (loaded->origin[i]) {
     case ORIGIN_DEFAULT:
         strbuf_adds(out, "default");
+        return;
+    case ORIGIN_PROFILE:
+        strbuf_adds(out, "profile");
         return;
     case ORIGIN_PLATFORM:
         strbuf_addf(out, "platform %s", o->platform);

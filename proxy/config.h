@@ -26,6 +26,7 @@ enum config_underscores { CONFIG_UNDERSCORES_DROP, CONFIG_UNDERSCORES_PASS };
 enum config_abort { CONFIG_ABORT_FINISH, CONFIG_ABORT_CLOSE };
 enum config_half_close { CONFIG_HALF_CLOSE_ABORT, CONFIG_HALF_CLOSE_ALLOW };
 enum config_probe { CONFIG_PROBE_TCP, CONFIG_PROBE_NONE };
+enum config_profile { CONFIG_PROFILE_NONE, CONFIG_PROFILE_CLOUDRUN };
 
 /* Durations in microseconds, sizes in bytes. Field names follow the JSON paths. */
 struct config {
@@ -86,6 +87,7 @@ struct config {
         enum log_level level;
         enum log_format format;
     } log;
+    enum config_profile profile;
     bool upstream_given; /* false: nothing was configured at all; `weir` then prints its short help
                           */
     _Atomic unsigned refs;

@@ -16,7 +16,14 @@
 #define OPTIONS_MAX  64
 #define PROBLEMS_MAX 50 /* further ones are counted, not shown */
 
-enum origin { ORIGIN_DEFAULT, ORIGIN_PLATFORM, ORIGIN_FILE, ORIGIN_ENV, ORIGIN_FLAG };
+enum origin {
+    ORIGIN_DEFAULT,
+    ORIGIN_PROFILE,
+    ORIGIN_PLATFORM,
+    ORIGIN_FILE,
+    ORIGIN_ENV,
+    ORIGIN_FLAG
+};
 
 /* A loaded configuration, with the origins that config_write() prints. */
 struct loaded {

@@ -197,6 +197,10 @@ const struct option option_table[] = {
      .help = "lowest severity that is logged"},
     {"log.format", OPTION_WORD, FIELD(log.format), .words = "auto text json", .preset = "auto",
      .help = "format of the log; \"auto\" is text on a terminal and JSON elsewhere"},
+    {"profile", OPTION_WORD, FIELD(profile), .words = "none cloudrun", .empty = "none",
+     .preset = "none", .also = "platform preset",
+     .help = "defaults for a platform; \"cloudrun\" sets overload.status 429, drain.delay 0s and "
+             "drain.timeout 9s, each unless it is set"},
 };
 /* clang-format on */
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);

@@ -97,6 +97,46 @@ static void nothing_at_all_is_no_error_but_says_so(void **state)
     assert_non_null(strstr(strbuf_cstr(&f->problems), "--upstream is missing"));
 }
 
+static void a_profile_sets_what_nothing_else_has_set(void **state)
+{
+    struct config *c = load(*state, "{\"upstream\": \":1\", \"profile\": \"cloudrun\"}");
+
+    assert_int_equal(c->overload.status, 429);
+    assert_int_equal(c->drain.delay, 0);
+    assert_int_equal(c->drain.timeout, 9000000);
+    config_put(c);
+    c = load(*state, "{\"upstream\": \":1\", \"profile\": \"cloudrun\", "
+                     "\"drain\": {\"delay\": \"2s\"}, \"overload\": {\"status\": 503}}");
+    assert_int_equal(c->overload.status, 503);
+    assert_int_equal(c->drain.delay, 2000000);
+    assert_int_equal(c->drain.timeout, 9000000);
+    config_put(c);
+    c = load(*state, "{\"upstream\": \":1\"}");
+    assert_int_equal(c->overload.status, 503);
+    assert_int_equal(c->drain.delay, 5000000);
+    assert_int_equal(c->drain.timeout, 25000000);
+    config_put(c);
+}
+
+static void a_profile_comes_before_the_default_and_behind_the_platform(void **state)
+{
+    char profile[] = "WEIR_PROFILE=cloudrun", up[] = "WEIR_UPSTREAM=127.0.0.1:1",
+         port[] = "PORT=9000", *environment[] = {profile, up, port, NULL};
+    struct config *c = load_flags(*state, environment, "--drain-timeout=5s", NULL);
+    struct strbuf text = {0};
+
+    assert_non_null(c);
+    assert_string_equal(c->listen.text, ":9000");
+    assert_int_equal(c->drain.timeout, 5000000);
+    config_write(c, &text);
+    const char *line = strstr(strbuf_cstr(&text), "drain.delay ");
+    assert_non_null(line);
+    const char *origin = strstr(line, "profile\n");
+    assert_true(origin != NULL && origin < strchr(line, '\n'));
+    strbuf_fini(&text);
+    config_put(c);
+}
+
 static void higher_sources_win(void **state)
 {
     char a[] = "WEIR_CONCURRENCY=4", b[] = "CONTAINER_CONCURRENCY=0",
@@ -349,6 +389,8 @@ int main(void)
         IN_DIR(the_queue_follows_the_concurrency_unless_it_is_given),
         IN_DIR(admin_can_be_off),
         IN_DIR(nothing_at_all_is_no_error_but_says_so),
+        IN_DIR(a_profile_sets_what_nothing_else_has_set),
+        IN_DIR(a_profile_comes_before_the_default_and_behind_the_platform),
         IN_DIR(higher_sources_win),
         IN_DIR(problems_of_flags_and_variables_carry_their_names),
         IN_DIR(the_app_has_two_variables_which_may_not_differ),
