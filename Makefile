@@ -16,7 +16,7 @@ COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client
 CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/config_file.c proxy/jsonpos.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/buckets.c proxy/stats.c proxy/metrics_page.c proxy/status.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
-           proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
+           proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/reply.c proxy/probe.c
 EXCHANGE := proxy/exchange.c proxy/exchange_request.c proxy/exchange_response.c proxy/exchange_tunnel.c \
             proxy/exchange_drain.c

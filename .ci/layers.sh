@@ -11,8 +11,8 @@ threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
 base='proxy/(loop|wheel|budget|log_limit|cidr|config|buckets|stats|stats_reading|metrics_page|status|accesslog)\.h'
-ends='proxy/(conn|listener|client|upstream|relay|tunnel|h1_client|h1_server|message|reply|probe|child)\.h'
-sides='proxy/(listener|client|upstream|relay|tunnel|h1_client|h1_server|message|reply|probe|child)\.h'
+ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|probe|child)\.h'
+sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|probe|child)\.h'
 judged=$(mktemp)
 trap 'rm -f "$judged"' EXIT
 fail=0
@@ -48,7 +48,7 @@ for m in loop wheel budget log_limit buckets stats stats_reading metrics_page st
 done
 
 # 3  the ends: sockets and processes. They do not know what an exchange is
-for m in conn listener client upstream relay tunnel h1_client h1_server message reply probe child; do
+for m in conn listener client upstream relay ws tunnel h1_client h1_server message reply probe child; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
 done
 

@@ -90,7 +90,9 @@ void exchange_drain(struct exchange_env *env);
 /* The drain was cancelled. */
 void exchange_undrain(struct exchange_env *env);
 
-/* Replies 503 to all requests that have no slot yet and returns their number; ends all tunnels. */
+/* Replies 503 to all requests that have no slot yet and returns their number. From now on, tunnels
+ * and event streams are ended in their own way: see exchange_leave_tunnel(), exchange_end_events().
+ */
 size_t exchange_turn_away(struct exchange_env *env);
 
 /* A new client needs a place, and no connection is idle: refuses the request that has been

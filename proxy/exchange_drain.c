@@ -1,6 +1,8 @@
 /* See exchange.h: ends exchanges when weir drains, or to make room for a new client. */
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
+#include "proxy/exchange_response.h"
+#include "proxy/exchange_tunnel.h"
 #include "proxy/h1_server.h"
 
 #define ROOM_AFTER_US 50000 /* a request that has waited less for its body does not make room */
@@ -20,7 +22,23 @@ void exchange_drain(struct exchange_env *env)
 
 void exchange_undrain(struct exchange_env *env)
 {
-    env->announced = env->draining = false;
+    env->announced = env->draining = env->ending = false;
+}
+
+/* Not requests that are refused: both are made to be interrupted, and their clients come again. */
+static void end_streams(struct exchange_env *env)
+{
+    struct exchange *ex, *next;
+
+    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_TUNNEL]); ex != NULL; ex = next) {
+        next = TAILQ_NEXT(ex, link);
+        exchange_leave_tunnel(ex);
+    }
+    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_STREAMING]); ex != NULL; ex = next) {
+        next = TAILQ_NEXT(ex, link);
+        if (ex->events)
+            exchange_end_events(ex);
+    }
 }
 
 size_t exchange_turn_away(struct exchange_env *env)
@@ -40,10 +58,8 @@ size_t exchange_turn_away(struct exchange_env *env)
         next = TAILQ_NEXT(ex, link);
         exchange_reply(ex, REPLY_DRAINING, 0, NULL);
     }
-    for (ex = TAILQ_FIRST(&env->in[EXCHANGE_TUNNEL]); ex != NULL; ex = next) {
-        next = TAILQ_NEXT(ex, link);
-        exchange_done(ex);
-    }
+    env->ending = true;
+    end_streams(env);
     return n;
 }
 
@@ -82,7 +98,7 @@ bool exchange_make_room(struct exchange_env *env)
 
 static size_t cut_one(struct exchange *ex)
 {
-    if (ex->client == NULL) {
+    if (ex->client == NULL || exchange_tunnel_is_leaving(ex)) {
         exchange_done(ex);
         return 0;
     }

@@ -62,6 +62,7 @@ struct exchange {
     bool continued;              /* weir has sent it that 100 */
     bool said_100;               /* the app has sent it */
     bool has_body;               /* a body that is not empty */
+    bool events;                 /* the response is an event stream that weir may end */
     bool upgrade;                /* offered to the app, and counted against upgrades.max */
     bool again_posted, released; /* both: the posted task frees the memory */
 };
@@ -70,6 +71,7 @@ struct exchange_env {
     struct exchange_env_config c;
     bool announced; /* each response is the last on its connection */
     bool draining;
+    bool ending; /* tunnels and event streams are ended */
     struct exchange_list in[EXCHANGE_STATES];
     size_t count[EXCHANGE_STATES];
     uint64_t begun;            /* requests, including those refused at their head */

@@ -152,6 +152,8 @@ static struct relay_front respond(struct exchange *ex)
     struct relay_front front = h1_server_respond(ex->client, &env->head, ex->down, &how);
 
     ex->close = how.last;
+    ex->events = relay_can_finish(ex->down) && http_head_is_event_stream(&env->head);
+    ex->down->finish = ex->events && env->ending;
     return front;
 }
 
@@ -255,7 +257,7 @@ void exchange_discard_upload(struct exchange *ex)
 /* The app's last byte is read: releases slot and connection now, however slow the client is. */
 static void exchange_response_complete(struct exchange *ex)
 {
-    bool reusable = ex->app_persists && ex->sent != 0 && !ex->upload_failed &&
+    bool reusable = ex->app_persists && !ex->down->cut && ex->sent != 0 && !ex->upload_failed &&
                     ex->down->body.framing != HTTP_BODY_UNTIL_CLOSE;
 
     ex->response_ended = exchange_now(ex);
@@ -391,6 +393,17 @@ void exchange_download(struct exchange *ex, const struct relay_front *front)
         exchange_download_ended(ex, st);
         return;
     }
+}
+
+void exchange_end_events(struct exchange *ex)
+{
+    /* Not if another request has arrived behind it: that one gets its response. */
+    if (h1_server_kept(ex->client) == 0 && !h1_server_peek(ex->client))
+        ex->close = true;
+    ex->down->finish = true;
+    exchange_download(ex, NULL);
+    if (ex->state == EXCHANGE_STREAMING)
+        h1_client_save_input(&ex->app);
 }
 
 /* ---- timers ---- */

@@ -24,6 +24,10 @@ void exchange_renew_idle(struct exchange *ex);
 /* Relays the available part of the response's body. `front`: the head, sent before it. */
 void exchange_download(struct exchange *ex, const struct relay_front *front);
 
+/* A drain ends an event stream (ex->events): after the present chunk, the client gets the last one,
+ * and reconnects. */
+void exchange_end_events(struct exchange *ex);
+
 /* AWAITING, STREAMING: the timer has expired while the client holds up the response. */
 void exchange_late_client(struct exchange *ex);
 

@@ -7,6 +7,9 @@
 #include "proxy/http/rewrite.h"
 #include "proxy/tunnel.h"
 
+#define LEAVE_US                                                                                   \
+    1000000 /* for the client's Close frame, and for the frame that the app is sending */
+
 /* Takes one of the upgrades.max places. It is given back if the app does not switch protocols, or
  * when the tunnel ends. */
 bool exchange_take_upgrade(struct exchange_shared *shared)
@@ -72,8 +75,36 @@ void exchange_tunnel(struct exchange *ex)
     case TUNNEL_OPEN:
         break;
     }
-    if (moved > 0)
+    if (moved > 0 && !ex->tunnel->leaving)
         arm_tunnel(ex);
+}
+
+void exchange_leave_tunnel(struct exchange *ex)
+{
+    struct client *cl = ex->client;
+
+    if (!ex->tunnel->websocket) {
+        exchange_done(ex);
+        return;
+    }
+    tunnel_leave(ex->tunnel);
+    exchange_arm(ex, exchange_now(ex) + LEAVE_US);
+    exchange_tunnel(ex);
+    if (ex->state != EXCHANGE_TUNNEL)
+        return;
+    h1_server_save_input(cl);
+    h1_client_save_input(&ex->app);
+}
+
+bool exchange_tunnel_is_leaving(const struct exchange *ex)
+{
+    return ex->state == EXCHANGE_TUNNEL && ex->tunnel->leaving;
+}
+
+static bool is_websocket(const struct http_head *head)
+{
+    const struct http_field *upgrade = http_head_find(head, HTTP_FIELD_UPGRADE);
+    return upgrade != NULL && span_equal_nocase(upgrade->value, SPAN("websocket"));
 }
 
 /* 101: switches protocols if the app accepts what was offered. The exchange may have ended. */
@@ -93,7 +124,8 @@ void exchange_switch_protocols(struct exchange *ex)
         return;
     }
     struct tunnel *t = pool_get(loop_pool(env->c.loop), sizeof(*t));
-    tunnel_init(t, cl, &ex->app.lease, &env->c.shared->budget, ex->config->buffers.response);
+    tunnel_init(t, cl, &ex->app.lease, &env->c.shared->budget, ex->config->buffers.response,
+                is_websocket(&env->head));
     ex->tunnel = t;
     ex->status = 101;
     ex->close = ex->waiter.apart = true;
@@ -101,11 +133,12 @@ void exchange_switch_protocols(struct exchange *ex)
     client_tunnel(cl);
     stats_upgrade_begins(env->c.stats);
     arm_tunnel(ex);
-    if (h1_server_switch(cl, &env->head, &how)) {
+    if (!h1_server_switch(cl, &env->head, &how))
+        exchange_lose_client(ex);
+    else if (env->ending)
+        exchange_leave_tunnel(ex);
+    else
         exchange_tunnel(ex);
-        return;
-    }
-    exchange_lose_client(ex);
 }
 
 /* Neither side has sent anything for upgrades.idle_timeout. Earlier bytes may still be on their way
@@ -114,7 +147,8 @@ void exchange_late_tunnel(struct exchange *ex)
 {
     size_t unacked = unread_by_app(ex), before = ex->unacked;
 
-    if (client_backlog(ex->client) == 0 && (unacked == 0 || unacked >= before)) {
+    if (ex->tunnel->leaving ||
+        (client_backlog(ex->client) == 0 && (unacked == 0 || unacked >= before))) {
         exchange_done(ex);
         return;
     }

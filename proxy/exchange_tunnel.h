@@ -18,5 +18,10 @@ void exchange_tunnel(struct exchange *ex);
 /* 101: switches protocols if the app accepts what was offered. The exchange may have ended. */
 void exchange_switch_protocols(struct exchange *ex);
 
+/* A drain ends the tunnel: a WebSocket after a Close frame and a moment for the client's own, any
+ * other now. */
+void exchange_leave_tunnel(struct exchange *ex);
+bool exchange_tunnel_is_leaving(const struct exchange *ex);
+
 /* TUNNEL: the timer has expired. */
 void exchange_late_tunnel(struct exchange *ex);

@@ -77,7 +77,9 @@ static enum http_body_status take_verbatim(struct relay *r, struct conn *from, s
 {
     size_t used = 0;
     enum http_body_status st =
-        http_body_take(&r->body, from->in.at, from->in.len, &used, NULL, &r->problem);
+        r->finish && !r->encode
+            ? http_body_take_chunk(&r->body, from->in.at, from->in.len, &used, &r->problem)
+            : http_body_take(&r->body, from->in.at, from->in.len, &used, NULL, &r->problem);
 
     *data = (struct span){from->in.at, used};
     conn_consume(from, used);
@@ -104,15 +106,32 @@ static enum relay_status take_input(struct relay *r, struct conn *from, struct c
     return verdict_of(st);
 }
 
+bool relay_can_finish(const struct relay *r)
+{
+    return r->encode || (r->body.framing == HTTP_BODY_CHUNKED && !r->decode);
+}
+
+/* The body ends here, with a last chunk of weir's own. */
+static bool finishes(struct relay *r)
+{
+    r->cut = r->finish && !http_body_complete(&r->body) &&
+             (r->encode || http_body_between_chunks(&r->body));
+    return r->cut;
+}
+
 static enum relay_status pump(struct relay *r, struct conn *from, struct conn *to,
                               struct span *head, size_t room, uint64_t *moved)
 {
     if (http_body_complete(&r->body))
         return RELAY_END;
     for (int fills = 0;; fills++) {
+        if (finishes(r))
+            return RELAY_END;
         enum relay_status st = take_input(r, from, to, head, room, moved);
         if (st != RELAY_BUSY)
             return st;
+        if (finishes(r))
+            return RELAY_END;
         if (to != NULL && conn_backlog(to) >= budget_mark(r->budget, r->mark))
             return RELAY_BLOCKED;
         if (fills == PUMP_FILLS)
@@ -135,7 +154,7 @@ static enum relay_status pump(struct relay *r, struct conn *from, struct conn *t
 /* The bytes that end the body, after the received ones. */
 static struct span last_chunk(const struct relay *r, enum relay_status st)
 {
-    return r->encode && st == RELAY_END ? SPAN("0\r\n\r\n") : (struct span){NULL, 0};
+    return (r->encode || r->cut) && st == RELAY_END ? SPAN("0\r\n\r\n") : (struct span){NULL, 0};
 }
 
 enum relay_status relay_pump(struct relay *r, struct conn *from, struct conn *to,

@@ -40,6 +40,8 @@ struct relay {
     const struct budget *budget;
     bool decode;  /* pass on the content only, without chunk framing */
     bool encode;  /* pass on, in chunks, a body that ends with the sender's close */
+    bool finish;  /* from now on, end the body between two chunks; see relay_can_finish() */
+    bool cut;     /* that was done: the sender has not ended it */
     bool stopped; /* the body has ended in some way: relay_pump() must not be called again */
     bool began;   /* a byte of the body has been taken */
     struct http_problem problem;
@@ -47,6 +49,10 @@ struct relay {
     mono_us pace_since;   /* the sender's pace is measured from here... */
     uint64_t pace_before; /* ...and from this much content */
 };
+
+/* Whether the receiver gets the body in chunks: with `finish`, a last chunk ends it, though the
+ * sender goes on. RELAY_END then, with `cut`. */
+bool relay_can_finish(const struct relay *r);
 
 /* Bytes sent in front of the first bytes of the body, in the same call: a message's head. */
 struct relay_front {

@@ -8,15 +8,49 @@
 #define PUMP_FILLS 8 /* in each direction, then other connections get their turn */
 
 void tunnel_init(struct tunnel *t, struct client *cl, struct upstream_lease *app,
-                 const struct budget *budget, size_t mark)
+                 const struct budget *budget, size_t mark, bool websocket)
 {
-    *t = (struct tunnel){
-        .client = client_conn(cl), .app = upstream_socket(app), .budget = budget, .mark = mark};
+    *t = (struct tunnel){.client = client_conn(cl),
+                         .app = upstream_socket(app),
+                         .budget = budget,
+                         .mark = mark,
+                         .websocket = websocket};
+}
+
+void tunnel_leave(struct tunnel *t)
+{
+    t->leaving = true;
 }
 
 bool tunnel_app_is_lost(struct tunnel *t)
 {
     return !conn_flush(t->app) && t->app->cut;
+}
+
+/* The part of the app's input that the client gets: while it leaves, only up to a boundary. */
+static struct span for_client(struct tunnel *t)
+{
+    struct span in = t->app->in;
+
+    if (t->left)
+        in.len = 0;
+    else if (t->websocket && t->leaving && !t->frames.closed)
+        in.len = ws_take_to_boundary(&t->frames, in);
+    else if (t->websocket)
+        ws_take(&t->frames, in);
+    return in;
+}
+
+/* Passes on what has been read. False: the receiver is lost. */
+static bool pass_input(struct tunnel *t, struct conn *from, struct conn *to)
+{
+    struct span in = from == t->app ? for_client(t) : from->in, end = {NULL, 0};
+
+    if (from == t->app && t->leaving && !t->left && ws_at_boundary(&t->frames)) {
+        t->left = true;
+        end = WS_CLOSE_GOING_AWAY;
+    }
+    return in.len + end.len == 0 || conn_send(to, in, end);
 }
 
 /* One direction, as far as possible. OPEN: until more arrives, or `to` takes more. */
@@ -25,7 +59,7 @@ static enum tunnel_status pass(struct tunnel *t, struct conn *from, struct conn 
 {
     for (int fills = 0; !*ended; fills++) {
         size_t n = from->in.len;
-        if (n > 0 && !conn_send(to, from->in, (struct span){NULL, 0}))
+        if (!pass_input(t, from, to))
             return TUNNEL_LOST;
         conn_consume(from, n);
         *moved += n;

@@ -483,6 +483,27 @@ static enum http_body_status take_chunked(struct http_body *body, struct span in
     return status_of(body);
 }
 
+bool http_body_between_chunks(const struct http_body *body)
+{
+    return body->framing == HTTP_BODY_CHUNKED && body->state == CHUNK_SIZE_FIRST;
+}
+
+/* Outside of its content, a chunk is taken byte by byte: its end is where the next would begin. */
+enum http_body_status http_body_take_chunk(struct http_body *body, const char *at, size_t len,
+                                           size_t *used, struct http_problem *problem)
+{
+    enum http_body_status st = status_of(body);
+
+    *used = 0;
+    while (*used < len && st == HTTP_BODY_MORE && !http_body_between_chunks(body)) {
+        size_t step = body->state == CHUNK_DATA ? len - *used : 1, taken = 0;
+        struct span run;
+        st = take_chunked(body, (struct span){at + *used, step}, &taken, &run, problem);
+        *used += taken;
+    }
+    return st;
+}
+
 enum http_body_status http_body_take(struct http_body *body, const char *at, size_t len,
                                      size_t *used, struct span *data, struct http_problem *problem)
 {

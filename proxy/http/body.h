@@ -82,3 +82,12 @@ bool http_body_complete(const struct http_body *body);
 MUST_USE enum http_body_status http_body_take(struct http_body *body, const char *at, size_t len,
                                               size_t *used, struct span *data,
                                               struct http_problem *problem);
+
+/* The same for a chunked body, but takes nothing beyond the end of the present chunk: 0 bytes
+ * between two chunks. */
+MUST_USE enum http_body_status http_body_take_chunk(struct http_body *body, const char *at,
+                                                    size_t len, size_t *used,
+                                                    struct http_problem *problem);
+
+/* Whether a chunked body is between two chunks, or before the first: another may be inserted. */
+bool http_body_between_chunks(const struct http_body *body);

@@ -235,3 +235,21 @@ bool http_host_is_valid(struct span host)
     }
     return at == end || (*at == ':' && is_port(at + 1, end));
 }
+
+/* A media type without its parameters (RFC 9110 section 8.3.1). */
+static bool media_type_is(struct span value, struct span type)
+{
+    if (value.len < type.len || !span_equal_nocase((struct span){value.at, type.len}, type))
+        return false;
+    return value.len == type.len || strchr("; \t", value.at[type.len]) != NULL;
+}
+
+bool http_head_is_event_stream(const struct http_head *head)
+{
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (span_equal_nocase(f->name, SPAN("content-type")))
+            return media_type_is(f->value, SPAN("text/event-stream"));
+    }
+    return false;
+}

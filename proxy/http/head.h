@@ -131,6 +131,10 @@ bool http_host_is_valid(struct span host);
 /* Whether a TRACE or OPTIONS has Max-Forwards 0: respond, do not forward (RFC 9110 7.6.2). */
 bool http_max_forwards_zero(const struct http_head *head);
 
+/* Whether the content is an event stream (text/event-stream), whose client reconnects at its end.
+ */
+bool http_head_is_event_stream(const struct http_head *head);
+
 /* Whether the connection persists after this message (RFC 9112 section 9.3). */
 static inline bool http_head_persistent(const struct http_head *head)
 {

@@ -258,6 +258,7 @@ static void operation(struct span op)
     } else if (who == 'd') {
         world_tell(WORLD_DRAIN);
     } else if (who == 'l' && world.told[WORLD_DRAIN]) {
+        judge_rules.late = true;
         world_tell(WORLD_LATE);
     } else if (who == 'x' && world.told[WORLD_DRAIN]) {
         judge_rules.cut = true;

@@ -83,6 +83,18 @@ static bool is_replay(size_t client)
     return false;
 }
 
+static bool begins(struct span s, const char *lower)
+{
+    struct span start = span_of(lower);
+    return s.len >= start.len && span_equal_nocase((struct span){s.at, start.len}, start);
+}
+
+static bool is_event_stream(const struct strict_message *m)
+{
+    const struct strict_field *type = strict_find(m, "content-type");
+    return type != NULL && begins(type->value, "text/event-stream");
+}
+
 static void dispatched(struct app *a, size_t client, size_t request_at, size_t response_at)
 {
     const struct peer *p = &peers.clients[client];
@@ -112,6 +124,7 @@ static bool read_response(struct app *a, struct span asked, size_t *at)
             return false;
         strict_begin(&m);
         enum strict_status st = strict_read_response(rest, asked, has_ended(&a->peer), &m);
+        a->in_events = m.head_whole && is_event_stream(&m);
         strict_fini(&m);
         a->bad = a->bad || st == STRICT_BAD;
         a->in_body = m.head_whole && m.status >= 200;
@@ -184,6 +197,8 @@ static void judge_end(struct app *a)
         return;
     if (judge_rules.cut || a->interims > INTERIMS_MAX || a->peer.ever_paused)
         return;
+    if (a->in_events && judge_rules.late)
+        return;
     if (a->unread > 0 && (is_refused(a) || a->in_chunks))
         return;
     if (judge_rules.abort_closes && client->left != 0)
@@ -222,12 +237,6 @@ size_t judge_inside(void)
 }
 
 /* ---- the message on both sides ---- */
-
-static bool begins(struct span s, const char *lower)
-{
-    struct span start = span_of(lower);
-    return s.len >= start.len && span_equal_nocase((struct span){s.at, start.len}, start);
-}
 
 /* Fields that weir has with each peer separately, or rewrites; all others are forwarded. */
 static bool is_hop_by_hop(struct span name)
@@ -412,10 +421,12 @@ static bool same_response(const struct read_message *in, const struct read_messa
     const struct strict_field *told = strict_find(&in->m, "content-length");
     const struct strict_field *tell = strict_find(&out->m, "content-length");
     bool same_length = told == NULL || tell == NULL || in->m.length == out->m.length;
+    bool ended = judge_rules.late && is_event_stream(&in->m);
 
     return in->m.head_whole && in->m.status == out->m.status && same_length &&
            same_fields(&in->m, &out->m) &&
-           same_content(&in->m, in->status == STRICT_WHOLE, &out->m, out->status == STRICT_WHOLE);
+           same_content(&in->m, in->status == STRICT_WHOLE, &out->m,
+                        out->status == STRICT_WHOLE && !ended);
 }
 
 /* ---- one client ---- */
@@ -582,6 +593,19 @@ static void judge_same_bytes(const struct strbuf *in, size_t in_at, const struct
         broken("a tunnel passed on what was not sent", part);
 }
 
+/* What the client got from the app: at a drain's end, weir adds a Close frame of a WebSocket. */
+static void judge_down(const struct strbuf *in, size_t in_at, const struct strbuf *out,
+                       size_t out_at)
+{
+    static const char close[] = {'\x88', '\x02', '\x03', '\xe9'};
+    struct strbuf part = {.at = out->at, .len = out->len};
+
+    if (judge_rules.late && out->len >= out_at + sizeof(close) &&
+        memcmp(out->at + out->len - sizeof(close), close, sizeof(close)) == 0)
+        part.len -= sizeof(close);
+    judge_same_bytes(in, in_at, &part, out_at);
+}
+
 /* The bytes after the upgrade request and after the 101 are passed to the other side unchanged. */
 static void judge_tunnel(const struct client *cl, size_t asked, size_t switched)
 {
@@ -597,7 +621,7 @@ static void judge_tunnel(const struct client *cl, size_t asked, size_t switched)
     if (response->m.status != 101 || response->status != STRICT_WHOLE)
         broken("the app did not switch protocols", span_from(&app->sent, e->response_at));
     judge_same_bytes(&cl->peer->sent, cl->messages[asked]->end, &app->got, request->end);
-    judge_same_bytes(&app->sent, response->end, &cl->peer->got, switched);
+    judge_down(&app->sent, response->end, &cl->peer->got, switched);
     message_free(request);
     message_free(response);
 }

@@ -54,9 +54,10 @@ struct app {
     size_t unread; /* bytes of an incomplete response */
     bool in_body;  /* whose head is complete */
     bool in_chunks;
-    mono_us asked; /* when the last request was complete */
-    bool bad;      /* the app has sent an invalid response */
-    bool opaque;   /* it has sent 101: no messages follow */
+    bool in_events; /* text/event-stream */
+    mono_us asked;  /* when the last request was complete */
+    bool bad;       /* the app has sent an invalid response */
+    bool opaque;    /* it has sent 101: no messages follow */
     bool end_judged;
 };
 

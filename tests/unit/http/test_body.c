@@ -614,6 +614,55 @@ static void mutants_have_one_outcome_however_they_are_cut(void **state)
     }
 }
 
+/* ---- one chunk at a time ---- */
+
+static void a_chunk_is_taken_to_its_end_and_no_further(void **state)
+{
+    static const char bytes[] = "3;x\r\nabc\r\n1\r\nz\r\n0\r\nT: v\r\n\r\nnext";
+    static const size_t ends[] = {10, 16};
+    struct http_problem problem;
+    size_t len = sizeof(bytes) - 1;
+
+    (void)state;
+    for (size_t first = 1; first < len; first++) {
+        struct http_body body = body_of(HTTP_BODY_CHUNKED, 0);
+        size_t used, at = 0;
+        assert_true(http_body_between_chunks(&body));
+        enum http_body_status st = http_body_take(&body, bytes, first, &used, NULL, &problem);
+        at = used;
+        size_t want = at <= ends[0] ? ends[0] : at <= ends[1] ? ends[1] : len - 4;
+        if (st == HTTP_BODY_MORE)
+            st = http_body_take_chunk(&body, bytes + at, len - at, &used, &problem);
+        else
+            used = 0;
+        assert_int_equal(at + used, want);
+        assert_int_equal(http_body_between_chunks(&body), want != len - 4);
+        assert_int_equal(st, want == len - 4 ? HTTP_BODY_DONE : HTTP_BODY_MORE);
+    }
+}
+
+static void a_chunk_that_is_malformed_is_told_at_the_same_byte(void **state)
+{
+    static const char bytes[] = "3\r\nabcX";
+    struct http_body body = body_of(HTTP_BODY_CHUNKED, 0);
+    struct http_problem problem;
+    size_t used;
+
+    (void)state;
+    assert_int_equal(http_body_take(&body, bytes, 1, &used, NULL, &problem), HTTP_BODY_MORE);
+    assert_int_equal(http_body_take_chunk(&body, bytes + 1, 6, &used, &problem), HTTP_BODY_BAD);
+    assert_int_equal(used, 5);
+    assert_string_equal(problem.reason, "no CRLF after chunk data");
+}
+
+static void only_chunked_bodies_have_chunks(void **state)
+{
+    struct http_body body = body_of(HTTP_BODY_UNTIL_CLOSE, 0);
+
+    (void)state;
+    assert_false(http_body_between_chunks(&body));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,6 +683,9 @@ int main(void)
         cmocka_unit_test(extensions_may_not_outweigh_the_content),
         cmocka_unit_test(trailers_are_bounded_all_together),
         cmocka_unit_test(a_finished_body_takes_nothing_more),
+        cmocka_unit_test(a_chunk_is_taken_to_its_end_and_no_further),
+        cmocka_unit_test(a_chunk_that_is_malformed_is_told_at_the_same_byte),
+        cmocka_unit_test(only_chunked_bodies_have_chunks),
         cmocka_unit_test(mutants_have_one_outcome_however_they_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -256,6 +256,28 @@ static void only_methods_that_rfc9110_calls_so_are_idempotent(void **state)
     assert_false(http_method_is_idempotent(HTTP_OTHER));
 }
 
+static bool is_events(const char *name, const char *type)
+{
+    static struct http_head head;
+
+    head.n_fields = 2;
+    head.fields[0] = (struct http_field){.name = SPAN("A"), .value = SPAN("text/event-stream")};
+    head.fields[1] = (struct http_field){.name = span_of(name), .value = span_of(type)};
+    return http_head_is_event_stream(&head);
+}
+
+static void an_event_stream_is_known_by_its_media_type(void **state)
+{
+    (void)state;
+    assert_true(is_events("Content-Type", "text/event-stream"));
+    assert_true(is_events("CONTENT-TYPE", "Text/Event-Stream;charset=utf-8"));
+    assert_true(is_events("content-type", "text/event-stream ; charset=utf-8"));
+    assert_false(is_events("Content-Type", "text/event-stream2"));
+    assert_false(is_events("Content-Type", "text/event-strea"));
+    assert_false(is_events("Content-Type", "text/html, text/event-stream"));
+    assert_false(is_events("Content-Typ", "text/event-stream"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +290,7 @@ int main(void)
         cmocka_unit_test(unsound_hosts_are_not),
         cmocka_unit_test(max_forwards_counts_for_trace_and_options_only),
         cmocka_unit_test(persistence_follows_version_and_options),
+        cmocka_unit_test(an_event_stream_is_known_by_its_media_type),
         cmocka_unit_test(only_methods_that_rfc9110_calls_so_are_idempotent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,6 +138,199 @@ static void in_the_drains_last_second_tunnels_end(void)
     assert_int_equal(world.turned_away, 0);
 }
 
+/* ---- WebSockets ---- */
+
+#define WS_UPGRADE  "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+#define WS_SWITCHED "HTTP/1.1 101 Switched\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n"
+#define WS_CLOSE    "\x88\x02\x03\xe9"
+
+static struct peer *with_a_websocket(void)
+{
+    struct peer *a = asks(WS_UPGRADE);
+
+    says(app(0), WS_SWITCHED);
+    hears(a, "HTTP/1.1 101 ");
+    is_ordered(WORLD_DRAIN);
+    return a;
+}
+
+static void in_the_last_second_a_websocket_is_closed_and_the_clients_reply_passed_on(void)
+{
+    struct peer *a = with_a_websocket();
+
+    is_ordered(WORLD_LATE);
+    hears(a, WS_CLOSE);
+    assert_false(a->ended);
+    says(a, "\x88\x82"
+            "mask"
+            "yz");
+    hears(app(0), "\x88\x82"
+                  "mask"
+                  "yz");
+    slots_are(1, 0);
+    leaves(app(0));
+    assert_true(a->ended);
+    leaves(a);
+    nobody_is_left();
+    assert_int_equal(world.turned_away, 0);
+}
+
+static void a_client_that_does_not_reply_has_a_second(void)
+{
+    struct peer *a = with_a_websocket();
+
+    is_ordered(WORLD_LATE);
+    from_now();
+    until(980);
+    assert_false(a->ended || app(0)->ended);
+    until(1040);
+    assert_true(a->ended && app(0)->ended);
+    hears(a, WS_CLOSE);
+    slots_are(0, 0);
+}
+
+static void bytes_meanwhile_do_not_lengthen_that(void)
+{
+    struct peer *a = with_a_websocket();
+
+    is_ordered(WORLD_LATE);
+    from_now();
+    until(600);
+    says(a, "x");
+    says(app(0), "\x81\x01"
+                 "x");
+    until(1040);
+    assert_true(a->ended && app(0)->ended);
+}
+
+static void a_frame_that_is_being_sent_is_completed_before(void)
+{
+    struct peer *a = with_a_websocket();
+
+    says(app(0), "\x81\x05he");
+    is_ordered(WORLD_LATE);
+    hears(a, "\x81\x05he");
+    says(app(0), "llo\x81\x05other");
+    hears(a, "llo" WS_CLOSE);
+    leaves(a);
+}
+
+static void a_cut_while_it_closes_loses_nothing(void)
+{
+    struct peer *a = with_a_websocket();
+
+    is_ordered(WORLD_LATE);
+    is_ordered(WORLD_CUT);
+    assert_int_equal(world.cut, 0);
+    assert_true(a->ended && !a->was_reset && app(0)->ended);
+}
+
+static void a_websocket_that_opens_in_the_last_second_is_closed_too(void)
+{
+    struct peer *a = asks(WS_UPGRADE);
+
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    says(app(0), WS_SWITCHED "\x81\x02hi");
+    hears(a, WS_CLOSE);
+    leaves(a);
+}
+
+/* ---- event streams ---- */
+
+#define EVENTS "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+#define CHUNKS "Transfer-Encoding: chunked\r\n\r\n"
+
+static void in_the_last_second_an_event_stream_ends_with_its_chunk(void)
+{
+    struct peer *a = asks(GET);
+
+    says(app(0), EVENTS CHUNKS "4\r\none\n\r\n3\r\nt");
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    assert_false(a->ended);
+    says(app(0), "wo\r\n1\r\nx");
+    hears(a, "3\r\ntwo\r\n0\r\n\r\n");
+    assert_true(a->ended && !a->was_reset && app(0)->ended);
+    leaves(a);
+    nobody_is_left();
+    is_ordered(WORLD_CUT);
+    assert_int_equal(world.turned_away + world.cut, 0);
+}
+
+static void one_without_chunks_gets_the_last_of_weirs_own(void)
+{
+    struct peer *a = asks(GET);
+
+    says(app(0), EVENTS "\r\none\n");
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    hears(a, "4\r\none\n\r\n0\r\n\r\n");
+    assert_true(a->ended && app(0)->ended);
+}
+
+static void for_http10_it_cannot_be_ended_so(void)
+{
+    struct peer *a = asks("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+
+    says(app(0), EVENTS CHUNKS "4\r\none\n\r\n");
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    assert_false(a->ended || app(0)->ended);
+    is_ordered(WORLD_CUT);
+    assert_int_equal(world.cut, 1);
+}
+
+static void another_response_in_chunks_goes_on(void)
+{
+    struct peer *a = asks(GET);
+
+    says(app(0), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n" CHUNKS "1\r\nx\r\n");
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    says(app(0), "1\r\ny\r\n0\r\n\r\n");
+    hears(a, "1\r\nx\r\n1\r\ny\r\n0\r\n\r\n");
+}
+
+static void a_request_behind_an_event_stream_is_served(void)
+{
+    struct peer *a = asks(GET);
+
+    says(app(0), EVENTS CHUNKS "4\r\none\n\r\n");
+    says(a, GET_OF("/next"));
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    hears(a, "4\r\none\n\r\n0\r\n\r\n");
+    assert_true(app(0)->ended && !a->ended);
+    says(app(1), OK);
+    hears(a, "\r\nConnection: close\r\n");
+    assert_true(a->ended);
+}
+
+static void one_that_begins_in_the_last_second_is_empty(void)
+{
+    struct peer *a = asks(GET);
+
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    says(app(0), EVENTS CHUNKS "4\r\none\n\r\n");
+    hears(a, "\r\n\r\n0\r\n\r\n");
+    assert_true(a->ended && app(0)->ended);
+}
+
+static void after_a_cancel_streams_and_tunnels_live_on(void)
+{
+    struct peer *a = asks(GET);
+
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    is_ordered(WORLD_CANCEL);
+    says(app(0), EVENTS CHUNKS "4\r\none\n\r\n");
+    hears(a, "4\r\none\n\r\n");
+    assert_false(a->ended || app(0)->ended);
+    leaves(app(0));
+}
+
 static void who_is_granted_in_the_drains_last_moment_is_served(void)
 {
     asks(GET);
@@ -259,6 +452,19 @@ int main(void)
         SCENE(a_drain_takes_no_new_tunnel),
         SCENE(in_the_drains_last_second_who_has_no_slot_is_turned_away),
         SCENE(in_the_drains_last_second_tunnels_end),
+        SCENE(in_the_last_second_a_websocket_is_closed_and_the_clients_reply_passed_on),
+        SCENE(a_client_that_does_not_reply_has_a_second),
+        SCENE(bytes_meanwhile_do_not_lengthen_that),
+        SCENE(a_frame_that_is_being_sent_is_completed_before),
+        SCENE(a_cut_while_it_closes_loses_nothing),
+        SCENE(a_websocket_that_opens_in_the_last_second_is_closed_too),
+        SCENE(in_the_last_second_an_event_stream_ends_with_its_chunk),
+        SCENE(one_without_chunks_gets_the_last_of_weirs_own),
+        SCENE(for_http10_it_cannot_be_ended_so),
+        SCENE(another_response_in_chunks_goes_on),
+        SCENE(a_request_behind_an_event_stream_is_served),
+        SCENE(one_that_begins_in_the_last_second_is_empty),
+        SCENE(after_a_cancel_streams_and_tunnels_live_on),
         SCENE(who_is_granted_in_the_drains_last_moment_is_served),
         SCENE(a_cut_ends_requests_in_every_state_and_counts_those_with_a_client),
         SCENE(a_cut_ends_a_request_that_still_connects),

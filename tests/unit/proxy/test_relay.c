@@ -386,6 +386,112 @@ static void without_encoding_a_reset_is_a_cut_too(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* ---- a drain ends it ---- */
+
+static void is_chunked(void)
+{
+    fx.relay.encode = false;
+    fx.relay.body.framing = HTTP_BODY_CHUNKED; /* and before its first chunk */
+}
+
+static void ends_with(const char *want)
+{
+    assert_true(relay_can_finish(&fx.relay));
+    assert_int_equal(pump(""), RELAY_END);
+    assert_true(fx.relay.cut && fx.relay.stopped);
+    check_got(want);
+}
+
+static void between_two_chunks_it_ends_at_once(void **state)
+{
+    (void)state;
+    is_chunked();
+    app_says("5\r\nhello\r\n");
+    assert_int_equal(pump(""), RELAY_WAIT);
+    fx.relay.finish = true;
+    ends_with("5\r\nhello\r\n0\r\n\r\n");
+}
+
+static void before_the_first_chunk_it_ends_at_once_after_the_head(void **state)
+{
+    (void)state;
+    is_chunked();
+    fx.relay.finish = true;
+    assert_int_equal(pump(HEAD), RELAY_END);
+    assert_true(fx.relay.cut);
+    check_got(HEAD "0\r\n\r\n");
+}
+
+static void within_a_chunk_it_ends_behind_it_wherever_that_is_split(void **state)
+{
+    static const char body[] = "5;a=\"b\"\r\nhello\r\n";
+
+    for (size_t at = 1; at < sizeof(body) - 1; at++) {
+        char first[32] = "";
+
+        memcpy(first, body, at);
+        is_chunked();
+        app_says(first);
+        assert_int_equal(pump(""), RELAY_WAIT);
+        fx.relay.finish = true;
+        assert_int_equal(pump(""), RELAY_WAIT);
+        assert_false(fx.relay.cut);
+        char rest[64];
+        snprintf(rest, sizeof(rest), "%s3\r\nno", body + at);
+        app_says(rest);
+        ends_with("5;a=\"b\"\r\nhello\r\n0\r\n\r\n");
+        tear_down(state);
+        set_up(state);
+    }
+}
+
+static void a_last_chunk_that_has_begun_is_the_apps(void **state)
+{
+    (void)state;
+    is_chunked();
+    app_says("2\r\nhi\r\n0\r\nA: b\r\n");
+    assert_int_equal(pump(""), RELAY_WAIT);
+    fx.relay.finish = true;
+    assert_int_equal(pump(""), RELAY_WAIT);
+    app_says("\r\n");
+    assert_int_equal(pump(""), RELAY_END);
+    assert_false(fx.relay.cut);
+    check_got("2\r\nhi\r\n0\r\nA: b\r\n\r\n");
+}
+
+static void a_body_in_weirs_own_chunks_ends_at_once(void **state)
+{
+    (void)state;
+    app_says("hello");
+    assert_int_equal(pump(""), RELAY_WAIT);
+    fx.relay.finish = true;
+    ends_with("5\r\nhello\r\n0\r\n\r\n");
+}
+
+static void what_breaks_the_framing_meanwhile_is_told(void **state)
+{
+    (void)state;
+    is_chunked();
+    app_says("2\r\nhi");
+    assert_int_equal(pump(""), RELAY_WAIT);
+    fx.relay.finish = true;
+    app_says("xx");
+    assert_int_equal(pump(""), RELAY_BAD_FRAMING);
+    assert_false(fx.relay.cut);
+}
+
+static void without_chunks_it_cannot_be_ended(void **state)
+{
+    (void)state;
+    fx.relay.encode = false;
+    assert_false(relay_can_finish(&fx.relay));
+    fx.relay.body.framing = HTTP_BODY_LENGTH;
+    assert_false(relay_can_finish(&fx.relay));
+    is_chunked();
+    fx.relay.decode = true;
+    assert_false(relay_can_finish(&fx.relay));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +509,13 @@ int main(void)
         TEST(a_spent_budget_makes_small_chunks),
         TEST(without_encoding_the_bytes_go_on_as_they_are),
         TEST(without_encoding_a_reset_is_a_cut_too),
+        TEST(between_two_chunks_it_ends_at_once),
+        TEST(before_the_first_chunk_it_ends_at_once_after_the_head),
+        TEST(within_a_chunk_it_ends_behind_it_wherever_that_is_split),
+        TEST(a_last_chunk_that_has_begun_is_the_apps),
+        TEST(a_body_in_weirs_own_chunks_ends_at_once),
+        TEST(what_breaks_the_framing_meanwhile_is_told),
+        TEST(without_chunks_it_cannot_be_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

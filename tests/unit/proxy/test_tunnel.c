@@ -304,6 +304,141 @@ static void an_app_that_closes_while_it_is_sent_more_has_ended_in_order(void **s
     assert_true(fx.tunnel.client_ended);
 }
 
+/* ---- leaving ---- */
+
+#define HELLO "\x81\x05hello"
+#define CLOSE "\x88\x02\x03\xe9"
+
+static void hears_bytes(int who, struct span bytes)
+{
+    assert_int_equal(recv(fx.ends[who], got, bytes.len, MSG_WAITALL), bytes.len);
+    assert_memory_equal(got, bytes.at, bytes.len);
+    hears_no_end(who);
+}
+
+static void says_bytes(int who, struct span bytes)
+{
+    sockets_say(fx.ends[who], bytes);
+    sockets_until(conn_of(who), POLLIN);
+}
+
+static void leaves(void)
+{
+    fx.tunnel.websocket = true;
+    tunnel_leave(&fx.tunnel);
+    assert_int_equal(pump(), TUNNEL_OPEN);
+}
+
+static void between_frames_a_client_is_sent_a_close_frame_at_once(void **state)
+{
+    (void)state;
+    fx.tunnel.websocket = true;
+    says_bytes(APP, SPAN(HELLO));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    leaves();
+    hears_bytes(CLIENT, SPAN(HELLO CLOSE));
+}
+
+static void within_a_frame_it_is_sent_after_its_end_and_nothing_behind(void **state)
+{
+    (void)state;
+    fx.tunnel.websocket = true;
+    says_bytes(APP, SPAN("\x81\x05he"));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    leaves();
+    hears_bytes(CLIENT, SPAN("\x81\x05he"));
+    says_bytes(APP, SPAN("llo\x81\x01x"));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears_bytes(CLIENT, SPAN("llo" CLOSE));
+    says_bytes(APP, SPAN(HELLO));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears_no_end(CLIENT);
+}
+
+static void unread_frames_are_not_split_either(void **state)
+{
+    (void)state;
+    says_bytes(APP, SPAN(HELLO "\x81"));
+    while (loop_turn(fx.loop))
+        continue;
+    assert_int_equal(conn_fill(&fx.app, LOOP_SCRATCH), CONN_GOT);
+    conn_save_input(&fx.app);
+    leaves();
+    hears_bytes(CLIENT, SPAN(CLOSE));
+}
+
+static void the_clients_own_close_frame_reaches_the_app(void **state)
+{
+    (void)state;
+    leaves();
+    hears_bytes(CLIENT, SPAN(CLOSE));
+    says_bytes(CLIENT, SPAN("\x88\x82"
+                            "mask"
+                            "xx"));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears_bytes(APP, SPAN("\x88\x82"
+                          "mask"
+                          "xx"));
+    says_bytes(APP, SPAN(CLOSE));
+    closes(APP);
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears_the_end(CLIENT);
+    closes(CLIENT);
+    assert_int_equal(pump(), TUNNEL_ENDED);
+}
+
+static void an_app_that_has_sent_its_own_close_frame_is_left_alone(void **state)
+{
+    (void)state;
+    fx.tunnel.websocket = true;
+    says_bytes(APP, SPAN("\x88\x02\x03"));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    leaves();
+    says_bytes(APP, SPAN("\xe8"));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears_bytes(CLIENT, SPAN("\x88\x02\x03\xe8"));
+    says_bytes(APP, SPAN("junk"));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears_bytes(CLIENT, SPAN("junk"));
+}
+
+static void what_is_no_websocket_is_passed_on_unseen(void **state)
+{
+    (void)state;
+    fx.tunnel.websocket = true;
+    says_bytes(APP, SPAN("\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff"));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    leaves();
+    says_bytes(APP, SPAN("what it is"));
+    assert_int_equal(pump(), TUNNEL_OPEN);
+    hears_bytes(CLIENT, SPAN("\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xffwhat it is"));
+}
+
+static void a_client_that_does_not_read_gets_it_behind_the_rest(void **state)
+{
+    size_t sent = 0, n_got = 0;
+
+    (void)state;
+    fx.tunnel.websocket = true;
+    fx.tunnel.mark = SIZE_MAX;
+    memset(much, 0, sizeof(much)); /* frames without payload */
+    while (conn_backlog(&fx.client) == 0) {
+        sockets_say(fx.ends[APP], (struct span){much, 4096});
+        sent += 4096;
+        assert_int_equal(pump(), TUNNEL_OPEN);
+    }
+    leaves();
+    for (int tries = 0; n_got < sent + strlen(CLOSE); tries++) {
+        ssize_t n = recv(fx.ends[CLIENT], got + n_got, sizeof(got) - n_got, MSG_DONTWAIT);
+        n_got += n > 0 ? (size_t)n : 0;
+        while (loop_turn(fx.loop))
+            continue;
+        assert_true(conn_flush(&fx.client));
+        assert_true(tries < TRIES_MAX);
+    }
+    assert_memory_equal(got + sent, CLOSE, strlen(CLOSE));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -318,6 +453,13 @@ int main(void)
         TEST(a_tunnel_is_over_when_both_have_closed),
         TEST(a_reset_of_either_side_is_told),
         TEST(an_app_that_closes_while_it_is_sent_more_has_ended_in_order),
+        TEST(between_frames_a_client_is_sent_a_close_frame_at_once),
+        TEST(within_a_frame_it_is_sent_after_its_end_and_nothing_behind),
+        TEST(unread_frames_are_not_split_either),
+        TEST(the_clients_own_close_frame_reaches_the_app),
+        TEST(an_app_that_has_sent_its_own_close_frame_is_left_alone),
+        TEST(what_is_no_websocket_is_passed_on_unseen),
+        TEST(a_client_that_does_not_read_gets_it_behind_the_rest),
     };
     int failed = 0;
 
