@@ -12,7 +12,7 @@ COMMON  := common/clock.c common/utf8.c common/strbuf.c common/log.c common/pool
 LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
-COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c
+COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c proxy/cli_admin.c
 CONFIG  := proxy/cidr.c proxy/options.c proxy/config.c proxy/config_file.c proxy/jsonpos.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/buckets.c proxy/stats.c proxy/metrics_page.c proxy/status.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
@@ -20,7 +20,8 @@ ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/r
            proxy/message.c proxy/reply.c proxy/probe.c
 EXCHANGE := proxy/exchange.c proxy/exchange_request.c proxy/exchange_response.c proxy/exchange_tunnel.c \
             proxy/exchange_drain.c
-SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/admin.c
+SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/admin.c \
+           proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
            backend-demo/pool_handlers.c backend-demo/pool.c backend-demo/looplag.c \

@@ -40,8 +40,8 @@ layer 'limiter/*.[ch]' "$pure|$threads|limiter/[a-z_]+\.h|common/(check|clock)\.
 layer 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|strbuf)\.h"
 
 # 2  the configuration (the only jansson), and a thread's loop and numbers
-for m in cidr config config_file config_load options jsonpos manual command completion manpage admin_client cli; do
-    layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|config|config_load|options|jsonpos|manual|command|completion|manpage|admin_client|cli)\.h"
+for m in cidr config config_file config_load options jsonpos manual command completion manpage admin_client cli cli_admin cli_private; do
+    layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|config|config_load|options|jsonpos|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_private)\.h"
 done
 for m in loop wheel budget log_limit buckets stats stats_reading metrics_page status accesslog; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"
@@ -59,7 +59,8 @@ layer 'proxy/exchange*.[ch]' "$pure|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|prox
 # 5  the server. Only admin uses evhtp
 inside='common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/([a-z_]+|http/[a-z_]+)\.h'
 layer 'proxy/admin.[ch]' "$libc|event2/[a-z_]+\.h|evhtp/evhtp\.h|evhtp\.h|$inside"
-for m in server lifecycle drain; do
+layer 'proxy/admin_access.[ch]' "$pure|sys/socket\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|proxy/(cidr|admin_access)\.h"
+for m in server lifecycle drain admin_routes; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|$inside"
 done
 

@@ -4,15 +4,16 @@
  * stuck, an endless head is buffered without limit, and a head that it rejects closes the
  * connection silently. So each connection has a gate in front of evhtp's callbacks (a `struct
  * visitor`): bytes stay in the bufferevent until weir's own parser has found one complete, valid
- * head of GET or HEAD; then exactly these bytes are passed to evhtp, and the next ones after the
- * response has been sent. All other requests are refused here.
+ * head, the request is known to be allowed, and its body has arrived. Then evhtp is given a head
+ * that was written here, and responds; the next request follows after the response has been sent.
+ * All other requests are refused here, without reading their bodies.
  *
- *   WAITING ── whole head ──► RESPONDING ── response sent ──► WAITING, or closed by evhtp
+ *   WAITING ── whole request ──► RESPONDING ── response sent ──► WAITING, or closed by evhtp
  *      └── refused ──► CLOSING ── refusal sent ──► closed
  *
- * At VISITORS_MAX connections, the one that has been WAITING longest is closed for a new one, as
- * among weir's clients (client.h). Connections are accepted a few at a time, so that their requests
- * are read before others take their places, and slowly enough for each client to send one.
+ * At ADMIN_CONNECTIONS_MAX, the connection that has been WAITING longest is closed for a new one,
+ * as among weir's clients (client.h). Connections are accepted a few at a time, so that their
+ * requests are read before others take their places, and slowly enough for each client to send one.
  *
  * A visitor belongs to its evhtp connection and ends with it: evhtp calls on_fini however the
  * connection ends. While one of our callbacks runs, the visitor is `busy`: on_fini then does not
@@ -34,19 +35,22 @@
 #include <event2/listener.h>
 #include <evhtp/evhtp.h>
 
-#include "common/prometheus.h"
+#include "common/log.h"
 #include "common/socket.h"
+#include "proxy/admin_access.h"
+#include "proxy/admin_routes.h"
 #include "proxy/client.h"
 #include "proxy/http/parse.h"
+#include "proxy/log_limit.h"
 
 enum {
     BACKLOG = 4096, /* for a burst of connections that are closed as fast as they arrive */
-    VISITORS_MAX = 64,
     ACCEPT_AT_ONCE = 16,
     REQUESTS_MAX = 1000, /* on one connection */
     FIELDS_MAX = 64,
-    HEAD_MAX = 8000, /* evhtp silently closes on a target or field above 8191 */
-    UNREAD_MAX = 16384,
+    HEAD_MAX = 8000,
+    BODY_MAX = 64 * 1024,
+    UNREAD_MAX = 16384, /* without a body */
     TIMEOUT_SECONDS = 10,
 };
 
@@ -59,7 +63,10 @@ struct visitor {
     evhtp_connection_t *conn; /* evhtp's; NULL once freed */
     bufferevent_data_cb evhtp_read, evhtp_written;
     struct http_parser parser;
-    mono_us since; /* start of its wait */
+    struct strbuf request;           /* the head for evhtp */
+    const struct admin_route *route; /* of that request; NULL: no such page */
+    size_t body;                     /* bytes of its body that must still arrive */
+    mono_us since;                   /* start of its wait */
     bool busy, closing, responding;
 };
 
@@ -73,114 +80,14 @@ struct admin {
     struct visitors responding;
     unsigned n_visitors;
     unsigned accepted; /* in one go */
+    struct config *config;
+    struct log_limit log;
     struct address at;
     char text[SOCKET_TEXT];
     int fd;
 };
 
 /* ---- the responses ------------------------------------------------------------------------ */
-
-struct response {
-    evhtp_res status;
-    const char *type;
-    struct strbuf body;
-};
-
-struct route {
-    const char *path, *meaning;
-    void (*respond)(const struct admin *a, struct response *out);
-};
-
-static const char text_type[] = "text/plain; charset=utf-8";
-static const char json_type[] = "application/json";
-
-static void respond_metrics(const struct admin *a, struct response *out)
-{
-    out->type = PROMETHEUS_CONTENT_TYPE;
-    a->source.metrics(a->source.arg, &out->body);
-}
-
-static void respond_status(const struct admin *a, struct response *out)
-{
-    out->type = json_type;
-    a->source.status(a->source.arg, &out->body);
-}
-
-static void respond_config(const struct admin *a, struct response *out)
-{
-    out->type = json_type;
-    a->source.config(a->source.arg, &out->body);
-}
-
-/* Any response shows that weir is running. */
-static void respond_livez(const struct admin *a, struct response *out)
-{
-    (void)a;
-    strbuf_adds(&out->body, "ok\n");
-}
-
-static void answer_yes_or_no(bool yes, const char *why, struct response *out)
-{
-    if (!yes)
-        out->status = EVHTP_RES_SERVUNAVAIL;
-    strbuf_addf(&out->body, "%s\n", yes ? "ok" : why);
-}
-
-static void respond_readyz(const struct admin *a, struct response *out)
-{
-    const char *why = "not ready";
-    bool yes = a->source.ready(a->source.arg, &why);
-    answer_yes_or_no(yes, why, out);
-}
-
-static void respond_startupz(const struct admin *a, struct response *out)
-{
-    const char *why = "not started";
-    bool yes = a->source.started(a->source.arg, &why);
-    answer_yes_or_no(yes, why, out);
-}
-
-static void respond_index(const struct admin *a, struct response *out);
-
-static const struct route routes[] = {
-    {"/", "this list", respond_index},
-    {"/metrics", "for Prometheus", respond_metrics},
-    {"/livez", "200 while weir is running", respond_livez},
-    {"/readyz", "200 when weir accepts requests, else 503 and the reason", respond_readyz},
-    {"/startupz", "200 once the app has started, else 503 and the reason", respond_startupz},
-    {"/status", "the values of /metrics, as JSON", respond_status},
-    {"/config", "the configuration in force, as JSON", respond_config},
-};
-enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
-
-static void list_routes(struct strbuf *out)
-{
-    for (size_t i = 0; i < ROUTES; i++)
-        strbuf_addf(out, "  %-10s %s\n", routes[i].path, routes[i].meaning);
-}
-
-static void respond_index(const struct admin *a, struct response *out)
-{
-    (void)a;
-    strbuf_adds(&out->body, "weir " WEIR_VERSION ", admin port\n\n");
-    list_routes(&out->body);
-}
-
-static void respond_not_found(struct response *out)
-{
-    out->status = EVHTP_RES_NOTFOUND;
-    strbuf_adds(&out->body, "no such page; the pages are:\n\n");
-    list_routes(&out->body);
-}
-
-static const struct route *find_route(const char *path)
-{
-    for (size_t i = 0; i < ROUTES; i++) {
-        if (strcmp(routes[i].path, path) == 0)
-            return &routes[i];
-    }
-    return NULL;
-}
 
 static void add_header(evhtp_request_t *req, const char *name, const char *value)
 {
@@ -189,30 +96,29 @@ static void add_header(evhtp_request_t *req, const char *name, const char *value
     evhtp_headers_add_header(req->headers_out, header);
 }
 
-static void send_response(evhtp_request_t *req, const struct response *response)
+static void send_reply(evhtp_request_t *req, const struct admin_reply *reply)
 {
     char length[24];
-    snprintf(length, sizeof(length), "%zu", response->body.len);
-    add_header(req, "Content-Type", response->type);
+    snprintf(length, sizeof(length), "%zu", reply->body.len);
+    add_header(req, "Content-Type", reply->type);
     add_header(req, "Content-Length", length);
     add_header(req, "Cache-Control", "no-store");
     if (req->method != htp_method_HEAD)
-        evbuffer_add(req->buffer_out, response->body.at, response->body.len);
-    evhtp_send_reply(req, response->status);
+        evbuffer_add(req->buffer_out, reply->body.at, reply->body.len);
+    evhtp_send_reply(req, (evhtp_res)reply->status);
 }
 
+/* evhtp has read the head that it was given. */
 static void on_request(evhtp_request_t *req, void *arg)
 {
     const struct admin *a = arg;
-    const char *path = req->uri != NULL && req->uri->path != NULL ? req->uri->path->full : "";
-    const struct route *route = find_route(path);
-    struct response response = {.status = EVHTP_RES_OK, .type = text_type};
-    if (route != NULL)
-        route->respond(a, &response);
-    else
-        respond_not_found(&response);
-    send_response(req, &response);
-    strbuf_fini(&response.body);
+    struct admin_reply reply = {0};
+    void *visitor;
+
+    bufferevent_getcb(req->conn->bev, NULL, NULL, NULL, &visitor);
+    admin_route_respond(((const struct visitor *)visitor)->route, &a->source, &reply);
+    send_reply(req, &reply);
+    strbuf_fini(&reply.body);
 }
 
 /* ---- the gate ----------------------------------------------------------------------------- */
@@ -232,11 +138,17 @@ static void wait_anew(struct visitor *v)
     TAILQ_INSERT_TAIL(list_of(v), v, link);
 }
 
+static void visitor_free(struct visitor *v)
+{
+    strbuf_fini(&v->request);
+    free(v);
+}
+
 static void leave(struct visitor *v)
 {
     v->busy = false;
     if (v->conn == NULL)
-        free(v);
+        visitor_free(v);
 }
 
 /* evhtp calls this before it frees the connection, whatever the reason. */
@@ -248,7 +160,7 @@ static evhtp_res on_fini(evhtp_connection_t *conn, void *arg)
     v->admin->n_visitors--;
     v->conn = NULL;
     if (!v->busy)
-        free(v);
+        visitor_free(v);
     return EVHTP_RES_OK;
 }
 
@@ -261,8 +173,14 @@ static void drop(struct visitor *v)
 static const char *phrase_of(unsigned status)
 {
     switch (status) {
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 411:
+        return "Length Required";
     case 413:
         return "Content Too Large";
     case 414:
@@ -285,49 +203,168 @@ static const char *phrase_of(unsigned status)
 static void refuse(struct visitor *v, unsigned status, const char *reason)
 {
     struct strbuf out = {0};
-    strbuf_addf(&out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", status,
-                phrase_of(status), text_type, strlen(reason) + 1);
-    if (status == 405)
-        strbuf_adds(&out, "Allow: GET, HEAD\r\n");
+    strbuf_addf(&out,
+                "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                "Content-Length: %zu\r\n",
+                status, phrase_of(status), strlen(reason) + 1);
+    if (status == 405) {
+        strbuf_adds(&out, "Allow: ");
+        admin_route_write_methods(v->route, &out);
+        strbuf_adds(&out, "\r\n");
+    }
     strbuf_addf(&out, "Cache-Control: no-store\r\nConnection: close\r\n\r\n%s\n", reason);
     v->closing = true;
     bufferevent_write(v->conn->bev, out.at, out.len);
     strbuf_fini(&out);
 }
 
-/* evhtp consumes the whole input, so the bytes after the first `n` are moved out meanwhile. */
-static void feed(struct visitor *v, size_t n)
+/* ---- rights ------------------------------------------------------------------------------- */
+
+static void look_at_ends(const struct visitor *v, struct admin_ends *ends)
+{
+    socklen_t peer = sizeof(ends->peer), own = sizeof(ends->own);
+
+    memset(ends, 0, sizeof(*ends)); /* AF_UNSPEC */
+    if (getpeername(v->conn->sock, (struct sockaddr *)&ends->peer, &peer) < 0 ||
+        getsockname(v->conn->sock, (struct sockaddr *)&ends->own, &own) < 0)
+        memset(ends, 0, sizeof(*ends));
+}
+
+/* Logs a change that was accepted, if `refusal` is NULL, or refused. */
+static void log_change(struct visitor *v, const struct http_head *head, const char *refusal,
+                       const struct admin_ends *ends)
+{
+    static const char refused[] = "refused";
+    const char *kind = refusal == NULL ? v->route->path : refused;
+    struct admin *a = v->admin;
+    struct strbuf peer = {0};
+    char more[LOG_LIMIT_MORE];
+
+    if (log_limit_allows(&a->log, clock_mono(), kind, more)) {
+        admin_access_write_peer(ends, &peer);
+        log_line(refusal == NULL ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+                 "admin port: %.*s %s from %s%s%s%s", SPAN_PRINTF(head->method_text),
+                 v->route->path, strbuf_cstr(&peer),
+                 refusal == NULL ? "" : " was refused: ", refusal == NULL ? "" : refusal, more);
+    }
+    strbuf_fini(&peer);
+}
+
+/* False: it was refused. */
+static bool may_change(struct visitor *v, const struct http_head *head)
+{
+    const struct config *cf = v->admin->config;
+    const struct admin_rules rules = {.token = cf->admin.token, .allow = &cf->admin.allow};
+    struct admin_ends ends;
+
+    look_at_ends(v, &ends);
+    const char *refusal = admin_access_refusal(&rules, &ends, head);
+    log_change(v, head, refusal, &ends);
+    if (refusal != NULL)
+        refuse(v, 403, refusal);
+    return refusal == NULL;
+}
+
+/* ---- requests ----------------------------------------------------------------------------- */
+
+static bool body_fits(struct visitor *v, const struct http_head *head)
+{
+    if (head->chunked)
+        refuse(v, 411, "a body must have a Content-Length");
+    else if (head->content_length > BODY_MAX)
+        refuse(v, 413, "the body is larger than 64 KiB");
+    else
+        return true;
+    return false;
+}
+
+/* False: it was refused. */
+static bool check_request(struct visitor *v, const struct http_head *head)
+{
+    bool reads = (ADMIN_METHOD(head->method) & ADMIN_READ) != 0;
+
+    if (v->route == NULL && !reads)
+        refuse(v, 404, "no such page; GET / lists the pages");
+    else if (v->route != NULL && (v->route->methods & ADMIN_METHOD(head->method)) == 0)
+        refuse(v, 405, "this page does not support that method");
+    else if (reads && (head->chunked || head->content_length > 0))
+        refuse(v, 413, "a request that reads cannot have a body");
+    else
+        return reads || (may_change(v, head) && body_fits(v, head));
+    return false;
+}
+
+/* All that evhtp needs to know: the parser has read the rest. */
+static void write_request(struct visitor *v, const struct http_head *head)
+{
+    strbuf_clear(&v->request);
+    strbuf_addf(&v->request, "%s / HTTP/1.%u\r\nConnection: %s\r\n\r\n",
+                head->method == HTTP_HEAD ? "HEAD" : "GET", head->minor,
+                http_head_persistent(head) ? "keep-alive" : "close");
+}
+
+/* evhtp consumes the whole input, so the bytes that follow the request are moved out meanwhile. */
+static void pass_on(struct visitor *v)
 {
     struct bufferevent *bev = v->conn->bev;
-    struct evbuffer *input = bufferevent_get_input(bev);
-    struct evbuffer *head = evbuffer_new(), *rest = evbuffer_new();
-    CHECK(head != NULL && rest != NULL);
-    evbuffer_remove_buffer(input, head, n);
+    struct evbuffer *input = bufferevent_get_input(bev), *rest = evbuffer_new();
+
+    CHECK(rest != NULL);
     evbuffer_add_buffer(rest, input);
-    evbuffer_prepend_buffer(input, head);
+    evbuffer_prepend(input, v->request.at, v->request.len); /* libevent forbids others to append */
     evbuffer_pullup(input, -1);
     v->evhtp_read(bev, v->conn);
-    if (v->conn != NULL)
+    if (v->conn != NULL) {
         evbuffer_prepend_buffer(input, rest);
-    evbuffer_free(head);
+        wait_anew(v);
+    }
     evbuffer_free(rest);
+}
+
+static struct span without_query(struct span path)
+{
+    const char *mark = path.len == 0 ? NULL : memchr(path.at, '?', path.len);
+    return mark == NULL ? path : (struct span){path.at, (size_t)(mark - path.at)};
+}
+
+/* The head has been read. */
+static void await_body(struct visitor *v, size_t len, bool client_waits)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+    v->body = len;
+    bufferevent_setwatermark(v->conn->bev, EV_READ, 0, UNREAD_MAX + len);
+    if (client_waits && evbuffer_get_length(bufferevent_get_input(v->conn->bev)) < len)
+        bufferevent_write(v->conn->bev, go_on, sizeof(go_on) - 1);
 }
 
 static void take_head(struct visitor *v, const char *start, const struct http_head *head)
 {
-    if (head->method != HTTP_GET && head->method != HTTP_HEAD) {
-        refuse(v, 405, "only GET and HEAD are supported");
+    size_t end = (size_t)(head->whole.at - start) + head->whole.len;
+
+    v->route = admin_route_find(without_query(head->path));
+    if (!check_request(v, head))
         return;
-    }
-    if (head->chunked || head->content_length > 0) {
-        refuse(v, 413, "a request to this port cannot have a body");
-        return;
-    }
-    size_t before = (size_t)(head->whole.at - start), n = head->whole.len;
-    evbuffer_drain(bufferevent_get_input(v->conn->bev), before);
-    feed(v, n);
-    if (v->conn != NULL)
-        wait_anew(v);
+    write_request(v, head);
+    evbuffer_drain(bufferevent_get_input(v->conn->bev), end); /* the spans in `head` end here */
+    if (head->content_length > 0)
+        await_body(v, (size_t)head->content_length, head->expect_continue);
+    else
+        pass_on(v);
+}
+
+/* No command has a parameter in its body. True: the request was processed. */
+static bool look_for_body(struct visitor *v)
+{
+    struct evbuffer *input = bufferevent_get_input(v->conn->bev);
+
+    if (evbuffer_get_length(input) < v->body)
+        return false;
+    evbuffer_drain(input, v->body);
+    v->body = 0;
+    bufferevent_setwatermark(v->conn->bev, EV_READ, 0, UNREAD_MAX);
+    pass_on(v);
+    return true;
 }
 
 /* True: a head was processed, and there may be another. */
@@ -366,7 +403,7 @@ static void serve(struct visitor *v)
 {
     bool more = true;
     while (more && v->conn != NULL && v->conn->request == NULL && !v->closing)
-        more = look_for_head(v);
+        more = v->body > 0 ? look_for_body(v) : look_for_head(v);
     if (v->conn != NULL && v->closing)
         discard_input(v);
 }
@@ -432,7 +469,7 @@ static void accept_later(struct admin *a, mono_us wait)
 /* Idle connections must not lock out the probes. */
 static void make_room(struct admin *a)
 {
-    if (a->n_visitors >= VISITORS_MAX)
+    if (a->n_visitors >= ADMIN_CONNECTIONS_MAX)
         drop(first_to_go(a));
 }
 
@@ -440,7 +477,7 @@ static void make_room(struct admin *a)
  * afterwards. */
 static void take_breath(struct admin *a)
 {
-    mono_us wait = a->n_visitors >= VISITORS_MAX ? peace(first_to_go(a)) : 0;
+    mono_us wait = a->n_visitors >= ADMIN_CONNECTIONS_MAX ? peace(first_to_go(a)) : 0;
 
     if (wait > 0)
         accept_later(a, wait);
@@ -505,15 +542,17 @@ static void set_up(struct admin *a)
     evhtp_set_post_accept_cb(a->htp, on_accept, a);
     evhtp_set_timeouts(a->htp, &timeout, &timeout);
     evhtp_set_max_keepalive_requests(a->htp, REQUESTS_MAX);
-    evhtp_disable_flag(a->htp, EVHTP_FLAG_ENABLE_100_CONT); /* requests with a body are refused */
+    evhtp_disable_flag(a->htp, EVHTP_FLAG_ENABLE_100_CONT); /* the gate does it */
 }
 
-struct admin *admin_new(struct event_base *base, const struct address *listen,
+struct admin *admin_new(struct event_base *base, struct config *config,
                         const struct admin_source *source, char *problem, size_t size)
 {
     struct admin *a = calloc(1, sizeof(*a));
+    const struct address *listen = &config->admin.listen;
     CHECK(a != NULL);
     a->source = *source;
+    a->config = config_get(config);
     a->at = *listen;
     TAILQ_INIT(&a->waiting);
     TAILQ_INIT(&a->responding);
@@ -531,6 +570,14 @@ struct admin *admin_new(struct event_base *base, const struct address *listen,
     evconnlistener_set_error_cb(a->htp->server, on_accept_error);
     socket_text(a->fd, listen, a->text);
     return a;
+}
+
+void admin_configure(struct admin *a, struct config *config)
+{
+    struct config *before = a->config;
+
+    a->config = config_get(config);
+    config_put(before);
 }
 
 /* Once evhtp has a listener, the listener owns the descriptor. */
@@ -554,6 +601,7 @@ void admin_free(struct admin *a)
     close_port(a);
     event_free(a->accept_again);
     evhtp_free(a->htp);
+    config_put(a->config);
     free(a);
 }
 

@@ -1,7 +1,8 @@
 /*
- * The admin port: metrics, probes, status and configuration over HTTP, read only. Served by
- * libevhtp on the event base of the control thread, so it responds even when all workers are busy.
- * All functions, including those of the source, are called on that thread.
+ * The admin port: metrics, probes, status and configuration over HTTP, and commands such as pause
+ * for those who may give them (admin_access.h). Served by libevhtp on the event base of the control
+ * thread, so it responds even when all workers are busy. All functions, including those of the
+ * source, are called on that thread.
  */
 #pragma once
 
@@ -15,7 +16,10 @@
 struct event_base;
 struct admin; /* opaque: defined in admin.c */
 
-/* The source of the responses. `why`, a literal, is set when the result is false. */
+#define ADMIN_CONNECTIONS_MAX 64
+
+/* The source of the responses, and what executes the commands. `why`, a literal, is set when the
+ * result is false. */
 struct admin_source {
     void *arg;
     void (*metrics)(void *arg, struct strbuf *out); /* Prometheus text 0.0.4 */
@@ -23,14 +27,19 @@ struct admin_source {
     void (*config)(void *arg, struct strbuf *out);  /* JSON */
     bool (*ready)(void *arg, const char **why);
     bool (*started)(void *arg, const char **why);
+    void (*pause)(void *arg);
+    void (*resume)(void *arg);
 };
 
 /*
- * Binds and listens; requests are served from the base's next turn on. NULL: `problem` has the
- * reason. A Unix socket's file with no listener is replaced.
+ * Binds admin.listen and listens; requests are served from the base's next turn on. NULL: `problem`
+ * has the reason. A Unix socket's file with no listener is replaced. Takes a reference to `config`.
  */
-struct admin *admin_new(struct event_base *base, const struct address *listen,
+struct admin *admin_new(struct event_base *base, struct config *config,
                         const struct admin_source *source, char *problem, size_t size);
+
+/* From now on, the rights are those of `config`; the address stays. Takes a reference. */
+void admin_configure(struct admin *a, struct config *config);
 
 /*
  * Closes the port and removes a Unix socket's file. The connections are closed in the base's next

@@ -45,14 +45,18 @@ static bool connect_to(int fd, const struct address *to, mono_us deadline)
 }
 
 /* Much smaller than any socket buffer. HTTP/1.0, so that the response is not chunked. */
-static bool send_request(int fd, const char *path)
+static bool send_request(int fd, const struct admin_request *request)
 {
-    struct strbuf request = {0};
+    struct strbuf out = {0};
 
-    strbuf_addf(&request, "GET %s HTTP/1.0\r\nHost: weir\r\nConnection: close\r\n\r\n", path);
-    ssize_t sent = send(fd, request.at, request.len, MSG_NOSIGNAL);
-    bool ok = sent == (ssize_t)request.len;
-    strbuf_fini(&request);
+    strbuf_addf(&out, "%s %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n", request->method,
+                request->path);
+    if (request->token[0] != '\0')
+        strbuf_addf(&out, "Authorization: Bearer %s\r\n", request->token);
+    strbuf_adds(&out, "\r\n");
+    ssize_t sent = send(fd, out.at, out.len, MSG_NOSIGNAL);
+    bool ok = sent == (ssize_t)out.len;
+    strbuf_fini(&out);
     return ok;
 }
 
@@ -103,13 +107,13 @@ static bool parse_status(struct admin_response *r)
     return true;
 }
 
-bool admin_client_get(const struct address *listening, const char *path, mono_us timeout,
-                      struct admin_response *r)
+bool admin_client_ask(const struct address *listening, const struct admin_request *request,
+                      mono_us timeout, struct admin_response *r)
 {
     struct address to = address_to_reach(listening);
     mono_us deadline = clock_mono() + timeout;
     int fd = socket(to.sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && connect_to(fd, &to, deadline) && send_request(fd, path) &&
+    bool ok = fd >= 0 && connect_to(fd, &to, deadline) && send_request(fd, request) &&
               receive(fd, r, deadline) && parse_status(r);
     int err = errno;
 

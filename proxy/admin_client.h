@@ -1,7 +1,4 @@
-/*
- * Queries the admin port of a running weir, for `weir status` and `weir healthcheck`. Blocks; any
- * thread.
- */
+/* Sends requests to the admin port of a running weir, for the commands. Blocks; any thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,10 +18,15 @@ struct admin_response {
     struct span body;    /* within `bytes` */
 };
 
+struct admin_request {
+    const char *method, *path;
+    const char *token; /* "": none */
+};
+
 /*
- * GETs `path` from the listener on `listening`, which is resolved; if that is "any address",
- * through loopback. `timeout` covers everything from the connect to the last byte. False: see
+ * Sends it to the listener on `listening`, which is resolved; if that is "any address", through
+ * loopback. `timeout` covers everything from the connect to the last byte. False: see
  * errno; also ETIMEDOUT, EMSGSIZE (more than 1 MiB), or EPROTO (no complete HTTP response).
  */
-MUST_USE bool admin_client_get(const struct address *listening, const char *path, mono_us timeout,
-                               struct admin_response *response);
+MUST_USE bool admin_client_ask(const struct address *listening, const struct admin_request *request,
+                               mono_us timeout, struct admin_response *response);

@@ -126,3 +126,8 @@ bool cidr_any_contains(const struct cidr *ranges, size_t n, const struct sockadd
     }
     return lies_in_any(ranges, n, family, ip);
 }
+
+bool cidr_list_contains(const struct cidr_list *list, const struct sockaddr *sa)
+{
+    return cidr_any_contains(list->at, list->n, sa);
+}

@@ -25,6 +25,12 @@ struct cidr {
     uint8_t addr[16];   /* in network order; 0 after the prefix */
 };
 
+/* An owned list. */
+struct cidr_list {
+    struct cidr *at;
+    size_t n;
+};
+
 /* Parses an address, or an address and a prefix length; bits after the prefix are cleared.
  * IPv4-mapped addresses (::ffff:10.0.0.0/104) are IPv4. */
 MUST_USE bool cidr_parse(struct span text, struct cidr *out);
@@ -37,3 +43,4 @@ void cidr_write(const struct cidr *c, struct strbuf *out);
 /* Whether the address lies in one of the ranges. An IPv4-mapped address is IPv4. False for other
  * families. */
 bool cidr_any_contains(const struct cidr *ranges, size_t n, const struct sockaddr *sa);
+bool cidr_list_contains(const struct cidr_list *list, const struct sockaddr *sa);

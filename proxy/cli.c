@@ -6,11 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "common/log.h"
 #include "common/strbuf.h"
-#include "proxy/admin_client.h"
+#include "proxy/cli_admin.h"
+#include "proxy/cli_private.h"
 #include "proxy/command.h"
 #include "proxy/completion.h"
 #include "proxy/manpage.h"
@@ -21,28 +20,9 @@
 #error "WEIR_VERSION, WEIR_RELEASED and WEIR_REVISION must be defined by the Makefile"
 #endif
 
-#define ARGS_MAX 2
-
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
-/* A parsed command line. */
-struct cli {
-    const struct cli_env *env;
-    const struct command *command;
-    const char *args[ARGS_MAX]; /* arguments after the command that are not flags */
-    int n_args;
-    char **flags; /* option flags, for config_load */
-    int n_flags;
-    const char *config_path;
-    bool json, ready, help, version;
-    unsigned errors; /* usage errors reported */
-};
-
 static int run_serve(struct cli *cli);
 static int run_check(struct cli *cli);
 static int run_config(struct cli *cli);
-static int run_status(struct cli *cli);
-static int run_healthcheck(struct cli *cli);
 static int run_completion(struct cli *cli);
 static int run_manpage(struct cli *cli);
 static int run_version(struct cli *cli);
@@ -74,13 +54,23 @@ static const struct command commands[] = {
     {"status", "[--json] [flags]", "print a snapshot of a running weir",
      "Queries the admin port, whose address is in the configuration or given with --admin-listen. "
      "With --json, prints the response unchanged.",
-     TAKES_CONFIG | TAKES_JSON, 0, run_status, NULL},
+     TAKES_CONFIG | TAKES_JSON, 0, cli_status, NULL},
     {"healthcheck", "[--ready] [flags]",
      "exit with 0 if weir is running, for images without a shell",
      "Queries /livez on the admin port, or /readyz with --ready. Exits with 0 or 1 within 2 "
      "seconds. If --admin-listen or WEIR_ADMIN_LISTEN gives the address, no other setting is "
      "read; otherwise, the address is taken from the configuration.",
-     TAKES_CONFIG | TAKES_READY, 0, run_healthcheck, NULL},
+     TAKES_CONFIG | TAKES_READY, 0, cli_healthcheck, NULL},
+    {"pause", "[flags]", "hold all requests in the queue of a running weir",
+     "No request enters the app until `weir resume`; those inside it are finished. Meanwhile, "
+     "requests wait for up to queue.timeout. Use it while the app restarts.\n"
+     "The command is sent to the admin port, which accepts it from the same machine, with "
+     "admin.token, or from the addresses in admin.allow. The address and the token are taken from "
+     "the configuration, as by `weir healthcheck`.",
+     TAKES_CONFIG, 0, cli_pause, NULL},
+    {"resume", "[flags]", "end a pause",
+     "Waiting requests are served in the order of their arrival. See `weir help pause`.",
+     TAKES_CONFIG, 0, cli_resume, NULL},
     {"completion", "bash|zsh|fish", "print a completion script for a shell",
      "Prints the script; `make install` installs it where the shell looks for it. In bash, "
      "`source <(weir completion bash)` enables it for the current session.",
@@ -113,7 +103,7 @@ static const struct command_line command_line = {
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
-static const char *env_get(const struct cli_env *env, const char *name)
+const char *cli_env_get(const struct cli_env *env, const char *name)
 {
     size_t len = strlen(name);
 
@@ -126,10 +116,10 @@ static const char *env_get(const struct cli_env *env, const char *name)
 
 static bool colours(const struct cli_env *env)
 {
-    const char *term = env_get(env, "TERM");
+    const char *term = cli_env_get(env, "TERM");
     int fd = fileno(env->err);
 
-    return env_get(env, "NO_COLOR") == NULL && term != NULL && strcmp(term, "dumb") != 0 &&
+    return cli_env_get(env, "NO_COLOR") == NULL && term != NULL && strcmp(term, "dumb") != 0 &&
            fd >= 0 && isatty(fd);
 }
 
@@ -151,8 +141,7 @@ static void print_problems(const struct cli_env *env, const char *text)
     }
 }
 
-PRINTF_LIKE(2, 3)
-static void complain(const struct cli_env *env, const char *fmt, ...)
+void cli_complain(const struct cli_env *env, const char *fmt, ...)
 {
     struct strbuf line = {0};
     char text[512];
@@ -166,8 +155,7 @@ static void complain(const struct cli_env *env, const char *fmt, ...)
     strbuf_fini(&line);
 }
 
-PRINTF_LIKE(2, 3)
-static void usage_error(struct cli *cli, const char *fmt, ...)
+void cli_usage_error(struct cli *cli, const char *fmt, ...)
 {
     char text[512];
     va_list args;
@@ -175,7 +163,7 @@ static void usage_error(struct cli *cli, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    complain(cli->env, "%s", text);
+    cli_complain(cli->env, "%s", text);
     cli->errors++;
 }
 
@@ -185,13 +173,13 @@ static void print(FILE *to, const struct strbuf *text)
 }
 
 /* A result that could not be written, for example to a full disk, is a failure. */
-static int print_result(const struct cli *cli, struct strbuf *text)
+int cli_print_result(const struct cli *cli, struct strbuf *text)
 {
     print(cli->env->out, text);
     strbuf_fini(text);
     if (fflush(cli->env->out) == 0 && !ferror(cli->env->out))
         return EXIT_OK;
-    complain(cli->env, "cannot write the output: %s", strerror(errno));
+    cli_complain(cli->env, "cannot write the output: %s", strerror(errno));
     return EXIT_FAILED;
 }
 
@@ -213,9 +201,9 @@ static void unknown_command(struct cli *cli, const char *name)
     for (size_t i = 0; i < N_COMMANDS; i++)
         nearest_try(&n, span_of(commands[i].name), commands[i].name);
     if (n.answer != NULL)
-        usage_error(cli, "unknown command \"%.60s\" (did you mean %s?)", name, n.answer);
+        cli_usage_error(cli, "unknown command \"%.60s\" (did you mean %s?)", name, n.answer);
     else
-        usage_error(cli, "unknown command \"%.60s\"; see weir help", name);
+        cli_usage_error(cli, "unknown command \"%.60s\"; see weir help", name);
 }
 
 static void unknown_flag(struct cli *cli, struct span name)
@@ -228,13 +216,13 @@ static void unknown_flag(struct cli *cli, struct span name)
     option_write_unknown_flag(name, &text);
     if (n.answer != NULL && strchr(strbuf_cstr(&text), '(') == NULL)
         strbuf_addf(&text, " (did you mean --%s?)", n.answer);
-    usage_error(cli, "%s", strbuf_cstr(&text));
+    cli_usage_error(cli, "%s", strbuf_cstr(&text));
     strbuf_fini(&text);
 }
 
 static void refuse_flag(struct cli *cli, struct span name)
 {
-    usage_error(cli, "weir %s does not accept --%.*s", cli->command->name, SPAN_PRINTF(name));
+    cli_usage_error(cli, "weir %s does not accept --%.*s", cli->command->name, SPAN_PRINTF(name));
 }
 
 /* A boolean flag of the commands. */
@@ -243,7 +231,7 @@ static void set_switch(struct cli *cli, const struct option_flag *flag, unsigned
     if ((cli->command->takes & takes) != takes)
         refuse_flag(cli, flag->name);
     else if (flag->value != NULL)
-        usage_error(cli, "--%.*s takes no value", SPAN_PRINTF(flag->name));
+        cli_usage_error(cli, "--%.*s takes no value", SPAN_PRINTF(flag->name));
     else
         *on = true;
 }
@@ -264,7 +252,7 @@ static void set_config_path(struct cli *cli, struct option_flag *flag, int *i)
     if (!(cli->command->takes & TAKES_CONFIG))
         refuse_flag(cli, flag->name);
     else if (flag->value == NULL || *flag->value == '\0')
-        usage_error(cli, "--config requires a file name, or \"-\" for standard input");
+        cli_usage_error(cli, "--config requires a file name, or \"-\" for standard input");
     else
         cli->config_path = flag->value;
 }
@@ -278,7 +266,7 @@ static void add_option(struct cli *cli, const struct option_flag *flag, int from
     } else if (!(cli->command->takes & TAKES_CONFIG)) {
         refuse_flag(cli, flag->name);
     } else if (flag->value == NULL) {
-        usage_error(cli, "--%.*s requires a value", SPAN_PRINTF(flag->name));
+        cli_usage_error(cli, "--%.*s requires a value", SPAN_PRINTF(flag->name));
     } else {
         while (from < *i)
             cli->flags[cli->n_flags++] = cli->env->argv[from++];
@@ -323,12 +311,12 @@ static void take_short_flag(struct cli *cli, const char *arg, int *i)
     else if (strcmp(arg, "-c") == 0)
         set_config_path(cli, &(struct option_flag){.name = SPAN("config")}, i);
     else if (strcmp(arg, "-v") == 0)
-        usage_error(cli, "unknown flag -v; use -V for the version, or --log-level debug for a "
-                         "more detailed log");
+        cli_usage_error(cli, "unknown flag -v; use -V for the version, or --log-level debug for a "
+                             "more detailed log");
     else if (is_long_flag(span_of(arg + 1)))
-        usage_error(cli, "unknown flag %.60s (did you mean -%.60s?)", arg, arg);
+        cli_usage_error(cli, "unknown flag %.60s (did you mean -%.60s?)", arg, arg);
     else
-        usage_error(cli, "unknown flag %.60s; see weir help %s", arg, cli->command->name);
+        cli_usage_error(cli, "unknown flag %.60s; see weir help %s", arg, cli->command->name);
 }
 
 static void take_argument(struct cli *cli, const char *arg)
@@ -338,13 +326,13 @@ static void take_argument(struct cli *cli, const char *arg)
     if (cli->n_args < cli->command->max_args)
         cli->args[cli->n_args++] = arg;
     else if (cli->n_args > 0)
-        usage_error(cli, "weir %s takes one argument, got \"%.60s\" after \"%.60s\"", name, arg,
-                    cli->args[0]);
+        cli_usage_error(cli, "weir %s takes one argument, got \"%.60s\" after \"%.60s\"", name, arg,
+                        cli->args[0]);
     else if (find_command(arg) != NULL)
-        usage_error(cli, "the command must be the first argument: weir %s", arg);
+        cli_usage_error(cli, "the command must be the first argument: weir %s", arg);
     else
-        usage_error(cli, "weir %s takes no arguments, got \"%.60s\"; see weir help %s", name, arg,
-                    name);
+        cli_usage_error(cli, "weir %s takes no arguments, got \"%.60s\"; see weir help %s", name,
+                        arg, name);
 }
 
 static void take_all(struct cli *cli, int i)
@@ -387,7 +375,7 @@ static bool take_apart(struct cli *cli)
 /* ---- the configuration ---------------------------------------------------------------------- */
 
 /* NULL: the problems have been reported. */
-static struct config *load_from(const struct cli *cli, const struct config_source *src)
+struct config *cli_load_from(const struct cli *cli, const struct config_source *src)
 {
     struct strbuf problems = {0};
     struct config *c = config_load(src, &problems);
@@ -398,10 +386,11 @@ static struct config *load_from(const struct cli *cli, const struct config_sourc
     return c;
 }
 
-static struct config *load(const struct cli *cli, bool upstream_optional)
+struct config_source cli_sources(const struct cli *cli, bool upstream_optional)
 {
-    const char *named = env_get(cli->env, "WEIR_CONFIG");
-    const struct config_source src = {
+    const char *named = cli_env_get(cli->env, "WEIR_CONFIG");
+
+    return (struct config_source){
         .path = cli->config_path != NULL ? cli->config_path : named,
         .argc = cli->n_flags,
         .argv = cli->flags,
@@ -409,8 +398,12 @@ static struct config *load(const struct cli *cli, bool upstream_optional)
         .upstream_optional = upstream_optional,
         .errors = cli->errors,
     };
+}
 
-    return load_from(cli, &src);
+struct config *cli_load(const struct cli *cli, bool upstream_optional)
+{
+    const struct config_source src = cli_sources(cli, upstream_optional);
+    return cli_load_from(cli, &src);
 }
 
 static int nothing_configured(const struct cli *cli)
@@ -431,7 +424,7 @@ static int nothing_configured(const struct cli *cli)
 
 static int run_serve(struct cli *cli)
 {
-    struct config *c = load(cli, false);
+    struct config *c = cli_load(cli, false);
 
     if (c == NULL)
         return EXIT_FAILED;
@@ -451,32 +444,34 @@ static int run_check(struct cli *cli)
     struct strbuf text = {0};
 
     if (cli->n_args > 0 && cli->config_path != NULL) {
-        usage_error(cli, "weir check: give the file once, either as an argument or with --config");
+        cli_usage_error(cli,
+                        "weir check: give the file once, either as an argument or with --config");
         return EXIT_USAGE;
     }
     if (cli->n_args > 0)
         cli->config_path = cli->args[0];
-    struct config *c = load(cli, false);
+    struct config *c = cli_load(cli, false);
     if (c == NULL)
         return EXIT_FAILED;
     bool given = c->upstream_given;
     config_put(c);
     if (!given) {
-        complain(cli->env,
-                 "nothing to check: there is no file, flag or variable; name a file, or \"-\" for "
-                 "standard input");
+        cli_complain(
+            cli->env,
+            "nothing to check: there is no file, flag or variable; name a file, or \"-\" for "
+            "standard input");
         return EXIT_FAILED;
     }
-    const char *named = env_get(cli->env, "WEIR_CONFIG");
+    const char *named = cli_env_get(cli->env, "WEIR_CONFIG");
     const char *path = cli->config_path != NULL ? cli->config_path : named;
     strbuf_addf(&text, "%s: ok\n", path != NULL ? config_path_text(path) : "weir");
-    return print_result(cli, &text);
+    return cli_print_result(cli, &text);
 }
 
 static int print_effective(struct cli *cli)
 {
     struct strbuf text = {0};
-    struct config *c = load(cli, true);
+    struct config *c = cli_load(cli, true);
 
     if (c == NULL)
         return EXIT_FAILED;
@@ -485,7 +480,7 @@ static int print_effective(struct cli *cli)
     else
         config_write(c, &text);
     config_put(c);
-    return print_result(cli, &text);
+    return cli_print_result(cli, &text);
 }
 
 static int print_defaults(struct cli *cli)
@@ -497,7 +492,7 @@ static int print_defaults(struct cli *cli)
     CHECK(c != NULL);
     config_write_json(c, &text);
     config_put(c);
-    return print_result(cli, &text);
+    return cli_print_result(cli, &text);
 }
 
 static int print_written(struct cli *cli, void (*write_manual)(struct strbuf *out))
@@ -505,7 +500,7 @@ static int print_written(struct cli *cli, void (*write_manual)(struct strbuf *ou
     struct strbuf text = {0};
 
     write_manual(&text);
-    return print_result(cli, &text);
+    return cli_print_result(cli, &text);
 }
 
 static int run_config(struct cli *cli)
@@ -517,7 +512,7 @@ static int run_config(struct cli *cli)
     if (strcmp(what, "print") == 0)
         return print_effective(cli);
     if (cli->json) {
-        usage_error(cli, "--json is valid only with weir config print");
+        cli_usage_error(cli, "--json is valid only with weir config print");
         return EXIT_USAGE;
     }
     if (strcmp(what, "schema") == 0)
@@ -529,143 +524,15 @@ static int run_config(struct cli *cli)
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         nearest_try(&n, span_of(words[i]), words[i]);
     if (*what == '\0')
-        usage_error(cli, "weir config requires print, schema, defaults or docs; to see the values "
-                         "in force, run weir config print");
+        cli_usage_error(cli,
+                        "weir config requires print, schema, defaults or docs; to see the values "
+                        "in force, run weir config print");
     else
-        usage_error(cli, "weir config expects print, schema, defaults or docs, got \"%.60s\"%s%s%s",
-                    what, n.answer == NULL ? "" : " (did you mean ",
-                    n.answer == NULL ? "" : n.answer, n.answer == NULL ? "" : "?)");
+        cli_usage_error(cli,
+                        "weir config expects print, schema, defaults or docs, got \"%.60s\"%s%s%s",
+                        what, n.answer == NULL ? "" : " (did you mean ",
+                        n.answer == NULL ? "" : n.answer, n.answer == NULL ? "" : "?)");
     return EXIT_USAGE;
-}
-
-/* ---- the admin port ------------------------------------------------------------------------- */
-
-/* Puts the flag --admin-listen alone into `src`; false: it was not given. */
-static bool find_admin_flag(const struct cli *cli, struct config_source *src)
-{
-    struct option_flag flag;
-
-    for (int i = 0; i < cli->n_flags;) {
-        int from = i;
-        if (option_next_flag(cli->n_flags, cli->flags, &i, &flag) &&
-            strcmp(flag.option->path, "admin.listen") == 0) {
-            src->argv = cli->flags + from;
-            src->argc = i - from;
-        }
-    }
-    return src->argc > 0;
-}
-
-/* The admin port's address depends on no other option, so a command that is given the address works
- * even with an invalid file. */
-static struct config *load_admin_address(const struct cli *cli)
-{
-    struct config_source src = {.upstream_optional = true};
-    struct strbuf variable = {0};
-    const char *value = env_get(cli->env, "WEIR_ADMIN_LISTEN");
-
-    if (!find_admin_flag(cli, &src) && value == NULL)
-        return load(cli, true);
-    strbuf_addf(&variable, "WEIR_ADMIN_LISTEN=%s", value == NULL ? "" : value);
-    char *variables[] = {variable.at, NULL};
-    if (src.argc == 0)
-        src.environ_ = variables;
-    struct config *c = load_from(cli, &src);
-    strbuf_fini(&variable);
-    return c;
-}
-
-/* Queries `path` on the admin port. False: the reason has been reported. */
-static bool ask_admin(const struct cli *cli, const char *path, struct admin_response *r)
-{
-    struct config *c = load_admin_address(cli);
-    bool ok = false;
-
-    if (c == NULL)
-        return false;
-    if (!c->admin.enabled)
-        complain(cli->env, "the admin port is disabled (admin.listen is \"off\")");
-    else if (!(ok = admin_client_get(&c->admin.listen, path, ADMIN_CLIENT_TIMEOUT_US, r)))
-        complain(cli->env, "%s: no response from the admin port: %s", c->admin.listen.text,
-                 strerror(errno));
-    config_put(c);
-    return ok;
-}
-
-static int run_healthcheck(struct cli *cli)
-{
-    const char *path = cli->ready ? "/readyz" : "/livez";
-    struct admin_response r = {0};
-    bool ok = ask_admin(cli, path, &r);
-
-    strbuf_fini(&r.bytes);
-    if (ok && r.status != 200)
-        complain(cli->env, "%s returned status %u", path, r.status);
-    return ok && r.status == 200 ? EXIT_OK : EXIT_FAILED;
-}
-
-static void write_flat(const json_t *value, const char *path, struct strbuf *out);
-
-static void write_flat_member(const json_t *value, const char *path, const char *key,
-                              struct strbuf *out)
-{
-    struct strbuf inner = {0};
-
-    strbuf_addf(&inner, "%s%s%s", path, *path == '\0' ? "" : ".", key);
-    write_flat(value, strbuf_cstr(&inner), out);
-    strbuf_fini(&inner);
-}
-
-/* Writes a line per number or string: its path and value. jansson limits the depth. */
-static void write_flat(const json_t *value, const char *path, struct strbuf *out)
-{
-    void *iter = json_object_iter((json_t *)(uintptr_t)value);
-    char key[24];
-
-    if (json_is_object(value)) {
-        for (; iter != NULL; iter = json_object_iter_next((json_t *)(uintptr_t)value, iter))
-            write_flat_member(json_object_iter_value(iter), path, json_object_iter_key(iter), out);
-        return;
-    }
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        snprintf(key, sizeof(key), "%zu", i);
-        write_flat_member(json_array_get(value, i), path, key, out);
-    }
-    if (json_is_array(value))
-        return;
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-    CHECK(text != NULL);
-    strbuf_addf(out, "%-39s %s\n", path, text);
-    free(text);
-}
-
-static int print_status(struct cli *cli, const struct admin_response *r)
-{
-    struct strbuf text = {0};
-    json_t *json = json_loadb(r->body.at, r->body.len, 0, NULL);
-
-    if (r->status != 200 || json == NULL) {
-        complain(cli->env, "unexpected response to /status (status %u)", r->status);
-        json_decref(json);
-        return EXIT_FAILED;
-    }
-    if (cli->json)
-        strbuf_add_span(&text, r->body);
-    else
-        write_flat(json, "", &text);
-    if (text.len > 0 && text.at[text.len - 1] != '\n')
-        strbuf_adds(&text, "\n");
-    json_decref(json);
-    return print_result(cli, &text);
-}
-
-static int run_status(struct cli *cli)
-{
-    struct admin_response r = {0};
-    int status = ask_admin(cli, "/status", &r) ? print_status(cli, &r) : EXIT_FAILED;
-
-    strbuf_fini(&r.bytes);
-    return status;
 }
 
 /* ---- completion and the man page ------------------------------------------------------------- */
@@ -677,11 +544,11 @@ static int run_completion(struct cli *cli)
     struct strbuf text = {0};
 
     if (write_script == NULL) {
-        usage_error(cli, "weir completion expects bash, zsh or fish, got \"%.60s\"", shell);
+        cli_usage_error(cli, "weir completion expects bash, zsh or fish, got \"%.60s\"", shell);
         return EXIT_USAGE;
     }
     write_script(&command_line, &text);
-    return print_result(cli, &text);
+    return cli_print_result(cli, &text);
 }
 
 static int run_manpage(struct cli *cli)
@@ -689,7 +556,7 @@ static int run_manpage(struct cli *cli)
     struct strbuf text = {0};
 
     manpage_write(&command_line, WEIR_VERSION, WEIR_RELEASED, &text);
-    return print_result(cli, &text);
+    return cli_print_result(cli, &text);
 }
 
 /* ---- version and help ----------------------------------------------------------------------- */
@@ -703,7 +570,7 @@ static int run_version(struct cli *cli)
                     "{\"version\": \"" WEIR_VERSION "\", \"revision\": \"" WEIR_REVISION "\"}\n");
     else
         strbuf_adds(&text, "weir " WEIR_VERSION " (" WEIR_REVISION ")\n");
-    return print_result(cli, &text);
+    return cli_print_result(cli, &text);
 }
 
 static void write_commands(struct strbuf *out)
@@ -750,7 +617,7 @@ static int help_about(struct cli *cli, const struct command *command)
         write_commands(&text);
     else
         write_command(command, &text);
-    return print_result(cli, &text);
+    return cli_print_result(cli, &text);
 }
 
 static int run_help(struct cli *cli)
@@ -776,7 +643,7 @@ static void tell_other_errors(const struct cli *cli)
 {
     if (cli->command != NULL && (cli->command->takes & TAKES_CONFIG) &&
         (cli->n_flags > 0 || cli->config_path != NULL))
-        config_put(load(cli, true));
+        config_put(cli_load(cli, true));
 }
 
 int cli_main(const struct cli_env *env)

@@ -41,7 +41,7 @@ static void add_message(struct loader *ld, struct span message)
 void loader_problem_in_file(struct loader *ld, size_t at, size_t len, struct span message,
                             const char *note)
 {
-    struct span text = {strbuf_cstr(&ld->file), ld->file.len};
+    struct span text = {strbuf_cstr(&ld->shown), ld->shown.len};
     struct jsonpos_place place = jsonpos_place(text, at);
 
     if (!problem_begins(ld))
@@ -101,8 +101,9 @@ void loader_write_complaint(const struct option *o, enum option_verdict verdict,
 {
     strbuf_adds(out, " expects ");
     option_write_wants(o, verdict, out);
-    strbuf_addf(out, ", got %.*s%s", (int)(got.len > 60 ? 60 : got.len), got.at,
-                got.len > 60 ? "..." : "");
+    if (o->type != OPTION_SECRET)
+        strbuf_addf(out, ", got %.*s%s", (int)(got.len > 60 ? 60 : got.len), got.at,
+                    got.len > 60 ? "..." : "");
     option_write_hint(o, verdict, text, quoted, out);
 }
 
@@ -520,6 +521,7 @@ struct config *config_load(const struct config_source *src, struct strbuf *probl
     if (ld.errors > 0)
         write_summary(&ld);
     strbuf_fini(&ld.file);
+    strbuf_fini(&ld.shown);
     strbuf_fini(&ld.clean);
     jsonpos_fini(&ld.jp);
     if (ld.errors == 0)
@@ -541,7 +543,7 @@ void config_put(struct config *c)
     if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
         return;
     struct loaded *loaded = CONTAINER_OF(c, struct loaded, config);
-    option_clear_ranges(c);
+    option_clear(c);
     free(loaded->path);
     free(loaded);
 }
@@ -549,8 +551,8 @@ void config_put(struct config *c)
 bool config_trusts(const struct config *c, const struct sockaddr *sa)
 {
     if (sa->sa_family == AF_UNIX)
-        return c->headers.n_trusted > 0;
-    return cidr_any_contains(c->headers.trusted, c->headers.n_trusted, sa);
+        return c->headers.trusted.n > 0;
+    return cidr_list_contains(&c->headers.trusted, sa);
 }
 
 bool config_trust_is_default(const struct config *c)

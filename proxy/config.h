@@ -65,8 +65,7 @@ struct config {
     } upgrades;
     struct {
         enum config_forwarded forwarded;
-        struct cidr *trusted;
-        size_t n_trusted;
+        struct cidr_list trusted;
         enum config_underscores underscores;
         char request_id[64]; /* field name; "" for none */
         bool request_start;
@@ -82,6 +81,8 @@ struct config {
     struct {
         bool enabled; /* false when admin.listen is "off" */
         struct address listen;
+        char token[129]; /* "": none */
+        struct cidr_list allow;
     } admin;
     struct {
         enum log_level level;
@@ -113,10 +114,12 @@ struct config *config_load(const struct config_source *src, struct strbuf *probl
 /* The path as shown in messages. */
 const char *config_path_text(const char *path);
 
-/* The effective values as one JSON object that config_load can read. */
+/* The effective values as one JSON object that config_load can read, except that secrets are
+ * masked: config_load refuses the mask. */
 void config_write_json(const struct config *c, struct strbuf *out);
 
-/* One line per option: path, value, and origin of the value. `c` is from config_load. */
+/* One line per option: path, value, and origin of the value; secrets are masked. `c` is from
+ * config_load. */
 void config_write(const struct config *c, struct strbuf *out);
 
 /* Reference counting. Any thread. The last config_put frees; NULL is allowed. */

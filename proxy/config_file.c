@@ -48,6 +48,57 @@ static bool read_file(struct loader *ld)
     return ok && ld->file.len <= FILE_MAX;
 }
 
+/* The end of the value at `at`: a string, or, if the quotes are missing, up to the next delimiter.
+ */
+static size_t value_end(struct span text, size_t at)
+{
+    bool quoted = at < text.len && text.at[at] == '"';
+
+    for (at += quoted; at < text.len && text.at[at] != '\n'; at++) {
+        if (quoted ? text.at[at] == '"' : strchr(",}]", text.at[at]) != NULL)
+            break;
+        at += quoted && text.at[at] == '\\' && at + 1 < text.len;
+    }
+    return at;
+}
+
+static size_t skip_blanks(struct span text, size_t at)
+{
+    while (at < text.len && strchr(" \t\r\n", text.at[at]) != NULL)
+        at++;
+    return at;
+}
+
+/* Masks the values of the keys that are called `name`. */
+static void mask_values(struct strbuf *shown, struct span name)
+{
+    struct span text = {strbuf_cstr(shown), shown->len};
+
+    for (size_t i = 0; i + name.len + 2 < text.len; i++) {
+        struct span key = {text.at + i + 1, name.len};
+        if (text.at[i] != '"' || !span_equal(key, name) || key.at[key.len] != '"')
+            continue;
+        size_t at = skip_blanks(text, i + name.len + 2);
+        if (at >= text.len || text.at[at] != ':')
+            continue;
+        at = skip_blanks(text, at + 1);
+        size_t end = value_end(text, at);
+        for (at += at < end && text.at[at] == '"'; at < end; at++)
+            shown->at[at] = '*';
+    }
+}
+
+/* Excerpts are printed, and logged. They are masked as text, since they also show what is no JSON.
+ */
+static void mask_secrets(struct loader *ld)
+{
+    strbuf_add(&ld->shown, strbuf_cstr(&ld->file), ld->file.len);
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_table[i].type == OPTION_SECRET)
+            mask_values(&ld->shown, option_leaf(&option_table[i]));
+    }
+}
+
 static bool check_characters(struct loader *ld)
 {
     size_t len;
@@ -348,7 +399,7 @@ static void read_list(struct loader *ld, const struct option *o, const json_t *l
     size_t child = node + 1;
     char element[32];
 
-    option_clear_ranges(ld->c);
+    option_clear_ranges(o, ld->c);
     for (size_t i = 0; i < json_array_size(list); i++, child = ld->jp.nodes[child].end) {
         const json_t *value = json_array_get(list, i);
         enum option_verdict verdict = OPTION_MALFORMED;
@@ -478,7 +529,10 @@ static void read_object(struct loader *ld, size_t node, struct span section)
 
 void config_file_load(struct loader *ld)
 {
-    if (!read_file(ld) || !check_text(ld))
+    if (!read_file(ld))
+        return;
+    mask_secrets(ld);
+    if (!check_text(ld))
         return;
     json_t *json = parse_text(ld);
     if (json == NULL)

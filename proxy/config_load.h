@@ -40,6 +40,7 @@ struct loader {
     struct strbuf *problems;
     unsigned errors;
     struct strbuf file;  /* the text of the file */
+    struct strbuf shown; /* the same with secrets masked, at the same offsets */
     struct strbuf clean; /* the same without trailing commas, at the same offsets */
     struct jsonpos jp;
     size_t node[OPTIONS_MAX]; /* for ORIGIN_FILE */

@@ -66,7 +66,7 @@ void manual_write_metavar(const struct option *o, struct strbuf *out)
     static const char *const names[] = {
         [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
         [OPTION_BOOL] = "true|false",   [OPTION_ADDRESS] = "ADDRESS", [OPTION_FIELD] = "NAME",
-        [OPTION_RANGES] = "RANGE,...",  [OPTION_MODE] = "MODE",
+        [OPTION_RANGES] = "RANGE,...",  [OPTION_MODE] = "MODE",       [OPTION_SECRET] = "TOKEN",
     };
 
     if (names[o->type] == NULL)
@@ -151,6 +151,10 @@ static void write_text_pattern(const struct option *o, struct strbuf *out)
     case OPTION_MODE:
         strbuf_adds(out, "^0?[0-7]{3}$");
         return;
+    case OPTION_SECRET:
+        strbuf_addf(out, "^([0-9A-Za-z._~+/=-]{%llu,%zu})?$", (unsigned long long)o->min,
+                    o->width - 1);
+        return;
     case OPTION_DURATION:
     case OPTION_SIZE:
     case OPTION_COUNT:
@@ -179,7 +183,8 @@ static void write_examples(const struct option *o, struct strbuf *out)
         [OPTION_MODE] = "\"0660\"",
     };
 
-    strbuf_addf(out, ", \"examples\": [%s]", examples[o->type]);
+    if (o->type != OPTION_SECRET)
+        strbuf_addf(out, ", \"examples\": [%s]", examples[o->type]);
 }
 
 static size_t longest_text(const struct option *o)
@@ -227,6 +232,7 @@ static void write_type(const struct option *o, struct strbuf *out)
     case OPTION_ADDRESS:
     case OPTION_FIELD:
     case OPTION_MODE:
+    case OPTION_SECRET:
         write_pattern(o, out);
         return;
     }
@@ -250,7 +256,9 @@ static void write_default(const struct option *o, struct strbuf *out)
     if (o->preset == NULL)
         return;
     strbuf_adds(out, ", \"default\": ");
-    if (o->type == OPTION_RANGES)
+    if (o->type == OPTION_RANGES && *o->preset == '\0')
+        strbuf_adds(out, "[]");
+    else if (o->type == OPTION_RANGES)
         strbuf_addf(out, "[\"%s\"]", o->preset);
     else if (option_is_text(o) || word)
         strbuf_add_json(out, span_of(o->preset));
@@ -340,6 +348,7 @@ void manual_write_values(const struct option *o, struct strbuf *out)
         [OPTION_FIELD] = "a header name, or `\"\"`",
         [OPTION_RANGES] = "a list of CIDR ranges, ",
         [OPTION_MODE] = "octal permissions",
+        [OPTION_SECRET] = "a token, or `\"\"`",
         [OPTION_BOOL] = "`true`, `false`",
     };
 

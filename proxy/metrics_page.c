@@ -250,6 +250,11 @@ static void print_ready(const struct family *f, const struct stats_reading *r, s
     prometheus_count(out, f->name, NULL, r->now->upstream_ready);
 }
 
+static void print_paused(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, stats_paused(r));
+}
+
 static void print_startup(const struct family *f, const struct stats_reading *r, struct strbuf *out)
 {
     prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->upstream_startup);
@@ -385,6 +390,10 @@ static const struct family families[] = {
     {"weir_orphan_hold_seconds", "histogram", "",
      "Time that a slot remained held after the client had disconnected.", print_histogram,
      H_ORPHAN_HOLD},
+    {"weir_paused", "gauge", "",
+     "1 while an operator has paused weir (weir pause), otherwise 0; all requests then wait in the "
+     "queue.",
+     print_paused, 0},
     {"weir_upstream_ready", "gauge", "",
      "1 once the app has passed its startup probe, otherwise 0.", print_ready, 0},
     {"weir_upstream_startup_seconds", "gauge", "",

@@ -19,6 +19,7 @@
 #define BLOCKS_MAX 256
 #define COUNT_MAX  1000000
 #define MODE_MAX   0777
+#define SECRET_MIN 16 /* characters; a shorter one could be guessed */
 
 /* The forwarded head must fit into LOOP_SCRATCH, including a request id, a date and timing. */
 #define RESPONSE_HEAD_MAX (60 * KIB)
@@ -192,6 +193,15 @@ const struct option option_table[] = {
     {"admin.listen_mode", OPTION_MODE, FIELD(admin.listen.mode), 1, MODE_MAX, .special = "umask",
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
      .help = "permissions of the Unix socket that \"admin.listen\" names"},
+    {"admin.token", OPTION_SECRET, FIELD(admin.token), SECRET_MIN, 0, .preset = "",
+     .also = "secret password key",
+     .help = "secret with which any client may pause and resume weir through the admin port, as "
+             "Authorization: Bearer TOKEN; \"\" for none"},
+    {"admin.allow", OPTION_RANGES, FIELD(admin.allow), 0, BLOCKS_MAX, .preset = "",
+     .words = "private loopback", .empty = "none", .also = "allowed allow_from trusted",
+     .help = "addresses of the clients that may pause and resume weir through the admin port "
+             "without the token; programs on the same machine always may, through loopback or a "
+             "Unix socket"},
     {"log.level", OPTION_WORD, FIELD(log.level), .words = "error warning info debug",
      .preset = "info",
      .help = "lowest severity that is logged"},
@@ -428,6 +438,17 @@ static enum option_verdict read_quantity(const struct option *o, struct span tex
     return OPTION_READ;
 }
 
+bool option_read_duration(struct span text, mono_us *out)
+{
+    static const struct option any = {.type = OPTION_DURATION};
+    uint64_t n;
+
+    if (read_quantity(&any, text, &n) != OPTION_READ || n > HOUR)
+        return false;
+    *out = (mono_us)n;
+    return true;
+}
+
 static enum option_verdict read_number(const struct option *o, struct span text, struct config *c)
 {
     uint64_t n = 0;
@@ -546,6 +567,29 @@ static enum option_verdict read_field(const struct option *o, struct span text, 
     return OPTION_READ;
 }
 
+/* token68 (RFC 9110 section 11.2), so that it fits into an Authorization header unchanged. */
+static bool is_secret_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != '\0' && strchr("-._~+/=", c) != NULL);
+}
+
+static enum option_verdict read_secret(const struct option *o, struct span text, struct config *c)
+{
+    char *to = place(o, c);
+
+    if (text.len > 0 && (text.len < o->min || text.len >= o->width))
+        return OPTION_MALFORMED;
+    for (size_t i = 0; i < text.len; i++) {
+        if (!is_secret_char(text.at[i]))
+            return OPTION_MALFORMED;
+    }
+    memset(to, 0, o->width);
+    if (text.len > 0)
+        memcpy(to, text.at, text.len);
+    return OPTION_READ;
+}
+
 /* ---- addresses ------------------------------------------------------------------------------ */
 
 static enum option_verdict check_address(const struct option *o, struct span text)
@@ -586,11 +630,30 @@ bool option_resolve(const struct option *o, struct config *c, struct strbuf *why
 
 /* ---- ranges of addresses -------------------------------------------------------------------- */
 
-void option_clear_ranges(struct config *c)
+static struct cidr_list *list_in(const struct option *o, struct config *c)
 {
-    free(c->headers.trusted);
-    c->headers.trusted = NULL;
-    c->headers.n_trusted = 0;
+    return place(o, c);
+}
+
+static const struct cidr_list *list_of(const struct option *o, const struct config *c)
+{
+    return place_const(o, c);
+}
+
+void option_clear_ranges(const struct option *o, struct config *c)
+{
+    struct cidr_list *list = list_in(o, c);
+
+    free(list->at);
+    *list = (struct cidr_list){.at = NULL};
+}
+
+void option_clear(struct config *c)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_table[i].type == OPTION_RANGES)
+            option_clear_ranges(&option_table[i], c);
+    }
 }
 
 /* The index of the word; past the last: none. */
@@ -620,14 +683,13 @@ enum option_verdict option_read_range(const struct option *o, struct span text, 
 
     if (!read_name(o, text, &range) && !cidr_parse(text, &range))
         return OPTION_MALFORMED;
-    if (c->headers.n_trusted >= o->max)
+    struct cidr_list *list = list_in(o, c);
+    if (list->n >= o->max)
         return OPTION_OUT_OF_RANGE;
-    size_t n = c->headers.n_trusted + 1;
-    struct cidr *grown = realloc(c->headers.trusted, n * sizeof(range));
+    struct cidr *grown = realloc(list->at, (list->n + 1) * sizeof(range));
     CHECK(grown != NULL);
-    grown[n - 1] = range;
-    c->headers.trusted = grown;
-    c->headers.n_trusted = n;
+    grown[list->n] = range;
+    *list = (struct cidr_list){grown, list->n + 1};
     return OPTION_READ;
 }
 
@@ -642,7 +704,7 @@ static struct span trim(struct span s)
 
 static enum option_verdict read_ranges(const struct option *o, struct span text, struct config *c)
 {
-    struct config scratch = {.headers.trusted = NULL};
+    struct config scratch = {.threads = 0};
 
     if (span_equal(text, span_of(o->empty)))
         text.len = 0;
@@ -652,15 +714,14 @@ static enum option_verdict read_ranges(const struct option *o, struct span text,
         struct span one = trim((struct span){text.at, len});
         enum option_verdict verdict = option_read_range(o, one, &scratch);
         if (verdict != OPTION_READ) {
-            option_clear_ranges(&scratch);
+            option_clear_ranges(o, &scratch);
             return verdict;
         }
         len += comma != NULL;
         text = (struct span){text.at + len, text.len - len};
     }
-    option_clear_ranges(c);
-    c->headers.trusted = scratch.headers.trusted;
-    c->headers.n_trusted = scratch.headers.n_trusted;
+    option_clear_ranges(o, c);
+    *list_in(o, c) = *list_of(o, &scratch);
     return OPTION_READ;
 }
 
@@ -682,6 +743,8 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
         return read_field(o, text, c);
     case OPTION_MODE:
         return read_mode(o, text, c);
+    case OPTION_SECRET:
+        return read_secret(o, text, c);
     case OPTION_RANGES:
         break;
     }
@@ -748,9 +811,11 @@ static void write_cidr(const struct option *o, const struct cidr *range, struct 
 static void write_ranges(const struct option *o, const struct config *c, const char *quote,
                          const char *between, struct strbuf *out)
 {
-    for (size_t i = 0; i < c->headers.n_trusted; i++) {
+    const struct cidr_list *list = list_of(o, c);
+
+    for (size_t i = 0; i < list->n; i++) {
         strbuf_addf(out, "%s%s", i == 0 ? "" : between, quote);
-        write_cidr(o, &c->headers.trusted[i], out);
+        write_cidr(o, &list->at[i], out);
         strbuf_adds(out, quote);
     }
 }
@@ -777,12 +842,15 @@ void option_write_text(const struct option *o, const struct config *c, struct st
         strbuf_adds(out, place_const(o, c));
         return;
     case OPTION_RANGES:
-        if (c->headers.n_trusted == 0)
+        if (list_of(o, c)->n == 0)
             strbuf_adds(out, o->empty);
         write_ranges(o, c, "", ",", out);
         return;
     case OPTION_MODE:
         write_mode(o, load(o, c), out);
+        return;
+    case OPTION_SECRET:
+        strbuf_adds(out, *(const char *)place_const(o, c) == '\0' ? "" : OPTION_MASK);
         return;
     }
 }
@@ -890,6 +958,10 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
     case OPTION_MODE:
         strbuf_adds(out, "octal permissions from \"0001\" to \"0777\",");
         break;
+    case OPTION_SECRET:
+        strbuf_addf(out, "%llu to %zu letters, digits or characters of \"-._~+/=\", or \"\"",
+                    (unsigned long long)o->min, o->width - 1);
+        break;
     }
     if (o->special != NULL)
         strbuf_addf(out, " or \"%s\"", o->special);
@@ -897,10 +969,10 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
 
 static bool can_be_read(const struct option *o, struct span text)
 {
-    struct config scratch = {.headers.trusted = NULL};
+    struct config scratch = {.threads = 0};
     bool ok = option_read(o, text, &scratch) == OPTION_READ;
 
-    option_clear_ranges(&scratch);
+    option_clear(&scratch);
     return ok;
 }
 
@@ -1084,7 +1156,7 @@ static bool fix_address(const struct option *o, struct span text, struct strbuf 
 
 static bool find_fix(const struct option *o, struct span text, struct strbuf *fix)
 {
-    if (o->type != OPTION_RANGES && try_fix(o, "", trim(text), "", fix))
+    if (o->type != OPTION_RANGES && o->type != OPTION_SECRET && try_fix(o, "", trim(text), "", fix))
         return true;
     if (o->special != NULL && fix_word(o->special, text, fix))
         return true;
@@ -1105,6 +1177,7 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
     case OPTION_COUNT:
     case OPTION_CODE:
     case OPTION_FIELD:
+    case OPTION_SECRET: /* a suggestion would show it */
         break;
     }
     return false;
@@ -1137,6 +1210,11 @@ static void write_example(const struct option *o, struct span text, struct strbu
         break;
     case OPTION_MODE:
         strbuf_adds(out, " (such as \"0660\")");
+        break;
+    case OPTION_SECRET:
+        strbuf_adds(out, span_equal(text, SPAN(OPTION_MASK))
+                             ? " (this is the mask of a token: replace it by the token)"
+                             : " (such as the output of openssl rand -hex 32)");
         break;
     case OPTION_COUNT:
     case OPTION_CODE:

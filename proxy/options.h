@@ -22,8 +22,9 @@ enum option_type {
     OPTION_BOOL,
     OPTION_ADDRESS, /* struct address; parsed here, looked up by option_resolve() */
     OPTION_FIELD,   /* char[64]: the name of a header field, or "" */
-    OPTION_RANGES,  /* headers.trusted: a list in JSON, commas in flags; `words` names ranges */
+    OPTION_RANGES,  /* struct cidr_list: a list in JSON, commas in flags; `words` names ranges */
     OPTION_MODE,    /* uint32_t: permissions in octal, text in JSON too; `special` is 0 */
+    OPTION_SECRET,  /* char[129]: a token or ""; masked wherever values are written */
 };
 
 struct option {
@@ -85,12 +86,18 @@ MUST_USE enum option_verdict option_read(const struct option *o, struct span tex
 /* Reads one element of OPTION_RANGES, and appends it to the list. */
 MUST_USE enum option_verdict option_read_range(const struct option *o, struct span text,
                                                struct config *c);
-void option_clear_ranges(struct config *c);
+void option_clear_ranges(const struct option *o, struct config *c); /* frees and empties the list */
+void option_clear(struct config *c);                                /* ... of every such option */
+
+/* Reads a duration of at most an hour, in the notation of the options. */
+MUST_USE bool option_read_duration(struct span text, mono_us *out);
+
+#define OPTION_MASK "***" /* stands for a secret that is set */
 
 /* Whether the value is a string in JSON (else a number, true, false or a list). */
 bool option_is_text(const struct option *o);
 
-/* The value in `c`, as JSON, or in the form of flags and environment. */
+/* The value in `c`, as JSON, or in the form of flags and environment; a secret is masked. */
 void option_write_json(const struct option *o, const struct config *c, struct strbuf *out);
 void option_write_text(const struct option *o, const struct config *c, struct strbuf *out);
 

@@ -22,8 +22,8 @@
 #include "proxy/probe.h"
 #include "proxy/status.h"
 
-#define OWN_DESCRIPTORS  92 /* 64 connections of the admin port, control loop, standard streams */
-#define LOOP_DESCRIPTORS 4  /* per worker: epoll, libevent's pipe, the task queue */
+#define OWN_DESCRIPTORS  (ADMIN_CONNECTIONS_MAX + 28) /* and control loop, standard streams */
+#define LOOP_DESCRIPTORS 4 /* per worker: epoll, libevent's pipe, the task queue */
 #define SWAPS            4 /* clients per further worker that are accepted before others are closed */
 
 #define INSTANCE 0 /* the limiter's number for the one app */
@@ -455,6 +455,21 @@ static bool admin_ready(void *arg, const char **why)
     return lifecycle_state(s->lifecycle) == LIFECYCLE_READY;
 }
 
+static void admin_pause(void *arg)
+{
+    struct server *s = arg;
+
+    limiter_pause(s->shared.limiter, LIMITER_PAUSE_OPERATOR, loop_tick(s->control));
+}
+
+static void admin_resume(void *arg)
+{
+    struct server *s = arg;
+
+    exchange_deliver(
+        limiter_resume(s->shared.limiter, LIMITER_PAUSE_OPERATOR, loop_tick(s->control)));
+}
+
 /* ---- building and taking down ---- */
 
 static bool worker_build(struct server *s, unsigned i)
@@ -500,7 +515,9 @@ static bool ports_build(struct server *s)
                                   .status = admin_status,
                                   .config = admin_config,
                                   .ready = admin_ready,
-                                  .started = admin_started};
+                                  .started = admin_started,
+                                  .pause = admin_pause,
+                                  .resume = admin_resume};
 
     s->listener = listener_new(s->workers[0].loop, &s->config->listen, s->max_connections,
                                &listener_handler, s, problem, sizeof(problem));
@@ -510,8 +527,7 @@ static bool ports_build(struct server *s)
     }
     if (!s->config->admin.enabled)
         return true;
-    s->admin = admin_new(loop_base(s->control), &s->config->admin.listen, &source, problem,
-                         sizeof(problem));
+    s->admin = admin_new(loop_base(s->control), s->config, &source, problem, sizeof(problem));
     if (s->admin == NULL)
         log_error("%s", problem);
     return s->admin != NULL;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "limiter/limiter.h"
 #include "proxy/stats_reading.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -321,6 +322,11 @@ void stats_read(const struct stats *s, const struct stats_now *now, struct stats
 uint64_t stats_level(const struct stats_reading *r, size_t cell)
 {
     return (int64_t)r->cell[cell] < 0 ? 0 : r->cell[cell];
+}
+
+bool stats_paused(const struct stats_reading *r)
+{
+    return (r->now->limiter.paused & LIMITER_PAUSE_OPERATOR) != 0;
 }
 
 uint64_t stats_accounting_errors(const struct stats_reading *r)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -82,6 +83,8 @@ void stats_read(const struct stats *s, const struct stats_now *now, struct stats
 /* A gauge. Between reading two shards, something may have moved from one to the other: never
  * negative. */
 uint64_t stats_level(const struct stats_reading *r, size_t cell);
+
+bool stats_paused(const struct stats_reading *r); /* by an operator */
 
 uint64_t stats_accounting_errors(const struct stats_reading *r);
 

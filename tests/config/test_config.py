@@ -18,7 +18,7 @@ WEIR = str((ROOT / os.environ.get("WEIR", "build/weir")).resolve())
 
 BAD = sorted((HERE / "bad").glob("*.json"))
 GOOD = sorted((HERE / "good").glob("*.json")) + sorted((ROOT / "examples").rglob("*.json"))
-COMMANDS = "serve check config status healthcheck completion manpage version help".split()
+COMMANDS = "serve check config status healthcheck pause resume completion manpage version help".split()
 
 # What the schema leaves to `weir check`: ranges of values with a unit and of ports, reserved names,
 # duplicates, values that must agree, the inside of an IPv6 address.
@@ -149,6 +149,8 @@ def test_every_pattern_of_the_schema_is_short_and_has_examples_that_match(schema
     assert len(found) > 20
     for node in found:
         assert len(node["pattern"]) < 100, node
+        if node["pattern"] == schema.schema["properties"]["admin"]["properties"]["token"]["pattern"]:
+            continue  # somebody would use the example
         assert node["examples"] and all(re.search(node["pattern"], e) for e in node["examples"]), node
 
 

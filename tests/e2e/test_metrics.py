@@ -35,6 +35,7 @@ FAMILIES = {
     "weir_orphans_in_flight": "gauge",
     "weir_requests_orphaned_total": "counter",
     "weir_orphan_hold_seconds": "histogram",
+    "weir_paused": "gauge",
     "weir_upstream_ready": "gauge",
     "weir_upstream_startup_seconds": "gauge",
     "weir_upstream_connections_total": "counter",

@@ -139,6 +139,13 @@ static void check_problems(struct span text, struct span file)
 
 /* ---- the configuration ---- */
 
+static void check_same_ranges(const struct cidr_list *a, const struct cidr_list *b)
+{
+    CHECK(a->n == b->n);
+    for (size_t i = 0; i < a->n; i++)
+        CHECK(memcmp(&a->at[i], &b->at[i], sizeof(struct cidr)) == 0);
+}
+
 /* If config_write_json() gives the same text, the values behind it are equal, too. */
 static void check_same(const struct config *a, const struct config *b)
 {
@@ -148,9 +155,8 @@ static void check_same(const struct config *a, const struct config *b)
         if (o->type != OPTION_RANGES)
             CHECK(memcmp(left, right, o->width) == 0);
     }
-    CHECK(a->headers.n_trusted == b->headers.n_trusted);
-    for (size_t i = 0; i < a->headers.n_trusted; i++)
-        CHECK(memcmp(&a->headers.trusted[i], &b->headers.trusted[i], sizeof(struct cidr)) == 0);
+    check_same_ranges(&a->headers.trusted, &b->headers.trusted);
+    check_same_ranges(&a->admin.allow, &b->admin.allow);
     CHECK(a->admin.enabled == b->admin.enabled);
 }
 
@@ -159,6 +165,8 @@ static void check_read_again(const struct config *c)
     const struct config_source src = {.path = FILE_NAME};
     struct strbuf json = {0}, problems = {0};
 
+    if (c->admin.token[0] != '\0')
+        return; /* it is masked, and the mask is no token */
     config_write_json(c, &json);
     write_file((struct span){json.at, json.len});
     struct config *again = config_load(&src, &problems);

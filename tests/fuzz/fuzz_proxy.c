@@ -48,8 +48,8 @@ static void configure(struct config *c, uint8_t a, uint8_t b)
     c->on_client_abort = a & 2 ? CONFIG_ABORT_CLOSE : CONFIG_ABORT_FINISH;
     c->client.half_close = a & 4 ? CONFIG_HALF_CLOSE_ALLOW : CONFIG_HALF_CLOSE_ABORT;
     c->headers.forwarded = a & 8 ? CONFIG_FORWARDED_REPLACE : CONFIG_FORWARDED_APPEND;
-    c->headers.trusted = &all_clients;
-    c->headers.n_trusted = a & 16 ? 1 : 0;
+    c->headers.trusted.at = &all_clients;
+    c->headers.trusted.n = a & 16 ? 1 : 0;
     c->client.max_body = a & 32 ? 1000 : CONFIG_UNLIMITED;
     c->queue.length = b & 1 ? 0 : 2;
     c->headers.request_start = b & 4;
@@ -60,7 +60,7 @@ static void configure(struct config *c, uint8_t a, uint8_t b)
     if (b & 16)
         c->headers.request_id[0] = '\0';
     judge_rules.abort_closes = c->on_client_abort == CONFIG_ABORT_CLOSE;
-    judge_rules.believes = c->headers.n_trusted > 0 && (a & 8) == 0;
+    judge_rules.believes = c->headers.trusted.n > 0 && (a & 8) == 0;
     judge_rules.half_close = c->client.half_close == CONFIG_HALF_CLOSE_ALLOW;
     judge_rules.patience = c->upstream.idle_timeout;
 }

@@ -60,7 +60,8 @@ class Weir:
     """One running weir. Options are its flags: queue_timeout="2s" is --queue-timeout 2s."""
 
     def __init__(
-        self, upstream, wait="/readyz", listen=None, env=None, nofile=None, run_by=(), **options
+        self, upstream, wait="/readyz", listen=None, env=None, nofile=None, run_by=(),
+        admin_host="127.0.0.1", **options
     ):
         self.port, self.admin_port = free_port(), free_port()
         self.listen = listen or f"127.0.0.1:{self.port}"  # a host alone gets the port
@@ -69,7 +70,7 @@ class Weir:
         self.admin = ("127.0.0.1", self.admin_port)
         options = {"concurrency": 10, "drain_delay": "0s", "drain_timeout": "5s", **options}
         self.argv = [*run_by, BINARY, "serve", "--upstream", upstream, "--listen", self.listen]
-        self.argv += ["--admin-listen", "127.0.0.1:%d" % self.admin_port, *flags(options)]
+        self.argv += ["--admin-listen", f"{admin_host}:{self.admin_port}", *flags(options)]
         self.stderr = tempfile.TemporaryFile("w+b")
         self.stopped = False
         self.process = subprocess.Popen(
@@ -115,6 +116,14 @@ class Weir:
             return client.ask(method, path, "Connection: close", *fields, host="weir.test")
         finally:
             client.fin()
+
+    def command(self, *arguments, env=None):
+        """Runs `weir ARGUMENTS` for this weir."""
+        flag = f"--admin-listen=127.0.0.1:{self.admin_port}"
+        return subprocess.run(
+            [BINARY, *arguments, flag], capture_output=True, text=True, timeout=60, check=False,
+            env={**clean_environment(), **(env or {})},
+        )
 
     def metrics(self):
         return metrics.Metrics(self.admin_get("/metrics").body.decode())

@@ -49,7 +49,9 @@ configuration cannot disagree.
 {{- $upstream := deepCopy (get $config "upstream" | default dict) -}}
 {{- $_ := set $upstream "address" (printf "127.0.0.1:%v" .Values.app.port) -}}
 {{- $_ := set $config "upstream" $upstream -}}
-{{- $_ := set $config "admin" (dict "listen" (printf ":%v" .Values.weir.adminPort)) -}}
+{{- $admin := deepCopy (get $config "admin" | default dict) -}}
+{{- $_ := set $admin "listen" (printf ":%v" .Values.weir.adminPort) -}}
+{{- $_ := set $config "admin" $admin -}}
 {{- toPrettyJson $config -}}
 {{- end -}}
 

@@ -26,11 +26,15 @@ struct port {
     struct event_base *base;
     struct admin *admin;
     struct address at;
+    struct config config;
     const char *not_ready, *not_started; /* NULL: ready, started */
-    size_t metrics_size;                 /* at least */
+    unsigned pauses, resumes;
+    size_t metrics_size; /* at least */
 };
 
 #define LONG_METRICS (16 << 20) /* more than the kernel accepts at once */
+
+#define OWN "Host: 127.0.0.1\r\n"
 
 static char got[200000];
 
@@ -69,6 +73,16 @@ static bool started(void *arg, const char **why)
     return p->not_started == NULL;
 }
 
+static void pause_it(void *arg)
+{
+    ((struct port *)arg)->pauses++;
+}
+
+static void resume_it(void *arg)
+{
+    ((struct port *)arg)->resumes++;
+}
+
 static struct admin *open_at(struct port *p, char *problem, size_t size)
 {
     struct admin_source source = {.arg = p,
@@ -76,8 +90,11 @@ static struct admin *open_at(struct port *p, char *problem, size_t size)
                                   .status = status,
                                   .config = config,
                                   .ready = ready,
-                                  .started = started};
-    return admin_new(p->base, &p->at, &source, problem, size);
+                                  .started = started,
+                                  .pause = pause_it,
+                                  .resume = resume_it};
+    p->config.admin.listen = p->at;
+    return admin_new(p->base, &p->config, &source, problem, size);
 }
 
 static struct address loopback(void)
@@ -106,6 +123,7 @@ static struct port *new_port(struct address at)
     assert_non_null(p);
     p->base = event_base_new();
     p->at = at;
+    atomic_init(&p->config.refs, 1);
     p->admin = open_at(p, problem, sizeof(problem));
     if (p->admin == NULL)
         fail_msg("%s", problem);
@@ -122,6 +140,7 @@ static int closed(void **state)
 {
     struct port *p = *state;
     admin_free(p->admin);
+    assert_int_equal(p->config.refs, 1);
     event_base_free(p->base);
     free(p);
     return 0;
@@ -301,8 +320,10 @@ static void another_method_is_405_with_allow(void **state)
     expect_status("405");
     expect("\r\nAllow: GET, HEAD\r\n");
     expect("\r\nCache-Control: no-store\r\n");
+    ask(*state, "POST /metric HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect_status("404");
     ask(*state, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
-    expect_status("405");
+    expect_status("404");
     ask(*state, "M-SEARCH / HTTP/1.1\r\nHost: a\r\n\r\n");
     expect_status("405");
 }
@@ -327,6 +348,141 @@ static void a_connection_is_kept_between_requests(void **state)
         expect_status("200");
     }
     close(fd);
+}
+
+/* ---- changes ---- */
+
+static void a_change_is_made_for_a_local_peer_and_the_connection_is_kept(void **state)
+{
+    struct port *p = *state;
+    int fd = dial(p);
+    for (unsigned i = 1; i <= 3; i++) {
+        say(p, fd, "POST /pause HTTP/1.1\r\n" OWN "\r\n");
+        assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
+        expect_status("200");
+        expect("\r\nContent-Type: application/json\r\n");
+        expect("\r\n\r\n{\"paused\":true}\n");
+        say(p, fd,
+            "POST /resume?x=y HTTP/1.1\r\nHost: localhost:9480\r\nContent-Length: 0\r\n\r\n");
+        assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
+        expect("{\"paused\":false}");
+        assert_int_equal(p->pauses, i);
+        assert_int_equal(p->resumes, i);
+    }
+    close(fd);
+}
+
+static void what_is_refused_changes_nothing_and_has_a_reason(void **state)
+{
+    static const struct {
+        const char *request, *status, *reason;
+    } rows[] = {
+        {"GET /pause HTTP/1.1\r\n" OWN "\r\n", "405", "\r\nAllow: POST\r\n"},
+        {"HEAD /pause HTTP/1.1\r\n" OWN "\r\n", "405", "\r\nAllow: POST\r\n"},
+        {"PUT /pause HTTP/1.1\r\n" OWN "\r\n", "405", "\r\nAllow: POST\r\n"},
+        {"POST /pause HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403", "Host must be"},
+        {"POST /pause HTTP/1.0\r\n\r\n", "403", "Host must be"},
+        {"POST http://evil.example/pause HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403", "Host"},
+        {"POST /pause HTTP/1.1\r\n" OWN "Origin: http://a\r\n\r\n", "403", "(Origin)"},
+        {"POST /pause HTTP/1.1\r\n" OWN "Content-Length: 65537\r\n\r\n", "413", "64 KiB"},
+        {"POST /pause HTTP/1.1\r\n" OWN "Content-Length: 999999999999999999\r\n\r\n", "413", ""},
+        {"POST /pause HTTP/1.1\r\n" OWN "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "411",
+         "Content-Length"},
+        {"POST /pause HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n", "403", "Host"},
+    };
+    struct port *p = *state;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        ask(p, rows[i].request);
+        expect_status(rows[i].status);
+        expect(rows[i].reason);
+        expect("\r\nConnection: close\r\n");
+    }
+    assert_int_equal(p->pauses, 0);
+}
+
+/* The body is complete before anything happens, and the next request begins after it. */
+static void a_body_is_awaited_and_bounded(void **state)
+{
+    static char body[65535];
+    struct port *p = *state;
+    int fd = dial(p);
+
+    say(p, fd, "POST /pause HTTP/1.1\r\n" OWN "Content-Length: 65536\r\n\r\n");
+    memset(body, '\n', sizeof(body));
+    send_bytes(p, fd, body, sizeof(body));
+    turn(p);
+    assert_int_equal(p->pauses, 0);
+    say(p, fd, "\nGET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(hear(p, fd, UNTIL_RESPONSES, 2));
+    assert_int_equal(times("HTTP/1.1 200 "), 2);
+    assert_int_equal(p->pauses, 1);
+    close(fd);
+}
+
+static void a_body_may_be_split_at_every_byte(void **state)
+{
+    static const char request[] =
+        "POST /pause HTTP/1.1\r\n" OWN "Content-Length: 5\r\n\r\nab\r\n\r";
+    struct port *p = *state;
+    int fd = dial(p);
+
+    for (size_t cut = 1; cut < sizeof(request) - 1; cut++) {
+        send_bytes(p, fd, request, cut);
+        turn(p);
+        assert_int_equal(p->pauses, cut - 1);
+        say(p, fd, request + cut);
+        assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
+        expect_status("200");
+        assert_int_equal(p->pauses, cut);
+    }
+    close(fd);
+}
+
+static void a_client_that_asks_first_is_told_to_go_on(void **state)
+{
+    static const char head[] =
+        "POST /pause HTTP/1.1\r\n" OWN "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    struct port *p = *state;
+    int fd = dial(p);
+
+    say(p, fd, head);
+    assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
+    assert_string_equal(got, "HTTP/1.1 100 Continue\r\n\r\n");
+    say(p, fd, "ab");
+    assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
+    expect_status("200");
+    say(p, fd, head);
+    assert_true(hear(p, fd, UNTIL_RESPONSES, 1));
+    shutdown(fd, SHUT_WR);
+    assert_true(hear(p, fd, UNTIL_CLOSED, 0));
+    assert_int_equal(p->pauses, 1); /* the second one has no body */
+    close(fd);
+}
+
+static void the_rights_follow_a_new_configuration(void **state)
+{
+    struct port *p = *state;
+    struct config next = {.refs = 1, .admin.token = "0123456789abcdef"};
+    static const char wrong[] =
+        "POST /pause HTTP/1.1\r\n" OWN
+        "Connection: close\r\nAuthorization: Bearer 1123456789abcdef\r\n\r\n";
+    static const char right[] =
+        "POST /pause HTTP/1.1\r\nHost: evil.example\r\n"
+        "Connection: close\r\nAuthorization: Bearer 0123456789abcdef\r\n\r\n";
+
+    ask(p, wrong); /* there is none yet */
+    expect_status("200");
+    ask(p, right);
+    expect_status("403");
+    admin_configure(p->admin, &next);
+    ask(p, wrong);
+    expect_status("403");
+    expect("the token is wrong");
+    ask(p, right);
+    expect_status("200");
+    admin_configure(p->admin, &p->config);
+    assert_int_equal(next.refs, 1);
 }
 
 /* evhtp alone would respond to the first and forget the others. */
@@ -428,13 +584,14 @@ static void random_bytes_never_bring_it_down(void **state)
         "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: x\r\n\r\nGET / HTTP/1.1\r\nHost: b\r\n\r\n",
         "HEAD //%zz;a?&&==# HTTP/1.0\r\nExpect: 100-continue\r\nUpgrade: h2c\r\n\r\n",
         "GET /?%&a=%&=b&;;c HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\nA: \r\n\r\n",
+        "POST /pause HTTP/1.1\r\n" OWN "Content-Length: 4\r\nExpect: 100-continue\r\n\r\nabcd",
     };
     struct port *p = *state;
     unsigned seed = (unsigned)clock_wall();
     print_message("seed %u\n", seed);
     for (int round = 0; round < 400; round++) {
         char text[256];
-        size_t len = (size_t)snprintf(text, sizeof(text), "%s", seeds[rand_r(&seed) % 4]);
+        size_t len = (size_t)snprintf(text, sizeof(text), "%s", seeds[rand_r(&seed) % 5]);
         for (int i = rand_r(&seed) % 4; i > 0; i--)
             text[(size_t)rand_r(&seed) % len] = (char)rand_r(&seed);
         size_t cut = (size_t)rand_r(&seed) % len;
@@ -479,7 +636,6 @@ static void freeing_it_closes_the_connections_and_the_port(void **state)
     assert_int_equal(write(asked, request, sizeof(request) - 1), sizeof(request) - 1);
     event_base_loop(p->base, EVLOOP_NONBLOCK);
     admin_free(p->admin);
-    p->admin = NULL;
     turn(p);
     assert_int_equal(read(idle, got, 1), 0);
     assert_int_equal(read(half, got, 1), 0);
@@ -637,6 +793,12 @@ int main(void)
         TEST(another_method_is_405_with_allow),
         TEST(a_body_is_refused),
         TEST(a_connection_is_kept_between_requests),
+        TEST(a_change_is_made_for_a_local_peer_and_the_connection_is_kept),
+        TEST(what_is_refused_changes_nothing_and_has_a_reason),
+        TEST(a_body_is_awaited_and_bounded),
+        TEST(a_body_may_be_split_at_every_byte),
+        TEST(a_client_that_asks_first_is_told_to_go_on),
+        TEST(the_rights_follow_a_new_configuration),
         TEST(pipelined_requests_get_responses_in_order),
         TEST(a_request_may_be_split_at_every_byte),
         TEST(a_client_that_has_half_closed_still_gets_its_response),

@@ -24,6 +24,7 @@ struct peer {
     const char *first, *then; /* what it sends, in two parts */
     bool stays;               /* until the client has closed */
     bool floods;              /* sends `then` without end */
+    const char *token;
     char heard[256];
     pthread_t thread;
 };
@@ -70,7 +71,10 @@ static bool ask(struct peer *p, mono_us timeout, struct admin_response *r)
     if (p->listener == 0)
         peer_listen(p, INADDR_LOOPBACK);
     assert_int_equal(pthread_create(&p->thread, NULL, serve, p), 0);
-    bool ok = admin_client_get(&p->at, "/status", timeout, r);
+    const struct admin_request request = {.method = p->token == NULL ? "GET" : "POST",
+                                          .path = "/status",
+                                          .token = p->token == NULL ? "" : p->token};
+    bool ok = admin_client_ask(&p->at, &request, timeout, r);
     int why = errno;
     pthread_join(p->thread, NULL);
     close(p->listener);
@@ -88,7 +92,20 @@ static void a_response_with_a_length_ends_there(void **state)
     assert_true(ask(&p, PATIENCE_US, &r));
     assert_int_equal(r.status, 200);
     assert_true(span_equal(r.body, SPAN("body")));
-    assert_string_equal(p.heard, "GET /status HTTP/1.0\r\nHost: weir\r\nConnection: close\r\n\r\n");
+    assert_string_equal(p.heard,
+                        "GET /status HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    strbuf_fini(&r.bytes);
+}
+
+static void the_token_is_sent_with_a_command(void **state)
+{
+    struct peer p = {.first = "HTTP/1.1 200 OK\r\n\r\n", .then = "", .token = "a-token"};
+    struct admin_response r = {0};
+    (void)state;
+
+    assert_true(ask(&p, PATIENCE_US, &r));
+    assert_string_equal(p.heard, "POST /status HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n"
+                                 "Authorization: Bearer a-token\r\n\r\n");
     strbuf_fini(&r.bytes);
 }
 
@@ -191,9 +208,10 @@ static void nobody_listens(void **state)
     struct admin_response r = {0};
     (void)state;
 
+    const struct admin_request request = {.method = "GET", .path = "/livez", .token = ""};
     peer_listen(&p, INADDR_LOOPBACK);
     close(p.listener);
-    assert_false(admin_client_get(&p.at, "/livez", PATIENCE_US, &r));
+    assert_false(admin_client_ask(&p.at, &request, PATIENCE_US, &r));
     assert_int_equal(errno, ECONNREFUSED);
     strbuf_fini(&r.bytes);
 }
@@ -202,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_response_with_a_length_ends_there),
+        cmocka_unit_test(the_token_is_sent_with_a_command),
         cmocka_unit_test(one_without_a_length_ends_with_the_connection),
         cmocka_unit_test(what_is_no_complete_response_is_a_protocol_error),
         cmocka_unit_test(silence_is_not_waited_for),

@@ -109,6 +109,11 @@ static void an_address_lies_in_a_range_by_its_prefix(void **state)
     assert_true(contains(c, 3, AF_INET6, "2001:db8:7fff::1"));
     assert_false(contains(c, 3, AF_INET6, "2001:db8:8000::1"));
     assert_false(contains(c, 0, AF_INET, "10.16.0.1"));
+
+    const struct cidr_list list = {c, 3}, empty = {NULL, 0};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a100001)};
+    assert_true(cidr_list_contains(&list, (const struct sockaddr *)&in));
+    assert_false(cidr_list_contains(&empty, (const struct sockaddr *)&in));
 }
 
 /* IPv4 and IPv6 ranges never overlap, not even with a prefix of length 0. */

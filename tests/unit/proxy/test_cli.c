@@ -1,21 +1,4 @@
-#include <netinet/in.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "common/check.h"
-#include "proxy/cli.h"
-
-#define ARGS_MAX 8
+#include "tests/unit/proxy/cli_fixture.h"
 
 static unsigned served_concurrency;
 
@@ -23,49 +6,6 @@ static int serve(struct config *config)
 {
     served_concurrency = config->concurrency;
     return 3;
-}
-
-/* The output of a command, and its exit status. */
-struct said {
-    int status;
-    char *out, *err;
-};
-
-static struct said run(const char *first, ...)
-{
-    static char empty[] = "", name[] = "weir";
-    char *argv[ARGS_MAX + 1] = {name}, *environment[] = {empty, NULL};
-    struct said said;
-    size_t n_out, n_err;
-    int argc = 1;
-    va_list args;
-
-    va_start(args, first);
-    for (const char *arg = first; arg != NULL; arg = va_arg(args, const char *))
-        argv[argc++] = strdup(arg);
-    va_end(args);
-    struct cli_env env = {.argc = argc, .argv = argv, .environ_ = environment, .serve = serve};
-    env.out = open_memstream(&said.out, &n_out);
-    env.err = open_memstream(&said.err, &n_err);
-    said.status = cli_main(&env);
-    fclose(env.out);
-    fclose(env.err);
-    while (argc > 1)
-        free(argv[--argc]);
-    return said;
-}
-
-/* Checks and frees. NULL: nothing was printed to that stream. */
-static void assert_said(struct said said, int status, const char *out, const char *err)
-{
-    bool ok = said.status == status && (out == NULL) == (*said.out == '\0') &&
-              (err == NULL) == (*said.err == '\0') && strstr(said.out, out ? out : "") != NULL &&
-              strstr(said.err, err ? err : "") != NULL;
-
-    if (!ok)
-        fail_msg("status %d\n%s\n%s", said.status, said.out, said.err);
-    free(said.out);
-    free(said.err);
 }
 
 /* Fails unless the help for `command` has `part` exactly when `expected`, in 80 columns. */
@@ -208,122 +148,6 @@ static void a_result_that_cannot_be_written_is_a_failure(void **state)
     free(err);
 }
 
-/* An admin port that sends one response on one connection. */
-struct admin {
-    int fd;
-    const char *response; /* NULL: none, the connection stays open until the client gives up */
-    pthread_t thread;
-    char flag[64];
-    char request[256];
-};
-
-static void *respond_once(void *arg)
-{
-    struct admin *a = arg;
-    int fd = accept(a->fd, NULL, NULL);
-    ssize_t n = recv(fd, a->request, sizeof(a->request) - 1, 0);
-    char byte;
-
-    CHECK(n > 0);
-    if (a->response != NULL)
-        (void)!write(fd, a->response, strlen(a->response));
-    else
-        (void)recv(fd, &byte, 1, 0);
-    close(fd);
-    return NULL;
-}
-
-static void admin_start(struct admin *a, const char *response)
-{
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(any);
-
-    memset(a, 0, sizeof(*a));
-    a->response = response;
-    a->fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(a->fd, (struct sockaddr *)&any, sizeof(any)), 0);
-    assert_int_equal(listen(a->fd, 1), 0);
-    assert_int_equal(getsockname(a->fd, (struct sockaddr *)&any, &len), 0);
-    snprintf(a->flag, sizeof(a->flag), "--admin-listen=0.0.0.0:%d", ntohs(any.sin_port));
-    assert_int_equal(pthread_create(&a->thread, NULL, respond_once, a), 0);
-}
-
-static void admin_stop(struct admin *a)
-{
-    pthread_join(a->thread, NULL);
-    close(a->fd);
-}
-
-static void health_is_what_the_admin_port_says(void **state)
-{
-    struct admin a;
-    (void)state;
-
-    admin_start(&a, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n");
-    assert_said(run("healthcheck", a.flag, NULL), 0, NULL, NULL);
-    admin_stop(&a);
-    assert_int_equal(strncmp(a.request, "GET /livez HTTP/1.0\r\n", 21), 0);
-    admin_start(&a, "HTTP/1.0 503 Service Unavailable\r\n\r\nno");
-    assert_said(run("healthcheck", "--ready", a.flag, NULL), 1, NULL,
-                "/readyz returned status 503");
-    admin_stop(&a);
-    assert_int_equal(strncmp(a.request, "GET /readyz ", 12), 0);
-    admin_start(&a, "SSH-2.0-x\r\n\r\n");
-    assert_said(run("healthcheck", a.flag, NULL), 1, NULL, "no response from the admin port");
-    admin_stop(&a);
-    admin_start(&a, "HTTP/1.1 200 OK\r\n");
-    assert_said(run("healthcheck", a.flag, NULL), 1, NULL, "Protocol error");
-    admin_stop(&a);
-}
-
-static void a_silent_admin_port_is_given_up_after_two_seconds(void **state)
-{
-    struct admin a;
-    mono_us before = clock_mono();
-    (void)state;
-
-    admin_start(&a, NULL);
-    assert_said(run("healthcheck", a.flag, NULL), 1, NULL, "timed out");
-    admin_stop(&a);
-    assert_true(clock_mono() - before >= 2000000);
-}
-
-static void health_without_a_port_to_ask_is_a_failure(void **state)
-{
-    (void)state;
-    assert_said(run("healthcheck", "--admin-listen=off", NULL), 1, NULL, "\"off\"");
-    assert_said(run("healthcheck", "--admin-listen=unix:/nonexistent/s", NULL), 1, NULL,
-                "No such file");
-    assert_said(run("healthcheck", "--admin-listen=x", NULL), 1, NULL, "expects an address");
-    assert_said(run("healthcheck", "-c", "/nonexistent", NULL), 1, NULL, "cannot be read");
-    assert_said(run("healthcheck", "-c", "/nonexistent", "--admin-listen", "127.0.0.1:1", NULL), 1,
-                NULL, "127.0.0.1:1: no response from the admin port: Connection refused");
-    assert_said(run("status", "--admin-listen=127.0.0.1:1", NULL), 1, NULL, "refused");
-}
-
-static void status_is_printed_flat_or_as_it_came(void **state)
-{
-    static const char response[] =
-        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-        "{\"state\": \"ready\", \"queue\": {\"depth\": 2}, \"l\": [1.5]}";
-    struct admin a;
-    (void)state;
-
-    admin_start(&a, response);
-    assert_said(run("status", a.flag, NULL), 0,
-                "queue.depth                             2\n"
-                "l.0                                     1.5\n",
-                NULL);
-    admin_stop(&a);
-    admin_start(&a, response);
-    assert_said(run("status", "--json", a.flag, NULL), 0, "{\"state\": \"ready\", ", NULL);
-    admin_stop(&a);
-    admin_start(&a, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-    assert_said(run("status", a.flag, NULL), 1, NULL,
-                "unexpected response to /status (status 404)");
-    admin_stop(&a);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,10 +160,8 @@ int main(void)
         cmocka_unit_test(wrong_usage_is_told_with_the_nearest),
         cmocka_unit_test(everything_that_is_wrong_is_told_at_once),
         cmocka_unit_test(a_result_that_cannot_be_written_is_a_failure),
-        cmocka_unit_test(health_is_what_the_admin_port_says),
-        cmocka_unit_test(a_silent_admin_port_is_given_up_after_two_seconds),
-        cmocka_unit_test(health_without_a_port_to_ask_is_a_failure),
-        cmocka_unit_test(status_is_printed_flat_or_as_it_came),
     };
+
+    cli_serve = serve;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

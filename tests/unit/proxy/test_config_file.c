@@ -26,6 +26,34 @@ static void files_of_every_wrong_kind_are_told(void **state)
     assert_problem(f, "{} x", "unexpected text after");
 }
 
+/* In the excerpt of whatever error is on the same line, even where the file is no JSON. */
+static void no_problem_shows_a_secret(void **state)
+{
+    static const char *const rows[][2] = {
+        {"{\"admin\": {\"token\": \"hide-me\"}}", "\"admin.token\" expects 16 to 128"},
+        {"{\"admin\": {\"token\": 1234567890}}", "expects 16 to 128"},
+        {"{\"admin\": {\"token\": [\"hide-me\"]}}", "expects 16 to 128"},
+        {"{\"admin\": {\"token\": hide-me}}", "double quotes"},
+        {"{\"admin\": {\"token\" :\n \"hide-me\\\"hide-me\", \"lisen\": 1}}", "lisen"},
+        {"{\"admin\": {\"token\": \"0123-hide-me-4567\", \"lisen\": \":1\"}}", "lisen"},
+        {"{\"admin\": {\"token\": \"0123-hide-me-4567\"} \"x\": 1}", "missing comma"},
+        {"{\"admin\": {\"token\": \"0123-hide-me-4567", "never"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct config *c = load(f, rows[i][0]);
+        assert_null(c);
+        const char *said = strbuf_cstr(&f->problems);
+        if (strstr(said, "hide-me") != NULL || strstr(said, "4567890") != NULL)
+            fail_msg("%s", said);
+        if (i < 7 && strstr(said, rows[i][1]) == NULL)
+            fail_msg("no \"%s\" in %s", rows[i][1], said);
+        assert_non_null(strstr(said, i < 3 ? "^" : "error: "));
+    }
+    assert_problem(f, "{\"admin\": {\"token\": \"***\"}}", "the mask of a token");
+}
+
 static void characters_that_are_not_utf8_are_refused(void **state)
 {
     static const char *const bad[] = {
@@ -127,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_DIR(files_of_every_wrong_kind_are_told),
+        IN_DIR(no_problem_shows_a_secret),
         IN_DIR(characters_that_are_not_utf8_are_refused),
         IN_DIR(a_trailing_comma_hides_no_other_error),
         IN_DIR(values_of_the_wrong_type_are_told),

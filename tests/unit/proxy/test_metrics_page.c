@@ -40,6 +40,7 @@ static void what_the_limiter_says_is_passed_on(void **state)
         .saturated_us = 1,
         .accounting_errors = 2,
         .bytes = 12345,
+        .paused = LIMITER_PAUSE_OPERATOR | LIMITER_PAUSE_NOT_READY,
     };
     now.upstream_ready = false;
     assert_false(stats_audit(stats_shard_of(*state, 1), &(struct stats_present){.begun = 1}));
@@ -60,6 +61,7 @@ static void what_the_limiter_says_is_passed_on(void **state)
     expect("weir_request_seconds_total{state=\"in_flight\"}", "9007199254.740993");
     expect("weir_request_seconds_total{state=\"queued\"}", "0.5");
     expect("weir_saturated_seconds_total", "0.000001");
+    expect("weir_paused", "1");
     expect("weir_upstream_ready", "0");
     expect("weir_upstream_startup_seconds", "0.25");
     expect("weir_accounting_error_total", "3");

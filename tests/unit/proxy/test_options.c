@@ -69,10 +69,10 @@ static void every_default_can_be_read_and_written_back(void **state)
         assert_int_equal(option_read(o, s, &again), OPTION_READ);
         strbuf_fini(&text);
     }
-    assert_int_equal(c.headers.n_trusted, 1);
-    assert_memory_equal(c.headers.trusted, again.headers.trusted, sizeof(*c.headers.trusted));
-    option_clear_ranges(&c); /* the lists are at different addresses */
-    option_clear_ranges(&again);
+    assert_int_equal(c.headers.trusted.n, 1);
+    assert_memory_equal(c.headers.trusted.at, again.headers.trusted.at, sizeof(struct cidr));
+    option_clear(&c); /* the lists are at different addresses */
+    option_clear(&again);
     assert_memory_equal(&c, &again, offsetof(struct config, refs));
 }
 
@@ -104,6 +104,65 @@ static void the_full_path_of_the_app_is_a_variable_too(void **state)
     assert_false(option_env_alias(opt("queue.timeout"), &alias));
     assert_false(option_env_alias(opt("listen"), &alias));
     strbuf_fini(&alias);
+}
+
+static void a_duration_may_be_read_alone(void **state)
+{
+    mono_us us = 7;
+    (void)state;
+
+    assert_true(option_read_duration(SPAN("250ms"), &us) && us == 250000);
+    assert_true(option_read_duration(SPAN("0s"), &us) && us == 0);
+    assert_true(option_read_duration(SPAN("1h"), &us) && us == INT64_C(3600000000));
+    assert_false(option_read_duration(SPAN("25"), &us) || option_read_duration(SPAN(""), &us));
+    assert_false(option_read_duration(SPAN("61m"), &us) || option_read_duration(SPAN("-1s"), &us));
+    assert_false(option_read_duration(SPAN("99999999999999999999999s"), &us));
+    assert_int_equal(us, INT64_C(3600000000));
+}
+
+/* Nowhere: neither as JSON nor as text, nor in the hint about a wrong one. */
+static void a_secret_is_never_shown(void **state)
+{
+    static const char *const bad[] = {"short", "0123456789abcde", "0123456789abcde f",
+                                      "0123456789abcde\"", "0123456789abcde\xc3\xa9"};
+    struct config c = {.threads = 0};
+    char longest[130];
+    (void)state;
+
+    assert_json(&c, "admin.token", "\"\"");
+    assert_int_equal(read_into(&c, "admin.token", "0123456789aB-._~+/="), OPTION_READ);
+    assert_string_equal(c.admin.token, "0123456789aB-._~+/=");
+    assert_json(&c, "admin.token", "\"***\"");
+    assert_text(&c, "admin.token", "***");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(read_into(&c, "admin.token", bad[i]), OPTION_MALFORMED);
+        assert_hint("admin.token", bad[i], " (such as the output of openssl rand -hex 32)");
+    }
+    assert_int_equal(read_into(&c, "admin.token", OPTION_MASK), OPTION_MALFORMED);
+    assert_hint("admin.token", OPTION_MASK,
+                " (this is the mask of a token: replace it by the token)");
+    memset(longest, 'x', sizeof(longest));
+    longest[129] = '\0';
+    assert_int_equal(read_into(&c, "admin.token", longest), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "admin.token", longest + 1), OPTION_READ);
+    assert_int_equal(read_into(&c, "admin.token", ""), OPTION_READ);
+    assert_json(&c, "admin.token", "\"\"");
+}
+
+static void each_list_of_ranges_is_its_own(void **state)
+{
+    struct config c = {.threads = 0};
+    (void)state;
+
+    assert_int_equal(read_into(&c, "headers.trusted", "10.0.0.0/8"), OPTION_READ);
+    assert_int_equal(read_into(&c, "admin.allow", "192.0.2.1,::1"), OPTION_READ);
+    assert_text(&c, "headers.trusted", "10.0.0.0/8");
+    assert_text(&c, "admin.allow", "192.0.2.1/32,::1/128");
+    option_clear_ranges(opt("headers.trusted"), &c);
+    assert_text(&c, "headers.trusted", "none");
+    assert_int_equal(c.admin.allow.n, 2);
+    option_clear(&c);
+    assert_null(c.admin.allow.at);
 }
 
 static void durations_take_every_unit_and_nothing_else(void **state)
@@ -253,21 +312,21 @@ static void ranges_are_masked_and_replace_the_list(void **state)
 
     assert_int_equal(read_into(&c, "headers.trusted", "10.1.2.3/8, ::1,2001:db8::ff/20"),
                      OPTION_READ);
-    assert_int_equal(c.headers.n_trusted, 3);
+    assert_int_equal(c.headers.trusted.n, 3);
     assert_json(&c, "headers.trusted", "[\"10.0.0.0/8\", \"::1/128\", \"2001::/20\"]");
     assert_int_equal(read_into(&c, "headers.trusted", "1.2.3.4/33"), OPTION_MALFORMED);
     assert_int_equal(read_into(&c, "headers.trusted", "1.2.3.4,x"), OPTION_MALFORMED);
     assert_int_equal(read_into(&c, "headers.trusted", "1.2.3.4/"), OPTION_MALFORMED);
-    assert_int_equal(c.headers.n_trusted, 3);
+    assert_int_equal(c.headers.trusted.n, 3);
     assert_int_equal(read_into(&c, "headers.trusted", "1.2.3.4/0"), OPTION_READ);
     assert_text(&c, "headers.trusted", "0.0.0.0/0");
     assert_int_equal(read_into(&c, "headers.trusted", ""), OPTION_READ);
-    assert_int_equal(c.headers.n_trusted, 0);
+    assert_int_equal(c.headers.trusted.n, 0);
     for (int i = 0; i < 256; i++)
         assert_int_equal(option_read_range(opt("headers.trusted"), SPAN("::1"), &c), OPTION_READ);
     assert_int_equal(option_read_range(opt("headers.trusted"), SPAN("::1"), &c),
                      OPTION_OUT_OF_RANGE);
-    option_clear_ranges(&c);
+    option_clear(&c);
 }
 
 static void ranges_have_names_which_are_written_as_they_were_read(void **state)
@@ -276,19 +335,19 @@ static void ranges_have_names_which_are_written_as_they_were_read(void **state)
     (void)state;
 
     assert_int_equal(read_into(&c, "headers.trusted", "loopback,10.0.0.0/8, private"), OPTION_READ);
-    assert_int_equal(c.headers.n_trusted, 3);
+    assert_int_equal(c.headers.trusted.n, 3);
     assert_json(&c, "headers.trusted", "[\"loopback\", \"10.0.0.0/8\", \"private\"]");
     assert_text(&c, "headers.trusted", "loopback,10.0.0.0/8,private");
     assert_int_equal(read_into(&c, "headers.trusted", "Private"), OPTION_MALFORMED);
     assert_int_equal(read_into(&c, "headers.trusted", "private/8"), OPTION_MALFORMED);
     assert_int_equal(read_into(&c, "headers.trusted", "none,private"), OPTION_MALFORMED);
-    assert_int_equal(c.headers.n_trusted, 3);
+    assert_int_equal(c.headers.trusted.n, 3);
     assert_int_equal(read_into(&c, "headers.trusted", "none"), OPTION_READ);
     assert_json(&c, "headers.trusted", "[]");
     assert_text(&c, "headers.trusted", "none");
     assert_int_equal(option_read_range(opt("headers.trusted"), SPAN("none"), &c), OPTION_MALFORMED);
     assert_int_equal(option_read_range(opt("headers.trusted"), SPAN(""), &c), OPTION_MALFORMED);
-    option_clear_ranges(&c);
+    option_clear(&c);
 }
 
 static void fields_that_weir_itself_reads_or_writes_are_no_request_id(void **state)
@@ -424,6 +483,9 @@ int main(void)
         cmocka_unit_test(every_default_can_be_read_and_written_back),
         cmocka_unit_test(names_of_flags_and_variables_lead_back_to_the_option),
         cmocka_unit_test(the_full_path_of_the_app_is_a_variable_too),
+        cmocka_unit_test(a_duration_may_be_read_alone),
+        cmocka_unit_test(a_secret_is_never_shown),
+        cmocka_unit_test(each_list_of_ranges_is_its_own),
         cmocka_unit_test(durations_take_every_unit_and_nothing_else),
         cmocka_unit_test(sizes_fill_32_and_64_bits),
         cmocka_unit_test(counts_codes_words_and_booleans_are_exact),

@@ -46,6 +46,7 @@ static void status_is_one_json_object_with_the_same_numbers(void **state)
     assert_int_equal(json_integer_value(json_object_get(clients, "limit")), 4096);
     assert_true(json_number_value(json_object_get(queue, "oldest_wait_seconds")) == 1.5);
     assert_true(json_is_false(json_object_get(queue, "paused")));
+    assert_true(json_is_false(json_object_get(root, "paused")));
     assert_true(json_is_true(json_object_get(json_object_get(root, "upstream"), "ready")));
     assert_int_equal(at(root, "totals", "requests", "app"), 2);
     assert_int_equal(at(root, "totals", "requests", "weir"), 1);
@@ -55,6 +56,21 @@ static void status_is_one_json_object_with_the_same_numbers(void **state)
     json_t *none = json_object_get(json_object_get(waits, "waits"), "without_wait");
     assert_int_equal(json_integer_value(none), 1);
     json_decref(root);
+}
+
+static void a_pause_of_another_reason_is_not_the_operators(void **state)
+{
+    struct stats_now now = quiet();
+
+    for (unsigned reason = LIMITER_PAUSE_NOT_READY; reason <= LIMITER_PAUSE_DRAINING;
+         reason <<= 1) {
+        now.limiter.paused = reason;
+        json_t *root = status(*state, &now);
+        assert_true(json_is_true(json_object_get(json_object_get(root, "queue"), "paused")));
+        assert_int_equal(json_is_true(json_object_get(root, "paused")),
+                         reason == LIMITER_PAUSE_OPERATOR);
+        json_decref(root);
+    }
 }
 
 static void status_says_unlimited_in_a_word_and_never_as_null(void **state)
@@ -72,6 +88,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(status_is_one_json_object_with_the_same_numbers),
+        TEST(a_pause_of_another_reason_is_not_the_operators),
         TEST(status_says_unlimited_in_a_word_and_never_as_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

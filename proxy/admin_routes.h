@@ -1,0 +1,38 @@
+/*
+ * The pages of the admin port: their paths, the methods that each accepts, and what each responds.
+ * Knows neither connections nor evhtp. Control thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/span.h"
+#include "common/strbuf.h"
+#include "proxy/admin.h"
+#include "proxy/http/head.h"
+
+#define ADMIN_METHOD(m) (1u << (m)) /* of an enum http_method */
+#define ADMIN_READ      (ADMIN_METHOD(HTTP_GET) | ADMIN_METHOD(HTTP_HEAD))
+
+struct admin_reply {
+    unsigned status;
+    const char *type;
+    struct strbuf body;
+};
+
+struct admin_route {
+    const char *path, *meaning;
+    unsigned methods; /* a set of ADMIN_METHOD; those not in ADMIN_READ change something */
+    void (*respond)(const struct admin_source *source, struct admin_reply *out);
+};
+
+/* NULL: no such page. `path` is without the query. */
+const struct admin_route *admin_route_find(struct span path);
+
+/* "GET, HEAD" */
+void admin_route_write_methods(const struct admin_route *route, struct strbuf *out);
+
+/* Fills `out`, which the caller has zero-initialised. NULL: responds with 404 and the list of
+ * pages. */
+void admin_route_respond(const struct admin_route *route, const struct admin_source *source,
+                         struct admin_reply *out);

@@ -1,0 +1,9 @@
+/* The commands that talk to a running weir through its admin port; each returns the exit status. */
+#pragma once
+
+struct cli; /* cli_private.h */
+
+int cli_status(struct cli *cli);
+int cli_healthcheck(struct cli *cli);
+int cli_pause(struct cli *cli);
+int cli_resume(struct cli *cli);

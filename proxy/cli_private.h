@@ -1,0 +1,47 @@
+/*
+ * A parsed command line, and what the commands share: cli.c and cli_admin.c; not included
+ * elsewhere. One thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/check.h"
+#include "common/strbuf.h"
+#include "proxy/cli.h"
+#include "proxy/command.h"
+
+#define ARGS_MAX 2
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct cli {
+    const struct cli_env *env;
+    const struct command *command;
+    const char *args[ARGS_MAX]; /* arguments after the command that are not flags */
+    int n_args;
+    char **flags; /* option flags, for config_load */
+    int n_flags;
+    const char *config_path;
+    bool json, ready, help, version;
+    unsigned errors; /* usage errors reported */
+};
+
+/* NULL: not set, or empty. */
+const char *cli_env_get(const struct cli_env *env, const char *name);
+
+/* Prints an error: a failure; or wrong usage, which is counted. */
+PRINTF_LIKE(2, 3)
+void cli_complain(const struct cli_env *env, const char *fmt, ...);
+PRINTF_LIKE(2, 3)
+void cli_usage_error(struct cli *cli, const char *fmt, ...);
+
+/* Prints and frees the text; returns the exit status. */
+int cli_print_result(const struct cli *cli, struct strbuf *text);
+
+/* The sources that `weir serve` reads, given the same flags. */
+struct config_source cli_sources(const struct cli *cli, bool upstream_optional);
+
+/* The configuration from `src`, or from those sources. NULL: the problems have been reported. */
+struct config *cli_load_from(const struct cli *cli, const struct config_source *src);
+struct config *cli_load(const struct cli *cli, bool upstream_optional);

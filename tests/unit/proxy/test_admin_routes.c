@@ -1,0 +1,116 @@
+/* The table of the admin port's pages: methods, and what each responds. test_admin.c sends them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proxy/admin_routes.h"
+
+static bool paused;
+
+static void pause_it(void *arg)
+{
+    (void)arg;
+    paused = true;
+}
+
+static void resume_it(void *arg)
+{
+    (void)arg;
+    paused = false;
+}
+
+static bool not_yet(void *arg, const char **why)
+{
+    *why = arg;
+    return false;
+}
+
+static void expect(const char *path, unsigned status, const char *part)
+{
+    static char why[] = "no app";
+    const struct admin_source source = {
+        .arg = why, .ready = not_yet, .started = not_yet, .pause = pause_it, .resume = resume_it};
+    struct admin_reply reply = {0};
+
+    admin_route_respond(admin_route_find(span_of(path)), &source, &reply);
+    assert_int_equal(reply.status, status);
+    assert_non_null(reply.type);
+    assert_non_null(strstr(strbuf_cstr(&reply.body), part));
+    strbuf_fini(&reply.body);
+}
+
+static void each_page_accepts_its_methods(void **state)
+{
+    static const char *const rows[][2] = {
+        {"/", "GET, HEAD"},       {"/metrics", "GET, HEAD"},  {"/livez", "GET, HEAD"},
+        {"/readyz", "GET, HEAD"}, {"/startupz", "GET, HEAD"}, {"/status", "GET, HEAD"},
+        {"/config", "GET, HEAD"}, {"/pause", "POST"},         {"/resume", "POST"},
+    };
+    struct strbuf out = {0};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct admin_route *route = admin_route_find(span_of(rows[i][0]));
+        assert_non_null(route);
+        strbuf_clear(&out);
+        admin_route_write_methods(route, &out);
+        assert_string_equal(strbuf_cstr(&out), rows[i][1]);
+    }
+    strbuf_fini(&out);
+}
+
+static void a_path_is_compared_exactly(void **state)
+{
+    static const char *const none[] = {"",         "*",        "//",    "/pause/", "/Pause",
+                                       "/pause?x", "/%70ause", "pause", "/metric"};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        assert_null(admin_route_find(span_of(none[i])));
+}
+
+static void the_list_names_every_page(void **state)
+{
+    (void)state;
+    expect("/", 200, "weir " WEIR_VERSION);
+    expect("/", 200, "  /metrics ");
+    expect("/", 200, "  POST /pause ");
+    expect("/nothing", 404, "  POST /resume ");
+}
+
+static void a_probe_that_fails_gives_the_reason(void **state)
+{
+    (void)state;
+    expect("/livez", 200, "ok\n");
+    expect("/readyz", 503, "no app\n");
+    expect("/startupz", 503, "no app\n");
+}
+
+static void pause_and_resume_say_what_is_in_force(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        expect("/pause", 200, "{\"paused\":true}\n");
+        assert_true(paused);
+    }
+    for (int i = 0; i < 2; i++) {
+        expect("/resume", 200, "{\"paused\":false}\n");
+        assert_false(paused);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_page_accepts_its_methods),
+        cmocka_unit_test(a_path_is_compared_exactly),
+        cmocka_unit_test(the_list_names_every_page),
+        cmocka_unit_test(a_probe_that_fails_gives_the_reason),
+        cmocka_unit_test(pause_and_resume_say_what_is_in_force),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

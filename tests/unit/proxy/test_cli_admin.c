@@ -1,0 +1,202 @@
+/* The commands that talk to a running weir, with a scripted admin port. */
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "tests/unit/proxy/cli_fixture.h"
+
+/* An admin port that sends one response on one connection. */
+struct admin {
+    int fd;
+    const char *response; /* NULL: none, the connection stays open until the client gives up */
+    pthread_t thread;
+    char flag[64];
+    char request[256];
+};
+
+static inline void *respond_once(void *arg)
+{
+    struct admin *a = arg;
+    int fd = accept(a->fd, NULL, NULL);
+    ssize_t n = recv(fd, a->request, sizeof(a->request) - 1, 0);
+    char byte;
+
+    CHECK(n > 0);
+    if (a->response != NULL)
+        (void)!write(fd, a->response, strlen(a->response));
+    else
+        (void)recv(fd, &byte, 1, 0);
+    close(fd);
+    return NULL;
+}
+
+static inline void admin_start(struct admin *a, const char *response)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(any);
+
+    memset(a, 0, sizeof(*a));
+    a->response = response;
+    a->fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(a->fd, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(listen(a->fd, 1), 0);
+    assert_int_equal(getsockname(a->fd, (struct sockaddr *)&any, &len), 0);
+    snprintf(a->flag, sizeof(a->flag), "--admin-listen=0.0.0.0:%d", ntohs(any.sin_port));
+    assert_int_equal(pthread_create(&a->thread, NULL, respond_once, a), 0);
+}
+
+static inline void admin_stop(struct admin *a)
+{
+    pthread_join(a->thread, NULL);
+    close(a->fd);
+}
+
+static void health_is_what_the_admin_port_says(void **state)
+{
+    struct admin a;
+    (void)state;
+
+    admin_start(&a, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n");
+    assert_said(run("healthcheck", a.flag, NULL), 0, NULL, NULL);
+    admin_stop(&a);
+    assert_int_equal(strncmp(a.request, "GET /livez HTTP/1.0\r\n", 21), 0);
+    admin_start(&a, "HTTP/1.0 503 Service Unavailable\r\n\r\nno");
+    assert_said(run("healthcheck", "--ready", a.flag, NULL), 1, NULL,
+                "/readyz returned status 503");
+    admin_stop(&a);
+    assert_int_equal(strncmp(a.request, "GET /readyz ", 12), 0);
+    admin_start(&a, "SSH-2.0-x\r\n\r\n");
+    assert_said(run("healthcheck", a.flag, NULL), 1, NULL, "no response from the admin port");
+    admin_stop(&a);
+    admin_start(&a, "HTTP/1.1 200 OK\r\n");
+    assert_said(run("healthcheck", a.flag, NULL), 1, NULL, "Protocol error");
+    admin_stop(&a);
+}
+
+static void a_silent_admin_port_is_given_up_after_two_seconds(void **state)
+{
+    struct admin a;
+    mono_us before = clock_mono();
+    (void)state;
+
+    admin_start(&a, NULL);
+    assert_said(run("healthcheck", a.flag, NULL), 1, NULL, "timed out");
+    admin_stop(&a);
+    assert_true(clock_mono() - before >= 2000000);
+}
+
+static void health_without_a_port_to_ask_is_a_failure(void **state)
+{
+    (void)state;
+    assert_said(run("healthcheck", "--admin-listen=off", NULL), 1, NULL, "\"off\"");
+    assert_said(run("healthcheck", "--admin-listen=unix:/nonexistent/s", NULL), 1, NULL,
+                "No such file");
+    assert_said(run("healthcheck", "--admin-listen=x", NULL), 1, NULL, "expects an address");
+    assert_said(run("healthcheck", "-c", "/nonexistent", NULL), 1, NULL, "cannot be read");
+    assert_said(run("healthcheck", "-c", "/nonexistent", "--admin-listen", "127.0.0.1:1", NULL), 1,
+                NULL, "127.0.0.1:1: no response from the admin port: Connection refused");
+    assert_said(run("status", "--admin-listen=127.0.0.1:1", NULL), 1, NULL, "refused");
+}
+
+static void status_is_printed_flat_or_as_it_came(void **state)
+{
+    static const char response[] =
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+        "{\"state\": \"ready\", \"queue\": {\"depth\": 2}, \"l\": [1.5]}";
+    struct admin a;
+    (void)state;
+
+    admin_start(&a, response);
+    assert_said(run("status", a.flag, NULL), 0,
+                "queue.depth                             2\n"
+                "l.0                                     1.5\n",
+                NULL);
+    admin_stop(&a);
+    admin_start(&a, response);
+    assert_said(run("status", "--json", a.flag, NULL), 0, "{\"state\": \"ready\", ", NULL);
+    admin_stop(&a);
+    admin_start(&a, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    assert_said(run("status", a.flag, NULL), 1, NULL,
+                "unexpected response to /status (status 404)");
+    admin_stop(&a);
+}
+
+static void assert_command(const char *command, const char *response, int status, const char *out,
+                           const char *err)
+{
+    struct admin a;
+
+    admin_start(&a, response);
+    assert_said(run(command, a.flag, NULL), status, out, err);
+    admin_stop(&a);
+    assert_int_equal(strncmp(a.request, "POST /", 6), 0);
+    assert_int_equal(strncmp(a.request + 6, command, strlen(command)), 0);
+    assert_non_null(strstr(a.request, "\r\nHost: localhost\r\n"));
+    assert_null(strstr(a.request, "Authorization"));
+}
+
+static void pause_and_resume_are_sent_by_post(void **state)
+{
+    (void)state;
+    assert_command("pause", "HTTP/1.1 200 OK\r\n\r\n{}", 0, "paused: requests wait", NULL);
+    assert_command("resume", "HTTP/1.1 200 OK\r\n\r\n{}", 0, "resumed\n", NULL);
+    assert_command("pause", "HTTP/1.1 403 Forbidden\r\n\r\nthe token is wrong\n", 1, NULL,
+                   "/pause returned status 403: the token is wrong\n");
+    assert_command("resume", "", 1, NULL, "no response from the admin port");
+    assert_said(run("pause", "x", NULL), 2, NULL, "takes no arguments");
+}
+
+#define TOKEN(n) "token-" #n "-0123456789"
+
+static void assert_token(const char *first, const char *second, const char *expected)
+{
+    struct admin a;
+
+    admin_start(&a, "HTTP/1.1 200 OK\r\n\r\n{}");
+    assert_said(run("pause", a.flag, first, second, NULL), 0, "paused", NULL);
+    admin_stop(&a);
+    const char *found = strstr(a.request, "\r\nAuthorization: Bearer ");
+    if (expected == NULL)
+        assert_null(found);
+    else
+        assert_int_equal(strncmp(found + 24, expected, strlen(expected)), 0);
+}
+
+/* The file is read for the token alone, and an invalid one does not prevent the command. */
+static void the_token_is_that_of_the_flag_the_variable_or_the_file(void **state)
+{
+    char path[] = "/tmp/weir-cli-XXXXXX", config[64], variable[] = "WEIR_ADMIN_TOKEN=" TOKEN(2);
+    char *variables[] = {variable, NULL};
+    static const char *const text = "{\"admin\": {\"token\": \"" TOKEN(3) "\"}}";
+    int fd = mkstemp(path);
+    (void)state;
+
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    (void)snprintf(config, sizeof(config), "--config=%s", path);
+    assert_token(config, NULL, TOKEN(3));
+    cli_environ = variables;
+    assert_token(config, NULL, TOKEN(2));
+    assert_token(config, "--admin-token=" TOKEN(1), TOKEN(1));
+    cli_environ = no_variables;
+    assert_int_equal(ftruncate(fd, 3), 0);
+    assert_token(config, NULL, NULL);
+    close(fd);
+    unlink(path);
+    assert_said(run("pause", "--admin-listen=127.0.0.1:1", "--admin-token=short", NULL), 1, NULL,
+                "--admin-token expects 16 to 128");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(health_is_what_the_admin_port_says),
+        cmocka_unit_test(a_silent_admin_port_is_given_up_after_two_seconds),
+        cmocka_unit_test(health_without_a_port_to_ask_is_a_failure),
+        cmocka_unit_test(status_is_printed_flat_or_as_it_came),
+        cmocka_unit_test(pause_and_resume_are_sent_by_post),
+        cmocka_unit_test(the_token_is_that_of_the_flag_the_variable_or_the_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
