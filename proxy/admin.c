@@ -9,11 +9,13 @@
  * All other requests are refused here, without reading their bodies.
  *
  *   WAITING ── whole request ──► RESPONDING ── response sent ──► WAITING, or closed by evhtp
- *      └── refused ──► CLOSING ── refusal sent ──► closed
+ *      │                   ├── the drain goes on ──► HELD ── it has ended ──► CLOSING
+ *      └── refused ──► CLOSING ── sent ──► closed
  *
  * At ADMIN_CONNECTIONS_MAX, the connection that has been WAITING longest is closed for a new one,
  * as among weir's clients (client.h). Connections are accepted a few at a time, so that their
  * requests are read before others take their places, and slowly enough for each client to send one.
+ * Those that are HELD are not counted, are not closed for others, and have a bound of their own.
  *
  * A visitor belongs to its evhtp connection and ends with it: evhtp calls on_fini however the
  * connection ends. While one of our callbacks runs, the visitor is `busy`: on_fini then does not
@@ -42,6 +44,7 @@
 #include "proxy/client.h"
 #include "proxy/http/parse.h"
 #include "proxy/log_limit.h"
+#include "proxy/options.h"
 
 enum {
     BACKLOG = 4096, /* for a burst of connections that are closed as fast as they arrive */
@@ -65,20 +68,24 @@ struct visitor {
     struct http_parser parser;
     struct strbuf request;           /* the head for evhtp */
     const struct admin_route *route; /* of that request; NULL: no such page */
-    size_t body;                     /* bytes of its body that must still arrive */
-    mono_us since;                   /* start of its wait */
-    bool busy, closing, responding;
+    struct admin_call call;
+    size_t body;         /* bytes of its body that must still arrive */
+    struct event *until; /* HELD: the end of call.wait; NULL: not, or no longer */
+    mono_us since;       /* start of its wait */
+    bool busy, closing, responding, held;
 };
 
 TAILQ_HEAD(visitors, visitor);
 
 struct admin {
     struct admin_source source;
+    struct event_base *base;
     evhtp_t *htp;
     struct event *accept_again;
     struct visitors waiting; /* for a request, longest wait first */
     struct visitors responding;
-    unsigned n_visitors;
+    struct visitors held;
+    unsigned n_visitors, n_held;
     unsigned accepted; /* in one go */
     struct config *config;
     struct log_limit log;
@@ -108,23 +115,12 @@ static void send_reply(evhtp_request_t *req, const struct admin_reply *reply)
     evhtp_send_reply(req, (evhtp_res)reply->status);
 }
 
-/* evhtp has read the head that it was given. */
-static void on_request(evhtp_request_t *req, void *arg)
-{
-    const struct admin *a = arg;
-    struct admin_reply reply = {0};
-    void *visitor;
-
-    bufferevent_getcb(req->conn->bev, NULL, NULL, NULL, &visitor);
-    admin_route_respond(((const struct visitor *)visitor)->route, &a->source, &reply);
-    send_reply(req, &reply);
-    strbuf_fini(&reply.body);
-}
-
 /* ---- the gate ----------------------------------------------------------------------------- */
 
 static struct visitors *list_of(const struct visitor *v)
 {
+    if (v->held)
+        return &v->admin->held;
     return v->responding ? &v->admin->responding : &v->admin->waiting;
 }
 
@@ -132,6 +128,8 @@ static struct visitors *list_of(const struct visitor *v)
  * starts now. */
 static void wait_anew(struct visitor *v)
 {
+    if (v->held)
+        return;
     TAILQ_REMOVE(list_of(v), v, link);
     v->responding = v->conn->request != NULL;
     v->since = clock_mono();
@@ -157,7 +155,9 @@ static evhtp_res on_fini(evhtp_connection_t *conn, void *arg)
     struct visitor *v = arg;
     CHECK(v->conn == conn);
     TAILQ_REMOVE(list_of(v), v, link);
-    v->admin->n_visitors--;
+    *(v->held ? &v->admin->n_held : &v->admin->n_visitors) -= 1;
+    if (v->until != NULL)
+        event_free(v->until);
     v->conn = NULL;
     if (!v->busy)
         visitor_free(v);
@@ -169,6 +169,88 @@ static void drop(struct visitor *v)
     if (v->conn != NULL)
         evhtp_connection_free(v->conn); /* calls on_fini */
 }
+
+/* ---- those that wait for the end of a drain ------------------------------------------------ */
+
+/* evhtp_request_set_keepalive() of version 1.2.18 cannot clear the flag. */
+static void close_after_response(evhtp_request_t *req)
+{
+    req->flags &= (uint16_t)~EVHTP_REQ_FLAG_KEEPALIVE;
+    add_header(req, "Connection", "close");
+}
+
+/* `v` may have ended afterwards. */
+static void answer_held(struct visitor *v, bool cancelled)
+{
+    struct admin_reply reply = {0};
+
+    event_free(v->until);
+    v->until = NULL;
+    admin_route_drain_state(&v->admin->source, cancelled, &reply);
+    bufferevent_set_timeouts(v->conn->bev, &timeout, &timeout);
+    close_after_response(v->conn->request);
+    send_reply(v->conn->request, &reply);
+    strbuf_fini(&reply.body);
+}
+
+static void answer_all_held(struct admin *a, bool cancelled)
+{
+    for (struct visitor *v = TAILQ_FIRST(&a->held), *next; v != NULL; v = next) {
+        next = TAILQ_NEXT(v, link);
+        if (v->until != NULL)
+            answer_held(v, cancelled);
+    }
+}
+
+static void on_waited(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    answer_held(arg, false);
+}
+
+/* The client is silent while it waits; if it disconnects, the visitor ends. */
+static void hold(struct visitor *v)
+{
+    struct admin *a = v->admin;
+    const struct timeval tv = {.tv_sec = v->call.wait / 1000000, .tv_usec = v->call.wait % 1000000};
+
+    TAILQ_REMOVE(list_of(v), v, link);
+    v->held = true;
+    a->n_visitors--;
+    a->n_held++;
+    TAILQ_INSERT_TAIL(list_of(v), v, link);
+    v->until = evtimer_new(a->base, on_waited, v);
+    CHECK(v->until != NULL && evtimer_add(v->until, &tv) == 0);
+    bufferevent_set_timeouts(v->conn->bev, NULL, NULL);
+}
+
+void admin_drained(struct admin *a)
+{
+    if (a != NULL)
+        answer_all_held(a, false);
+}
+
+/* evhtp has read the head that it was given. */
+static void on_request(evhtp_request_t *req, void *arg)
+{
+    struct admin *a = arg;
+    struct admin_reply reply = {0};
+    void *visitor;
+
+    bufferevent_getcb(req->conn->bev, NULL, NULL, NULL, &visitor);
+    struct visitor *v = visitor;
+    admin_route_respond(v->route, &a->source, &v->call, &reply);
+    if (reply.cancelled)
+        answer_all_held(a, true);
+    if (reply.hold && a->n_held < ADMIN_HELD_MAX)
+        hold(v);
+    else
+        send_reply(req, &reply);
+    strbuf_fini(&reply.body);
+}
+
+/* ---- refusals ----------------------------------------------------------------------------- */
 
 static const char *phrase_of(unsigned status)
 {
@@ -250,18 +332,25 @@ static void log_change(struct visitor *v, const struct http_head *head, const ch
     strbuf_fini(&peer);
 }
 
-/* False: it was refused. */
+/* Of a page that changes something. False: it was refused. */
 static bool may_change(struct visitor *v, const struct http_head *head)
 {
     const struct config *cf = v->admin->config;
     const struct admin_rules rules = {.token = cf->admin.token, .allow = &cf->admin.allow};
+    unsigned method = ADMIN_METHOD(head->method), status = 403;
     struct admin_ends ends;
+    const char *refusal;
 
     look_at_ends(v, &ends);
-    const char *refusal = admin_access_refusal(&rules, &ends, head);
+    if ((v->route->listed & method) != 0 && !admin_access_listed(&rules, &ends)) {
+        status = 405;
+        refusal = "this method is accepted only from the addresses in admin.allow";
+    } else {
+        refusal = admin_access_refusal(&rules, &ends, head);
+    }
     log_change(v, head, refusal, &ends);
     if (refusal != NULL)
-        refuse(v, 403, refusal);
+        refuse(v, status, refusal);
     return refusal == NULL;
 }
 
@@ -278,19 +367,45 @@ static bool body_fits(struct visitor *v, const struct http_head *head)
     return false;
 }
 
+/* The value of `wait` in the query, in v->call. False: it was refused. */
+static bool read_wait(struct visitor *v, struct span path)
+{
+    static const struct span name = {"wait=", 5};
+    const char *mark = memchr(path.at, '?', path.len);
+    struct span rest = {path.at + path.len, 0};
+
+    v->call.wait = 0;
+    if (mark != NULL)
+        rest = (struct span){mark + 1, path.len - (size_t)(mark - path.at) - 1};
+    while (rest.len > 0) {
+        const char *end = memchr(rest.at, '&', rest.len);
+        size_t len = end == NULL ? rest.len : (size_t)(end - rest.at);
+        bool is_wait = len >= name.len && memcmp(rest.at, name.at, name.len) == 0;
+        struct span value = {rest.at + name.len, is_wait ? len - name.len : 0};
+        if (is_wait && !option_read_duration(value, &v->call.wait)) {
+            refuse(v, 400, "wait expects a duration with a unit, such as 25s, of at most 1h");
+            return false;
+        }
+        len += end != NULL;
+        rest = (struct span){rest.at + len, rest.len - len};
+    }
+    return true;
+}
+
 /* False: it was refused. */
 static bool check_request(struct visitor *v, const struct http_head *head)
 {
-    bool reads = (ADMIN_METHOD(head->method) & ADMIN_READ) != 0;
+    unsigned method = ADMIN_METHOD(head->method);
+    bool reads = v->route == NULL || v->route->methods == ADMIN_READ;
 
-    if (v->route == NULL && !reads)
+    if (v->route == NULL && (method & ADMIN_READ) == 0)
         refuse(v, 404, "no such page; GET / lists the pages");
-    else if (v->route != NULL && (v->route->methods & ADMIN_METHOD(head->method)) == 0)
+    else if (v->route != NULL && ((v->route->methods | v->route->listed) & method) == 0)
         refuse(v, 405, "this page does not support that method");
     else if (reads && (head->chunked || head->content_length > 0))
         refuse(v, 413, "a request that reads cannot have a body");
     else
-        return reads || (may_change(v, head) && body_fits(v, head));
+        return reads || (may_change(v, head) && body_fits(v, head) && read_wait(v, head->path));
     return false;
 }
 
@@ -343,6 +458,7 @@ static void take_head(struct visitor *v, const char *start, const struct http_he
     size_t end = (size_t)(head->whole.at - start) + head->whole.len;
 
     v->route = admin_route_find(without_query(head->path));
+    v->call.method = head->method;
     if (!check_request(v, head))
         return;
     write_request(v, head);
@@ -556,6 +672,8 @@ struct admin *admin_new(struct event_base *base, struct config *config,
     a->at = *listen;
     TAILQ_INIT(&a->waiting);
     TAILQ_INIT(&a->responding);
+    TAILQ_INIT(&a->held);
+    a->base = base;
     a->htp = evhtp_new(base, a);
     a->accept_again = evtimer_new(base, on_accept_again, a);
     CHECK(a->htp != NULL && a->accept_again != NULL);
@@ -596,7 +714,7 @@ void admin_free(struct admin *a)
 {
     if (a == NULL)
         return;
-    for (struct visitor *v; (v = first_to_go(a)) != NULL;)
+    for (struct visitor *v; (v = first_to_go(a)) != NULL || (v = TAILQ_FIRST(&a->held)) != NULL;)
         drop(v);
     close_port(a);
     event_free(a->accept_again);

@@ -17,6 +17,7 @@ struct event_base;
 struct admin; /* opaque: defined in admin.c */
 
 #define ADMIN_CONNECTIONS_MAX 64
+#define ADMIN_HELD_MAX        32 /* in addition: those that wait for the end of a drain */
 
 /* The source of the responses, and what executes the commands. `why`, a literal, is set when the
  * result is false. */
@@ -29,6 +30,9 @@ struct admin_source {
     bool (*started)(void *arg, const char **why);
     void (*pause)(void *arg);
     void (*resume)(void *arg);
+    void (*drain)(void *arg); /* begins one, unless one has begun */
+    bool (*cancel_drain)(void *arg, const char **why);
+    bool (*drain_state)(void *arg, struct strbuf *out); /* JSON; true: all is done */
 };
 
 /*
@@ -37,6 +41,10 @@ struct admin_source {
  */
 struct admin *admin_new(struct event_base *base, struct config *config,
                         const struct admin_source *source, char *problem, size_t size);
+
+/* All is done: responds to the clients that wait for the end of the drain, in the base's next turn.
+ */
+void admin_drained(struct admin *a);
 
 /* From now on, the rights are those of `config`; the address stays. Takes a reference. */
 void admin_configure(struct admin *a, struct config *config);

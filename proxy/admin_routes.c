@@ -7,27 +7,35 @@ static const char json_type[] = "application/json";
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-static void respond_metrics(const struct admin_source *source, struct admin_reply *out)
+static void respond_metrics(const struct admin_source *source, const struct admin_call *call,
+                            struct admin_reply *out)
 {
+    (void)call;
     out->type = PROMETHEUS_CONTENT_TYPE;
     source->metrics(source->arg, &out->body);
 }
 
-static void respond_status(const struct admin_source *source, struct admin_reply *out)
+static void respond_status(const struct admin_source *source, const struct admin_call *call,
+                           struct admin_reply *out)
 {
+    (void)call;
     out->type = json_type;
     source->status(source->arg, &out->body);
 }
 
-static void respond_config(const struct admin_source *source, struct admin_reply *out)
+static void respond_config(const struct admin_source *source, const struct admin_call *call,
+                           struct admin_reply *out)
 {
+    (void)call;
     out->type = json_type;
     source->config(source->arg, &out->body);
 }
 
 /* Any response shows that weir is running. */
-static void respond_livez(const struct admin_source *source, struct admin_reply *out)
+static void respond_livez(const struct admin_source *source, const struct admin_call *call,
+                          struct admin_reply *out)
 {
+    (void)call;
     (void)source;
     strbuf_adds(&out->body, "ok\n");
 }
@@ -39,15 +47,19 @@ static void answer_yes_or_no(bool yes, const char *why, struct admin_reply *out)
     strbuf_addf(&out->body, "%s\n", yes ? "ok" : why);
 }
 
-static void respond_readyz(const struct admin_source *source, struct admin_reply *out)
+static void respond_readyz(const struct admin_source *source, const struct admin_call *call,
+                           struct admin_reply *out)
 {
+    (void)call;
     const char *why = "not ready";
     bool yes = source->ready(source->arg, &why);
     answer_yes_or_no(yes, why, out);
 }
 
-static void respond_startupz(const struct admin_source *source, struct admin_reply *out)
+static void respond_startupz(const struct admin_source *source, const struct admin_call *call,
+                             struct admin_reply *out)
 {
+    (void)call;
     const char *why = "not started";
     bool yes = source->started(source->arg, &why);
     answer_yes_or_no(yes, why, out);
@@ -55,36 +67,82 @@ static void respond_startupz(const struct admin_source *source, struct admin_rep
 
 /* ---- changing ------------------------------------------------------------------------------- */
 
-static void respond_pause(const struct admin_source *source, struct admin_reply *out)
+static void respond_pause(const struct admin_source *source, const struct admin_call *call,
+                          struct admin_reply *out)
 {
+    (void)call;
     source->pause(source->arg);
     out->type = json_type;
     strbuf_adds(&out->body, "{\"paused\":true}\n");
 }
 
-static void respond_resume(const struct admin_source *source, struct admin_reply *out)
+static void respond_resume(const struct admin_source *source, const struct admin_call *call,
+                           struct admin_reply *out)
 {
+    (void)call;
     source->resume(source->arg);
     out->type = json_type;
     strbuf_adds(&out->body, "{\"paused\":false}\n");
 }
 
+static const char text_type[] = "text/plain; charset=utf-8";
+
+void admin_route_drain_state(const struct admin_source *source, bool cancelled,
+                             struct admin_reply *out)
+{
+    bool done = !cancelled && source->drain_state(source->arg, &out->body);
+
+    out->status = cancelled ? 409 : done ? 200 : 202;
+    out->type = cancelled ? text_type : json_type;
+    if (cancelled)
+        strbuf_adds(&out->body, "the drain was cancelled\n");
+}
+
+static void cancel_drain(const struct admin_source *source, struct admin_reply *out)
+{
+    const char *why = "";
+
+    out->cancelled = source->cancel_drain(source->arg, &why);
+    if (out->cancelled) {
+        out->type = json_type;
+        (void)source->drain_state(source->arg, &out->body);
+        return;
+    }
+    out->status = 409;
+    strbuf_addf(&out->body, "the drain cannot be cancelled: %s\n", why);
+}
+
+static void respond_drain(const struct admin_source *source, const struct admin_call *call,
+                          struct admin_reply *out)
+{
+    if (call->method == HTTP_DELETE) {
+        cancel_drain(source, out);
+        return;
+    }
+    source->drain(source->arg);
+    admin_route_drain_state(source, false, out);
+    out->hold = out->status == 202 && call->wait > 0;
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
-static void respond_index(const struct admin_source *source, struct admin_reply *out);
+static void respond_index(const struct admin_source *source, const struct admin_call *call,
+                          struct admin_reply *out);
 
 static const struct admin_route routes[] = {
-    {"/", "this list", ADMIN_READ, respond_index},
-    {"/metrics", "for Prometheus", ADMIN_READ, respond_metrics},
-    {"/livez", "200 while weir is running", ADMIN_READ, respond_livez},
-    {"/readyz", "200 when weir accepts requests, else 503 and the reason", ADMIN_READ,
+    {"/", "this list", ADMIN_READ, 0, respond_index},
+    {"/metrics", "for Prometheus", ADMIN_READ, 0, respond_metrics},
+    {"/livez", "200 while weir is running", ADMIN_READ, 0, respond_livez},
+    {"/readyz", "200 when weir accepts requests, else 503 and the reason", ADMIN_READ, 0,
      respond_readyz},
-    {"/startupz", "200 once the app has started, else 503 and the reason", ADMIN_READ,
+    {"/startupz", "200 once the app has started, else 503 and the reason", ADMIN_READ, 0,
      respond_startupz},
-    {"/status", "the values of /metrics, as JSON", ADMIN_READ, respond_status},
-    {"/config", "the configuration in force, as JSON", ADMIN_READ, respond_config},
-    {"/pause", "holds all requests in the queue", ADMIN_METHOD(HTTP_POST), respond_pause},
-    {"/resume", "ends a pause", ADMIN_METHOD(HTTP_POST), respond_resume},
+    {"/status", "the values of /metrics, as JSON", ADMIN_READ, 0, respond_status},
+    {"/config", "the configuration in force, as JSON", ADMIN_READ, 0, respond_config},
+    {"/drain", "serves what waits and runs; ?wait=25s: responds when that is done",
+     ADMIN_METHOD(HTTP_POST) | ADMIN_METHOD(HTTP_DELETE), ADMIN_METHOD(HTTP_GET), respond_drain},
+    {"/pause", "holds all requests in the queue", ADMIN_METHOD(HTTP_POST), 0, respond_pause},
+    {"/resume", "ends a pause", ADMIN_METHOD(HTTP_POST), 0, respond_resume},
 };
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
@@ -122,13 +180,15 @@ static void list_routes(struct strbuf *out)
             strbuf_adds(&name, " ");
         }
         strbuf_adds(&name, routes[i].path);
-        strbuf_addf(out, "  %-14s %s\n", strbuf_cstr(&name), routes[i].meaning);
+        strbuf_addf(out, "  %-20s %s\n", strbuf_cstr(&name), routes[i].meaning);
     }
     strbuf_fini(&name);
 }
 
-static void respond_index(const struct admin_source *source, struct admin_reply *out)
+static void respond_index(const struct admin_source *source, const struct admin_call *call,
+                          struct admin_reply *out)
 {
+    (void)call;
     (void)source;
     strbuf_adds(&out->body, "weir " WEIR_VERSION ", admin port\n\n");
     list_routes(&out->body);
@@ -151,12 +211,12 @@ const struct admin_route *admin_route_find(struct span path)
 }
 
 void admin_route_respond(const struct admin_route *route, const struct admin_source *source,
-                         struct admin_reply *out)
+                         const struct admin_call *call, struct admin_reply *out)
 {
     out->status = 200;
-    out->type = "text/plain; charset=utf-8";
+    out->type = text_type;
     if (route == NULL)
         respond_not_found(out);
     else
-        route->respond(source, out);
+        route->respond(source, call, out);
 }

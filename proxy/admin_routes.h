@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "common/clock.h"
 #include "common/span.h"
 #include "common/strbuf.h"
 #include "proxy/admin.h"
@@ -14,16 +15,25 @@
 #define ADMIN_METHOD(m) (1u << (m)) /* of an enum http_method */
 #define ADMIN_READ      (ADMIN_METHOD(HTTP_GET) | ADMIN_METHOD(HTTP_HEAD))
 
+struct admin_call {
+    enum http_method method;
+    mono_us wait; /* how long the client is willing to wait */
+};
+
 struct admin_reply {
     unsigned status;
     const char *type;
     struct strbuf body;
+    bool hold;      /* not to be sent now, but after `wait` or when the drain has ended */
+    bool cancelled; /* the drain: those that wait for its end need not */
 };
 
 struct admin_route {
     const char *path, *meaning;
-    unsigned methods; /* a set of ADMIN_METHOD; those not in ADMIN_READ change something */
-    void (*respond)(const struct admin_source *source, struct admin_reply *out);
+    unsigned methods; /* a set of ADMIN_METHOD: ADMIN_READ, or others, which change something */
+    unsigned listed;  /* further methods, for the addresses in admin.allow; they change something */
+    void (*respond)(const struct admin_source *source, const struct admin_call *call,
+                    struct admin_reply *out);
 };
 
 /* NULL: no such page. `path` is without the query. */
@@ -35,4 +45,8 @@ void admin_route_write_methods(const struct admin_route *route, struct strbuf *o
 /* Fills `out`, which the caller has zero-initialised. NULL: responds with 404 and the list of
  * pages. */
 void admin_route_respond(const struct admin_route *route, const struct admin_source *source,
-                         struct admin_reply *out);
+                         const struct admin_call *call, struct admin_reply *out);
+
+/* Fills `out` for a client that has waited for the end of a drain. */
+void admin_route_drain_state(const struct admin_source *source, bool cancelled,
+                             struct admin_reply *out);

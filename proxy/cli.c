@@ -61,6 +61,17 @@ static const struct command commands[] = {
      "seconds. If --admin-listen or WEIR_ADMIN_LISTEN gives the address, no other setting is "
      "read; otherwise, the address is taken from the configuration.",
      TAKES_CONFIG | TAKES_READY, 0, cli_healthcheck, NULL},
+    {"drain", "[--wait DURATION] [flags]", "drain a running weir",
+     "Begins what SIGTERM begins, except that weir does not exit afterwards: /readyz fails, after "
+     "drain.delay no connection is accepted, and running and waiting requests are served for up to "
+     "drain.timeout. With --wait, exits when all is done, or after that time. Exit status: 0 if "
+     "all "
+     "requests were served (without --wait: if the drain has begun), 3 if some were refused or cut "
+     "off, 1 if the drain has not ended in time, or on failure.\n"
+     "In Kubernetes, this is the preStop hook of weir's container: it runs before the app is "
+     "stopped. `DELETE /drain` on the admin port ends a drain.\n"
+     "The command is sent to the admin port: see `weir help pause`.",
+     TAKES_CONFIG | TAKES_WAIT, 0, cli_drain, NULL},
     {"pause", "[flags]", "hold all requests in the queue of a running weir",
      "No request enters the app until `weir resume`; those inside it are finished. Meanwhile, "
      "requests wait for up to queue.timeout. Use it while the app restarts.\n"
@@ -88,6 +99,9 @@ static const struct command_flag command_flags[] = {
     {"config", "c", "FILE", TAKES_CONFIG, "configuration file; - is standard input"},
     {"json", NULL, NULL, TAKES_JSON, "print JSON"},
     {"ready", NULL, NULL, TAKES_READY, "query readiness (/readyz) instead of liveness (/livez)"},
+    {"wait", NULL, "DURATION", TAKES_WAIT,
+     "how long to wait for the end of the drain, such as 25s; without it, the command returns at "
+     "once"},
     {"help", "h", NULL, 0, "print help"},
     {"version", "V", NULL, 0, "print the version"},
 };
@@ -257,6 +271,16 @@ static void set_config_path(struct cli *cli, struct option_flag *flag, int *i)
         cli->config_path = flag->value;
 }
 
+static void set_wait(struct cli *cli, struct option_flag *flag, int *i)
+{
+    if (flag->value == NULL)
+        flag->value = next_value(cli, i);
+    if (!(cli->command->takes & TAKES_WAIT))
+        refuse_flag(cli, flag->name);
+    else if (flag->value == NULL || !option_read_duration(span_of(flag->value), &cli->wait))
+        cli_usage_error(cli, "--wait requires a duration with a unit, such as 25s, of at most 1h");
+}
+
 static void add_option(struct cli *cli, const struct option_flag *flag, int from, int *i)
 {
     if (flag->option == NULL) {
@@ -281,6 +305,8 @@ static void take_flag(struct cli *cli, struct option_flag *flag, int from, int *
         set_switch(cli, flag, TAKES_JSON, &cli->json);
     else if (span_equal(flag->name, SPAN("ready")))
         set_switch(cli, flag, TAKES_READY, &cli->ready);
+    else if (span_equal(flag->name, SPAN("wait")))
+        set_wait(cli, flag, i);
     else if (span_equal(flag->name, SPAN("help")))
         set_switch(cli, flag, 0, &cli->help);
     else if (span_equal(flag->name, SPAN("version")))

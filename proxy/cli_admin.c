@@ -2,6 +2,7 @@
 #include "proxy/cli_admin.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +95,8 @@ static bool ask_admin(const struct cli *cli, const char *method, const char *pat
     const struct admin_request request = {.method = method, .path = path, .token = c->admin.token};
     if (!c->admin.enabled)
         cli_complain(cli->env, "the admin port is disabled (admin.listen is \"off\")");
-    else if (!(ok = admin_client_ask(&c->admin.listen, &request, ADMIN_CLIENT_TIMEOUT_US, r)))
+    else if (!(ok = admin_client_ask(&c->admin.listen, &request,
+                                     cli->wait + ADMIN_CLIENT_TIMEOUT_US, r)))
         cli_complain(cli->env, "%s: no response from the admin port: %s", c->admin.listen.text,
                      strerror(errno));
     config_put(c);
@@ -217,4 +219,65 @@ int cli_pause(struct cli *cli)
 int cli_resume(struct cli *cli)
 {
     return post(cli, "/resume", "resumed\n");
+}
+
+/* The number with that name in a response; 0 if there is none. */
+static json_int_t number(const json_t *json, const char *name)
+{
+    return json_integer_value(json_object_get(json, name));
+}
+
+static int report_drained(struct cli *cli, const json_t *state)
+{
+    struct strbuf text = {0};
+    json_int_t cut = number(state, "cut");
+
+    if (cut > 0) {
+        cli_complain(cli->env, "drained, but %lld requests were refused or cut off",
+                     (long long)cut);
+        return EXIT_CUT;
+    }
+    strbuf_adds(&text, "drained: all requests were served\n");
+    return cli_print_result(cli, &text);
+}
+
+static int report_draining(struct cli *cli, const json_t *state)
+{
+    struct strbuf text = {0};
+
+    strbuf_addf(&text, "draining: %lld requests are running, %lld are waiting\n",
+                (long long)number(state, "in_flight"), (long long)number(state, "queued"));
+    if (cli->wait == 0)
+        return cli_print_result(cli, &text);
+    cli_complain(cli->env, "the drain has not ended within --wait; %.*s", (int)text.len - 1,
+                 text.at);
+    strbuf_fini(&text);
+    return EXIT_FAILED;
+}
+
+static int report_drain(struct cli *cli, const char *path, const struct admin_response *r)
+{
+    json_t *state = json_loadb(r->body.at, r->body.len, 0, NULL);
+    int status = EXIT_FAILED;
+
+    if (r->status == 200 && state != NULL)
+        status = report_drained(cli, state);
+    else if (r->status == 202 && state != NULL)
+        status = report_draining(cli, state);
+    else
+        complain_about(cli, path, r);
+    json_decref(state);
+    return status;
+}
+
+int cli_drain(struct cli *cli)
+{
+    struct admin_response r = {0};
+    char path[48] = "/drain";
+
+    if (cli->wait > 0)
+        (void)snprintf(path, sizeof(path), "/drain?wait=%lldus", (long long)cli->wait);
+    int status = ask_admin(cli, "POST", path, &r) ? report_drain(cli, "/drain", &r) : EXIT_FAILED;
+    strbuf_fini(&r.bytes);
+    return status;
 }

@@ -7,13 +7,14 @@
 #include <stdbool.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/strbuf.h"
 #include "proxy/cli.h"
 #include "proxy/command.h"
 
 #define ARGS_MAX 2
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CUT = 3 };
 
 struct cli {
     const struct cli_env *env;
@@ -24,6 +25,7 @@ struct cli {
     int n_flags;
     const char *config_path;
     bool json, ready, help, version;
+    mono_us wait;    /* --wait; 0: not given */
     unsigned errors; /* usage errors reported */
 };
 

@@ -9,7 +9,7 @@
 struct cli; /* a parsed command line: cli.c */
 
 /* The flags that a command accepts. TAKES_CONFIG includes the flag of every option. */
-enum takes { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_READY = 4 };
+enum takes { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_READY = 4, TAKES_WAIT = 8 };
 
 struct command {
     const char *name;
@@ -26,7 +26,7 @@ struct command {
 struct command_flag {
     const char *name;    /* without the dashes */
     const char *letter;  /* after a single dash, or NULL */
-    const char *metavar; /* NULL: it takes no value */
+    const char *metavar; /* "FILE", or any other; NULL: it takes no value */
     unsigned takes;      /* the commands that accept it; 0: all of them */
     const char *help;
 };

@@ -75,6 +75,11 @@ static bool takes_file(const struct command *c)
     return c->words != NULL && strcmp(c->words, "FILE") == 0;
 }
 
+static bool is_file(const struct command_flag *f)
+{
+    return strcmp(f->metavar, "FILE") == 0;
+}
+
 /* ---- bash ----------------------------------------------------------------------------------- */
 
 static const char bash_head[] =
@@ -139,7 +144,9 @@ static void write_bash_values(const struct command_line *line, struct strbuf *ou
         strbuf_addf(out, "    --%s", f->name);
         if (f->letter != NULL)
             strbuf_addf(out, " | -%s", f->letter);
-        strbuf_adds(out, ")\n        _weir_files \"$cur\"\n        return\n        ;;\n");
+        strbuf_adds(out, is_file(f)
+                             ? ")\n        _weir_files \"$cur\"\n        return\n        ;;\n"
+                             : ") return ;;\n");
     }
     for (size_t i = 0; i < option_count; i++)
         write_bash_value(&option_table[i], out);
@@ -260,7 +267,7 @@ static void write_zsh_flag(const struct command_flag *f, const char *dashes, con
     write_zsh_text(span_of(f->help), out);
     strbuf_adds(out, "]");
     if (f->metavar != NULL)
-        strbuf_addf(out, ":%s:_files", f->metavar);
+        strbuf_addf(out, ":%s:%s", f->metavar, is_file(f) ? "_files" : " ");
     strbuf_adds(out, "'\n");
 }
 
@@ -375,7 +382,7 @@ static void write_fish_flag(const struct command_line *line, const struct comman
     if (f->letter != NULL)
         strbuf_addf(out, " -s %s", f->letter);
     if (f->metavar != NULL)
-        strbuf_adds(out, " -r -F");
+        strbuf_adds(out, is_file(f) ? " -r -F" : " -x");
     write_fish_description(span_of(f->help), out);
 }
 

@@ -195,13 +195,13 @@ const struct option option_table[] = {
      .help = "permissions of the Unix socket that \"admin.listen\" names"},
     {"admin.token", OPTION_SECRET, FIELD(admin.token), SECRET_MIN, 0, .preset = "",
      .also = "secret password key",
-     .help = "secret with which any client may pause and resume weir through the admin port, as "
-             "Authorization: Bearer TOKEN; \"\" for none"},
+     .help = "secret with which any client may drain, pause and resume weir through the admin port, "
+             "as Authorization: Bearer TOKEN; \"\" for none"},
     {"admin.allow", OPTION_RANGES, FIELD(admin.allow), 0, BLOCKS_MAX, .preset = "",
      .words = "private loopback", .empty = "none", .also = "allowed allow_from trusted",
-     .help = "addresses of the clients that may pause and resume weir through the admin port "
-             "without the token; programs on the same machine always may, through loopback or a "
-             "Unix socket"},
+     .help = "addresses of the clients that may drain, pause and resume weir through the admin "
+             "port without the token, and may send GET /drain; programs on the same machine always "
+             "may, through loopback or a Unix socket"},
     {"log.level", OPTION_WORD, FIELD(log.level), .words = "error warning info debug",
      .preset = "info",
      .help = "lowest severity that is logged"},

@@ -22,7 +22,8 @@
 #include "proxy/probe.h"
 #include "proxy/status.h"
 
-#define OWN_DESCRIPTORS  (ADMIN_CONNECTIONS_MAX + 28) /* and control loop, standard streams */
+#define OWN_DESCRIPTORS                                                                            \
+    (ADMIN_CONNECTIONS_MAX + ADMIN_HELD_MAX + 28) /* and control loop, standard streams */
 #define LOOP_DESCRIPTORS 4 /* per worker: epoll, libevent's pipe, the task queue */
 #define SWAPS            4 /* clients per further worker that are accepted before others are closed */
 
@@ -310,6 +311,7 @@ static void on_drained(void *arg)
         log_warning("drained: %zu requests were refused or cut off", lost);
     else
         log_info("drained: all requests were served");
+    admin_drained(s->admin);
 }
 
 static bool on_cancel(void *arg, const char **why)
@@ -470,6 +472,38 @@ static void admin_resume(void *arg)
         limiter_resume(s->shared.limiter, LIMITER_PAUSE_OPERATOR, loop_tick(s->control)));
 }
 
+static void admin_drain(void *arg)
+{
+    struct server *s = arg;
+
+    loop_tick(s->control);
+    lifecycle_drain(s->lifecycle);
+}
+
+static bool admin_cancel_drain(void *arg, const char **why)
+{
+    struct server *s = arg;
+
+    loop_tick(s->control);
+    return lifecycle_cancel(s->lifecycle, why);
+}
+
+static bool admin_drain_state(void *arg, struct strbuf *out)
+{
+    struct server *s = arg;
+    enum lifecycle_state state = lifecycle_state(s->lifecycle);
+    bool done = state == LIFECYCLE_DRAINED || state == LIFECYCLE_STOPPED;
+    struct limiter_snapshot l;
+
+    limiter_snapshot(s->shared.limiter, clock_mono(), &l);
+    strbuf_addf(out, "{\"state\":\"%s\",\"in_flight\":%u,\"queued\":%u,\"cut\":%zu}\n",
+                done                       ? "drained"
+                : state == LIFECYCLE_READY ? "ready"
+                                           : "draining",
+                l.in_flight, l.depth, drain_lost(s->drain));
+    return done;
+}
+
 /* ---- building and taking down ---- */
 
 static bool worker_build(struct server *s, unsigned i)
@@ -517,7 +551,10 @@ static bool ports_build(struct server *s)
                                   .ready = admin_ready,
                                   .started = admin_started,
                                   .pause = admin_pause,
-                                  .resume = admin_resume};
+                                  .resume = admin_resume,
+                                  .drain = admin_drain,
+                                  .cancel_drain = admin_cancel_drain,
+                                  .drain_state = admin_drain_state};
 
     s->listener = listener_new(s->workers[0].loop, &s->config->listen, s->max_connections,
                                &listener_handler, s, problem, sizeof(problem));

@@ -174,6 +174,8 @@ def test_fish_completes_with_descriptions(folder):
     assert set(flags) == OPTIONS | {"--config", "--help", "--version"}
     assert flags["--queue-timeout"] == "maximum time that a request waits for a slot"
     assert set(fish(folder, "weir status --")) == set(flags) | {"--json"}
+    assert set(fish(folder, "weir drain --")) == set(flags) | {"--wait"}
+    assert set(fish(folder, "weir drain --wait ")) == set()
     assert set(fish(folder, "weir --on-client-abort ")) == ENUMERATED
     assert set(fish(folder, "weir config ")) == {"print", "schema", "defaults", "docs"}
     assert "weir.json" in fish(folder, "weir check we")
@@ -190,6 +192,7 @@ def test_no_word_is_offered_that_weir_does_not_take(folder):
             assert weir(command, word), (command, word)
     for command in COMMANDS:
         for flag in bash(folder, "weir", command, "-") - OPTIONS - {"--config"}:
+            flag = "--wait=1s" if flag == "--wait" else flag
             done = subprocess.run([WEIR, command, flag, "--help"], env={}, capture_output=True)
             assert done.returncode == 0, (command, flag, done.stderr)
 

@@ -52,14 +52,15 @@ def test_attacks_change_nothing_and_disturb_nobody(world):
     weir = world.weir(origin, admin_host="0.0.0.0", admin_token=TOKEN, concurrency=1)
     other = other_address()
     client = world.connect(weir)
-    for _ in range(1000 // (2 * len(ATTACKS))):
+    for _ in range(1 + 1000 // (3 * len(ATTACKS))):
         for name, attack in ATTACKS.items():
-            for path in ("/pause", "/resume"):
+            for path in ("/pause", "/drain?wait=1h", "/resume"):
                 at = other if attack.get("at") == "other" else "127.0.0.1"
                 answer = ask(weir, attack.get("method", "POST"), path, *attack.get("fields", ()),
                              host=attack.get("host"), at=at)
                 assert answer.status == attack.get("status", 403), name
         assert weir.metrics().one("weir_paused") == 0
+        assert weir.admin_get("/readyz").status == 200
         assert client.ask("GET", "/").status == 200
     log = weir.log()
     assert "admin port: POST /pause from 127.0.0.1 was refused: " in log or other in log
@@ -83,6 +84,10 @@ def test_listed_addresses_need_no_token(world):
     assert ask(weir, "POST", "/pause", at=other).status == 200
     assert ask(weir, "POST", "/resume", at=other, host="evil.example").status == 403
     assert weir.metrics().one("weir_paused") == 1
+    assert ask(weir, "GET", "/drain").status == 405, "local, but not listed"
+    assert weir.admin_get("/readyz").status == 200
+    assert ask(weir, "GET", "/drain", at=other).status == 202, "as the hook of a kubelet"
+    assert weir.admin_get("/readyz").status == 503
 
 
 def test_the_token_is_never_shown(world):

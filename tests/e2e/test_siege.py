@@ -19,7 +19,7 @@ MANY = FULL or scaled(500, least=250)
 SECONDS = 5 if FULL else 0.7
 IN_TIME = 1.0
 PLACES = MANY * 512 // 2000
-FILES = 256  # places for 150 clients, and for 142 with two threads
+FILES = 288  # places for 150 clients, and for 142 with two threads
 
 
 @pytest.fixture

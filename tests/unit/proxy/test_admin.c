@@ -28,7 +28,8 @@ struct port {
     struct address at;
     struct config config;
     const char *not_ready, *not_started; /* NULL: ready, started */
-    unsigned pauses, resumes;
+    unsigned pauses, resumes, drains;
+    bool drained;
     size_t metrics_size; /* at least */
 };
 
@@ -83,6 +84,27 @@ static void resume_it(void *arg)
     ((struct port *)arg)->resumes++;
 }
 
+static void drain_it(void *arg)
+{
+    ((struct port *)arg)->drains++;
+}
+
+static bool cancel_drain(void *arg, const char **why)
+{
+    struct port *p = arg;
+
+    *why = "all is done";
+    return !p->drained;
+}
+
+static bool drain_state(void *arg, struct strbuf *out)
+{
+    struct port *p = arg;
+
+    strbuf_addf(out, "{\"state\":\"%s\"}\n", p->drained ? "drained" : "draining");
+    return p->drained;
+}
+
 static struct admin *open_at(struct port *p, char *problem, size_t size)
 {
     struct admin_source source = {.arg = p,
@@ -92,7 +114,10 @@ static struct admin *open_at(struct port *p, char *problem, size_t size)
                                   .ready = ready,
                                   .started = started,
                                   .pause = pause_it,
-                                  .resume = resume_it};
+                                  .resume = resume_it,
+                                  .drain = drain_it,
+                                  .cancel_drain = cancel_drain,
+                                  .drain_state = drain_state};
     p->config.admin.listen = p->at;
     return admin_new(p->base, &p->config, &source, problem, size);
 }
@@ -460,6 +485,169 @@ static void a_client_that_asks_first_is_told_to_go_on(void **state)
     close(fd);
 }
 
+/* ---- waiting for the end of a drain ---- */
+
+#define WAIT "POST /drain?x&wait=1h HTTP/1.1\r\n" OWN "\r\n"
+
+static void drained(struct port *p)
+{
+    p->drained = true;
+    admin_drained(p->admin);
+}
+
+static void a_drain_responds_when_all_is_done(void **state)
+{
+    struct port *p = *state;
+    int fd[3];
+
+    ask(p, "POST /drain HTTP/1.1\r\n" OWN "Connection: close\r\n\r\n");
+    expect_status("202");
+    expect("\r\n\r\n{\"state\":\"draining\"}\n");
+    for (int i = 0; i < 3; i++) {
+        fd[i] = dial(p);
+        say(p, fd[i], WAIT);
+        turn(p);
+        assert_int_equal(recv(fd[i], got, 1, MSG_DONTWAIT), -1);
+    }
+    close(fd[1]); /* is forgotten */
+    turn(p);
+    drained(p);
+    for (int i = 0; i < 3; i += 2) {
+        assert_true(hear(p, fd[i], UNTIL_CLOSED, 0));
+        expect_status("200");
+        expect("\r\nConnection: close\r\n");
+        expect("\r\n\r\n{\"state\":\"drained\"}\n");
+        close(fd[i]);
+    }
+    assert_int_equal(p->drains, 4);
+    ask(p, "POST /drain?wait=1h HTTP/1.1\r\n" OWN "Connection: close\r\n\r\n");
+    expect_status("200");
+    admin_drained(p->admin); /* nobody waits */
+    admin_drained(NULL);
+}
+
+static void a_client_waits_no_longer_than_it_wants_to(void **state)
+{
+    struct port *p = *state;
+    mono_us before = clock_mono();
+
+    ask(p, "POST /drain?wait=30ms HTTP/1.1\r\n" OWN "\r\n");
+    expect_status("202");
+    expect("{\"state\":\"draining\"}");
+    assert_true(clock_mono() - before >= 30000);
+    drained(p);
+}
+
+static void a_cancelled_drain_is_waited_for_by_nobody(void **state)
+{
+    struct port *p = *state;
+    int fd = dial(p);
+
+    say(p, fd, WAIT);
+    ask(p, "DELETE /drain HTTP/1.1\r\n" OWN "Connection: close\r\n\r\n");
+    expect_status("200");
+    expect("{\"state\":\"draining\"}");
+    assert_true(hear(p, fd, UNTIL_CLOSED, 0));
+    expect_status("409");
+    expect("\r\n\r\nthe drain was cancelled\n");
+    close(fd);
+    p->drained = true;
+    ask(p, "DELETE /drain HTTP/1.1\r\n" OWN "Connection: close\r\n\r\n");
+    expect_status("409");
+    expect("cannot be cancelled: all is done\n");
+}
+
+static void only_listed_addresses_may_drain_by_get(void **state)
+{
+    struct port *p = *state;
+    struct cidr listed = cidr_named(CIDR_LOOPBACK);
+    struct config next = {.refs = 1, .admin.allow = {&listed, 1}};
+    static const char hook[] = "GET /drain?wait=1ms HTTP/1.1\r\n" OWN "\r\n";
+
+    ask(p, hook);
+    expect_status("405");
+    expect("\r\nAllow: POST, DELETE\r\n");
+    expect("only from the addresses in admin.allow");
+    admin_configure(p->admin, &next);
+    ask(p, "HEAD /drain?wait=1ms HTTP/1.1\r\n" OWN "\r\n");
+    expect_status("405");
+    ask(p, "GET /pause HTTP/1.1\r\n" OWN "\r\n");
+    expect_status("405");
+    ask(p, "GET /drain HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    expect_status("403");
+    assert_int_equal(p->drains + p->pauses, 0);
+    ask(p, hook);
+    expect_status("202");
+    assert_int_equal(p->drains, 1);
+    admin_configure(p->admin, &p->config);
+}
+
+static void a_wait_that_is_no_duration_is_refused(void **state)
+{
+    static const char *const bad[] = {"wait=25", "wait=", "wait=2h", "x=1&wait=1S",
+                                      "wait=1s&wait=-1s"};
+    struct port *p = *state;
+    char request[128];
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(request, sizeof(request), "POST /drain?%s HTTP/1.1\r\n" OWN "\r\n", bad[i]);
+        ask(p, request);
+        expect_status("400");
+        expect("a duration with a unit");
+    }
+    assert_int_equal(p->drains, 0);
+}
+
+/* They are not counted among the others, whose places a crowd may take. */
+static void many_may_wait_and_are_not_closed_for_others(void **state)
+{
+    enum { FEW_TOO_MANY = ADMIN_HELD_MAX + 3, OTHERS = ADMIN_CONNECTIONS_MAX + 10 };
+    struct port *p = *state;
+    int fd[FEW_TOO_MANY], others[OTHERS];
+
+    for (int i = 0; i < FEW_TOO_MANY; i++) {
+        fd[i] = dial(p);
+        say(p, fd[i], WAIT);
+        turn(p);
+        if (i >= ADMIN_HELD_MAX) {
+            assert_true(hear(p, fd[i], UNTIL_RESPONSES, 1));
+            expect_status("202"); /* at once */
+        }
+    }
+    for (int i = 0; i < OTHERS; i++) {
+        others[i] = dial(p);
+        say(p, others[i], "GET /liv");
+    }
+    get(p, "/livez");
+    expect_status("200");
+    drained(p);
+    for (int i = 0; i < ADMIN_HELD_MAX; i++) {
+        assert_true(hear(p, fd[i], UNTIL_CLOSED, 0));
+        expect_status("200");
+    }
+    for (int i = 0; i < FEW_TOO_MANY; i++)
+        close(fd[i]);
+    for (int i = 0; i < OTHERS; i++)
+        close(others[i]);
+}
+
+/* What it sends meanwhile is not served, and does not grow. */
+static void a_waiting_client_is_heard_only_when_it_leaves(void **state)
+{
+    struct port *p = *state;
+    int fd = dial(p);
+
+    say(p, fd, WAIT "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn(p);
+    assert_int_equal(recv(fd, got, 1, MSG_DONTWAIT), -1);
+    shutdown(fd, SHUT_WR);
+    assert_true(hear(p, fd, UNTIL_CLOSED, 0));
+    assert_string_equal(got, "");
+    close(fd);
+    fd = dial(p); /* still waits when the port is closed */
+    say(p, fd, WAIT);
+}
+
 static void the_rights_follow_a_new_configuration(void **state)
 {
     struct port *p = *state;
@@ -585,13 +773,14 @@ static void random_bytes_never_bring_it_down(void **state)
         "HEAD //%zz;a?&&==# HTTP/1.0\r\nExpect: 100-continue\r\nUpgrade: h2c\r\n\r\n",
         "GET /?%&a=%&=b&;;c HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\nA: \r\n\r\n",
         "POST /pause HTTP/1.1\r\n" OWN "Content-Length: 4\r\nExpect: 100-continue\r\n\r\nabcd",
+        "POST /drain?wait=1ms HTTP/1.1\r\n" OWN "\r\nDELETE /drain HTTP/1.1\r\n" OWN "\r\n",
     };
     struct port *p = *state;
     unsigned seed = (unsigned)clock_wall();
     print_message("seed %u\n", seed);
     for (int round = 0; round < 400; round++) {
         char text[256];
-        size_t len = (size_t)snprintf(text, sizeof(text), "%s", seeds[rand_r(&seed) % 5]);
+        size_t len = (size_t)snprintf(text, sizeof(text), "%s", seeds[rand_r(&seed) % 6]);
         for (int i = rand_r(&seed) % 4; i > 0; i--)
             text[(size_t)rand_r(&seed) % len] = (char)rand_r(&seed);
         size_t cut = (size_t)rand_r(&seed) % len;
@@ -799,6 +988,13 @@ int main(void)
         TEST(a_body_may_be_split_at_every_byte),
         TEST(a_client_that_asks_first_is_told_to_go_on),
         TEST(the_rights_follow_a_new_configuration),
+        TEST(a_drain_responds_when_all_is_done),
+        TEST(a_client_waits_no_longer_than_it_wants_to),
+        TEST(a_cancelled_drain_is_waited_for_by_nobody),
+        TEST(only_listed_addresses_may_drain_by_get),
+        TEST(a_wait_that_is_no_duration_is_refused),
+        TEST(many_may_wait_and_are_not_closed_for_others),
+        TEST(a_waiting_client_is_heard_only_when_it_leaves),
         TEST(pipelined_requests_get_responses_in_order),
         TEST(a_request_may_be_split_at_every_byte),
         TEST(a_client_that_has_half_closed_still_gets_its_response),

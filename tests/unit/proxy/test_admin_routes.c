@@ -10,6 +10,8 @@
 #include "proxy/admin_routes.h"
 
 static bool paused;
+static unsigned drains;
+static bool done, cannot;
 
 static void pause_it(void *arg)
 {
@@ -23,32 +25,71 @@ static void resume_it(void *arg)
     paused = false;
 }
 
+static void drain(void *arg)
+{
+    (void)arg;
+    drains++;
+}
+
+static bool cancel_drain(void *arg, const char **why)
+{
+    (void)arg;
+    *why = "a signal";
+    return !cannot;
+}
+
+static bool drain_state(void *arg, struct strbuf *out)
+{
+    (void)arg;
+    strbuf_adds(out, done ? "drained" : "draining");
+    return done;
+}
+
 static bool not_yet(void *arg, const char **why)
 {
     *why = arg;
     return false;
 }
 
-static void expect(const char *path, unsigned status, const char *part)
+static char why[] = "no app";
+static const struct admin_source source = {.arg = why,
+                                           .ready = not_yet,
+                                           .started = not_yet,
+                                           .pause = pause_it,
+                                           .resume = resume_it,
+                                           .drain = drain,
+                                           .cancel_drain = cancel_drain,
+                                           .drain_state = drain_state};
+
+/* Returns the reply, its body freed. */
+static struct admin_reply expect_call(const struct admin_call *call, const char *path,
+                                      unsigned status, const char *part)
 {
-    static char why[] = "no app";
-    const struct admin_source source = {
-        .arg = why, .ready = not_yet, .started = not_yet, .pause = pause_it, .resume = resume_it};
     struct admin_reply reply = {0};
 
-    admin_route_respond(admin_route_find(span_of(path)), &source, &reply);
+    admin_route_respond(admin_route_find(span_of(path)), &source, call, &reply);
     assert_int_equal(reply.status, status);
     assert_non_null(reply.type);
     assert_non_null(strstr(strbuf_cstr(&reply.body), part));
     strbuf_fini(&reply.body);
+    return reply;
+}
+
+static void expect(const char *path, unsigned status, const char *part)
+{
+    const struct admin_call call = {.method = HTTP_GET};
+    struct admin_reply reply = expect_call(&call, path, status, part);
+
+    assert_false(reply.hold || reply.cancelled);
 }
 
 static void each_page_accepts_its_methods(void **state)
 {
     static const char *const rows[][2] = {
-        {"/", "GET, HEAD"},       {"/metrics", "GET, HEAD"},  {"/livez", "GET, HEAD"},
-        {"/readyz", "GET, HEAD"}, {"/startupz", "GET, HEAD"}, {"/status", "GET, HEAD"},
-        {"/config", "GET, HEAD"}, {"/pause", "POST"},         {"/resume", "POST"},
+        {"/", "GET, HEAD"},         {"/metrics", "GET, HEAD"},  {"/livez", "GET, HEAD"},
+        {"/readyz", "GET, HEAD"},   {"/startupz", "GET, HEAD"}, {"/status", "GET, HEAD"},
+        {"/config", "GET, HEAD"},   {"/pause", "POST"},         {"/resume", "POST"},
+        {"/drain", "POST, DELETE"},
     };
     struct strbuf out = {0};
     (void)state;
@@ -103,6 +144,41 @@ static void pause_and_resume_say_what_is_in_force(void **state)
     }
 }
 
+static void a_drain_is_waited_for_only_as_long_as_it_lasts(void **state)
+{
+    const struct admin_call at_once = {.method = HTTP_POST};
+    const struct admin_call later = {.method = HTTP_POST, .wait = 1};
+    const struct admin_call hook = {.method = HTTP_GET, .wait = 1};
+    struct admin_reply reply = {0};
+    (void)state;
+
+    drains = 0;
+    assert_false(expect_call(&at_once, "/drain", 202, "draining").hold);
+    assert_true(expect_call(&later, "/drain", 202, "draining").hold);
+    assert_true(expect_call(&hook, "/drain", 202, "draining").hold);
+    admin_route_drain_state(&source, true, &reply);
+    assert_int_equal(reply.status, 409);
+    assert_string_equal(strbuf_cstr(&reply.body), "the drain was cancelled\n");
+    strbuf_fini(&reply.body);
+    done = true;
+    assert_false(expect_call(&later, "/drain", 200, "drained").hold);
+    assert_int_equal(drains, 4);
+    done = false;
+}
+
+static void a_drain_can_be_cancelled_or_says_why_not(void **state)
+{
+    const struct admin_call call = {.method = HTTP_DELETE, .wait = 1};
+    (void)state;
+
+    drains = 0;
+    assert_true(expect_call(&call, "/drain", 200, "draining").cancelled);
+    cannot = true;
+    assert_false(expect_call(&call, "/drain", 409, "a signal\n").cancelled);
+    assert_int_equal(drains, 0);
+    cannot = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +187,8 @@ int main(void)
         cmocka_unit_test(the_list_names_every_page),
         cmocka_unit_test(a_probe_that_fails_gives_the_reason),
         cmocka_unit_test(pause_and_resume_say_what_is_in_force),
+        cmocka_unit_test(a_drain_is_waited_for_only_as_long_as_it_lasts),
+        cmocka_unit_test(a_drain_can_be_cancelled_or_says_why_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

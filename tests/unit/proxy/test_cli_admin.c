@@ -188,6 +188,42 @@ static void the_token_is_that_of_the_flag_the_variable_or_the_file(void **state)
                 "--admin-token expects 16 to 128");
 }
 
+static void assert_drain(const char *wait, const char *response, int status, const char *out,
+                         const char *err)
+{
+    struct admin a;
+
+    admin_start(&a, response);
+    assert_said(run("drain", a.flag, wait, NULL), status, out, err);
+    admin_stop(&a);
+    const char *path = wait == NULL ? "POST /drain HTTP" : "POST /drain?wait=2500000us HTTP";
+    assert_int_equal(strncmp(a.request, path, strlen(path)), 0);
+}
+
+static void a_drain_says_what_has_become_of_the_requests(void **state)
+{
+    static const char drained[] = "HTTP/1.1 200 OK\r\n\r\n{\"state\":\"drained\",\"cut\":0}";
+    static const char cut[] = "HTTP/1.1 200 OK\r\n\r\n{\"state\":\"drained\",\"cut\":2}";
+    static const char draining[] =
+        "HTTP/1.1 202 "
+        "Accepted\r\n\r\n{\"state\":\"draining\",\"in_flight\":3,\"queued\":4,\"cut\":0}";
+    (void)state;
+
+    assert_drain(NULL, draining, 0, "draining: 3 requests are running, 4 are waiting\n", NULL);
+    assert_drain(NULL, drained, 0, "drained: all requests were served\n", NULL);
+    assert_drain("--wait=2500ms", drained, 0, "drained", NULL);
+    assert_drain("--wait=2500ms", cut, 3, NULL, "drained, but 2 requests were refused or cut off");
+    assert_drain("--wait=2500ms", draining, 1, NULL,
+                 "not ended within --wait; draining: 3 requests are running, 4 are waiting\n");
+    assert_drain("--wait=2500ms", "HTTP/1.1 409 Conflict\r\n\r\nthe drain was cancelled\n", 1, NULL,
+                 "/drain returned status 409: the drain was cancelled\n");
+    assert_drain("--wait=2500ms", "HTTP/1.1 200 OK\r\n\r\nwhat", 1, NULL, "/drain returned");
+    assert_drain("--wait=2500ms", "", 1, NULL, "no response from the admin port");
+    assert_said(run("drain", "--wait", NULL), 2, NULL, "--wait requires a duration");
+    assert_said(run("drain", "--wait=25", NULL), 2, NULL, "--wait requires a duration");
+    assert_said(run("pause", "--wait", "2s", NULL), 2, NULL, "does not accept --wait");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +232,7 @@ int main(void)
         cmocka_unit_test(health_without_a_port_to_ask_is_a_failure),
         cmocka_unit_test(status_is_printed_flat_or_as_it_came),
         cmocka_unit_test(pause_and_resume_are_sent_by_post),
+        cmocka_unit_test(a_drain_says_what_has_become_of_the_requests),
         cmocka_unit_test(the_token_is_that_of_the_flag_the_variable_or_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
