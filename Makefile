@@ -282,6 +282,10 @@ e2e: build ## end-to-end tests (2 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one 
 attack: build ## 2,000 slow or idle clients alongside a good one (5 min)
 	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py tests/e2e/test_siege.py
 
+.PHONY: drain-soak
+drain-soak: build ## RUNS=200 drains under load, half of them with two threads (5 min)
+	@DRAIN_RUNS=$$(($(or $(RUNS),200) / 2)) $(PYTEST) $(if $(has_xdist),-n 2) tests/e2e/test_drain.py
+
 .PHONY: quantiles
 quantiles: build ## documented quantiles compared with exact ones (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py

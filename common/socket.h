@@ -24,6 +24,14 @@ void socket_tune(int fd, const struct address *at);
  */
 MUST_USE int socket_bind(const struct address *at);
 
+/*
+ * From now on, a TCP socket that listens takes no new handshake, but completes those that have
+ * begun: so it can be emptied and closed without resetting a client that was connected in between.
+ * The kernel of a new client tries again after a second, and finds the socket closed. Nothing
+ * happens for a Unix socket, or if the system has no socket filters.
+ */
+void socket_refuse_new(int fd, const struct address *at);
+
 /* The error of a connect on `fd` that has finished, as an errno; 0: it has succeeded. */
 int socket_connect_error(int fd);
 

@@ -15,6 +15,7 @@
 
 #define ACCEPT_AT_ONCE 64
 #define BACKLOG        4096
+#define HANDSHAKES_US  50000
 #define PAUSE_US       10000 /* then retries: no event tells when a client becomes idle */
 #define LOG_EVERY_US   10000000
 
@@ -30,7 +31,7 @@ struct listener {
     bool watching, stopping, stopped; /* loop */
     bool left;                        /* its file was removed or is a successor's */
     bool freed; /* made a descriptor free since the last accepted connection */
-    struct loop_timer pause;
+    struct loop_timer pause, handshakes;
     mono_us logged[LACKS];
     _Atomic uint32_t count;
     struct task stop_task, room_task, reopen_task;
@@ -225,20 +226,42 @@ static void begin_watching(struct listener *l)
     watch(l, true);
 }
 
+static void accept_the_rest(struct listener *l)
+{
+    while (accept_one(l))
+        continue;
+}
+
+static void finish_stop(struct listener *l)
+{
+    accept_the_rest(l);
+    l->stopped = true;
+    close_socket(l);
+    l->handler->on_stopped(l->arg);
+}
+
+static void on_handshakes_over(void *arg)
+{
+    finish_stop(arg);
+}
+
+/* Their handshake is complete: to the clients they are accepted, and closing would reset them. So
+ * they are accepted even above the limit; the backlog bounds their number. Handshakes that have
+ * begun have the time of a round trip; on loopback none can be half complete. */
 static void on_stop(struct task *task)
 {
     struct listener *l = CONTAINER_OF(task, struct listener, stop_task);
 
-    /* Their handshake is complete: to the clients they are accepted, and closing would reset them.
-     * So they are accepted even above the limit; the backlog bounds their number. */
     l->stopping = true;
     leave_path(l);
-    while (accept_one(l))
-        continue;
-    l->stopped = true;
+    socket_refuse_new(l->fd, &l->at);
     loop_timer_stop(&l->pause);
-    close_socket(l);
-    l->handler->on_stopped(l->arg);
+    if (l->at.sa.ss_family == AF_UNIX || address_is_loopback(&l->at)) {
+        finish_stop(l);
+        return;
+    }
+    accept_the_rest(l);
+    loop_timer_arm(l->loop, &l->handshakes, loop_now(l->loop) + HANDSHAKES_US);
 }
 
 /* The loop that accepts is told of the new socket; until then clients wait in its backlog. */
@@ -284,6 +307,7 @@ struct listener *listener_new(struct loop *lp, const struct address *at, uint32_
     l->stop_task.run = on_stop;
     l->room_task.run = on_room;
     loop_timer_init(&l->pause, on_pause_over, l);
+    loop_timer_init(&l->handshakes, on_handshakes_over, l);
     l->reopen_task.run = on_reopen;
     l->fd = open_socket(l);
     if (l->fd < 0) {
@@ -301,6 +325,7 @@ void listener_free(struct listener *l)
         return;
     close_socket(l);
     loop_timer_fini(&l->pause);
+    loop_timer_fini(&l->handshakes);
     free(l);
 }
 

@@ -230,12 +230,58 @@ static void a_unix_socket_has_its_mode_as_soon_as_it_is_there(void **state)
     rmdir(folder);
 }
 
+static int tries_to_connect(const struct address *to)
+{
+    int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    if (connect(fd, (const struct sockaddr *)&to->sa, to->len) < 0)
+        assert_int_equal(errno, EINPROGRESS);
+    return fd;
+}
+
+static bool is_connected_or_refused(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, 20) > 0;
+}
+
+static void what_is_connected_is_kept_and_no_new_handshake_is_taken(void **state)
+{
+    static const char *const ips[] = {"127.0.0.1", "::1"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct address at = address(ips[i]);
+        int listener = socket_bind(&at);
+        if (listener < 0 && i > 0)
+            return; /* no IPv6 here */
+        assert_int_equal(listen(listener, 5), 0);
+        assert_int_equal(getsockname(listener, (struct sockaddr *)&at.sa, &at.len), 0);
+        int before = tries_to_connect(&at);
+        assert_true(is_connected_or_refused(before));
+        socket_refuse_new(listener, &at);
+        int after = tries_to_connect(&at);
+        assert_false(is_connected_or_refused(after));
+        int accepted = accept(listener, NULL, NULL);
+        assert_true(accepted >= 0);
+        assert_int_equal(send(before, "x", 1, 0), 1);
+        assert_int_equal(recv(accepted, (char[1]){0}, 1, 0), 1);
+        assert_int_equal(accept(listener, NULL, NULL), -1);
+        close(listener);
+        close(before);
+        close(after);
+        close(accepted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_accepted_inherits_from_what_listens),
         cmocka_unit_test(loopback_is_under_reno_and_the_rest_as_the_system_has_it),
         cmocka_unit_test(a_unix_socket_is_left_as_it_is),
+        cmocka_unit_test(what_is_connected_is_kept_and_no_new_handshake_is_taken),
         cmocka_unit_test(a_connection_to_itself_is_known_as_such),
         cmocka_unit_test(a_connection_to_any_address_reaches_itself_too),
         cmocka_unit_test(a_connection_to_another_is_none_to_itself),

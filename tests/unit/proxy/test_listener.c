@@ -394,6 +394,27 @@ static void a_port_that_another_has_taken_meanwhile_is_told(void **state)
     listener_free(first);
 }
 
+/* Nothing is known of round trips on loopback: there is none. */
+static void elsewhere_handshakes_that_have_begun_have_a_moment(void **state)
+{
+    char text[128];
+
+    (void)state;
+    assert_true(opens_at("0.0.0.0:0", 1));
+    snprintf(text, sizeof(text), "127.0.0.1%s", strchr(listener_text(fx.listener), ':'));
+    assert_true(connects_to(text));
+    listener_stop(fx.listener);
+    turns();
+    assert_int_equal(fx.n_accepted, 1);
+    passes(45);
+    assert_int_equal(fx.stopped, 0);
+    passes(10);
+    assert_int_equal(fx.stopped, 1);
+    assert_false(connects_to(text));
+    passes(100);
+    assert_int_equal(fx.stopped, 1);
+}
+
 /* ---- opening ---- */
 
 static void an_address_in_use_is_told(void **state)
@@ -508,6 +529,7 @@ int main(void)
         TEST(where_there_is_none_to_be_had_the_client_waits),
         TEST(without_memory_no_client_is_asked_to_go),
         TEST(a_stop_takes_in_who_has_come_above_the_bound_too_and_refuses_the_next),
+        TEST(elsewhere_handshakes_that_have_begun_have_a_moment),
         TEST(it_listens_on_the_same_port_again_and_can_be_stopped_again),
         TEST(again_it_keeps_to_the_bound),
         TEST(a_port_that_another_has_taken_meanwhile_is_told),
