@@ -131,16 +131,20 @@ void clients_announce(struct clients *cs)
     read_all_afresh(cs);
 }
 
-void clients_drain(struct clients *cs)
+/* On Linux, an RST from us does not destroy what the client's kernel has acknowledged. */
+static void shorten_lingering(struct clients *cs)
 {
-    struct client *cl;
-
-    cs->phase = PHASE_DRAINING;
-    cs->draining_since = loop_now(cs->loop);
-    TAILQ_FOREACH (cl, &cs->list, link) {
+    for (struct client *cl = TAILQ_FIRST(&cs->list); cl != NULL; cl = TAILQ_NEXT(cl, link)) {
         if (cl->has_all)
             linger_until(cl, now_of(cl) + LINGER_US);
     }
+}
+
+void clients_drain(struct clients *cs)
+{
+    cs->phase = PHASE_DRAINING;
+    cs->draining_since = loop_now(cs->loop);
+    shorten_lingering(cs);
     read_all_afresh(cs);
 }
 
