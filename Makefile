@@ -363,6 +363,13 @@ docs: build units ## regenerate the generated files in docs/
 helm-check: build ## lint and render the chart
 	@WEIR=$(OUT)/weir .ci/helm-check.sh
 
+# It needs root and Go, and takes long: the first time, it builds a Kubernetes.
+.PHONY: cluster-test
+cluster-test: build ## the chart on a real kubelet, under load (50 min; tests/cluster)
+	@[ -x $(or $(CLUSTER),build/cluster)/bin/load ] || tests/cluster/build.sh
+	@tests/cluster/up.sh && trap 'tests/cluster/down.sh' EXIT && tests/cluster/images.sh && \
+	    HELM=$$(.ci/helm.sh) $(PYTHON) tests/cluster/cases.py $(CLUSTER_TEST)
+
 # Fuzzing wants clang's libFuzzer; its objects are built apart, with the address sanitizer. Each
 # fuzzer says what it links, and which functions of the C library it stands in for.
 FUZZ_CC     := $(firstword $(shell command -v clang-14 clang 2>/dev/null) clang)

@@ -1,0 +1,3 @@
+module weir.test/cluster
+
+go 1.22
