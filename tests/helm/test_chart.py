@@ -7,7 +7,6 @@ import glob
 import json
 import os
 import re
-import socket
 import subprocess
 import time
 import urllib.request
@@ -16,10 +15,22 @@ import jsonschema
 import pytest
 import yaml
 
-ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-CHART = os.path.join(ROOT, "helm", "weir")
-HELM = os.environ.get("HELM")
-WEIR = os.environ.get("WEIR")
+from helm_chart import (
+    CHART,
+    HELM,
+    WEIR,
+    app_of,
+    config_text,
+    helm,
+    pod_of,
+    render,
+    seconds,
+    sidecar_of,
+    with_sets,
+)
+
+from support.weir import free_port
+
 CASES = sorted(glob.glob(os.path.join(CHART, "ci", "*.yaml")))
 
 needs_helm = pytest.mark.skipif(not HELM, reason="no helm")
@@ -31,53 +42,10 @@ def read(name):
         return f.read()
 
 
-def helm(*args, kube="1.31.0"):
-    return subprocess.run(
-        [HELM, "template", "shop", CHART, "--namespace", "prod", "--kube-version", kube, *args],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def render(*args):
-    run = helm(*args)
-    assert run.returncode == 0, run.stderr
-    objects = [o for o in yaml.safe_load_all(run.stdout) if o]
-    return {o["kind"]: o for o in objects}
-
-
-def with_sets(sets):
-    return [a for s in sets for a in ("--set", s)]
-
-
 def refusal(*sets):
     run = helm(*with_sets(sets))
     assert run.returncode != 0, f"{sets} was accepted"
     return run.stderr
-
-
-def pod_of(objects):
-    return objects["Deployment"]["spec"]["template"]["spec"]
-
-
-def sidecar_of(objects):
-    (sidecar,) = pod_of(objects)["initContainers"]
-    return sidecar
-
-
-def app_of(objects):
-    (app,) = pod_of(objects)["containers"]
-    return app
-
-
-def config_text(objects):
-    return objects["ConfigMap"]["data"]["weir.json"]
-
-
-def seconds(duration):
-    number, unit = re.fullmatch(r"(\d+)([a-z]+)", duration).groups()
-    return int(number) * {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}[unit]
 
 
 @pytest.fixture(params=["defaults", *CASES], ids=lambda p: os.path.basename(p))
@@ -115,6 +83,7 @@ def test_the_schema_of_config_is_that_of_weir_but_for_what_the_chart_sets():
     set_by_the_chart = {"listen", "upstream.address", "admin.listen", "$schema"}
     set_by_the_chart |= {"listen_mode", "admin.listen_mode"}  # its ports are TCP's
     set_by_the_chart |= {"admin.token"}  # a ConfigMap is no place for a secret
+    set_by_the_chart |= {"profile"}  # of other platforms
     assert set(paths(ours)) == set(paths(theirs)) - set_by_the_chart
 
 
@@ -195,13 +164,40 @@ def test_every_mount_has_its_volume_and_every_image_its_version(objects):
     assert {"name": "weir-config", "configMap": {"name": config_map}} in pod_of(objects)["volumes"]
 
 
-def test_there_is_time_to_end(objects):
+def test_the_app_keeps_running_until_weir_has_drained(objects):
     config = json.loads(config_text(objects))
-    pod = pod_of(objects)
+    drain = config["drain"]
     sleep = app_of(objects)["lifecycle"]["preStop"]["sleep"]["seconds"]
-    drain = seconds(config["drain"]["timeout"])
-    assert sleep >= seconds(config["queue"]["timeout"]) + 5
-    assert pod["terminationGracePeriodSeconds"] >= sleep + drain + 5
+    assert sleep > seconds(drain["timeout"])
+    assert seconds(drain["timeout"]) > seconds(drain["delay"]) + seconds(config["queue"]["timeout"])
+    assert pod_of(objects)["terminationGracePeriodSeconds"] >= sleep + 5
+
+
+def test_weir_drains_when_the_pod_is_terminated(objects):
+    program, *words = sidecar_of(objects)["lifecycle"]["preStop"]["exec"]["command"]
+    assert program == "/weir"  # as the Dockerfile has it
+    assert words[0] == "drain"
+    flags = dict(zip(words[1::2], words[2::2]))
+    (admin,) = [p["containerPort"] for p in sidecar_of(objects)["ports"] if p["name"] == "admin"]
+    assert flags["--admin-listen"] == f"127.0.0.1:{admin}"
+    assert seconds(flags["--wait"]) > seconds(json.loads(config_text(objects))["drain"]["timeout"])
+
+
+@needs_weir
+def test_weir_has_the_command_of_the_hook(objects):
+    """Nobody listens there: it fails, but not for its words."""
+    _, *words = sidecar_of(objects)["lifecycle"]["preStop"]["exec"]["command"]
+    words[words.index("--admin-listen") + 1] = f"127.0.0.1:{free_port()}"
+    run = subprocess.run([WEIR, *words], capture_output=True, text=True, timeout=10)
+    assert run.returncode == 1, run.stderr
+
+
+@needs_helm
+def test_endpoints_are_gone_before_a_drain_by_hand_closes_the_listener():
+    objects = render()
+    probe = sidecar_of(objects)["readinessProbe"]
+    longest = probe["periodSeconds"] * probe["failureThreshold"]
+    assert longest < seconds(json.loads(config_text(objects))["drain"]["delay"])
 
 
 @needs_weir
@@ -216,31 +212,24 @@ def test_weir_accepts_the_configuration(objects, tmp_path):
 @needs_weir
 def test_the_startup_probe_passes_while_there_is_no_app_yet(tmp_path):
     """Kubernetes starts the app after it: a probe that waited for the app would wait for good."""
-    port, admin, nobody = free_ports(3)
+    port, admin, nobody = free_port(), free_port(), free_port()
     objects = render(
         *with_sets([f"weir.port={port}", f"weir.adminPort={admin}", f"app.port={nobody}"])
     )
     file = tmp_path / "weir.json"
     file.write_text(config_text(objects))
     probe = sidecar_of(objects)["startupProbe"]["httpGet"]
-    args = [a.replace("/etc/weir/weir.json", str(file)) for a in sidecar_of(objects)["args"]]
-    process = subprocess.Popen([WEIR, *args], stdin=subprocess.DEVNULL)
+    assert sidecar_of(objects)["env"] == [{"name": "WEIR_CONFIG", "value": "/etc/weir/weir.json"}]
+    env = {**os.environ, "WEIR_CONFIG": str(file)}
+    process = subprocess.Popen(
+        [WEIR, *sidecar_of(objects)["args"]], stdin=subprocess.DEVNULL, env=env
+    )
     try:
         assert answers(f"http://127.0.0.1:{probe['port']}{probe['path']}", seconds=10)
         assert process.poll() is None
     finally:
         process.kill()
         process.wait()
-
-
-def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def answers(url, seconds):
@@ -272,6 +261,13 @@ def test_a_digest_wins_over_a_tag():
     digest = "sha256:" + "ab" * 32
     objects = render(*with_sets([f"weir.image.digest={digest}", "weir.image.tag=v1"]))
     assert sidecar_of(objects)["image"] == f"weir@{digest}"
+
+
+@needs_helm
+def test_variables_of_weir_may_come_from_a_secret():
+    token = {"name": "WEIR_ADMIN_TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}}
+    objects = render("--set-json", f"weir.env={json.dumps([token])}")
+    assert sidecar_of(objects)["env"][1:] == [token]
 
 
 @needs_helm
@@ -320,7 +316,19 @@ def test_the_schema_refuses(setting, word):
 
 @needs_helm
 def test_a_drain_shorter_than_the_queue_is_refused():
-    assert "set it to at least 35" in refusal("config.queue.timeout=30s")
+    assert "set it to at least 36s" in refusal("config.queue.timeout=30s")
+    assert "set it to at least 31s" in refusal("config.drain.delay=20s")
+    assert "set it to at least 16s" in refusal("config.drain.timeout=15s")
+
+
+@needs_helm
+def test_a_grace_period_shorter_than_its_parts_is_refused():
+    assert "set it to at least 41" in refusal("terminationGracePeriodSeconds=30")
+    assert "set it to at least 61" in refusal(
+        "terminationGracePeriodSeconds=60", "app.stopSeconds=30"
+    )
+    objects = render(*with_sets(["terminationGracePeriodSeconds=90"]))
+    assert pod_of(objects)["terminationGracePeriodSeconds"] == 90
 
 
 @needs_helm

@@ -55,13 +55,29 @@ configuration cannot disagree.
 {{- toPrettyJson $config -}}
 {{- end -}}
 
-{{/* queue.timeout in whole seconds: how long a request may wait. */}}
+{{/* Periods in whole seconds: how long a request may wait, and the drain. */}}
 {{- define "weir.queueSeconds" -}}
 {{- include "weir.seconds" (dig "queue" "timeout" "10s" .Values.config) -}}
 {{- end -}}
 
-{{/* The app's sleep, its shutdown time, weir's drain, and 5 s for the kubelet. */}}
+{{- define "weir.drainDelay" -}}
+{{- include "weir.seconds" (dig "drain" "delay" "5s" .Values.config) -}}
+{{- end -}}
+
+{{- define "weir.drainTimeout" -}}
+{{- include "weir.seconds" (dig "drain" "timeout" "25s" .Values.config) -}}
+{{- end -}}
+
+{{/* The sleep before the app's SIGTERM. Both hooks start together, so weir's drain has ended by then. */}}
+{{- define "weir.appSleep" -}}
+{{- add (include "weir.drainTimeout" . | int) 1 -}}
+{{- end -}}
+
+{{/* The sleep, the app's end, and 5 s for weir's end and the kubelet. */}}
+{{- define "weir.leastGracePeriod" -}}
+{{- add (include "weir.appSleep" . | int) (int .Values.app.stopSeconds) 5 -}}
+{{- end -}}
+
 {{- define "weir.gracePeriod" -}}
-{{- $drain := include "weir.seconds" (dig "drain" "timeout" "25s" .Values.config) | int -}}
-{{- add (int .Values.weir.drainSeconds) (int .Values.app.stopSeconds) $drain 5 -}}
+{{- .Values.terminationGracePeriodSeconds | default (include "weir.leastGracePeriod" .) -}}
 {{- end -}}
