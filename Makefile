@@ -363,6 +363,11 @@ docs: build units ## regenerate the generated files in docs/
 helm-check: build ## lint and render the chart
 	@WEIR=$(OUT)/weir .ci/helm-check.sh
 
+.PHONY: rollouts
+rollouts: build ## 50 rollouts of the rendered chart under load (8 min)
+	@WEIR=$(OUT)/weir BACKEND_DEMO=$(OUT)/backend-demo WEIR_ROLLOUTS=$(or $(ROLLOUTS),50) HELM=$$(.ci/helm.sh) \
+	    $(PYTHON) -m pytest -q -s -c /dev/null --rootdir tests/helm --noconftest -p no:cacheprovider tests/helm/test_rollouts.py
+
 # It needs root and Go, and takes long: the first time, it builds a Kubernetes.
 .PHONY: cluster-test
 cluster-test: build ## the chart on a real kubelet, under load (50 min; tests/cluster)

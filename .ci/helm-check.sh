@@ -1,12 +1,15 @@
 #!/bin/sh
-# The chart: lint, and tests of what it renders. Where no helm can be had it says so, and what can be
-# judged without one still is. WEIR is the weir that must accept the configurations it renders.
+# The chart: lint, tests of what it renders, and a few rollouts. Where no helm can be had it says so, and
+# what can be judged without one still is. WEIR is the weir that must accept the configurations it
+# renders, and that is rolled out in front of BACKEND_DEMO.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 python=${PYTHON:-/usr/bin/python3}
 [ -x "$python" ] || python=python3
 WEIR=${WEIR:-build/weir}
 [ ! -x "$WEIR" ] || export WEIR
+BACKEND_DEMO=${BACKEND_DEMO:-build/backend-demo}
+[ ! -x "$BACKEND_DEMO" ] || export BACKEND_DEMO
 failed=0
 
 if HELM=$(.ci/helm.sh); then
