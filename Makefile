@@ -19,7 +19,7 @@ ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/r
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/reply.c proxy/probe.c
 EXCHANGE := proxy/exchange.c proxy/exchange_request.c proxy/exchange_response.c proxy/exchange_tunnel.c \
-            proxy/exchange_drain.c
+            proxy/exchange_drain.c proxy/exchange_orphan.c
 SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/admin.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c

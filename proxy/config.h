@@ -23,7 +23,7 @@
 
 enum config_forwarded { CONFIG_FORWARDED_APPEND, CONFIG_FORWARDED_REPLACE, CONFIG_FORWARDED_OFF };
 enum config_underscores { CONFIG_UNDERSCORES_DROP, CONFIG_UNDERSCORES_PASS };
-enum config_abort { CONFIG_ABORT_FINISH, CONFIG_ABORT_CLOSE };
+enum config_abort { CONFIG_ABORT_AUTO, CONFIG_ABORT_FINISH, CONFIG_ABORT_CLOSE };
 enum config_half_close { CONFIG_HALF_CLOSE_ABORT, CONFIG_HALF_CLOSE_ALLOW };
 enum config_probe { CONFIG_PROBE_TCP, CONFIG_PROBE_NONE };
 enum config_profile { CONFIG_PROFILE_NONE, CONFIG_PROFILE_CLOUDRUN };
@@ -34,7 +34,8 @@ struct config {
     uint32_t threads;
     struct {
         struct address address;
-        mono_us connect_timeout, first_byte_timeout, idle_timeout, keepalive_timeout;
+        mono_us connect_timeout, first_byte_timeout, idle_timeout, orphan_timeout,
+            keepalive_timeout;
         uint32_t max_connections; /* UINT32_MAX: as many as `concurrency` */
         uint32_t max_head, max_headers;
     } upstream;

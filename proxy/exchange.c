@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/socket.h"
+#include "proxy/exchange_orphan.h"
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_response.h"
@@ -655,29 +656,6 @@ static void leave_queue(struct exchange *ex)
     exchange_done(ex);
 }
 
-/* The app is working on the request: it keeps the slot until the last byte of its response, which
- * is read and discarded. */
-static void leave_app(struct exchange *ex)
-{
-    const struct config *cf = ex->config;
-
-    /* An incomplete request will never be completed: the app must learn that now. */
-    if (ex->sent == 0 || cf->on_client_abort == CONFIG_ABORT_CLOSE) {
-        exchange_done(ex);
-        return;
-    }
-    stats_orphan_begins(ex->env->c.stats);
-    ex->orphan = true;
-    if (ex->state == EXCHANGE_STREAMING)
-        exchange_arm(ex, ex->left + cf->upstream.idle_timeout);
-    else if (ex->blocked_since != 0) /* the app's timer was not running */
-        exchange_arm(ex, ex->left + cf->upstream.first_byte_timeout);
-    exchange_note_backpressure(ex);
-    exchange_set_state(ex, EXCHANGE_ORPHANED);
-    if (h1_client_may_have_input(&ex->app)) /* unread while the client was slow */
-        exchange_post_again(ex);
-}
-
 /* The client is lost. The caller ends its connection. */
 static void exchange_client_gone(struct exchange *ex)
 {
@@ -690,7 +668,7 @@ static void exchange_client_gone(struct exchange *ex)
         return;
     case EXCHANGE_AWAITING:
     case EXCHANGE_STREAMING:
-        leave_app(ex);
+        exchange_leave_app(ex);
         return;
     case EXCHANGE_TUNNEL:
         h1_client_reset(&ex->app);

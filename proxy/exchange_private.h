@@ -1,7 +1,7 @@
 /*
  * The struct of an exchange, and what its files share: exchange.c (the spine), exchange_request.c,
- * exchange_response.c, exchange_tunnel.c, exchange_drain.c. No other file includes it. A caller
- * must not use the exchange after a call that may have ended it.
+ * exchange_response.c, exchange_tunnel.c, exchange_orphan.c, exchange_drain.c. No other file
+ * includes it. A caller must not use the exchange after a call that may have ended it.
  */
 #pragma once
 

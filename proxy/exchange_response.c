@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "proxy/exchange_orphan.h"
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_tunnel.h"
 #include "proxy/h1_server.h"
@@ -173,7 +174,7 @@ static void final_head(struct exchange *ex)
     exchange_release_upgrade(ex);
     http_body_of_response(&ex->down->body, &env->head, ex->method);
     if (ex->state == EXCHANGE_ORPHANED) {
-        exchange_arm(ex, ex->first_byte + ex->config->upstream.idle_timeout);
+        exchange_arm_orphan(ex);
         exchange_download(ex, NULL);
         return;
     }

@@ -50,6 +50,11 @@ const struct option option_table[] = {
      .preset = "300s",
      .help = "maximum time without data in either direction once a response has begun; also the "
              "maximum time during which the app reads nothing from a request"},
+    {"upstream.orphan_timeout", OPTION_DURATION, FIELD(upstream.orphan_timeout), 0, 24 * HOUR,
+     .preset = "1s", .also = "abort_timeout stream_timeout",
+     .help = "with on_client_abort \"auto\", how long a response of unknown length is read on "
+             "after its client has disconnected, before the connection to the app is closed; has "
+             "no effect above upstream.idle_timeout"},
     {"upstream.keepalive_timeout", OPTION_DURATION, FIELD(upstream.keepalive_timeout), MS, HOUR,
      .preset = "4s", .also = "keep_alive keepalive",
      .help = "how long an idle connection to the app is kept open; must be shorter than the "
@@ -86,11 +91,14 @@ const struct option option_table[] = {
     {"overload.status", OPTION_CODE, FIELD(overload.status), .words = "503 429", .preset = "503",
      .also = "code status_code",
      .help = "status of the response to a request that is refused for lack of capacity"},
-    {"on_client_abort", OPTION_WORD, FIELD(on_client_abort), .words = "finish close",
-     .preset = "finish", .also = "client_abort on_abort abort_on_close",
+    {"on_client_abort", OPTION_WORD, FIELD(on_client_abort), .words = "auto finish close",
+     .preset = "auto", .also = "client_abort on_abort abort_on_close",
      .help = "what happens when a client disconnects while the app is working on its request: "
              "\"finish\" lets the app finish and holds the slot until then; \"close\" closes the "
-             "connection to the app, for apps that then stop working on the request"},
+             "connection to the app, for apps that then stop working on the request; \"auto\" "
+             "does as \"finish\", except that it closes the connection upstream.orphan_timeout "
+             "after the client has left if a response of unknown length (an event stream) has "
+             "begun, and at once if an upgrade has not been answered"},
     {"client.max_connections", OPTION_COUNT, FIELD(client.max_connections), 1, COUNT_MAX,
      .preset = "4096", .also = "connections maxconn",
      .help = "maximum number of client connections; when it is reached, the connections that "

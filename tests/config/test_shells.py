@@ -35,7 +35,7 @@ def run(*command, text=None, cwd=None):
 
 COMMANDS = set(re.findall(r"^  (\S+)  ", weir("help"), re.M))
 OPTIONS = set(re.findall(r"^  (--[a-z-]+) ", weir("help", "serve"), re.M))
-ENUMERATED = {"finish", "close"}
+ENUMERATED = {"auto", "finish", "close"}
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ class Terminal:
         ("weir config ", "defaults  docs"),
         ("weir --queue-t", "--queue-timeout="),
         ("weir serve --queue-", "--queue-timeout    -- maximum time that a request waits"),
-        ("weir --on-client-abort=", "close   finish"),
+        ("weir --on-client-abort=", "auto    close   finish"),
         ("weir --on-client-abort fin", "weir --on-client-abort finish"),
         ("weir check weir.j", "weir.json"),
         ("weir -c weir.j", "weir.json"),

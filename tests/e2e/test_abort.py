@@ -1,5 +1,6 @@
 """Clients that leave: from the queue without a trace, from the app without freeing its slot."""
 
+import asyncio
 import time
 
 import pytest
@@ -65,6 +66,52 @@ def test_an_orphan_keeps_its_slot_until_the_apps_last_byte(world, how):
     m = weir.wait_quiet()
     assert m.one("weir_requests_orphaned_total") == 1
     assert m.total("weir_orphan_hold_seconds_sum") >= 0.25
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def events(call):
+    """Until the reader has left."""
+    call.waiting_for_peer = True
+    await call.send(STREAM)
+    while not call.connection.peer_gone():
+        await call.send(b"9\r\ndata: 1\n\n\r\n")
+        await asyncio.sleep(0.02)
+    call.finish()
+
+
+@LEAVING
+def test_a_stream_without_a_reader_is_closed_after_the_orphan_timeout(world, how):
+    origin, weir = world.pair(concurrency=1, upstream_orphan_timeout="400ms")
+    origin.on("/events", events)
+    client = world.connect(weir).get("/events")
+    assert client.final_head().status == 200
+    nextone = world.connect(weir).get("/next")
+    weir.wait_depth(1)
+    LEAVE[how](client)
+    began = time.monotonic()
+    assert nextone.response().status == 200
+    assert 0.3 < time.monotonic() - began < 0.4 + SOON
+    assert origin.most_inside == 1
+    assert weir.wait_counted(2).one("weir_requests_orphaned_total") == 1
+    world.expect_requests(weir, 2)
+
+
+@LEAVING
+def test_an_unanswered_handshake_ends_with_its_client(world, how):
+    origin, weir = world.pair(concurrency=1, upgrades_max=1)
+    origin.on("/ws", app.hang())
+    client = world.connect(weir).get("/ws", "Connection: Upgrade", "Upgrade: websocket")
+    origin.wait_inside(1)
+    LEAVE[how](client)
+    began = time.monotonic()
+    assert world.connect(weir).ask("GET", "/next").status == 200
+    assert time.monotonic() - began < SOON
+    assert origin.seen("/ws")[0].connection.peer_gone()
+    m = weir.wait_counted(2)
+    assert m.one("weir_requests_orphaned_total") == 0
+    world.expect_requests(weir, 2)
 
 
 def test_an_orphan_is_bounded_by_the_first_byte_timeout(world):

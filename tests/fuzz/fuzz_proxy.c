@@ -45,7 +45,9 @@ static void configure(struct config *c, uint8_t a, uint8_t b)
 
     memcpy(c, world_config(), sizeof(*c));
     c->concurrency = a & 1 ? 1 : 2;
-    c->on_client_abort = a & 2 ? CONFIG_ABORT_CLOSE : CONFIG_ABORT_FINISH;
+    c->on_client_abort = a & 2     ? CONFIG_ABORT_CLOSE
+                         : a & 128 ? CONFIG_ABORT_AUTO
+                                   : CONFIG_ABORT_FINISH;
     c->client.half_close = a & 4 ? CONFIG_HALF_CLOSE_ALLOW : CONFIG_HALF_CLOSE_ABORT;
     c->headers.forwarded = a & 8 ? CONFIG_FORWARDED_REPLACE : CONFIG_FORWARDED_APPEND;
     c->headers.trusted.at = &all_clients;
@@ -60,6 +62,8 @@ static void configure(struct config *c, uint8_t a, uint8_t b)
     if (b & 16)
         c->headers.request_id[0] = '\0';
     judge_rules.abort_closes = c->on_client_abort == CONFIG_ABORT_CLOSE;
+    judge_rules.abort_hurries = c->on_client_abort == CONFIG_ABORT_AUTO;
+    judge_rules.orphan_patience = c->upstream.orphan_timeout;
     judge_rules.believes = c->headers.trusted.n > 0 && (a & 8) == 0;
     judge_rules.half_close = c->client.half_close == CONFIG_HALF_CLOSE_ALLOW;
     judge_rules.patience = c->upstream.idle_timeout;

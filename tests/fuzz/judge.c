@@ -129,6 +129,7 @@ static bool read_response(struct app *a, struct span asked, size_t *at)
         a->bad = a->bad || st == STRICT_BAD;
         a->in_body = m.head_whole && m.status >= 200;
         a->in_chunks = a->in_body && m.chunked;
+        a->until_end = a->in_body && m.until_end;
         a->opaque = a->opaque || (m.head_whole && m.status == 101);
         if (st != STRICT_WHOLE || a->opaque)
             return false;
@@ -144,7 +145,7 @@ static void walk(struct app *a)
     size_t got = 0, sent = 0;
     const size_t complete = a->complete; /* as of the last call */
 
-    a->in_body = a->in_chunks = false;
+    a->in_body = a->in_chunks = a->until_end = a->upgrade = false;
     a->started = a->complete = a->responded = a->interims = a->unread = 0;
     while (got < a->peer.got.len && !a->opaque) {
         struct span rest = span_from(&a->peer.got, got);
@@ -154,6 +155,7 @@ static void walk(struct app *a)
         if (st == STRICT_BAD)
             broken(m.why, rest);
         a->started++;
+        a->upgrade = m.head_whole && strict_find(&m, "upgrade") != NULL;
         if (m.head_whole && a->begun < a->started) {
             a->begun = a->started;
             dispatched(a, client_of(&m), got, sent);
@@ -185,6 +187,19 @@ static bool is_refused(const struct app *a)
            HTTP_PARSE_BAD;
 }
 
+/* on_client_abort "auto": the client has left an unanswered upgrade, or a stream some time ago. */
+static bool is_left_alone(const struct app *a)
+{
+    const struct peer *client = &peers.clients[a->client];
+
+    if (!judge_rules.abort_hurries || client->left == 0)
+        return false;
+    if (a->upgrade && !a->in_body)
+        return true;
+    return (a->in_chunks || a->until_end) &&
+           peers.now - client->left >= judge_rules.orphan_patience;
+}
+
 /* The slot is held until the app's last byte: there must be a reason to close the app's connection
  * while it works on a request. */
 static void judge_end(struct app *a)
@@ -201,7 +216,7 @@ static void judge_end(struct app *a)
         return;
     if (a->unread > 0 && (is_refused(a) || a->in_chunks))
         return;
-    if (judge_rules.abort_closes && client->left != 0)
+    if ((judge_rules.abort_closes && client->left != 0) || is_left_alone(a))
         return;
     /* A response begins when its head is complete. */
     if (peers.now - (a->in_body ? a->peer.moved : a->asked) >= judge_rules.patience)

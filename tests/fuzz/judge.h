@@ -11,12 +11,14 @@
 #include "common/clock.h"
 
 struct judge_rules {
-    bool abort_closes; /* on_client_abort: close */
-    bool half_close;   /* client.half_close: allow */
-    bool believes;     /* headers.trusted includes the clients, and headers.forwarded is append */
-    mono_us patience;  /* all timeouts towards the app are at least this long */
-    bool cut;          /* weir was told to cut */
-    bool late;         /* weir was told to end tunnels and event streams */
+    bool abort_closes;  /* on_client_abort: close */
+    bool abort_hurries; /* on_client_abort: auto */
+    bool half_close;    /* client.half_close: allow */
+    bool believes;      /* headers.trusted includes the clients, and headers.forwarded is append */
+    mono_us patience;   /* all timeouts towards the app are at least this long */
+    mono_us orphan_patience; /* upstream.orphan_timeout */
+    bool cut;                /* weir was told to cut */
+    bool late;               /* weir was told to end tunnels and event streams */
 };
 
 extern struct judge_rules judge_rules;

@@ -53,7 +53,8 @@ struct app {
     unsigned interims;
     size_t unread; /* bytes of an incomplete response */
     bool in_body;  /* whose head is complete */
-    bool in_chunks;
+    bool in_chunks, until_end;
+    bool upgrade;   /* the last request asks for one */
     bool in_events; /* text/event-stream */
     mono_us asked;  /* when the last request was complete */
     bool bad;       /* the app has sent an invalid response */

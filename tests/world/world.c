@@ -101,6 +101,7 @@ const struct config *world_config(void)
                          "--upstream-connect-timeout=1s\0"
                          "--upstream-first-byte-timeout=2s\0"
                          "--upstream-idle-timeout=1s\0"
+                         "--upstream-orphan-timeout=500ms\0"
                          "--upstream-keepalive-timeout=1s\0"
                          "--queue-timeout=1s\0"
                          "--client-head-timeout=1s\0"

@@ -70,7 +70,7 @@ static void bash_knows_commands_flags_values_and_files(void **state)
     (void)state;
     ASSERT_WRITTEN("bash", "words='run read show help'", "flags=' --json --help'", "words='a b'",
                    "--config | -c)", "files=yes", "--queue-timeout) return ;;",
-                   "--on-client-abort) words='finish close' ;;",
+                   "--on-client-abort) words='auto finish close' ;;",
                    "--headers-trusted) words='private loopback none' ;;",
                    "--headers-request-start) words='true false' ;;");
 }
@@ -82,7 +82,7 @@ static void zsh_describes_what_it_offers(void **state)
                    "'help:help'", "'1:argument:(a b)'", "'1:FILE:_files'",
                    "'--config=[the file]:FILE:_files'", "'-c[the file]:FILE:_files'",
                    "'*--queue-timeout=[maximum time that a request waits for a slot]:DURATION: '",
-                   "]:value:(finish close)'", "        shift words\n",
+                   "]:value:(auto finish close)'", "        shift words\n",
                    "    case $command in\n    run)\n");
 }
 
@@ -93,7 +93,7 @@ static void fish_offers_a_flag_to_the_commands_that_take_it(void **state)
                    "-n '__weir_command show' -a 'a b'", "-n '__weir_command read' -F",
                    "-n '__weir_command run' -l config -s c -r -F -d 'the file'",
                    "-n '__weir_command run read show help' -l help -s h -d 'print help'",
-                   "-n '__weir_command run' -l on-client-abort -x -a 'finish close' -d ");
+                   "-n '__weir_command run' -l on-client-abort -x -a 'auto finish close' -d ");
 }
 
 int main(void)

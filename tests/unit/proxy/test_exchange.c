@@ -462,16 +462,6 @@ static void a_client_that_leaves_its_response_leaves_the_slot_with_the_app(void)
     slots_are(1, 0);
 }
 
-static void on_client_abort_close_ends_the_apps_connection_at_once(void)
-{
-    scene.how.config.on_client_abort = CONFIG_ABORT_CLOSE;
-    struct peer *a = asks(GET);
-
-    leaves(a);
-    nobody_is_left();
-    assert_true(app(0)->ended);
-}
-
 static void an_orphan_without_a_response_ends_with_first_byte_timeout(void)
 {
     struct peer *a = asks(GET);
@@ -591,7 +581,6 @@ int main(void)
         SCENE(a_client_that_leaves_before_the_connection_is_there_is_not_heard_of),
         SCENE(the_slot_of_a_client_that_has_left_is_held_until_the_apps_last_byte),
         SCENE(a_client_that_leaves_its_response_leaves_the_slot_with_the_app),
-        SCENE(on_client_abort_close_ends_the_apps_connection_at_once),
         SCENE(an_orphan_without_a_response_ends_with_first_byte_timeout),
         SCENE(an_orphan_whose_response_stops_ends_with_idle_timeout),
         SCENE(an_orphans_app_that_closes_or_talks_nonsense_frees_the_slot),

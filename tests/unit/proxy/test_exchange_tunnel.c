@@ -67,6 +67,7 @@ static void an_upgrade_to_something_else_is_refused(void)
 
 static void a_client_that_leaves_its_upgrade_leaves_no_tunnel(void)
 {
+    scene.how.config.on_client_abort = CONFIG_ABORT_FINISH;
     struct peer *a = asks(UPGRADE);
 
     leaves(a);
