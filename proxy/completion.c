@@ -43,7 +43,7 @@ static void write_choices(const struct option *o, struct strbuf *out)
         o->words,
         o->type == OPTION_BOOL ? "true false" : NULL,
         o->special,
-        o->type == OPTION_RANGES ? o->empty : NULL,
+        option_is_list(o) ? o->empty : NULL,
     };
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

@@ -18,6 +18,7 @@
 #include "common/span.h"
 #include "common/strbuf.h"
 #include "proxy/cidr.h"
+#include "proxy/paths.h"
 
 #define CONFIG_UNLIMITED UINT64_MAX
 
@@ -49,6 +50,10 @@ struct config {
         unsigned status; /* 503 or 429 */
     } overload;
     enum config_abort on_client_abort;
+    struct {
+        struct paths paths;
+        uint32_t concurrency;
+    } bypass;
     struct {
         uint32_t max_connections;
         mono_us head_timeout, body_timeout, send_timeout, stall_timeout, keepalive_timeout;

@@ -399,22 +399,24 @@ static void read_list(struct loader *ld, const struct option *o, const json_t *l
     size_t child = node + 1;
     char element[32];
 
-    option_clear_ranges(o, ld->c);
+    option_clear_list(o, ld->c);
     for (size_t i = 0; i < json_array_size(list); i++, child = ld->jp.nodes[child].end) {
         const json_t *value = json_array_get(list, i);
         enum option_verdict verdict = OPTION_MALFORMED;
         if (json_is_string(value))
-            verdict = option_read_range(o, text_of(value, SPAN("")), ld->c);
+            verdict = option_read_element(o, text_of(value, SPAN("")), ld->c);
         snprintf(element, sizeof(element), "[%zu]", i);
         if (json_is_string(value) && span_equal_nocase(text_of(value, SPAN("")), span_of(o->empty)))
             loader_problem_at(ld, ld->jp.nodes[child].at, ld->jp.nodes[child].len,
-                              "\"%s%s\" is not a range: an empty list is []", o->path, element);
+                              "\"%s%s\" is not a %s: an empty list is []", o->path, element,
+                              o->type == OPTION_PATHS ? "path" : "range");
         else if (verdict != OPTION_READ)
             bad_value(ld, o, verdict, value, child, element);
     }
 }
 
-static void read_ranges(struct loader *ld, const struct option *o, const json_t *value, size_t node)
+static void read_list_value(struct loader *ld, const struct option *o, const json_t *value,
+                            size_t node)
 {
     const struct jsonpos_node *at = &ld->jp.nodes[node];
     struct span show = shown(value, jsonpos_value(&ld->jp, node));
@@ -423,8 +425,9 @@ static void read_ranges(struct loader *ld, const struct option *o, const json_t 
         read_list(ld, o, value, node);
     else
         loader_problem_at(ld, at->at, at->len,
-                          "\"%s\" expects a list such as [\"private\"], or [] for none, got %.*s%s",
-                          o->path, (int)(show.len > 60 ? 60 : show.len), show.at,
+                          "\"%s\" expects a list such as [\"%s\"], or [] for none, got %.*s%s",
+                          o->path, o->type == OPTION_PATHS ? "/healthz" : "private",
+                          (int)(show.len > 60 ? 60 : show.len), show.at,
                           show.len > 60 ? "..." : "");
 }
 
@@ -437,8 +440,8 @@ static void read_value(struct loader *ld, const struct option *o, const json_t *
     loader_note_origin(ld, o, ORIGIN_FILE);
     ld->node[loader_index_of(o)] = node;
     ld->out->line[loader_index_of(o)] = jsonpos_place(whole, ld->jp.nodes[node].at).line;
-    if (o->type == OPTION_RANGES) {
-        read_ranges(ld, o, value, node);
+    if (option_is_list(o)) {
+        read_list_value(ld, o, value, node);
         return;
     }
     if (type_fits(o, value, text))

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/socket.h"
+#include "proxy/exchange_bypass.h"
 #include "proxy/exchange_orphan.h"
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
@@ -50,10 +51,10 @@ void exchange_set_state(struct exchange *ex, enum exchange_state next)
 
     CHECK(edges[ex->state] & 1u << next);
     TAILQ_REMOVE(&env->in[ex->state], ex, link);
-    env->count[ex->state]--;
+    ex->lane->count[ex->state]--;
     ex->state = next;
     TAILQ_INSERT_TAIL(&env->in[next], ex, link);
-    env->count[next]++;
+    ex->lane->count[next]++;
 }
 
 static struct exchange *exchange_of(void *arg)
@@ -93,6 +94,7 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     ex->magic = MAGIC;
     ex->env = env;
     ex->config = env->c.config;
+    ex->lane = exchange_lane_for(env, ex->config, head);
     ex->client = cl;
     h1_client_init(&ex->app, env->c.upstream, &env->c.shared->budget, &upstream_handler, ex);
     ex->verdict.run = on_verdict;
@@ -105,8 +107,8 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     ex->persistent = http_head_persistent(head);
     ex->state = EXCHANGE_ARRIVED;
     TAILQ_INSERT_TAIL(&env->in[EXCHANGE_ARRIVED], ex, link);
-    env->count[EXCHANGE_ARRIVED]++;
-    env->begun++;
+    ex->lane->count[EXCHANGE_ARRIVED]++;
+    ex->lane->begun++;
     return ex;
 }
 
@@ -161,7 +163,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     /* Without a body, Expect has no meaning, and Waitress sends the 100 and then no response. */
     struct message_how how = {.began = ex->began,
                               .drop_expect = ex->expects && (waits || !ex->has_body)};
-    if (!ex->has_body && !ex->http10)
+    if (!ex->has_body && !ex->http10 && !exchange_bypasses(ex))
         how.upgrade = offers_of(env, head);
     message_compose(&ex->message, env->c.loop, ex->config, cl, &how, head, &body);
     if (!whole)
@@ -198,7 +200,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
     if (log_limit_allows(&env->log_limit, loop_now(env->c.loop), problem->reason, more))
         log_info("request refused with %u: %s (client %.*s)%s", problem->status, problem->reason,
                  SPAN_PRINTF(client_name(cl)), more);
-    env->begun++;
+    env->lanes[EXCHANGE_MAIN].begun++;
     stats_response(env->c.stats, STATS_SOURCE_WEIR, problem->status);
     stats_request_duration(env->c.stats, STATS_SOURCE_WEIR,
                            loop_now(env->c.loop) - client_began(cl));
@@ -236,13 +238,17 @@ void exchange_ask(struct exchange *ex)
         exchange_lose_client(ex);
         return;
     }
+    if (exchange_bypass_is_shut(ex)) {
+        exchange_reply(ex, REPLY_NOT_READY, 0, NULL);
+        return;
+    }
     if (ex->has_body)
-        stats_body_wait(ex->env->c.stats, now - ex->arrived);
+        stats_body_wait(ex->lane->stats, now - ex->arrived);
     loop_timer_stop(&ex->timer);
     ex->waiter.bytes = ex->message.size + h1_server_kept(ex->client);
     struct limiter_waiter *ended;
     enum limiter_verdict verdict =
-        limiter_acquire(ex->env->c.shared->limiter, &ex->waiter, now, deadline, &ended);
+        limiter_acquire(ex->lane->limiter, &ex->waiter, now, deadline, &ended);
     exchange_deliver(ended);
     switch (verdict) {
     case LIMITER_ADMITTED:
@@ -272,13 +278,13 @@ void exchange_ask(struct exchange *ex)
 void exchange_release_slot(struct exchange *ex)
 {
     struct limiter_waiter *chain =
-        limiter_release(ex->env->c.shared->limiter, &ex->waiter, exchange_now(ex));
+        limiter_release(ex->lane->limiter, &ex->waiter, exchange_now(ex));
 
     mono_us hold = ex->waiter.released_at - ex->waiter.granted_at;
     if (ex->waiter.apart)
-        stats_upgrade_ends(ex->env->c.stats, hold);
+        stats_upgrade_ends(ex->lane->stats, hold);
     else
-        stats_slot_hold(ex->env->c.stats, hold);
+        stats_slot_hold(ex->lane->stats, hold);
     exchange_deliver(chain);
 }
 
@@ -293,13 +299,13 @@ void exchange_deliver(struct limiter_waiter *chain)
 
 static void expire(struct exchange *ex)
 {
-    stats_queue_wait(ex->env->c.stats, STATS_TIMEOUT, exchange_waited(ex));
+    stats_queue_wait(ex->lane->stats, STATS_TIMEOUT, exchange_waited(ex));
     exchange_reply(ex, expired_kind(ex), 0, NULL);
 }
 
 static void abandoned(struct exchange *ex)
 {
-    stats_queue_wait(ex->env->c.stats, STATS_CLIENT_GONE, exchange_waited(ex));
+    stats_queue_wait(ex->lane->stats, STATS_CLIENT_GONE, exchange_waited(ex));
     if (ex->waiter.verdict == LIMITER_ADMITTED)
         exchange_release_slot(ex);
     exchange_done(ex);
@@ -346,7 +352,7 @@ static void on_verdict(struct task *task)
 
 static void queue_deadline(struct exchange *ex)
 {
-    if (limiter_cancel(ex->env->c.shared->limiter, &ex->waiter, exchange_now(ex)))
+    if (limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex)))
         expire(ex);
     /* otherwise the verdict has already been posted, and it decides */
 }
@@ -355,7 +361,7 @@ static void queue_deadline(struct exchange *ex)
 
 static void exchange_granted(struct exchange *ex)
 {
-    stats_queue_wait(ex->env->c.stats, STATS_DISPATCHED, exchange_waited(ex));
+    stats_queue_wait(ex->lane->stats, STATS_DISPATCHED, exchange_waited(ex));
     loop_timer_stop(&ex->timer);
     exchange_set_state(ex, EXCHANGE_CONNECTING);
     bool could_be_sent_twice = http_method_is_idempotent(ex->method) && ex->up == NULL;
@@ -543,7 +549,7 @@ static void count_refusal(struct exchange *ex, const struct reply_refusal *refus
 {
     char more[LOG_LIMIT_MORE];
 
-    stats_rejected(ex->env->c.stats, refusal->reason);
+    stats_rejected(ex->lane->stats, refusal->reason);
     if (log_limit_allows(&ex->env->log_limit, exchange_now(ex), refusal->log, more))
         log_warning("request refused: %s%s", refusal->log, more);
 }
@@ -552,7 +558,7 @@ static void count_refusal(struct exchange *ex, const struct reply_refusal *refus
  * refused together do not return together. */
 static unsigned retry_after(struct exchange *ex)
 {
-    mono_us us = limiter_drain_estimate(ex->env->c.shared->limiter);
+    mono_us us = limiter_drain_estimate(ex->lane->limiter);
     us = us / 1000 * (mono_us)(800 + loop_random(ex->env->c.loop) % 401);
     mono_us s = (us + 999999) / 1000000;
     return s < 1 ? 1 : s > 30 ? 30 : (unsigned)s;
@@ -648,11 +654,11 @@ static void on_timeout(void *arg)
 
 static void leave_queue(struct exchange *ex)
 {
-    if (!limiter_cancel(ex->env->c.shared->limiter, &ex->waiter, exchange_now(ex))) {
+    if (!limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex))) {
         exchange_set_state(ex, EXCHANGE_ABANDONED);
         return;
     }
-    stats_queue_wait(ex->env->c.stats, STATS_CLIENT_GONE, exchange_waited(ex));
+    stats_queue_wait(ex->lane->stats, STATS_CLIENT_GONE, exchange_waited(ex));
     exchange_done(ex);
 }
 
@@ -708,7 +714,7 @@ static void on_gone(struct client *cl, void *served)
 
 static void count_outcome(struct exchange *ex, mono_us now)
 {
-    struct stats_shard *stats = ex->env->c.stats;
+    struct stats_shard *stats = ex->lane->stats;
 
     exchange_note_backpressure(ex);
     if (ex->tunnel != NULL) { /* its times are not comparable with a request's */
@@ -764,7 +770,7 @@ void exchange_done(struct exchange *ex)
     count_outcome(ex, exchange_now(ex));
     exchange_set_state(ex, EXCHANGE_DONE);
     TAILQ_REMOVE(&env->in[EXCHANGE_DONE], ex, link);
-    env->count[EXCHANGE_DONE]--;
+    ex->lane->count[EXCHANGE_DONE]--;
     give_memory_back(ex);
     if (cl == NULL)
         env->c.on_ended(env->c.arg, false);
@@ -800,6 +806,7 @@ struct exchange_env *exchange_env_new(const struct exchange_env_config *config)
     env->limits = (struct http_limits){.max_head = config->config->upstream.max_head,
                                        .max_fields = config->config->upstream.max_headers};
     CHECK(env->limits.max_fields <= HTTP_FIELDS_MAX);
+    exchange_lanes_init(env);
     for (int i = 0; i < EXCHANGE_STATES; i++)
         TAILQ_INIT(&env->in[i]);
     return env;
@@ -825,25 +832,36 @@ void exchange_app_is_up(struct exchange_env *env)
     }
 }
 
-size_t exchange_total(const struct exchange_env *env)
+static size_t lane_total(const struct exchange_lane *lane)
 {
     size_t n = 0;
 
     for (int i = 0; i < EXCHANGE_DONE; i++)
-        n += env->count[i];
+        n += lane->count[i];
     return n;
 }
 
-bool exchange_audit(const struct exchange_env *env)
+size_t exchange_total(const struct exchange_env *env)
 {
-    const size_t *n = env->count;
+    return lane_total(&env->lanes[EXCHANGE_MAIN]) + lane_total(&env->lanes[EXCHANGE_BYPASS]);
+}
+
+static bool lane_audit(const struct exchange_lane *lane)
+{
+    const size_t *n = lane->count;
     struct stats_present present = {
-        .begun = env->begun,
-        .requests = exchange_total(env),
+        .begun = lane->begun,
+        .requests = lane_total(lane),
         .holding = n[EXCHANGE_CONNECTING] + n[EXCHANGE_AWAITING] + n[EXCHANGE_STREAMING] +
                    n[EXCHANGE_TUNNEL] + n[EXCHANGE_ORPHANED],
         .orphans = n[EXCHANGE_ORPHANED],
         .upgrades = n[EXCHANGE_TUNNEL],
     };
-    return stats_audit(env->c.stats, &present);
+    return stats_audit(lane->stats, &present);
+}
+
+bool exchange_audit(const struct exchange_env *env)
+{
+    bool right = lane_audit(&env->lanes[EXCHANGE_MAIN]);
+    return lane_audit(&env->lanes[EXCHANGE_BYPASS]) && right;
 }

@@ -53,6 +53,7 @@ enum exchange_state {
 /* State shared by all loops. The control thread writes `ready` and `startup_deadline`. */
 struct exchange_shared {
     struct limiter *limiter;
+    struct limiter *bypass;           /* of bypass.paths; see exchange_bypass_configure() */
     _Atomic bool ready;               /* the startup probe has succeeded once */
     _Atomic mono_us startup_deadline; /* until then, requests wait for the app */
     struct budget budget;
@@ -66,7 +67,7 @@ struct exchange_env_config {
     struct exchange_shared *shared;
     struct loop *loop;
     struct upstream *upstream;
-    struct stats_shard *stats;
+    struct stats_shard *stats, *bypass_stats;
     const struct config *config;
     /* A client connection has ended, or an exchange whose client had left: a drain may be over. */
     void (*on_ended)(void *arg, bool client);
@@ -107,6 +108,14 @@ size_t exchange_total(const struct exchange_env *env); /* all but DONE */
 /* Whether the loop's numbers agree with its exchanges; differences are counted. Not within another
  * callback of an exchange, which may be in the middle of a transition. */
 bool exchange_audit(const struct exchange_env *env);
+
+/* How many requests to bypass.paths may be in the app, and connections to it for them, in addition
+ * to all others; 0 if there are no such paths. */
+uint32_t exchange_bypass_limit(const struct config *config);
+
+/* Any thread: the bounds of `shared->bypass`. Call it again when the configuration has changed. */
+void exchange_bypass_configure(struct exchange_shared *shared, const struct config *config,
+                               mono_us now);
 
 /* Any thread: posts the verdict of each waiter in the chain to the waiter's own loop. */
 void exchange_deliver(struct limiter_waiter *chain);

@@ -48,9 +48,9 @@ size_t exchange_turn_away(struct exchange_env *env)
 
     for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = next) {
         next = TAILQ_NEXT(ex, link);
-        if (!limiter_cancel(env->c.shared->limiter, &ex->waiter, exchange_now(ex)))
+        if (!limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex)))
             continue; /* its verdict has already been posted, and may be a slot */
-        stats_queue_wait(env->c.stats, STATS_DRAINED, exchange_waited(ex));
+        stats_queue_wait(ex->lane->stats, STATS_DRAINED, exchange_waited(ex));
         exchange_reply(ex, REPLY_DRAINING, 0, NULL);
         n++;
     }

@@ -47,7 +47,7 @@ void exchange_leave_app(struct exchange *ex)
         exchange_done(ex);
         return;
     }
-    stats_orphan_begins(ex->env->c.stats);
+    stats_orphan_begins(ex->lane->stats);
     ex->orphan = true;
     if (ex->state == EXCHANGE_STREAMING)
         exchange_arm_orphan(ex);

@@ -1,7 +1,8 @@
 /*
  * The struct of an exchange, and what its files share: exchange.c (the spine), exchange_request.c,
- * exchange_response.c, exchange_tunnel.c, exchange_orphan.c, exchange_drain.c. No other file
- * includes it. A caller must not use the exchange after a call that may have ended it.
+ * exchange_response.c, exchange_tunnel.c, exchange_bypass.c, exchange_orphan.c, exchange_drain.c.
+ * No other file includes it. A caller must not use the exchange after a call that may have ended
+ * it.
  */
 #pragma once
 
@@ -22,12 +23,26 @@
 
 TAILQ_HEAD(exchange_list, exchange);
 
+/*
+ * Requests to bypass.paths have slots, a queue and numbers of their own, so that the others' stay
+ * what they are: what is measured there is not what the app's load is judged by.
+ */
+enum exchange_lane_number { EXCHANGE_MAIN, EXCHANGE_BYPASS, EXCHANGE_LANES };
+
+struct exchange_lane {
+    struct limiter *limiter;
+    struct stats_shard *stats;
+    uint64_t begun; /* requests, including those refused at their head */
+    size_t count[EXCHANGE_STATES];
+};
+
 struct exchange {
     unsigned magic;
     enum exchange_state state; /* written only by exchange_set_state() */
     TAILQ_ENTRY(exchange) link;
     struct exchange_env *env;
     const struct config *config; /* as it was when the request arrived */
+    struct exchange_lane *lane;  /* of its loop's env */
     struct client *client;       /* not owned; NULL once it is gone */
     struct h1_client app;        /* the app's side, once a slot is held */
     struct limiter_waiter waiter;
@@ -73,8 +88,7 @@ struct exchange_env {
     bool draining;
     bool ending; /* tunnels and event streams are ended */
     struct exchange_list in[EXCHANGE_STATES];
-    size_t count[EXCHANGE_STATES];
-    uint64_t begun;            /* requests, including those refused at their head */
+    struct exchange_lane lanes[EXCHANGE_LANES];
     struct http_limits limits; /* for the app's heads */
     struct log_limit log_limit;
     struct http_date date;
@@ -99,6 +113,11 @@ static inline void exchange_arm(struct exchange *ex, mono_us due)
 static inline struct span exchange_date(struct exchange_env *env)
 {
     return http_date(&env->date, loop_wall(env->c.loop));
+}
+
+static inline bool exchange_bypasses(const struct exchange *ex)
+{
+    return ex->lane == &ex->env->lanes[EXCHANGE_BYPASS];
 }
 
 static inline mono_us exchange_waited(const struct exchange *ex)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "proxy/exchange_bypass.h"
 #include "proxy/exchange_response.h"
 #include "proxy/h1_server.h"
 #include "proxy/http/body.h"
@@ -36,8 +37,10 @@ static bool exchange_body_is_small(const struct exchange *ex, const struct http_
  */
 bool exchange_must_wait_for_body(const struct exchange *ex, const struct http_body *body)
 {
-    struct limiter *l = ex->env->c.shared->limiter;
+    struct limiter *l = ex->lane->limiter;
 
+    if (exchange_bypass_is_shut(ex))
+        return false;
     if (ex->expects && !exchange_body_is_small(ex, body))
         return false;
     if (budget_is_spent(&ex->env->c.shared->budget))
@@ -80,7 +83,7 @@ static bool body_is_late(const struct exchange *ex)
     if (exchange_now(ex) < due)
         return false;
     return ex->up->body.framing == HTTP_BODY_LENGTH || ex->state == EXCHANGE_BUFFERING ||
-           !limiter_has_plenty(ex->env->c.shared->limiter);
+           !limiter_has_plenty(ex->lane->limiter);
 }
 
 /* The result of waiting for a body. */
@@ -164,7 +167,7 @@ void exchange_buffer(struct exchange *ex)
     }
     if (body_is_late(ex)) /* only now that all available input is counted */
         end_wait(ex, BODY_LATE);
-    else if (limiter_has_plenty(ex->env->c.shared->limiter))
+    else if (limiter_has_plenty(ex->lane->limiter))
         exchange_ask(ex); /* slots have become free since the head arrived */
     else
         arm_buffering(ex);
@@ -233,7 +236,7 @@ static void send_request(struct exchange *ex)
     /* The limiter's clock is shared by all loops, and may be some microseconds ahead of ours. */
     ex->connected = not_before(exchange_now(ex), ex->waiter.granted_at);
     if (!ex->replayed)
-        stats_connect(ex->env->c.stats, ex->connected - ex->waiter.granted_at);
+        stats_connect(ex->lane->stats, ex->connected - ex->waiter.granted_at);
     exchange_set_state(ex, EXCHANGE_AWAITING);
     if (ex->up != NULL) {
         exchange_measure_pace(ex);

@@ -164,7 +164,7 @@ static void final_head(struct exchange *ex)
 
     mono_us asked = ex->sent != 0 ? ex->sent : ex->connected;
     ex->first_byte = not_before(exchange_now(ex), asked);
-    stats_first_byte(env->c.stats, ex->first_byte - asked);
+    stats_first_byte(ex->lane->stats, ex->first_byte - asked);
     ex->app_persists = http_head_persistent(&env->head);
     ex->down = pool_get(loop_pool(env->c.loop), sizeof(*ex->down));
     memset(ex->down, 0, sizeof(*ex->down));
@@ -319,7 +319,7 @@ void exchange_note_backpressure(struct exchange *ex)
 {
     if (ex->blocked_since == 0)
         return;
-    stats_backpressure(ex->env->c.stats, exchange_now(ex) - ex->blocked_since);
+    stats_backpressure(ex->lane->stats, exchange_now(ex) - ex->blocked_since);
     ex->blocked_since = 0;
 }
 
@@ -434,7 +434,7 @@ void exchange_late_client(struct exchange *ex)
     if (unread + client_least(patience) < ex->unread)
         watch_client(ex, unread);
     else if (exchange_now(ex) >= ex->stalls_at && ex->blocked_since != 0 &&
-             limiter_has_waiters(ex->env->c.shared->limiter))
+             limiter_has_waiters(ex->lane->limiter))
         cut_stalled(ex);
     else
         look_at_client(ex);

@@ -131,7 +131,7 @@ void exchange_switch_protocols(struct exchange *ex)
     ex->close = ex->waiter.apart = true;
     exchange_set_state(ex, EXCHANGE_TUNNEL);
     client_tunnel(cl);
-    stats_upgrade_begins(env->c.stats);
+    stats_upgrade_begins(ex->lane->stats);
     arm_tunnel(ex);
     if (!h1_server_switch(cl, &env->head, &how))
         exchange_lose_client(ex);

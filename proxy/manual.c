@@ -66,7 +66,8 @@ void manual_write_metavar(const struct option *o, struct strbuf *out)
     static const char *const names[] = {
         [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
         [OPTION_BOOL] = "true|false",   [OPTION_ADDRESS] = "ADDRESS", [OPTION_FIELD] = "NAME",
-        [OPTION_RANGES] = "RANGE,...",  [OPTION_MODE] = "MODE",       [OPTION_SECRET] = "TOKEN",
+        [OPTION_RANGES] = "RANGE,...",  [OPTION_PATHS] = "PATH,...",  [OPTION_MODE] = "MODE",
+        [OPTION_SECRET] = "TOKEN",
     };
 
     if (names[o->type] == NULL)
@@ -148,6 +149,9 @@ static void write_text_pattern(const struct option *o, struct strbuf *out)
         write_words(o, "", "|", out);
         strbuf_adds(out, "|[0-9A-Fa-f.:]+(/[0-9]+)?)$");
         return;
+    case OPTION_PATHS:
+        strbuf_adds(out, "^/[!\"$-+.->@-~-]*$");
+        return;
     case OPTION_MODE:
         strbuf_adds(out, "^0?[0-7]{3}$");
         return;
@@ -180,6 +184,7 @@ static void write_examples(const struct option *o, struct strbuf *out)
         [OPTION_ADDRESS] = "\":8000\", \"127.0.0.1:8000\", \"unix:/run/app.sock\"",
         [OPTION_FIELD] = "\"X-Request-Id\"",
         [OPTION_RANGES] = "\"private\", \"10.0.0.0/8\"",
+        [OPTION_PATHS] = "\"/healthz\"",
         [OPTION_MODE] = "\"0660\"",
     };
 
@@ -222,6 +227,7 @@ static void write_type(const struct option *o, struct strbuf *out)
         strbuf_adds(out, "\"type\": \"boolean\"");
         return;
     case OPTION_RANGES:
+    case OPTION_PATHS:
         strbuf_addf(out, "\"type\": \"array\", \"maxItems\": %llu, \"items\": {",
                     (unsigned long long)o->max);
         write_pattern(o, out);
@@ -256,9 +262,9 @@ static void write_default(const struct option *o, struct strbuf *out)
     if (o->preset == NULL)
         return;
     strbuf_adds(out, ", \"default\": ");
-    if (o->type == OPTION_RANGES && *o->preset == '\0')
+    if (option_is_list(o) && *o->preset == '\0')
         strbuf_adds(out, "[]");
-    else if (o->type == OPTION_RANGES)
+    else if (option_is_list(o))
         strbuf_addf(out, "[\"%s\"]", o->preset);
     else if (option_is_text(o) || word)
         strbuf_add_json(out, span_of(o->preset));
@@ -347,6 +353,7 @@ void manual_write_values(const struct option *o, struct strbuf *out)
         [OPTION_ADDRESS] = "an address",
         [OPTION_FIELD] = "a header name, or `\"\"`",
         [OPTION_RANGES] = "a list of CIDR ranges, ",
+        [OPTION_PATHS] = "a list of paths",
         [OPTION_MODE] = "octal permissions",
         [OPTION_SECRET] = "a token, or `\"\"`",
         [OPTION_BOOL] = "`true`, `false`",
@@ -437,6 +444,9 @@ static const char docs_head[] =
     "  (169.254.0.0/16, fe80::/10) and fc00::/7; `loopback` stands for 127.0.0.0/8 and ::1. An\n"
     "  IPv4 address that an IPv6 socket reports as ::ffff:10.0.0.1 counts as IPv4. Flags and\n"
     "  environment variables take a list separated by commas, and `none` for the empty list.\n"
+    "- **Paths** are those of requests, such as `/healthz`, exactly as in the request line:\n"
+    "  `%20` and a space, or `/a` and `/a/`, are different. They have no query. Flags and\n"
+    "  variables take a list separated by commas, and `none` for the empty list.\n"
     "- **Permissions** are strings of three octal digits, with or without a leading 0:\n"
     "  `\"0660\"`.\n"
     "- `\"upstream\"` is either an object or just the address.\n"

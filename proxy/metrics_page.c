@@ -101,7 +101,7 @@ static void print_connections_limit(const struct family *f, const struct stats_r
                                     struct strbuf *out)
 {
     print_limit(f->name, client_side, r->now->client_connections_max, out);
-    print_limit(f->name, upstream_side, r->now->limiter.limit, out);
+    print_limit(f->name, upstream_side, stats_upstream_limit(r->now), out);
 }
 
 static void print_buffered_limit(const struct family *f, const struct stats_reading *r,
@@ -292,6 +292,27 @@ static void print_buffered(const struct family *f, const struct stats_reading *r
     }
 }
 
+static void print_bypass_limit(const struct family *f, const struct stats_reading *r,
+                               struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->bypass.limit);
+}
+
+static void print_bypass_in_flight(const struct family *f, const struct stats_reading *r,
+                                   struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->bypass.in_flight);
+}
+
+static void print_bypass_requests(const struct family *f, const struct stats_reading *r,
+                                  struct strbuf *out)
+{
+    for (size_t by = 0; by < SOURCES; by++) {
+        const struct prometheus_label labels[] = {{"source", stats_source_names[by]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, r->now->bypass.requests[by]);
+    }
+}
+
 static void print_time(const struct family *f, const struct stats_reading *r, struct strbuf *out)
 {
     prometheus_seconds(out, f->name, NULL, r->cell[f->from]);
@@ -394,6 +415,15 @@ static const struct family families[] = {
      "1 while an operator has paused weir (weir pause), otherwise 0; all requests then wait in the "
      "queue.",
      print_paused, 0},
+    {"weir_bypass_in_flight", "gauge", "",
+     "Requests to bypass.paths inside the app. They hold no slot of weir_concurrency_limit, and no "
+     "other metric of requests, slots or the queue includes them.",
+     print_bypass_in_flight, 0},
+    {"weir_bypass_limit", "gauge", "",
+     "Maximum number of requests to bypass.paths inside the app at once; 0 without such paths.",
+     print_bypass_limit, 0},
+    {"weir_bypass_requests_total", "counter", "source=app, weir, client_gone",
+     "Finished requests to bypass.paths, by the source of the response.", print_bypass_requests, 0},
     {"weir_upstream_ready", "gauge", "",
      "1 once the app has passed its startup probe, otherwise 0.", print_ready, 0},
     {"weir_upstream_startup_seconds", "gauge", "",

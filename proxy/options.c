@@ -18,6 +18,7 @@
 #define PORT_MAX   65535
 #define BLOCKS_MAX 256
 #define COUNT_MAX  1000000
+#define PATHS_MAX  64
 #define MODE_MAX   0777
 #define SECRET_MIN 16 /* characters; a shorter one could be guessed */
 
@@ -99,6 +100,15 @@ const struct option option_table[] = {
              "does as \"finish\", except that it closes the connection upstream.orphan_timeout "
              "after the client has left if a response of unknown length (an event stream) has "
              "begun, and at once if an upgrade has not been answered"},
+    {"bypass.paths", OPTION_PATHS, FIELD(bypass.paths), 0, PATHS_MAX, .preset = "", .empty = "none",
+     .also = "path urls health_checks health_paths exclude",
+     .help = "paths whose requests do not wait in the queue, for health checks through weir's own "
+             "port: they have bypass.concurrency slots of their own; each is compared exactly, "
+             "without the query and without decoding"},
+    {"bypass.concurrency", OPTION_COUNT, FIELD(bypass.concurrency), 1, COUNT_MAX, .preset = "4",
+     .also = "limit max_concurrency max_requests max",
+     .help = "maximum number of requests to bypass.paths inside the app at once, in addition to "
+             "concurrency; further ones wait in a queue of their own, with the bounds of queue"},
     {"client.max_connections", OPTION_COUNT, FIELD(client.max_connections), 1, COUNT_MAX,
      .preset = "4096", .also = "connections maxconn",
      .help = "maximum number of client connections; when it is reached, the connections that "
@@ -648,20 +658,10 @@ static const struct cidr_list *list_of(const struct option *o, const struct conf
     return place_const(o, c);
 }
 
-void option_clear_ranges(const struct option *o, struct config *c)
+static void clear_ranges(struct cidr_list *list)
 {
-    struct cidr_list *list = list_in(o, c);
-
     free(list->at);
     *list = (struct cidr_list){.at = NULL};
-}
-
-void option_clear(struct config *c)
-{
-    for (size_t i = 0; i < option_count; i++) {
-        if (option_table[i].type == OPTION_RANGES)
-            option_clear_ranges(&option_table[i], c);
-    }
 }
 
 /* The index of the word; past the last: none. */
@@ -685,7 +685,7 @@ static bool read_name(const struct option *o, struct span text, struct cidr *ran
     return true;
 }
 
-enum option_verdict option_read_range(const struct option *o, struct span text, struct config *c)
+static enum option_verdict read_range(const struct option *o, struct span text, struct config *c)
 {
     struct cidr range;
 
@@ -710,26 +710,78 @@ static struct span trim(struct span s)
     return s;
 }
 
-static enum option_verdict read_ranges(const struct option *o, struct span text, struct config *c)
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+bool option_is_list(const struct option *o)
+{
+    return o->type == OPTION_RANGES || o->type == OPTION_PATHS;
+}
+
+static enum option_verdict read_path(const struct option *o, struct span text, struct config *c)
+{
+    struct paths *paths = place(o, c);
+
+    if (!paths_is_valid(text))
+        return OPTION_MALFORMED;
+    if (paths->n >= o->max)
+        return OPTION_OUT_OF_RANGE;
+    paths_add(paths, text);
+    return OPTION_READ;
+}
+
+enum option_verdict option_read_element(const struct option *o, struct span text, struct config *c)
+{
+    return o->type == OPTION_PATHS ? read_path(o, text, c) : read_range(o, text, c);
+}
+
+void option_clear_list(const struct option *o, struct config *c)
+{
+    if (o->type == OPTION_PATHS)
+        paths_clear(place(o, c));
+    else
+        clear_ranges(list_in(o, c));
+}
+
+void option_clear(struct config *c)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_is_list(&option_table[i]))
+            option_clear_list(&option_table[i], c);
+    }
+}
+
+/* Takes the next element from a list in the form of a flag. */
+static struct span next_element(struct span *list)
+{
+    const char *comma = memchr(list->at, ',', list->len);
+    size_t len = comma == NULL ? list->len : (size_t)(comma - list->at);
+    struct span one = trim((struct span){list->at, len});
+
+    len += comma != NULL;
+    *list = (struct span){list->at + len, list->len - len};
+    return one;
+}
+
+static void move_list(const struct option *o, struct config *from, struct config *to)
+{
+    option_clear_list(o, to);
+    memcpy(place(o, to), place(o, from), o->width);
+}
+
+static enum option_verdict read_list(const struct option *o, struct span text, struct config *c)
 {
     struct config scratch = {.threads = 0};
 
     if (span_equal(text, span_of(o->empty)))
         text.len = 0;
     while (text.len > 0) {
-        const char *comma = memchr(text.at, ',', text.len);
-        size_t len = comma == NULL ? text.len : (size_t)(comma - text.at);
-        struct span one = trim((struct span){text.at, len});
-        enum option_verdict verdict = option_read_range(o, one, &scratch);
+        enum option_verdict verdict = option_read_element(o, next_element(&text), &scratch);
         if (verdict != OPTION_READ) {
-            option_clear_ranges(o, &scratch);
+            option_clear_list(o, &scratch);
             return verdict;
         }
-        len += comma != NULL;
-        text = (struct span){text.at + len, text.len - len};
     }
-    option_clear_ranges(o, c);
-    *list_in(o, c) = *list_of(o, &scratch);
+    move_list(o, &scratch, c);
     return OPTION_READ;
 }
 
@@ -754,9 +806,10 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
     case OPTION_SECRET:
         return read_secret(o, text, c);
     case OPTION_RANGES:
+    case OPTION_PATHS:
         break;
     }
-    return read_ranges(o, text, c);
+    return read_list(o, text, c);
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -764,7 +817,7 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
 bool option_is_text(const struct option *o)
 {
     return o->type != OPTION_COUNT && o->type != OPTION_CODE && o->type != OPTION_BOOL &&
-           o->type != OPTION_RANGES;
+           !option_is_list(o);
 }
 
 void option_write_quantity(const struct option *o, uint64_t n, struct strbuf *out)
@@ -816,18 +869,48 @@ static void write_cidr(const struct option *o, const struct cidr *range, struct 
         cidr_write(range, out);
 }
 
-static void write_ranges(const struct option *o, const struct config *c, const char *quote,
-                         const char *between, struct strbuf *out)
+static size_t list_length(const struct option *o, const struct config *c)
 {
-    const struct cidr_list *list = list_of(o, c);
-
-    for (size_t i = 0; i < list->n; i++) {
-        strbuf_addf(out, "%s%s", i == 0 ? "" : between, quote);
-        write_cidr(o, &list->at[i], out);
-        strbuf_adds(out, quote);
-    }
+    if (o->type == OPTION_PATHS)
+        return ((const struct paths *)place_const(o, c))->n;
+    return list_of(o, c)->n;
 }
 
+static void write_element(const struct option *o, const struct config *c, size_t i,
+                          struct strbuf *out)
+{
+    if (o->type == OPTION_RANGES) {
+        write_cidr(o, &list_of(o, c)->at[i], out);
+        return;
+    }
+    const struct path *path = &((const struct paths *)place_const(o, c))->at[i];
+    strbuf_add(out, path->at, path->len);
+}
+
+static void write_list_json(const struct option *o, const struct config *c, struct strbuf *out)
+{
+    struct strbuf one = {0};
+
+    strbuf_adds(out, "[");
+    for (size_t i = 0; i < list_length(o, c); i++) {
+        strbuf_clear(&one);
+        write_element(o, c, i, &one);
+        strbuf_adds(out, i == 0 ? "" : ", ");
+        strbuf_add_json(out, (struct span){strbuf_cstr(&one), one.len});
+    }
+    strbuf_adds(out, "]");
+    strbuf_fini(&one);
+}
+
+static void write_list(const struct option *o, const struct config *c, struct strbuf *out)
+{
+    if (list_length(o, c) == 0)
+        strbuf_adds(out, o->empty);
+    for (size_t i = 0; i < list_length(o, c); i++) {
+        strbuf_adds(out, i == 0 ? "" : ",");
+        write_element(o, c, i, out);
+    }
+}
 void option_write_text(const struct option *o, const struct config *c, struct strbuf *out)
 {
     switch (o->type) {
@@ -850,9 +933,8 @@ void option_write_text(const struct option *o, const struct config *c, struct st
         strbuf_adds(out, place_const(o, c));
         return;
     case OPTION_RANGES:
-        if (list_of(o, c)->n == 0)
-            strbuf_adds(out, o->empty);
-        write_ranges(o, c, "", ",", out);
+    case OPTION_PATHS:
+        write_list(o, c, out);
         return;
     case OPTION_MODE:
         write_mode(o, load(o, c), out);
@@ -875,10 +957,8 @@ void option_write_json(const struct option *o, const struct config *c, struct st
 
     option_write_text(o, c, &text);
     struct span s = {strbuf_cstr(&text), text.len};
-    if (o->type == OPTION_RANGES) {
-        strbuf_adds(out, "[");
-        write_ranges(o, c, "\"", ", ", out);
-        strbuf_adds(out, "]");
+    if (option_is_list(o)) {
+        write_list_json(o, c, out);
     } else if (stands_in_quotes(o, s)) {
         strbuf_add_json(out, s);
     } else {
@@ -962,6 +1042,13 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
         strbuf_adds(out,
                     verdict == OPTION_MALFORMED ? "CIDR ranges, " : "at most 256 CIDR ranges, ");
         write_choice(o, out);
+        break;
+    case OPTION_PATHS:
+        if (verdict == OPTION_OUT_OF_RANGE)
+            strbuf_addf(out, "at most %u paths", (unsigned)o->max);
+        else
+            strbuf_adds(out, "a path that begins with \"/\" and has no \"?\", \"#\", \",\" or "
+                             "space");
         break;
     case OPTION_MODE:
         strbuf_adds(out, "octal permissions from \"0001\" to \"0777\",");
@@ -1093,17 +1180,13 @@ static bool fix_ranges(const struct option *o, struct span text, struct strbuf *
     if (span_equal(text, SPAN("[]")) || span_equal_nocase(text, span_of(o->empty)))
         return try_fix(o, "", span_of(o->empty), "", fix); /* in the form of a flag */
     for (const char *between = ""; text.len > 0; between = ",") {
-        const char *comma = memchr(text.at, ',', text.len);
-        size_t len = comma == NULL ? text.len : (size_t)(comma - text.at);
-        struct span one = trim((struct span){text.at, len});
+        struct span one = next_element(&text);
         strbuf_adds(&all, between);
         if (!can_be_read(o, one) && fix_word(o->words, one, fix)) {
             one = (struct span){fix->at, fix->len};
             changed = true;
         }
         strbuf_add_span(&all, one);
-        len += comma != NULL;
-        text = (struct span){text.at + len, text.len - len};
     }
     strbuf_clear(fix);
     strbuf_add(fix, strbuf_cstr(&all), all.len);
@@ -1117,6 +1200,34 @@ static struct span without_prefix(struct span text, const char *prefix)
     bool has = text.len >= len && memcmp(text.at, prefix, len) == 0;
 
     return has ? (struct span){text.at + len, text.len - len} : text;
+}
+
+/* "healthz", "/healthz?full=1", "http://app:8000/healthz" */
+static struct span path_within(struct span text)
+{
+    struct span rest = without_prefix(without_prefix(text, "http://"), "https://");
+    const char *slash = memchr(rest.at, '/', rest.len);
+    size_t len = 0;
+
+    if (rest.at != text.at)
+        text =
+            slash == NULL ? SPAN("/") : (struct span){slash, rest.len - (size_t)(slash - rest.at)};
+    while (len < text.len && strchr("?#", text.at[len]) == NULL)
+        len++;
+    return (struct span){text.at, len};
+}
+
+static bool fix_paths(const struct option *o, struct span text, struct strbuf *fix)
+{
+    strbuf_clear(fix);
+    if (span_equal(text, SPAN("[]")) || span_equal_nocase(text, span_of(o->empty)))
+        return try_fix(o, "", span_of(o->empty), "", fix); /* in the form of a flag */
+    for (const char *between = ""; text.len > 0; between = ",") {
+        struct span path = path_within(next_element(&text));
+        strbuf_addf(fix, "%s%s%.*s", between, path.len > 0 && path.at[0] == '/' ? "" : "/",
+                    SPAN_PRINTF(path));
+    }
+    return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
 }
 
 static bool fix_mode(const struct option *o, struct span text, struct strbuf *fix)
@@ -1164,7 +1275,9 @@ static bool fix_address(const struct option *o, struct span text, struct strbuf 
 
 static bool find_fix(const struct option *o, struct span text, struct strbuf *fix)
 {
-    if (o->type != OPTION_RANGES && o->type != OPTION_SECRET && try_fix(o, "", trim(text), "", fix))
+    bool as_it_is = option_is_list(o) || o->type == OPTION_SECRET;
+
+    if (!as_it_is && try_fix(o, "", trim(text), "", fix))
         return true;
     if (o->special != NULL && fix_word(o->special, text, fix))
         return true;
@@ -1180,6 +1293,8 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
         return fix_address(o, text, fix);
     case OPTION_RANGES:
         return fix_ranges(o, text, fix);
+    case OPTION_PATHS:
+        return text.len > 0 && fix_paths(o, text, fix);
     case OPTION_MODE:
         return fix_mode(o, text, fix);
     case OPTION_COUNT:
@@ -1215,6 +1330,9 @@ static void write_example(const struct option *o, struct span text, struct strbu
         break;
     case OPTION_RANGES:
         strbuf_adds(out, " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
+        break;
+    case OPTION_PATHS:
+        strbuf_adds(out, " (such as \"/healthz\")");
         break;
     case OPTION_MODE:
         strbuf_adds(out, " (such as \"0660\")");

@@ -23,6 +23,7 @@ enum option_type {
     OPTION_ADDRESS, /* struct address; parsed here, looked up by option_resolve() */
     OPTION_FIELD,   /* char[64]: the name of a header field, or "" */
     OPTION_RANGES,  /* struct cidr_list: a list in JSON, commas in flags; `words` names ranges */
+    OPTION_PATHS,   /* struct paths: a list in JSON, commas in flags */
     OPTION_MODE,    /* uint32_t: permissions in octal, text in JSON too; `special` is 0 */
     OPTION_SECRET,  /* char[129]: a token or ""; masked wherever values are written */
 };
@@ -34,7 +35,7 @@ struct option {
     uint64_t min, max;    /* for durations, sizes and counts, and the port of an address */
     const char *special;  /* a word allowed instead of a number or an address, or NULL */
     const char *words;    /* for OPTION_WORD, OPTION_CODE and OPTION_RANGES, separated by spaces */
-    const char *empty;    /* the word that "" stands for, or NULL; for ranges: [] in a flag */
+    const char *empty;    /* the word that "" stands for, or NULL; for lists: [] in a flag */
     const char *preset;   /* the default as text; NULL: see `computed` */
     const char *computed; /* the default in words, if it is not a constant */
     const char *platform; /* the platform's variable for it, or NULL */
@@ -78,16 +79,21 @@ struct span option_leaf(const struct option *o);
 
 enum option_verdict { OPTION_READ, OPTION_MALFORMED, OPTION_OUT_OF_RANGE };
 
-/* Reads `text` into its field in `c`; unless the result is READ, `c` is unchanged. Ranges replace
- * the list. */
+/* Reads `text` into its field in `c`; unless the result is READ, `c` is unchanged. Lists are
+ * replaced. */
 MUST_USE enum option_verdict option_read(const struct option *o, struct span text,
                                          struct config *c);
 
-/* Reads one element of OPTION_RANGES, and appends it to the list. */
-MUST_USE enum option_verdict option_read_range(const struct option *o, struct span text,
-                                               struct config *c);
-void option_clear_ranges(const struct option *o, struct config *c); /* frees and empties the list */
-void option_clear(struct config *c);                                /* ... of every such option */
+/* OPTION_RANGES and OPTION_PATHS: a list. */
+bool option_is_list(const struct option *o);
+
+/* Reads one element of a list, and appends it. */
+MUST_USE enum option_verdict option_read_element(const struct option *o, struct span text,
+                                                 struct config *c);
+
+/* Empties a list; or all lists, which frees all that `c` owns. */
+void option_clear_list(const struct option *o, struct config *c);
+void option_clear(struct config *c);
 
 /* Reads a duration of at most an hour, in the notation of the options. */
 MUST_USE bool option_read_duration(struct span text, mono_us *out);

@@ -48,7 +48,7 @@ struct worker {
 struct server {
     struct config *config;
     struct loop *control;
-    struct stats *stats;
+    struct stats *stats, *bypass_stats;
     struct exchange_shared shared;
     struct upstream_shared *upstreams;
     struct listener *listener;
@@ -401,7 +401,12 @@ static void look_now(struct server *s, struct stats_now *now)
         .upstream_ready = atomic_load_explicit(&s->shared.ready, memory_order_acquire),
         .upstream_startup = s->startup,
     };
+    struct limiter_snapshot bypass;
+
     limiter_snapshot(s->shared.limiter, clock_mono(), &now->limiter);
+    limiter_snapshot(s->shared.bypass, clock_mono(), &bypass);
+    stats_read_bypass(s->bypass_stats, &bypass, &now->bypass);
+    now->bypass.limit = exchange_bypass_limit(s->config);
 }
 
 /* Each loop audits itself between two callbacks; the next scrape shows the result. */
@@ -527,6 +532,7 @@ static bool worker_build(struct server *s, unsigned i)
                                       .loop = wk->loop,
                                       .upstream = wk->upstream,
                                       .stats = shard,
+                                      .bypass_stats = stats_shard_of(s->bypass_stats, i),
                                       .config = s->config,
                                       .on_ended = on_ended,
                                       .arg = wk};
@@ -581,6 +587,13 @@ static uint32_t most_inside(const struct config *cf)
     return most < cf->concurrency ? most : cf->concurrency;
 }
 
+/* Requests to bypass.paths must not wait for a connection behind the others. */
+static uint32_t most_connections(const struct config *cf)
+{
+    uint32_t most = most_inside(cf), more = exchange_bypass_limit(cf);
+    return most > UINT32_MAX - more ? UINT32_MAX : most + more;
+}
+
 /* Tunnels leave one slot for requests; if there is only one slot, a tunnel uses it like any
  * request, and the next request waits until the tunnel closes. */
 static uint32_t most_upgrades(const struct config *cf)
@@ -603,17 +616,20 @@ static bool build(struct server *s)
     s->control = loop_new(s->n);
     s->started = clock_mono();
     s->stats = stats_new(s->n, s->config);
+    s->bypass_stats = stats_new(s->n, s->config);
     s->shared.limiter = limiter_new(&lc, s->started);
-    if (s->control == NULL || s->shared.limiter == NULL) {
+    s->shared.bypass = limiter_new(&lc, s->started);
+    if (s->control == NULL || s->shared.limiter == NULL || s->shared.bypass == NULL) {
         log_error("cannot create the control loop: %s", strerror(errno));
         return false;
     }
     limiter_pause(s->shared.limiter, LIMITER_PAUSE_NOT_READY, s->started);
     exchange_deliver(limiter_set_slots(s->shared.limiter, INSTANCE, most_inside(cf), s->started));
+    exchange_bypass_configure(&s->shared, cf, s->started);
     atomic_store(&s->shared.startup_deadline, s->started + cf->startup.timeout);
     budget_init(&s->shared.budget, cf->buffers.budget);
     s->shared.upgrades_max = most_upgrades(cf);
-    s->upstreams = upstream_shared_new(most_inside(cf), s->n);
+    s->upstreams = upstream_shared_new(most_connections(cf), s->n);
     upstream_shared_on_shortage(s->upstreams, on_shortage, s);
     s->drain = drain_new(s->control, s->n, &drain_handler, s);
     for (unsigned i = 0; i < s->n; i++) {
@@ -646,7 +662,9 @@ static void take_down(struct server *s)
     upstream_shared_free(s->upstreams);
     loop_free(s->control);
     limiter_free(s->shared.limiter);
+    limiter_free(s->shared.bypass);
     stats_free(s->stats);
+    stats_free(s->bypass_stats);
 }
 
 /*
@@ -658,7 +676,7 @@ static uint32_t fit_descriptors(const struct config *cf)
 {
     struct rlimit rl;
     uint32_t clients = cf->client.max_connections;
-    rlim_t app = most_inside(cf) < clients ? most_inside(cf) : clients;
+    rlim_t app = most_connections(cf) < clients ? most_connections(cf) : clients;
     rlim_t own = OWN_DESCRIPTORS + (rlim_t)LOOP_DESCRIPTORS * cf->threads +
                  (rlim_t)SWAPS * (cf->threads - 1);
     rlim_t want = clients + app + own;

@@ -319,6 +319,19 @@ void stats_read(const struct stats *s, const struct stats_now *now, struct stats
     }
 }
 
+void stats_read_bypass(const struct stats *s, const struct limiter_snapshot *limiter,
+                       struct stats_bypass *out)
+{
+    *out = (struct stats_bypass){.in_flight = limiter->in_flight,
+                                 .queued = limiter->depth,
+                                 .accounting_errors = limiter->accounting_errors};
+    for (unsigned i = 0; i < s->n; i++) {
+        for (size_t by = 0; by < SOURCES; by++)
+            out->requests[by] += get_sum(&s->shards[i], C_REQUESTS + by * CODES, CODES);
+        out->accounting_errors += get(&s->shards[i], C_ACCOUNTING_ERRORS);
+    }
+}
+
 uint64_t stats_level(const struct stats_reading *r, size_t cell)
 {
     return (int64_t)r->cell[cell] < 0 ? 0 : r->cell[cell];
@@ -331,5 +344,6 @@ bool stats_paused(const struct stats_reading *r)
 
 uint64_t stats_accounting_errors(const struct stats_reading *r)
 {
-    return r->cell[C_ACCOUNTING_ERRORS] + r->now->limiter.accounting_errors;
+    return r->cell[C_ACCOUNTING_ERRORS] + r->now->limiter.accounting_errors +
+           r->now->bypass.accounting_errors;
 }

@@ -85,9 +85,22 @@ struct stats_present {
  */
 bool stats_audit(struct stats_shard *sh, const struct stats_present *present);
 
+/* Requests to bypass.paths: they are in no other number. */
+struct stats_bypass {
+    uint32_t limit; /* 0: there are no such paths */
+    uint32_t in_flight, queued;
+    uint64_t requests[STATS_SOURCE_CLIENT_GONE + 1]; /* finished */
+    uint64_t accounting_errors;
+};
+
+/* `s` has the shards that record such requests. */
+void stats_read_bypass(const struct stats *s, const struct limiter_snapshot *limiter,
+                       struct stats_bypass *out);
+
 /* Known only to the server, at the time of a scrape. */
 struct stats_now {
     struct limiter_snapshot limiter;
+    struct stats_bypass bypass;
     mono_us queue_timeout;
     uint64_t queue_max_bytes, buffers_budget;
     uint32_t client_connections_max, upgrades_max; /* UINT32_MAX: none */

@@ -86,6 +86,13 @@ uint64_t stats_level(const struct stats_reading *r, size_t cell);
 
 bool stats_paused(const struct stats_reading *r); /* by an operator */
 
+/* The most connections to the app; UINT32_MAX: no limit. */
+static inline uint32_t stats_upstream_limit(const struct stats_now *now)
+{
+    uint32_t limit = now->limiter.limit, more = now->bypass.limit;
+    return limit > UINT32_MAX - more ? UINT32_MAX : limit + more;
+}
+
 uint64_t stats_accounting_errors(const struct stats_reading *r);
 
 /* The bounds of a histogram without those that follow the timeouts. Not for H_QUEUE_WAIT. */

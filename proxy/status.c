@@ -71,6 +71,15 @@ static void json_queue(const struct stats_reading *r, struct strbuf *out)
     json_close(out);
 }
 
+static void json_bypass(const struct stats_reading *r, struct strbuf *out)
+{
+    json_open(out, "bypass");
+    json_count(out, "in_flight", r->now->bypass.in_flight);
+    json_count(out, "queued", r->now->bypass.queued);
+    json_count(out, "limit", r->now->bypass.limit);
+    json_close(out);
+}
+
 static void json_ends(const struct stats_reading *r, struct strbuf *out)
 {
     json_open(out, "clients");
@@ -83,7 +92,7 @@ static void json_ends(const struct stats_reading *r, struct strbuf *out)
     json_seconds(out, "startup_seconds", (uint64_t)r->now->upstream_startup);
     json_count(out, "active", stats_level(r, stats_connections_cell(STATS_UPSTREAM, STATS_ACTIVE)));
     json_count(out, "idle", stats_level(r, stats_connections_cell(STATS_UPSTREAM, STATS_IDLE)));
-    json_limit(out, r->now->limiter.limit);
+    json_limit(out, stats_upstream_limit(r->now));
     json_close(out);
     json_count(out, "orphans", stats_level(r, C_ORPHANS));
     json_count(out, "upgrades", stats_level(r, C_UPGRADES));
@@ -157,6 +166,7 @@ void status_write(const struct stats *s, const struct stats_now *now, struct str
     json_count(out, "in_flight", now->limiter.in_flight);
     json_bool(out, "paused", stats_paused(&r));
     json_queue(&r, out);
+    json_bypass(&r, out);
     json_ends(&r, out);
     json_totals(&r, out);
     strbuf_adds(out, "}\n");

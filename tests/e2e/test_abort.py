@@ -1,12 +1,22 @@
 """Clients that leave: from the queue without a trace, from the app without freeing its slot."""
 
 import asyncio
+import importlib.util
+import itertools
+import json
+import os
+import shutil
+import sys
 import time
 
 import pytest
 
 from support import origin as app
+from support.client import Client
+from support.uvicorn import running
 from support.waiting import SOON, one_in_time, stays, until
+from support.weir import free_port
+from support.world import scaled
 
 LEAVE = {"fin": lambda client: client.fin(), "rst": lambda client: client.rst()}
 LEAVING = pytest.mark.parametrize("how", LEAVE)
@@ -259,3 +269,67 @@ def test_what_a_clients_kernel_takes_is_no_reading(world):
         return time.monotonic() - began
 
     one_in_time(next_waits, 1.6 * timeout)
+
+
+# ---- streams of real apps that lose their readers --------------------------------------------------
+
+APPS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "apps")
+
+
+def fastapi(port):
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", APPS, "--host", "127.0.0.1"]
+    return [*command, "--port", str(port), "--log-level", "warning", "stream_app:app"]
+
+
+def node(port):
+    return ["node", os.path.join(APPS, "stream.mjs"), str(port)]
+
+
+@pytest.fixture(params=[fastapi, node], ids=lambda server: server.__name__)
+def streaming(request, tmp_path):
+    """The port of a real app with event streams."""
+    name = request.param.__name__
+    if not importlib.util.find_spec(name) and not shutil.which(name):
+        pytest.skip(f"not installed: {name}")
+    port = free_port()
+    with running(request.param(port), port, tmp_path):
+        yield port
+
+
+def seen_by(port):
+    """Streams that the app has begun and ended, and slow requests that it has finished."""
+    client = Client(("127.0.0.1", port))
+    answer = json.loads(client.ask("GET", "/seen", "Connection: close").body)
+    client.fin()
+    return answer
+
+
+@pytest.mark.seconds(60)
+def test_slots_of_streams_come_back_and_the_app_sees_that_its_readers_have_left(world, streaming):
+    limit, n, patience = 8, scaled(100, least=24), 0.2
+    weir = world.weir(
+        f"127.0.0.1:{streaming}", concurrency=limit, queue_length=n, queue_timeout="30s",
+        upstream_orphan_timeout=f"{patience * 1000:.0f}ms",
+    )
+    clients = [world.connect(weir).get("/events") for _ in range(n)]
+    ways, began, left = itertools.cycle(LEAVE.values()), [], []
+    for client in clients:
+        assert client.final_head().status == 200
+        began.append(time.monotonic())
+        next(ways)(client)
+        left.append(time.monotonic())
+    waited = [late - early for late, early in zip(sorted(began)[limit:], left)]
+    assert max(waited) < patience + 0.5
+    until(lambda: seen_by(streaming)["ended"] == n, "the app to see them all leave")
+    assert seen_by(streaming)["begun"] == n
+    world.expect_requests(weir, n)
+
+
+def test_a_handler_of_a_real_app_that_has_not_answered_keeps_its_slot_to_its_end(world, streaming):
+    weir = world.weir(f"127.0.0.1:{streaming}", concurrency=1, upstream_orphan_timeout="100ms")
+    client = world.connect(weir).get("/slow")
+    weir.wait_sent()
+    until(lambda: seen_by(streaming)["slow"] == 1, "the handler to begin")
+    client.fin()
+    assert json.loads(world.connect(weir).ask("GET", "/seen").body)["done"] == 1
+    world.expect_requests(weir, 2)

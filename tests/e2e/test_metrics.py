@@ -36,6 +36,9 @@ FAMILIES = {
     "weir_requests_orphaned_total": "counter",
     "weir_orphan_hold_seconds": "histogram",
     "weir_paused": "gauge",
+    "weir_bypass_in_flight": "gauge",
+    "weir_bypass_limit": "gauge",
+    "weir_bypass_requests_total": "counter",
     "weir_upstream_ready": "gauge",
     "weir_upstream_startup_seconds": "gauge",
     "weir_upstream_connections_total": "counter",
@@ -65,6 +68,7 @@ PRESET = {
     "weir_request_seconds_total": {"state": ["in_flight", "queued"]},
     "weir_upstream_connections_total": {"result": ["opened", "reused", "failed", "replayed"]},
     "weir_requests_total": {"source": SOURCES},
+    "weir_bypass_requests_total": {"source": SOURCES},
     "weir_connections": {"side": ["client", "upstream"]},
 }
 

@@ -132,7 +132,8 @@ class Metrics:
 
 def is_quiet(m):
     """Nothing runs and nothing waits."""
-    return m.total("weir_requests_in_flight") == 0 and m.total("weir_queue_depth") == 0
+    busy = ("weir_requests_in_flight", "weir_queue_depth", "weir_bypass_in_flight")
+    return all(m.total(name) == 0 for name in busy)
 
 
 def check_identities(m, requests=None):

@@ -36,15 +36,20 @@ void __real_stats_orphan_begins(struct stats_shard *sh);
 void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold);
 void __real_stats_orphan_ends(struct stats_shard *sh, mono_us hold);
 
+static size_t lane_of(const struct stats_shard *sh)
+{
+    return sh == stats_shard_of(world.bypass_stats, 0);
+}
+
 void __wrap_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us)
 {
-    world.sums.waits += us;
+    world.sums.waits[lane_of(sh)] += us;
     __real_stats_queue_wait(sh, outcome, us);
 }
 
 void __wrap_stats_slot_hold(struct stats_shard *sh, mono_us us)
 {
-    world.sums.holds += us;
+    world.sums.holds[lane_of(sh)] += us;
     __real_stats_slot_hold(sh, us);
 }
 
@@ -72,7 +77,7 @@ void __wrap_stats_upgrade_begins(struct stats_shard *sh)
 void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
 {
     world.sums.upgrades--;
-    world.sums.holds += hold;
+    world.sums.holds[lane_of(sh)] += hold;
     __real_stats_upgrade_ends(sh, hold);
 }
 
@@ -153,13 +158,16 @@ static void build_shared(const struct world_how *how)
                                       .queue_bytes = cf->queue.max_bytes};
 
     world.stats = stats_new(1, cf);
+    world.bypass_stats = stats_new(1, cf);
     world.shared.limiter = limiter_new(&lc, peers.now);
+    world.shared.bypass = limiter_new(&lc, peers.now);
+    exchange_bypass_configure(&world.shared, cf, peers.now);
     limiter_pause(world.shared.limiter, LIMITER_PAUSE_NOT_READY, peers.now);
     exchange_deliver(limiter_set_slots(world.shared.limiter, 0, cf->concurrency, peers.now));
     atomic_store(&world.shared.startup_deadline, peers.now + cf->startup.timeout);
     budget_init(&world.shared.budget, cf->buffers.budget);
     world.shared.upgrades_max = how->upgrades_max;
-    world.connections_max = how->connections_max;
+    world.connections_max = how->connections_max + exchange_bypass_limit(cf);
     world.room = upstream_shared_new(world.connections_max, 1);
 }
 
@@ -177,6 +185,7 @@ void world_build(const struct world_how *how)
                                             .loop = world.loop,
                                             .upstream = world.upstream,
                                             .stats = shard,
+                                            .bypass_stats = stats_shard_of(world.bypass_stats, 0),
                                             .config = cf,
                                             .on_ended = on_ended};
     world.exchanges = exchange_env_new(&env);
@@ -194,7 +203,9 @@ void world_take_down(void)
     loop_free(world.loop); /* checks that no block of the pool is in use */
     upstream_shared_free(world.room);
     limiter_free(world.shared.limiter);
+    limiter_free(world.shared.bypass);
     stats_free(world.stats);
+    stats_free(world.bypass_stats);
 }
 
 /* ---- coming to rest ---- */
@@ -204,10 +215,17 @@ void world_limiter(struct limiter_snapshot *now)
     limiter_snapshot(world.shared.limiter, peers.now, now);
 }
 
+void world_bypass(struct limiter_snapshot *now)
+{
+    limiter_snapshot(world.shared.bypass, peers.now, now);
+}
+
 static void check_slots(void)
 {
     struct limiter_snapshot now;
 
+    world_bypass(&now);
+    CHECK(now.accounting_errors == 0 && now.in_flight <= world.config.bypass.concurrency);
     world_limiter(&now);
     CHECK(now.accounting_errors == 0);
     CHECK(exchange_audit(world.exchanges));
@@ -368,15 +386,23 @@ void world_end_by_itself(void)
     }
 }
 
+static void check_limiter(const struct limiter_snapshot *now, size_t lane)
+{
+    CHECK(now->in_flight == 0 && now->depth == 0 && now->bytes == 0);
+    CHECK(now->accounting_errors == 0);
+    CHECK((mono_us)now->in_flight_us == world.sums.holds[lane]);
+    CHECK((mono_us)now->queued_us == world.sums.waits[lane]);
+}
+
 void world_check_nothing_is_left(void)
 {
     struct limiter_snapshot now;
 
     world_limiter(&now);
-    CHECK(now.in_flight == 0 && now.depth == 0 && now.bytes == 0 && now.accounting_errors == 0);
+    check_limiter(&now, 0);
+    world_bypass(&now);
+    check_limiter(&now, 1);
     CHECK(exchange_audit(world.exchanges));
-    CHECK((mono_us)now.in_flight_us == world.sums.holds);
-    CHECK((mono_us)now.queued_us == world.sums.waits);
     CHECK(world.sums.connections[STATS_CLIENT][STATS_ACTIVE] == 0);
     CHECK(world.sums.connections[STATS_CLIENT][STATS_IDLE] == 0);
     CHECK(world.sums.buffered[STATS_REQUEST] == 0 && world.sums.buffered[STATS_RESPONSE] == 0);

@@ -46,7 +46,7 @@ struct world_how {
 extern struct world {
     struct config config;
     struct loop *loop;
-    struct stats *stats;
+    struct stats *stats, *bypass_stats;
     struct exchange_shared shared;
     struct upstream_shared *room;
     uint32_t connections_max;
@@ -60,7 +60,7 @@ extern struct world {
     size_t turned_away, cut;               /* results of WORLD_LATE and WORLD_CUT */
     size_t clients_ended, exchanges_ended; /* counts of the on_ended callbacks */
     struct {
-        mono_us waits, holds;
+        mono_us waits[2], holds[2]; /* [1]: of requests to bypass.paths */
         int connections[2][2];
         int64_t buffered[2];
         int orphans, upgrades;
@@ -87,6 +87,7 @@ void world_rest(void);
 void world_pass(mono_us time, mono_us step);
 
 void world_limiter(struct limiter_snapshot *now);
+void world_bypass(struct limiter_snapshot *now);
 
 /* The peers do nothing more; every timeout gets its time. */
 void world_end_by_itself(void);

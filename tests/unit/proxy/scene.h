@@ -173,9 +173,20 @@ static inline void slots_are(unsigned taken, unsigned waiting)
     assert_int_equal(now.depth, waiting);
 }
 
+/* The same for requests to bypass.paths. */
+static inline void bypass_slots_are(unsigned taken, unsigned waiting)
+{
+    struct limiter_snapshot now;
+
+    world_bypass(&now);
+    assert_int_equal(now.in_flight, taken);
+    assert_int_equal(now.depth, waiting);
+}
+
 static inline void nobody_is_left(void)
 {
     slots_are(0, 0);
+    bypass_slots_are(0, 0);
     assert_int_equal(exchange_total(world.exchanges), 0);
 }
 

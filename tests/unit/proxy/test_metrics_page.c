@@ -22,7 +22,7 @@ static void the_first_scrape_has_every_series_with_zero(void **state)
     expect("weir_build_info{version=\"" WEIR_VERSION "\",revision=\"" WEIR_REVISION "\"}", "1");
     assert_non_null(exposition_value(&page, "process_open_fds"));
     print_message("series: %zu in %zu families\n", page.n, page.families);
-    assert_in_range(page.n, 1, 385); /* 156 of them for the wait */
+    assert_in_range(page.n, 1, 400); /* 156 of them for the wait */
 }
 
 static void what_the_limiter_says_is_passed_on(void **state)
@@ -42,6 +42,8 @@ static void what_the_limiter_says_is_passed_on(void **state)
         .bytes = 12345,
         .paused = LIMITER_PAUSE_OPERATOR | LIMITER_PAUSE_NOT_READY,
     };
+    now.bypass = (struct stats_bypass){
+        .limit = 4, .in_flight = 3, .queued = 1, .requests = {10, 20, 30}, .accounting_errors = 1};
     now.upstream_ready = false;
     assert_false(stats_audit(stats_shard_of(*state, 1), &(struct stats_present){.begun = 1}));
     scrape(*state, &now);
@@ -54,7 +56,12 @@ static void what_the_limiter_says_is_passed_on(void **state)
     expect("weir_queue_limit_bytes", "67108864");
     expect("weir_buffered_limit_bytes", "5000000000");
     expect("weir_connections_limit{side=\"client\"}", "4096");
-    expect("weir_connections_limit{side=\"upstream\"}", "7");
+    expect("weir_connections_limit{side=\"upstream\"}", "11");
+    expect("weir_bypass_limit", "4");
+    expect("weir_bypass_in_flight", "3");
+    expect("weir_bypass_requests_total{source=\"app\"}", "10");
+    expect("weir_bypass_requests_total{source=\"weir\"}", "20");
+    expect("weir_bypass_requests_total{source=\"client_gone\"}", "30");
     expect("weir_upgrades_limit", "79");
     expect("weir_queue_oldest_wait_seconds", "1.234567");
     expect("weir_queue_drain_seconds", "0.00004");
@@ -64,13 +71,14 @@ static void what_the_limiter_says_is_passed_on(void **state)
     expect("weir_paused", "1");
     expect("weir_upstream_ready", "0");
     expect("weir_upstream_startup_seconds", "0.25");
-    expect("weir_accounting_error_total", "3");
+    expect("weir_accounting_error_total", "4");
 }
 
 static void no_limit_and_no_timeout_are_infinite(void **state)
 {
     struct stats_now now = quiet();
     now.limiter.limit = LIMITER_UNLIMITED;
+    now.bypass.limit = 4;
     now.queue_timeout = MONO_NEVER;
     scrape(*state, &now);
     expect("weir_concurrency_limit", "+Inf");

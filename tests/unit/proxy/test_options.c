@@ -158,7 +158,7 @@ static void each_list_of_ranges_is_its_own(void **state)
     assert_int_equal(read_into(&c, "admin.allow", "192.0.2.1,::1"), OPTION_READ);
     assert_text(&c, "headers.trusted", "10.0.0.0/8");
     assert_text(&c, "admin.allow", "192.0.2.1/32,::1/128");
-    option_clear_ranges(opt("headers.trusted"), &c);
+    option_clear_list(opt("headers.trusted"), &c);
     assert_text(&c, "headers.trusted", "none");
     assert_int_equal(c.admin.allow.n, 2);
     option_clear(&c);
@@ -323,8 +323,8 @@ static void ranges_are_masked_and_replace_the_list(void **state)
     assert_int_equal(read_into(&c, "headers.trusted", ""), OPTION_READ);
     assert_int_equal(c.headers.trusted.n, 0);
     for (int i = 0; i < 256; i++)
-        assert_int_equal(option_read_range(opt("headers.trusted"), SPAN("::1"), &c), OPTION_READ);
-    assert_int_equal(option_read_range(opt("headers.trusted"), SPAN("::1"), &c),
+        assert_int_equal(option_read_element(opt("headers.trusted"), SPAN("::1"), &c), OPTION_READ);
+    assert_int_equal(option_read_element(opt("headers.trusted"), SPAN("::1"), &c),
                      OPTION_OUT_OF_RANGE);
     option_clear(&c);
 }
@@ -345,9 +345,37 @@ static void ranges_have_names_which_are_written_as_they_were_read(void **state)
     assert_int_equal(read_into(&c, "headers.trusted", "none"), OPTION_READ);
     assert_json(&c, "headers.trusted", "[]");
     assert_text(&c, "headers.trusted", "none");
-    assert_int_equal(option_read_range(opt("headers.trusted"), SPAN("none"), &c), OPTION_MALFORMED);
-    assert_int_equal(option_read_range(opt("headers.trusted"), SPAN(""), &c), OPTION_MALFORMED);
+    assert_int_equal(option_read_element(opt("headers.trusted"), SPAN("none"), &c),
+                     OPTION_MALFORMED);
+    assert_int_equal(option_read_element(opt("headers.trusted"), SPAN(""), &c), OPTION_MALFORMED);
     option_clear(&c);
+}
+
+static void paths_are_taken_as_they_are(void **state)
+{
+    static const char *const bad[] = {"healthz",   "/a?b", "/a#b",       "/a b", "/a\n",
+                                      "/\xc3\xa9", "*",    "http://a/b", "none"};
+    struct config c = {.threads = 0};
+    (void)state;
+
+    assert_int_equal(read_into(&c, "bypass.paths", "/healthz, /a%2fb/,/,/\"'"), OPTION_READ);
+    assert_int_equal(c.bypass.paths.n, 4);
+    assert_json(&c, "bypass.paths", "[\"/healthz\", \"/a%2fb/\", \"/\", \"/\\\"'\"]");
+    assert_text(&c, "bypass.paths", "/healthz,/a%2fb/,/,/\"'");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(option_read_element(opt("bypass.paths"), span_of(bad[i]), &c),
+                         OPTION_MALFORMED);
+    assert_int_equal(option_read_element(opt("bypass.paths"), SPAN("/a,/b"), &c), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "bypass.paths", "/x,y"), OPTION_MALFORMED);
+    assert_int_equal(c.bypass.paths.n, 4);
+    assert_int_equal(read_into(&c, "bypass.paths", "none"), OPTION_READ);
+    assert_json(&c, "bypass.paths", "[]");
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(option_read_element(opt("bypass.paths"), SPAN("/x"), &c), OPTION_READ);
+    assert_int_equal(option_read_element(opt("bypass.paths"), SPAN("/x"), &c), OPTION_OUT_OF_RANGE);
+    assert_int_equal(c.headers.trusted.n, 0);
+    option_clear(&c);
+    assert_int_equal(c.bypass.paths.n, 0);
 }
 
 static void fields_that_weir_itself_reads_or_writes_are_no_request_id(void **state)
@@ -417,6 +445,13 @@ static void hints_are_values_that_can_be_read(void **state)
     assert_hint("headers.trusted", "Private", " (did you mean \"private\"?)");
     assert_hint("headers.trusted", "::1, privat", " (did you mean \"::1,private\"?)");
     assert_hint("headers.trusted", "privat,x", " (such as \"10.0.0.0/8\" or \"2001:db8::/32\")");
+    assert_hint("bypass.paths", "healthz", " (did you mean \"/healthz\"?)");
+    assert_hint("bypass.paths", "/a, b?c=1", " (did you mean \"/a,/b\"?)");
+    assert_hint("bypass.paths", "http://app:8000/healthz", " (did you mean \"/healthz\"?)");
+    assert_hint("bypass.paths", "https://app", " (did you mean \"/\"?)");
+    assert_hint("bypass.paths", "/a b", " (such as \"/healthz\")");
+    assert_hint("bypass.paths", "/\xc3\xa9", " (such as \"/healthz\")");
+    assert_hint("bypass.paths", "[]", " (did you mean \"none\"?)");
     assert_hint("headers.underscores", "dorp", " (did you mean \"drop\"?)");
     assert_hint("listen_mode", "0o660", " (did you mean \"660\"?)");
     assert_hint("listen_mode", "rw", " (such as \"0660\")");
@@ -494,6 +529,7 @@ int main(void)
         cmocka_unit_test(malformed_addresses_are_refused),
         cmocka_unit_test(ranges_are_masked_and_replace_the_list),
         cmocka_unit_test(ranges_have_names_which_are_written_as_they_were_read),
+        cmocka_unit_test(paths_are_taken_as_they_are),
         cmocka_unit_test(fields_that_weir_itself_reads_or_writes_are_no_request_id),
         cmocka_unit_test(permissions_are_octal),
         cmocka_unit_test(hints_are_values_that_can_be_read),

@@ -193,6 +193,27 @@ static void levels_go_up_and_down_across_shards(void **state)
 
 enum { ROUNDS = 50000 };
 
+static void requests_of_the_bypass_are_summed_by_who_answered_them(void **state)
+{
+    const struct limiter_snapshot limiter = {
+        .in_flight = 2, .depth = 1, .limit = 4, .accounting_errors = 1};
+    struct stats_shard *a = stats_shard_of(*state, 0), *b = stats_shard_of(*state, 1);
+    struct stats_bypass found;
+
+    stats_response(a, STATS_SOURCE_APP, 200);
+    stats_response(b, STATS_SOURCE_APP, 500);
+    stats_response(b, STATS_SOURCE_WEIR, 503);
+    stats_response(a, STATS_SOURCE_CLIENT_GONE, 0);
+    assert_false(stats_audit(b, &(struct stats_present){.begun = 1}));
+    stats_read_bypass(*state, &limiter, &found);
+    assert_int_equal(found.requests[STATS_SOURCE_APP], 2);
+    assert_int_equal(found.requests[STATS_SOURCE_WEIR], 1);
+    assert_int_equal(found.requests[STATS_SOURCE_CLIENT_GONE], 1);
+    assert_int_equal(found.in_flight, 2);
+    assert_int_equal(found.queued, 1);
+    assert_int_equal(found.accounting_errors, 2);
+}
+
 static void *record(void *arg)
 {
     for (int i = 0; i < ROUNDS; i++) {
@@ -227,6 +248,7 @@ int main(void)
         TEST(an_audit_finds_what_the_numbers_do_not_account_for),
         TEST(an_audit_allows_for_a_slot_whose_client_has_left),
         TEST(levels_go_up_and_down_across_shards),
+        TEST(requests_of_the_bypass_are_summed_by_who_answered_them),
         TEST(shards_are_written_by_their_threads_while_another_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

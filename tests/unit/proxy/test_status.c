@@ -29,6 +29,7 @@ static void status_is_one_json_object_with_the_same_numbers(void **state)
     struct stats_now now = quiet();
     struct stats_shard *sh = stats_shard_of(*state, 0);
     now.limiter.in_flight = 3;
+    now.bypass = (struct stats_bypass){.limit = 4, .in_flight = 2, .queued = 1};
     now.limiter.oldest_wait = 1500000;
     stats_response(sh, STATS_SOURCE_APP, 200);
     stats_response(sh, STATS_SOURCE_APP, 404);
@@ -39,6 +40,12 @@ static void status_is_one_json_object_with_the_same_numbers(void **state)
     json_t *root = status(*state, &now);
     assert_int_equal(json_integer_value(json_object_get(root, "limit")), 80);
     assert_int_equal(json_integer_value(json_object_get(root, "in_flight")), 3);
+    json_t *bypass = json_object_get(root, "bypass");
+    assert_int_equal(json_integer_value(json_object_get(bypass, "limit")), 4);
+    assert_int_equal(json_integer_value(json_object_get(bypass, "in_flight")), 2);
+    assert_int_equal(json_integer_value(json_object_get(bypass, "queued")), 1);
+    json_t *upstream = json_object_get(root, "upstream");
+    assert_int_equal(json_integer_value(json_object_get(upstream, "limit")), 84);
     json_t *queue = json_object_get(root, "queue");
     assert_int_equal(json_integer_value(json_object_get(queue, "limit")), 800);
     assert_int_equal(json_integer_value(json_object_get(queue, "limit_bytes")), 1 << 26);
