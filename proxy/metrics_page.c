@@ -484,7 +484,7 @@ static const char docs_top[] =
     "from 100 to 599 has a series of its own, and all others, which an app may send, share\n"
     "`other`, so an app can create at most 501 series. No label contains a path, a method, a\n"
     "host or a client, so the number of series does not depend on the traffic: with the\n"
-    "default timeouts there are about 380, of which `weir_queue_wait_seconds` has 156.\n"
+    "default timeouts there are about 390, of which `weir_queue_wait_seconds` has 156.\n"
     "\n"
     "| name | type | labels | meaning |\n"
     "|---|---|---|---|\n";

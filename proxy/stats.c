@@ -112,7 +112,8 @@ static void bounds_init(struct buckets *b, const struct config *cf)
     coarse_init(b, H_CONNECT, UP_TO(cf->upstream.connect_timeout));
     coarse_init(b, H_DELIVERY, UP_TO(cf->client.send_timeout));
     coarse_init(b, H_BODY_WAIT, UP_TO(cf->client.body_timeout));
-    coarse_init(b, H_ORPHAN_HOLD, UP_TO(first_byte, cf->upstream.idle_timeout));
+    coarse_init(b, H_ORPHAN_HOLD,
+                UP_TO(first_byte, cf->upstream.idle_timeout, cf->upstream.orphan_timeout));
     coarse_init(b, H_UPGRADE_DURATION, UP_TO(0));
 }
 

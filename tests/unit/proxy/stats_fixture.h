@@ -22,7 +22,10 @@ static struct exposition page;
 
 /* Like the default; cmocka's fixtures create the statistics from it. */
 static const struct config config = {
-    .upstream = {.connect_timeout = 2 * S, .first_byte_timeout = 300 * S, .idle_timeout = 300 * S},
+    .upstream = {.connect_timeout = 2 * S,
+                 .first_byte_timeout = 300 * S,
+                 .idle_timeout = 300 * S,
+                 .orphan_timeout = 1 * S},
     .queue = {.timeout = 10 * S},
     .client = {.head_timeout = 10 * S, .body_timeout = 30 * S, .send_timeout = 60 * S},
     .startup = {.timeout = 240 * S},

@@ -53,7 +53,8 @@ static void bounds_are_round_and_just_above_each_timeout(void **state)
     static const char *const hold[] = {"0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1",
                                        "2.5",   "5",    "10",    "30",   "60",  "303",  "+Inf"};
     static const char *const connect[] = {"0", "0.001", "0.01", "0.1", "1", "2.02", "+Inf"};
-    static const char *const orphan[] = {"0", "0.001", "0.01", "0.1", "1", "10", "303", "+Inf"};
+    static const char *const orphan[] = {"0",    "0.001", "0.01", "0.1", "1",
+                                         "1.01", "10",    "303",  "+Inf"};
     static const char *const body[] = {"0", "0.001", "0.01", "0.1", "1", "10", "30.3", "+Inf"};
     static const char *const delivery[] = {"0", "0.001", "0.01", "0.1", "1", "10", "60.6", "+Inf"};
     static const char *const upgrade[] = {"1", "10", "60", "300", "1800", "3600", "14400", "+Inf"};
