@@ -283,7 +283,7 @@ attack: build ## 2,000 slow or idle clients alongside a good one (5 min)
 	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py tests/e2e/test_siege.py
 
 .PHONY: drain-soak
-drain-soak: build ## RUNS=200 drains under load, half of them with two threads (5 min)
+drain-soak: build ## RUNS=200 drains under load (5 min)
 	@DRAIN_RUNS=$$(($(or $(RUNS),200) / 2)) $(PYTEST) $(if $(has_xdist),-n 2) tests/e2e/test_drain.py
 
 .PHONY: quantiles
@@ -370,7 +370,7 @@ rollouts: build ## 50 rollouts of the rendered chart under load (8 min)
 
 # It needs root and Go, and takes long: the first time, it builds a Kubernetes.
 .PHONY: cluster-test
-cluster-test: build ## the chart on a real kubelet, under load (50 min; tests/cluster)
+cluster-test: build ## the chart on a real kubelet, under load (50 min)
 	@[ -x $(or $(CLUSTER),build/cluster)/bin/load ] || tests/cluster/build.sh
 	@tests/cluster/up.sh && trap 'tests/cluster/down.sh' EXIT && tests/cluster/images.sh && \
 	    HELM=$$(.ci/helm.sh) $(PYTHON) tests/cluster/cases.py $(CLUSTER_TEST)
