@@ -90,12 +90,14 @@ def test_a_check_of_an_app_that_is_away_is_told_so_at_once(world):
 
 def test_a_drain_serves_checks_and_ends_in_order(world):
     origin, weir, gate, clients = saturated(world)
+    idle = world.connect(weir)
+    assert idle.ask("GET", CHECK).status == 200
     door = origin.gate()
     origin.on(CHECK, app.wait(door), app.answer())
     check = world.connect(weir).get(CHECK)
     origin.wait_inside(2)
     weir.signal()
-    until(lambda: weir.admin_get("/readyz").status == 503, "the drain to begin")
+    idle.until_closed()  # the worker has begun to drain
     door.open()
     answer = check.response()
     assert (answer.status, answer.get("Connection")) == (200, "close")
