@@ -466,7 +466,7 @@ static mono_us rests_until(const struct client *cl)
 {
     const struct clients *cs = cl->clients;
 
-    if (cs->phase == PHASE_SERVING)
+    if (cs->phase == PHASE_SERVING || (cs->phase == PHASE_ANNOUNCED && cl->fresh))
         return MONO_NEVER;
     bool kept = !cl->fresh && cl->since < cs->draining_since;
     return cs->phase == PHASE_DRAINING && kept ? cl->since : cl->since + REST_US;

@@ -123,15 +123,16 @@ class Load:
     async def _keep_on(self, target):
         """Until a connect is refused, which alone is no failure."""
         while True:
+            began = time.monotonic()
             try:
                 reader, writer = await self._connect()
             except ConnectionRefusedError:
                 return
-            await self._keep_asking(reader, writer, target)
+            await self._keep_asking(reader, writer, target, began)
             writer.close()
 
-    async def _keep_asking(self, reader, writer, target):
-        closes, idle_since = False, time.monotonic()
+    async def _keep_asking(self, reader, writer, target, idle_since):
+        closes = False
         while not closes:
             announced, asked = self.announced, time.monotonic()
             writer.write(wire.request("GET", target))
@@ -141,7 +142,8 @@ class Load:
                 if asked - idle_since > RESTED:  # this process stood still, and weir closes what rests
                     return
                 after, took = asked - idle_since, time.monotonic() - asked
-                raise AssertionError(f"asked after {after:.3f} s, ended {took:.3f} s later") from error
+                what = f"asked after {after:.3f} s, ended {took:.3f} s later"
+                raise AssertionError(f"{what}: {error!r}") from error
             assert answer.status == 200, answer
             self.rounds += 1
             closes, idle_since = answer.has("Connection", "close"), time.monotonic()
