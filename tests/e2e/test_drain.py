@@ -11,6 +11,7 @@ from support.drainload import Load
 from support.waiting import until
 
 RUNNING, WAITING, KEEPING, SOCKETS, STREAMS = 50, 50, 20, 5, 5
+ANSWERED_BY_WEIR = ("OPTIONS", "/", "Max-Forwards: 0")  # without a slot, so not behind the queue
 LIMIT = RUNNING + SOCKETS + STREAMS
 TIMES = int(os.environ.get("DRAIN_RUNS", "1"))
 SLOWER = float(os.environ.get("DRAIN_SLOWER", "1"))  # of the drain's times
@@ -37,8 +38,10 @@ def draining(world, threads):
 
 
 def busy(weir, load):
-    """Everybody is there: some run, some wait, and those who keep on have been served before."""
-    load.keep_on(KEEPING, "/quick")
+    """Everybody is there: some run, some wait, and those who keep on have been served before. Half
+    of these now wait too, and the others go on."""
+    load.keep_on(KEEPING // 2, "GET", "/quick")
+    load.keep_on(KEEPING // 2, *ANSWERED_BY_WEIR)
     until(lambda: load.rounds > 3 * KEEPING, "those who keep on")
     load.websockets(SOCKETS, "/ws")
     load.event_streams(STREAMS, "/events")
@@ -52,8 +55,7 @@ def busy(weir, load):
 
 
 def is_announced(client):
-    """weir answers this itself, without a slot, and says whether the connection ends."""
-    return client.ask("OPTIONS", "/", "Max-Forwards: 0").has("Connection", "close")
+    return client.ask(*ANSWERED_BY_WEIR).has("Connection", "close")
 
 
 @pytest.mark.alone

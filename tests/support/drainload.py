@@ -90,9 +90,9 @@ class Load:
         for _ in range(n):
             self._start("a request", self._ask(target))
 
-    def keep_on(self, n, target):
+    def keep_on(self, n, *request):
         for _ in range(n):
-            self._start("one that keeps on", self._keep_on(target))
+            self._start("one that keeps on", self._keep_on(wire.request(*request)))
 
     def websockets(self, n, target):
         for _ in range(n):
@@ -120,7 +120,7 @@ class Load:
         assert answer.has("Connection", "close") and await reader.read() == b""
         writer.close()
 
-    async def _keep_on(self, target):
+    async def _keep_on(self, request):
         """Until a connect is refused, which alone is no failure."""
         while True:
             began = time.monotonic()
@@ -128,14 +128,14 @@ class Load:
                 reader, writer = await self._connect()
             except ConnectionRefusedError:
                 return
-            await self._keep_asking(reader, writer, target, began)
+            await self._keep_asking(reader, writer, request, began)
             writer.close()
 
-    async def _keep_asking(self, reader, writer, target, idle_since):
+    async def _keep_asking(self, reader, writer, request, idle_since):
         closes = False
         while not closes:
             announced, asked = self.announced, time.monotonic()
-            writer.write(wire.request("GET", target))
+            writer.write(request)
             try:
                 answer = await read_answer(reader)
             except (EOFError, ConnectionError) as error:
