@@ -412,8 +412,8 @@ static const struct family families[] = {
      "Time that a slot remained held after the client had disconnected.", print_histogram,
      H_ORPHAN_HOLD},
     {"weir_paused", "gauge", "",
-     "1 while an operator has paused weir (weir pause), otherwise 0; all requests then wait in the "
-     "queue.",
+     "1 while an operator has paused weir (weir pause), otherwise 0; all requests but those to "
+     "bypass.paths then wait in the queue.",
      print_paused, 0},
     {"weir_bypass_in_flight", "gauge", "",
      "Requests to bypass.paths inside the app. They hold no slot of weir_concurrency_limit, and no "

@@ -498,14 +498,15 @@ static bool admin_drain_state(void *arg, struct strbuf *out)
     struct server *s = arg;
     enum lifecycle_state state = lifecycle_state(s->lifecycle);
     bool done = state == LIFECYCLE_DRAINED || state == LIFECYCLE_STOPPED;
-    struct limiter_snapshot l;
+    struct limiter_snapshot l, bypass;
 
     limiter_snapshot(s->shared.limiter, clock_mono(), &l);
+    limiter_snapshot(s->shared.bypass, clock_mono(), &bypass);
     strbuf_addf(out, "{\"state\":\"%s\",\"in_flight\":%u,\"queued\":%u,\"cut\":%zu}\n",
                 done                       ? "drained"
                 : state == LIFECYCLE_READY ? "ready"
                                            : "draining",
-                l.in_flight, l.depth, drain_lost(s->drain));
+                l.in_flight + bypass.in_flight, l.depth + bypass.depth, drain_lost(s->drain));
     return done;
 }
 

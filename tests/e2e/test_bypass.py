@@ -103,3 +103,15 @@ def test_a_drain_serves_checks_and_ends_in_order(world):
     assert (answer.status, answer.get("Connection")) == (200, "close")
     served(gate, clients)
     world.exited(weir)
+
+
+def test_a_pause_holds_the_queue_and_not_the_checks(world):
+    origin, weir = world.pair(bypass_paths=CHECK)
+    assert weir.command("pause").returncode == 0
+    waiting = world.connect(weir).get("/")
+    weir.wait_depth(1)
+    assert world.connect(weir).ask("GET", CHECK).status == 200
+    assert weir.command("resume").returncode == 0
+    assert waiting.response().status == 200
+    assert origin.targets() == [CHECK, "/"]
+    world.expect_requests(weir, 1)
