@@ -18,6 +18,7 @@ from typing import Callable
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHART = os.environ.get("CHART") or os.path.join(HERE, "..", "..", "helm", "weir")
 HELM = os.environ.get("HELM", "helm")
+TAG = os.environ.get("TAG", "0.1.0")
 FEW = {"requests": {"cpu": "10m"}}
 
 
@@ -48,9 +49,10 @@ class Release:
         self.name, self.full = name, f"{name}-weir"
         kubectl("delete", "deploy,svc,cm", self.full, "--ignore-not-found", "--wait=false")
         inside(HELM, "uninstall", name, "--ignore-not-found")
+        images = [f"--set={c}.image.tag={TAG}" for c in ("weir", "app")]
         inside(
             HELM, "install", name, CHART, "--wait", "--timeout", "120s",
-            "--set-json", json.dumps(values),
+            "--set-json", json.dumps(values), *images,
         )  # fmt: skip
         time.sleep(2)
 

@@ -2,7 +2,7 @@
 # Packs the images that the tests use, from what is built, and imports them: tests/cluster/images.sh
 #
 # pause, weir, weir-backend-demo and weir-test-app; there is no registry. TAG is 0.1.0, which is what
-# the chart asks for. WEIR names another weir to pack.
+# the chart asks for. To compare two builds, give one a TAG, here and to cases.py; WEIR names its weir.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cluster=$(realpath -m "${CLUSTER:-build/cluster}")
