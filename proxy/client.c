@@ -670,6 +670,17 @@ static void on_again(struct task *task)
         on_event(&cl->conn);
 }
 
+/* In a drain, a request that has arrived by now is served, even if its event is still pending. */
+static void end_idle(struct client *cl)
+{
+    mono_us since = cl->since;
+
+    if (cl->clients->phase != PHASE_SERVING)
+        read_afresh(cl);
+    if (cl->state == CLIENT_READING && cl->began == 0 && cl->since == since)
+        close_idle(cl);
+}
+
 static void on_timer(void *arg)
 {
     static const struct http_problem slow = {408, "the request headers did not arrive in time"};
@@ -677,10 +688,8 @@ static void on_timer(void *arg)
 
     switch (cl->state) {
     case CLIENT_READING:
-        if (cl->began == 0 && cl->clients->phase != PHASE_SERVING)
-            read_afresh(cl); /* a request may have arrived in this turn */
-        else if (cl->began == 0)
-            close_idle(cl);
+        if (cl->began == 0)
+            end_idle(cl);
         else
             refuse(cl, &slow);
         return;

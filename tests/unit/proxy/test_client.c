@@ -498,14 +498,28 @@ static void the_drain_itself_closes_who_is_kept_at_once_and_leaves_a_new_one_a_s
     assert_int_equal(f->requests, 2);
 }
 
-static void keepalive_timeout_and_the_rest_end_together_if_it_is_shorter(void **state)
+static void a_client_that_never_asks_ends_with_head_timeout_in_a_drain_too(void **state)
+{
+    struct fixture *f = *state;
+    int fresh = comes(f);
+
+    says_and_is_read(f, fresh, "\r\n");
+    clients_announce(f->clients);
+    passes(f, 9900);
+    assert_false(is_closed(fresh));
+    passes(f, 200);
+    assert_true(is_closed(fresh));
+}
+
+static void keepalive_timeout_applies_if_it_is_shorter_than_the_rest(void **state)
 {
     struct fixture *f = *state;
 
     f->config->client.keepalive_timeout = 300 * MS;
     int kept = is_kept(f);
     clients_announce(f->clients);
-    passes(f, 990);
+    passes(f, 290);
+    assert_false(is_closed(kept));
     passes(f, 20);
     assert_true(is_closed(kept));
 }
@@ -550,7 +564,8 @@ int main(void)
         TEST(line_ends_are_no_request_that_would_lengthen_it),
         TEST(a_response_that_did_not_tell_is_followed_by_a_second_of_rest),
         TEST(the_drain_itself_closes_who_is_kept_at_once_and_leaves_a_new_one_a_second),
-        TEST(keepalive_timeout_and_the_rest_end_together_if_it_is_shorter),
+        TEST(a_client_that_never_asks_ends_with_head_timeout_in_a_drain_too),
+        TEST(keepalive_timeout_applies_if_it_is_shorter_than_the_rest),
         TEST(after_a_cancel_the_usual_timeouts_apply),
     };
 
