@@ -46,8 +46,7 @@ void loader_problem_in_file(struct loader *ld, size_t at, size_t len, struct spa
 
     if (!problem_begins(ld))
         return;
-    strbuf_addf(ld->problems, "%s:%zu:%zu: error: ", config_path_text(ld->src->path), place.line,
-                place.column);
+    strbuf_addf(ld->problems, "%s:%zu:%zu: error: ", ld->name, place.line, place.column);
     add_message(ld, message);
     jsonpos_excerpt(text, at, len, note, ld->problems);
 }
@@ -91,9 +90,8 @@ static void write_summary(struct loader *ld)
 {
     if (ld->errors > PROBLEMS_MAX)
         strbuf_addf(ld->problems, "(only the first %d errors are shown)\n", PROBLEMS_MAX);
-    strbuf_addf(ld->problems, "%s: %u error%s; nothing was started\n",
-                ld->src->path != NULL ? config_path_text(ld->src->path) : "weir", ld->errors,
-                ld->errors == 1 ? "" : "s");
+    strbuf_addf(ld->problems, "%s: %u error%s; nothing was %s\n", ld->name, ld->errors,
+                ld->errors == 1 ? "" : "s", ld->src->running != NULL ? "changed" : "started");
 }
 
 void loader_write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
@@ -331,29 +329,49 @@ static void load_profile(struct loader *ld)
     }
 }
 
-/* Reports an error of a well-formed value, at the place where the value was set. */
-static void problem_with(struct loader *ld, const struct option *o, const char *message)
+/* Where a value that is not in the text was set; from a file that was read earlier, the line. */
+static void write_place(const struct loader *ld, const struct option *o, struct strbuf *out)
 {
-    struct strbuf text = {0};
-    enum origin from = ld->out->origin[loader_index_of(o)];
+    size_t i = loader_index_of(o);
 
-    if (from == ORIGIN_FILE) {
-        const struct jsonpos_node *at = &ld->jp.nodes[ld->node[loader_index_of(o)]];
+    switch (ld->out->origin[i]) {
+    case ORIGIN_FLAG:
+        strbuf_adds(out, "--");
+        option_flag_name(o, out);
+        return;
+    case ORIGIN_ENV:
+        option_env_name(o, out);
+        return;
+    case ORIGIN_PLATFORM:
+        strbuf_adds(out, o->platform);
+        return;
+    case ORIGIN_FILE:
+        strbuf_addf(out, "\"%s\" (%s:%zu)", o->path, config_path_text(ld->out->path),
+                    ld->out->line[i]);
+        return;
+    case ORIGIN_CHANGE:
+        strbuf_addf(out, "\"%s\" (from an earlier change)", o->path);
+        return;
+    case ORIGIN_DEFAULT:
+    case ORIGIN_PROFILE:
+        strbuf_addf(out, "\"%s\"", o->path);
+        return;
+    }
+}
+
+void loader_problem_with(struct loader *ld, const struct option *o, const char *message)
+{
+    struct strbuf place = {0};
+    size_t i = loader_index_of(o);
+
+    if (ld->out->origin[i] == ld->text && ld->node[i] != 0) {
+        const struct jsonpos_node *at = &ld->jp.nodes[ld->node[i]];
         loader_problem_at(ld, at->at, at->len, "\"%s\": %s", o->path, message);
         return;
     }
-    if (from == ORIGIN_FLAG) {
-        strbuf_adds(&text, "--");
-        option_flag_name(o, &text);
-    } else if (from == ORIGIN_ENV) {
-        option_env_name(o, &text);
-    } else if (from == ORIGIN_PLATFORM) {
-        strbuf_adds(&text, o->platform);
-    } else {
-        strbuf_addf(&text, "\"%s\"", o->path);
-    }
-    loader_problem(ld, "weir", "%s: %s", strbuf_cstr(&text), message);
-    strbuf_fini(&text);
+    write_place(ld, o, &place);
+    loader_problem(ld, "weir", "%s: %s", strbuf_cstr(&place), message);
+    strbuf_fini(&place);
 }
 
 static void default_queue_length(struct loader *ld)
@@ -373,8 +391,16 @@ static void resolve(struct loader *ld, const char *path)
     struct strbuf why = {0};
 
     if (!option_resolve(o, ld->c, &why))
-        problem_with(ld, o, strbuf_cstr(&why));
+        loader_problem_with(ld, o, strbuf_cstr(&why));
     strbuf_fini(&why);
+}
+
+static void resolve_all(struct loader *ld)
+{
+    resolve(ld, "listen");
+    resolve(ld, "admin.listen");
+    if (!ld->src->upstream_optional)
+        resolve(ld, "upstream.address");
 }
 
 static void check_upstream_is_given(struct loader *ld)
@@ -395,7 +421,8 @@ static void check_upstream_is_given(struct loader *ld)
 static void check_mode(struct loader *ld, const char *path, const struct address *at)
 {
     if (at->mode != 0 && at->sa.ss_family != AF_UNIX)
-        problem_with(ld, option_find(span_of(path)), "applies only to a Unix socket: remove it");
+        loader_problem_with(ld, option_find(span_of(path)),
+                            "applies only to a Unix socket: remove it");
 }
 
 static void check_addresses(struct loader *ld)
@@ -404,17 +431,17 @@ static void check_addresses(struct loader *ld)
     const struct option *upstream = option_find(SPAN("upstream.address"));
 
     if (address_covers(&c->listen, &c->upstream.address))
-        problem_with(
+        loader_problem_with(
             ld, upstream,
             "must differ from weir's own \"listen\" address: weir would connect to itself");
     if (address_covers(&c->admin.listen, &c->upstream.address))
-        problem_with(
+        loader_problem_with(
             ld, upstream,
             "must differ from weir's own \"admin.listen\" address: weir would connect to itself");
     if (address_covers(&c->admin.listen, &c->listen) ||
         address_covers(&c->listen, &c->admin.listen))
-        problem_with(ld, option_find(SPAN("admin.listen")),
-                     "must differ from \"listen\": choose another port, or \"off\"");
+        loader_problem_with(ld, option_find(SPAN("admin.listen")),
+                            "must differ from \"listen\": choose another port, or \"off\"");
 }
 
 static bool is_preset(const struct loader *ld, const struct option *o)
@@ -442,7 +469,7 @@ static void check_concurrency(struct loader *ld)
     snprintf(text, sizeof(text),
              "%u can never be reached with \"client.max_connections\" %u; raise the latter too",
              c->concurrency, c->client.max_connections);
-    problem_with(ld, o, text);
+    loader_problem_with(ld, o, text);
 }
 
 /* A value that another value bounds could never be reached if it exceeded the bound. UINT32_MAX
@@ -455,7 +482,7 @@ static void check_within(struct loader *ld, const char *path, uint32_t n, const 
     if (n == UINT32_MAX || n <= most)
         return;
     snprintf(text, sizeof(text), "%u can never be reached with \"%s\" %u", n, bound, most);
-    problem_with(ld, option_find(span_of(path)), text);
+    loader_problem_with(ld, option_find(span_of(path)), text);
 }
 
 /* Reports only the tighter bound. */
@@ -476,11 +503,11 @@ static void check_capacity(struct loader *ld)
 static void finish(struct loader *ld)
 {
     default_queue_length(ld);
+    if (ld->src->running != NULL)
+        config_change_keep_fixed(ld, ld->src->running);
+    else
+        resolve_all(ld);
     ld->c->admin.enabled = strcmp(ld->c->admin.listen.text, "off") != 0;
-    resolve(ld, "listen");
-    resolve(ld, "admin.listen");
-    if (!ld->src->upstream_optional)
-        resolve(ld, "upstream.address");
     check_upstream_is_given(ld);
     if (ld->errors > 0)
         return;
@@ -502,13 +529,40 @@ static struct loaded *loaded_new(const char *path)
     return out;
 }
 
+void loader_begin(struct loader *ld, const struct config_source *src, struct strbuf *problems)
+{
+    memset(ld, 0, sizeof(*ld));
+    ld->out = loaded_new(src->path);
+    ld->c = &ld->out->config;
+    ld->src = src;
+    ld->problems = problems;
+    ld->errors = src->errors;
+    ld->name = src->path != NULL ? config_path_text(src->path) : "weir";
+    ld->text = ORIGIN_FILE;
+    ld->something_given = src->path != NULL;
+}
+
+struct config *loader_end(struct loader *ld)
+{
+    load_profile(ld);
+    finish(ld);
+    if (ld->errors > 0)
+        write_summary(ld);
+    strbuf_fini(&ld->file);
+    strbuf_fini(&ld->shown);
+    strbuf_fini(&ld->clean);
+    jsonpos_fini(&ld->jp);
+    if (ld->errors == 0)
+        return ld->c;
+    config_put(ld->c);
+    return NULL;
+}
+
 struct config *config_load(const struct config_source *src, struct strbuf *problems)
 {
-    struct loaded *out = loaded_new(src->path);
-    struct loader ld = {.out = out, .c = &out->config, .src = src, .problems = problems};
+    struct loader ld;
 
-    ld.errors = src->errors;
-    ld.something_given = src->path != NULL;
+    loader_begin(&ld, src, problems);
     load_defaults(&ld);
     for (size_t i = 0; i < option_count; i++)
         read_platform(&ld, &option_table[i]);
@@ -516,18 +570,7 @@ struct config *config_load(const struct config_source *src, struct strbuf *probl
         config_file_load(&ld);
     load_env(&ld);
     load_flags(&ld);
-    load_profile(&ld);
-    finish(&ld);
-    if (ld.errors > 0)
-        write_summary(&ld);
-    strbuf_fini(&ld.file);
-    strbuf_fini(&ld.shown);
-    strbuf_fini(&ld.clean);
-    jsonpos_fini(&ld.jp);
-    if (ld.errors == 0)
-        return ld.c;
-    config_put(ld.c);
-    return NULL;
+    return loader_end(&ld);
 }
 
 /* ---- a loaded configuration ----------------------------------------------------------------- */
@@ -630,6 +673,9 @@ static void write_origin(const struct loaded *loaded, const struct option *o, st
     case ORIGIN_FLAG:
         strbuf_adds(out, "flag --");
         option_flag_name(o, out);
+        return;
+    case ORIGIN_CHANGE:
+        strbuf_adds(out, "changed while running");
         return;
     }
 }

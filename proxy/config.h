@@ -108,6 +108,10 @@ struct config_source {
     char **environ_;        /* NULL: none */
     bool upstream_optional; /* neither required nor resolved: for commands that do not serve */
     unsigned errors;        /* reported earlier, included in the total */
+
+    /* The configuration in force, at a reload; NULL at start. Options that require a restart must
+     * not differ from it, and its addresses are not looked up again. */
+    const struct config *running;
 };
 
 /*
@@ -116,6 +120,17 @@ struct config_source {
  * may block.
  */
 struct config *config_load(const struct config_source *src, struct strbuf *problems);
+
+/*
+ * A new configuration: the one in force with the values of a JSON object in the form of the file.
+ * NULL: `problems` has all errors, as from config_load(). The result has one reference, the
+ * caller's. Never blocks.
+ */
+struct config *config_patch(const struct config *running, struct span json,
+                            struct strbuf *problems);
+
+/* The options whose values differ: "concurrency 80 -> 40, queue.length 800 -> 400", or nothing. */
+void config_write_changes(const struct config *from, const struct config *to, struct strbuf *out);
 
 /* The path as shown in messages. */
 const char *config_path_text(const char *path);

@@ -34,15 +34,15 @@ static bool read_all(int fd, struct strbuf *to)
 
 static bool read_file(struct loader *ld)
 {
-    const char *path = ld->src->path, *name = config_path_text(path);
+    const char *path = ld->src->path;
     bool is_stdin = strcmp(path, "-") == 0;
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     bool ok = fd >= 0 && read_all(fd, &ld->file);
 
     if (!ok)
-        loader_problem(ld, name, "cannot be read: %s", strerror(errno));
+        loader_problem(ld, ld->name, "cannot be read: %s", strerror(errno));
     else if (ld->file.len > FILE_MAX)
-        loader_problem(ld, name, "larger than 1 MiB; is this the right file?");
+        loader_problem(ld, ld->name, "larger than 1 MiB; is this the right file?");
     if (fd >= 0 && !is_stdin)
         close(fd);
     return ok && ld->file.len <= FILE_MAX;
@@ -111,7 +111,8 @@ static bool check_characters(struct loader *ld)
             return false;
         }
         if (rest.at[0] == '\0') {
-            loader_problem_at(ld, i, 1, "a NUL byte; the file must be plain text in UTF-8");
+            loader_problem_at(ld, i, 1, "a NUL byte; the %s must be plain text in UTF-8",
+                              ld->text == ORIGIN_FILE ? "file" : "change");
             return false;
         }
     }
@@ -123,13 +124,12 @@ static bool check_text(struct loader *ld)
     struct span text = {strbuf_cstr(&ld->file), ld->file.len};
 
     if (strspn(text.at, " \t\r\n") == text.len) {
-        loader_problem(ld, config_path_text(ld->src->path),
+        loader_problem(ld, ld->name,
                        "the file is empty; a minimal one is { \"upstream\": \"127.0.0.1:8000\" }");
         return false;
     }
     if (text.len >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
-        loader_problem(ld, config_path_text(ld->src->path),
-                       "begins with a byte order mark; save it as UTF-8 without one");
+        loader_problem(ld, ld->name, "begins with a byte order mark; save it as UTF-8 without one");
         return false;
     }
     return check_characters(ld);
@@ -437,7 +437,7 @@ static void read_value(struct loader *ld, const struct option *o, const json_t *
     enum option_verdict verdict = OPTION_MALFORMED;
     struct span whole = {strbuf_cstr(&ld->file), ld->file.len};
 
-    loader_note_origin(ld, o, ORIGIN_FILE);
+    loader_note_origin(ld, o, ld->text);
     ld->node[loader_index_of(o)] = node;
     ld->out->line[loader_index_of(o)] = jsonpos_place(whole, ld->jp.nodes[node].at).line;
     if (option_is_list(o)) {
@@ -530,10 +530,8 @@ static void read_object(struct loader *ld, size_t node, struct span section)
     strbuf_fini(&name);
 }
 
-void config_file_load(struct loader *ld)
+void config_file_load_text(struct loader *ld)
 {
-    if (!read_file(ld))
-        return;
     mask_secrets(ld);
     if (!check_text(ld))
         return;
@@ -545,7 +543,14 @@ void config_file_load(struct loader *ld)
         read_object(ld, 0, SPAN(""));
     else
         loader_problem_at(
-            ld, ld->jp.nodes[0].at, raw.len, "the file must be one JSON object, got %.*s%s",
-            (int)(show.len > 60 ? 60 : show.len), show.at, show.len > 60 ? "..." : "");
+            ld, ld->jp.nodes[0].at, raw.len, "the %s must be one JSON object, got %.*s%s",
+            ld->text == ORIGIN_FILE ? "file" : "change", (int)(show.len > 60 ? 60 : show.len),
+            show.at, show.len > 60 ? "..." : "");
     json_decref(json);
+}
+
+void config_file_load(struct loader *ld)
+{
+    if (read_file(ld))
+        config_file_load_text(ld);
 }

@@ -1,6 +1,6 @@
 /*
- * Loading a configuration: shared by config.c and config_file.c, not included elsewhere. One
- * thread.
+ * Loading a configuration: shared by config.c, config_file.c and config_change.c, not included
+ * elsewhere. One thread.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ enum origin {
     ORIGIN_PLATFORM,
     ORIGIN_FILE,
     ORIGIN_ENV,
-    ORIGIN_FLAG
+    ORIGIN_FLAG,
+    ORIGIN_CHANGE, /* config_patch() */
 };
 
 /* A loaded configuration, with the origins that config_write() prints. */
@@ -39,13 +40,21 @@ struct loader {
     const struct config_source *src;
     struct strbuf *problems;
     unsigned errors;
-    struct strbuf file;  /* the text of the file */
+    const char *name;    /* of the text in messages */
+    enum origin text;    /* what a value in the text is: ORIGIN_FILE or ORIGIN_CHANGE */
+    struct strbuf file;  /* the text of the file, or of the change */
     struct strbuf shown; /* the same with secrets masked, at the same offsets */
     struct strbuf clean; /* the same without trailing commas, at the same offsets */
     struct jsonpos jp;
-    size_t node[OPTIONS_MAX]; /* for ORIGIN_FILE */
+    size_t node[OPTIONS_MAX]; /* of the values in the text; else 0 */
     bool something_given;     /* a file, a flag, or one of weir's variables */
 };
+
+/* Begins with the defaults of C, not those of the options. */
+void loader_begin(struct loader *ld, const struct config_source *src, struct strbuf *problems);
+
+/* All values have been read: checks them, and frees all but the result. NULL: there are errors. */
+MUST_USE struct config *loader_end(struct loader *ld);
 
 size_t loader_index_of(const struct option *o); /* in `origin`, `line` and `node` */
 void loader_note_origin(struct loader *ld, const struct option *o, enum origin from);
@@ -65,5 +74,14 @@ void loader_problem(struct loader *ld, const char *where, const char *fmt, ...);
 void loader_write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
                             struct span text, bool quoted, struct strbuf *out);
 
-/* config_file.c: reads the source's file into the configuration, and reports all problems. */
+/* Reports an error of a well-formed value, at the place where the value was set. */
+void loader_problem_with(struct loader *ld, const struct option *o, const char *message);
+
+/* config_file.c: reads the source's file, or the text in `file`, into the configuration, and
+ * reports all problems. */
 void config_file_load(struct loader *ld);
+void config_file_load_text(struct loader *ld);
+
+/* config_change.c: reports each option that requires a restart and differs from `running`, and
+ * gives it the running value. */
+void config_change_keep_fixed(struct loader *ld, const struct config *running);

@@ -135,9 +135,13 @@ static void write_facts(const struct option *o, struct strbuf *out)
 
 static void write_option(const struct option *o, struct strbuf *out)
 {
+    struct strbuf purpose = {0};
+
+    manual_write_purpose(o, &purpose);
     strbuf_adds(out, ".TP\n");
     write_flag_name(o, out);
-    write_paragraph(o->help, ".", out);
+    write_paragraph(strbuf_cstr(&purpose), ".", out);
+    strbuf_fini(&purpose);
     strbuf_adds(out, ".br\n");
     write_facts(o, out);
 }

@@ -100,6 +100,13 @@ void manual_write_command_flags(const struct command_line *line, const struct co
     manual_wrap("end of the flags; every argument that follows is taken literally", 6, out);
 }
 
+void manual_write_purpose(const struct option *o, struct strbuf *out)
+{
+    strbuf_adds(out, o->help);
+    if (o->restart != NULL)
+        strbuf_adds(out, "; a change requires a restart");
+}
+
 static void write_flag(const struct option *o, struct strbuf *out)
 {
     struct strbuf line = {0};
@@ -109,7 +116,9 @@ static void write_flag(const struct option *o, struct strbuf *out)
     strbuf_adds(&line, " ");
     manual_write_metavar(o, &line);
     strbuf_addf(out, "%-46s (%s)\n", strbuf_cstr(&line), manual_default(o));
-    manual_wrap(o->help, 6, out);
+    strbuf_clear(&line);
+    manual_write_purpose(o, &line);
+    manual_wrap(strbuf_cstr(&line), 6, out);
     strbuf_fini(&line);
 }
 
@@ -274,9 +283,13 @@ static void write_default(const struct option *o, struct strbuf *out)
 
 static void write_property(const struct option *o, const char *indent, struct strbuf *out)
 {
+    struct strbuf purpose = {0};
+
+    manual_write_purpose(o, &purpose);
     strbuf_addf(out, "%s\"%.*s\": {\n%s  \"description\": ", indent, SPAN_PRINTF(option_leaf(o)),
                 indent);
-    strbuf_add_json(out, span_of(o->help));
+    strbuf_add_json(out, span_of(strbuf_cstr(&purpose)));
+    strbuf_fini(&purpose);
     strbuf_addf(out, ",\n%s  ", indent);
     write_type_or_special(o, out);
     write_default(o, out);
@@ -385,7 +398,8 @@ static void write_row(const struct option *o, struct strbuf *out)
                 o->help);
     if (o->platform != NULL)
         strbuf_addf(out, "; container platforms set it with `%s`", o->platform);
-    strbuf_adds(out, " |\n");
+    strbuf_addf(out, " | %s%s |\n",
+                o->restart == NULL ? "yes" : "no: ", o->restart == NULL ? "" : o->restart);
 }
 
 static void write_names_row(const struct option *o, struct strbuf *out)
@@ -453,8 +467,10 @@ static const char docs_head[] =
     "\n"
     "## Options\n"
     "\n"
-    "| key | values | default | what it does |\n"
-    "|---|---|---|---|\n";
+    "The last column shows which options can change while weir is running.\n"
+    "\n"
+    "| key | values | default | what it does | live |\n"
+    "|---|---|---|---|---|\n";
 
 static const char docs_names[] = "\n"
                                  "## Flags and environment\n"

@@ -31,6 +31,9 @@ void manual_wrap(const char *text, unsigned indent, struct strbuf *out);
 /* The placeholder for a flag's value: DURATION, finish|close. */
 void manual_write_metavar(const struct option *o, struct strbuf *out);
 
+/* The option's help, and whether a change requires a restart. */
+void manual_write_purpose(const struct option *o, struct strbuf *out);
+
 /* The values of an option, described in words; literal ones are in backquotes. */
 void manual_write_values(const struct option *o, struct strbuf *out);
 

@@ -29,16 +29,20 @@
 const struct option option_table[] = {
     {"listen", OPTION_ADDRESS, FIELD(listen), 0, PORT_MAX, .preset = ":8080", .platform = "PORT",
      .also = "port bind address addr",
+     .restart = "the socket is bound at start",
      .help = "address that clients connect to; \":port\" means all addresses, including IPv6 if "
              "available"},
     {"listen_mode", OPTION_MODE, FIELD(listen.mode), 1, MODE_MAX, .special = "umask",
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
+     .restart = "the socket is bound at start",
      .help = "permissions of the Unix socket that \"listen\" names, such as 0660; \"umask\" "
              "applies the process's umask"},
     {"threads", OPTION_COUNT, FIELD(threads), 1, 64, .preset = "1", .also = "workers nbthread",
+     .restart = "the threads are created at start",
      .help = "number of worker threads; each has its own connections to the app"},
     {"upstream.address", OPTION_ADDRESS, FIELD(upstream.address), 1, PORT_MAX,
      .computed = "none; required", .also = "url host backend app server target",
+     .restart = "the queue and the slots belong to one app",
      .help = "address of the app; \":port\" means 127.0.0.1:port"},
     {"upstream.connect_timeout", OPTION_DURATION, FIELD(upstream.connect_timeout), MS, HOUR,
      .preset = "2s",
@@ -207,9 +211,11 @@ const struct option option_table[] = {
      .help = "how long a drain may take, from its beginning: then weir cuts off the rest"},
     {"admin.listen", OPTION_ADDRESS, FIELD(admin.listen), 0, PORT_MAX, .special = "off",
      .preset = ":9480", .also = "port bind address",
+     .restart = "the socket is bound at start",
      .help = "address of the admin port, which serves /metrics, /status and the probes"},
     {"admin.listen_mode", OPTION_MODE, FIELD(admin.listen.mode), 1, MODE_MAX, .special = "umask",
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
+     .restart = "the socket is bound at start",
      .help = "permissions of the Unix socket that \"admin.listen\" names"},
     {"admin.token", OPTION_SECRET, FIELD(admin.token), SECRET_MIN, 0, .preset = "",
      .also = "secret password key",
@@ -810,6 +816,58 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
         break;
     }
     return read_list(o, text, c);
+}
+
+/* ---- copying and comparing ------------------------------------------------------------------ */
+
+static void copy_ranges(const struct option *o, const struct config *from, struct config *to)
+{
+    const struct cidr_list *list = list_of(o, from);
+    size_t size = list->n * sizeof(*list->at);
+
+    clear_ranges(list_in(o, to));
+    if (size == 0)
+        return;
+    struct cidr *copy = malloc(size);
+    CHECK(copy != NULL);
+    memcpy(copy, list->at, size);
+    *list_in(o, to) = (struct cidr_list){copy, list->n};
+}
+
+static void copy_paths(const struct paths *from, struct paths *to)
+{
+    paths_clear(to);
+    for (size_t i = 0; i < from->n; i++)
+        paths_add(to, (struct span){from->at[i].at, from->at[i].len});
+}
+
+void option_copy(const struct option *o, const struct config *from, struct config *to)
+{
+    if (o->type == OPTION_RANGES)
+        copy_ranges(o, from, to);
+    else if (o->type == OPTION_PATHS)
+        copy_paths(place_const(o, from), place(o, to));
+    else
+        memcpy(place(o, to), place_const(o, from), o->width);
+}
+
+static bool texts_equal(const struct option *o, const struct config *a, const struct config *b)
+{
+    struct strbuf of_a = {0}, of_b = {0};
+
+    option_write_text(o, a, &of_a);
+    option_write_text(o, b, &of_b);
+    bool equal = strcmp(strbuf_cstr(&of_a), strbuf_cstr(&of_b)) == 0;
+    strbuf_fini(&of_a);
+    strbuf_fini(&of_b);
+    return equal;
+}
+
+bool option_equal(const struct option *o, const struct config *a, const struct config *b)
+{
+    if (option_is_list(o) || o->type == OPTION_ADDRESS)
+        return texts_equal(o, a, b);
+    return memcmp(place_const(o, a), place_const(o, b), o->width) == 0;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */

@@ -41,6 +41,7 @@ struct option {
     const char *platform; /* the platform's variable for it, or NULL */
     const char *also;     /* other programs' names for the last part of the path, for hints */
     const char *at_zero;  /* the message when a 0 is refused */
+    const char *restart;  /* why a change requires a restart; NULL: a reload applies it */
     const char *help;     /* one sentence without the full stop */
 };
 
@@ -99,6 +100,12 @@ void option_clear(struct config *c);
 MUST_USE bool option_read_duration(struct span text, mono_us *out);
 
 #define OPTION_MASK "***" /* stands for a secret that is set */
+
+/* Copies the value; an address with what it was resolved to. */
+void option_copy(const struct option *o, const struct config *from, struct config *to);
+
+/* Whether both have the same value; addresses are compared as they are written. */
+bool option_equal(const struct option *o, const struct config *a, const struct config *b);
 
 /* Whether the value is a string in JSON (else a number, true, false or a list). */
 bool option_is_text(const struct option *o);

@@ -124,6 +124,30 @@ static void the_page_has_the_values_of_every_type(void **state)
     strbuf_fini(&out);
 }
 
+static void assert_has(struct strbuf *out, const char *text)
+{
+    if (strstr(strbuf_cstr(out), text) == NULL)
+        fail_msg("%s", text);
+    strbuf_clear(out);
+}
+
+static void what_requires_a_restart_is_said_in_page_help_and_schema(void **state)
+{
+    struct strbuf out = {0};
+    (void)state;
+
+    manual_write_docs(&out);
+    assert_has(&out,
+               "each has its own connections to the app | no: the threads are created at start |");
+    manual_write_docs(&out);
+    assert_has(&out, "maximum time that a request waits for a slot | yes |");
+    manual_write_flags(&out);
+    assert_has(&out, "own connections to the app; a\n      change requires a restart\n");
+    manual_write_schema(&out);
+    assert_has(&out, "own connections to the app; a change requires a restart\"");
+    strbuf_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +156,7 @@ int main(void)
         cmocka_unit_test(the_schema_is_json_that_has_every_option),
         cmocka_unit_test(the_page_has_a_row_for_every_option),
         cmocka_unit_test(the_page_has_the_values_of_every_type),
+        cmocka_unit_test(what_requires_a_restart_is_said_in_page_help_and_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

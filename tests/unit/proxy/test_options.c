@@ -512,10 +512,59 @@ static void unknown_flags_are_told_with_the_nearest(void **state)
     strbuf_fini(&out);
 }
 
+static void a_copy_of_every_type_is_equal_and_its_own(void **state)
+{
+    struct config a = {.threads = 0}, b = {.threads = 0};
+    (void)state;
+
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_table[i].preset != NULL)
+            assert_int_equal(option_read(&option_table[i], span_of(option_table[i].preset), &a),
+                             OPTION_READ);
+    }
+    assert_int_equal(read_into(&b, "headers.trusted", "10.0.0.0/8,loopback"), OPTION_READ);
+    for (size_t i = 0; i < option_count; i++) {
+        option_copy(&option_table[i], &a, &b);
+        assert_true(option_equal(&option_table[i], &a, &b));
+    }
+    assert_ptr_not_equal(a.headers.trusted.at, b.headers.trusted.at);
+    option_clear(&a);
+    assert_false(option_equal(opt("headers.trusted"), &a, &b));
+    option_copy(opt("headers.trusted"), &a, &b); /* an empty list */
+    assert_null(b.headers.trusted.at);
+}
+
+static void a_difference_is_seen_in_every_type(void **state)
+{
+    static const struct {
+        const char *path, *one, *other;
+    } rows[] = {
+        {"listen", ":8080", ":8081"},        {"listen_mode", "0600", "0660"},
+        {"concurrency", "1", "unlimited"},   {"queue.timeout", "1s", "2s"},
+        {"queue.max_bytes", "1MiB", "2MiB"}, {"overload.status", "503", "429"},
+        {"log.level", "info", "error"},      {"headers.server_timing", "true", "false"},
+        {"headers.request_id", "a", "b"},    {"headers.trusted", "private", "loopback"},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct config a = {.threads = 0}, b = {.threads = 0};
+        assert_int_equal(read_into(&a, rows[i].path, rows[i].one), OPTION_READ);
+        assert_int_equal(read_into(&b, rows[i].path, rows[i].other), OPTION_READ);
+        assert_false(option_equal(opt(rows[i].path), &a, &b));
+        assert_int_equal(read_into(&b, rows[i].path, rows[i].one), OPTION_READ);
+        assert_true(option_equal(opt(rows[i].path), &a, &b));
+        option_clear(&a);
+        option_clear(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_can_be_read_and_written_back),
+        cmocka_unit_test(a_copy_of_every_type_is_equal_and_its_own),
+        cmocka_unit_test(a_difference_is_seen_in_every_type),
         cmocka_unit_test(names_of_flags_and_variables_lead_back_to_the_option),
         cmocka_unit_test(the_full_path_of_the_app_is_a_variable_too),
         cmocka_unit_test(a_duration_may_be_read_alone),
