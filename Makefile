@@ -14,14 +14,15 @@ HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/bo
            proxy/http/rewrite.c proxy/http/date.c
 COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c proxy/cli_admin.c
 CONFIG  := proxy/cidr.c proxy/paths.c proxy/options.c proxy/config.c proxy/config_file.c proxy/config_change.c \
-           proxy/jsonpos.c $(COMMANDS)
-BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/buckets.c proxy/stats.c proxy/metrics_page.c proxy/status.c
+           proxy/jsonpos.c proxy/capacity.c $(COMMANDS)
+BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c \
+           proxy/metrics_page.c proxy/status.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
-           proxy/message.c proxy/reply.c proxy/probe.c
+           proxy/message.c proxy/reply.c proxy/settings.c proxy/probe.c
 EXCHANGE := proxy/exchange.c proxy/exchange_request.c proxy/exchange_response.c proxy/exchange_tunnel.c \
-            proxy/exchange_drain.c proxy/exchange_orphan.c proxy/exchange_bypass.c
-SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/admin.c \
+             proxy/exchange_drain.c proxy/exchange_orphan.c proxy/exchange_bypass.c
+SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
@@ -176,13 +177,13 @@ unit_libs_demo := $(EVHTP_LIBS)
 unit_src_common := $(COMMON)
 unit_src_limiter := common/clock.c $(LIMITER)
 unit_src_http := common/utf8.c common/strbuf.c $(HTTP)
-unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c proxy/drain.c $(EXCHANGE),$(WEIR_SRC))
+unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c $(EXCHANGE),$(WEIR_SRC))
 unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 
 # tests/world/: the whole of weir but the clock, the threads and the ports, which are the test's; for
 # fuzz_proxy, and for the unit tests that want it.
 WORLD    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
-            $(filter-out $(COMMANDS),$(CONFIG)) \
+            $(filter-out $(COMMANDS) proxy/capacity.c,$(CONFIG)) \
             $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
             tests/world/peers.c tests/world/world.c
 world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
@@ -211,6 +212,7 @@ unit_src_test_lifecycle := $(unit_src_proxy) proxy/lifecycle.c
 unit_ld_test_lifecycle  := $(call wrap,clock_mono)
 unit_src_test_drain     := $(WORLD) proxy/drain.c
 unit_ld_test_drain       = $(world_ld)
+unit_src_test_reload    := $(unit_src_proxy) proxy/reload.c
 unit_src_test_server    := $(filter-out proxy/main.c,$(WEIR_SRC))
 
 define own_unit_rule
@@ -219,7 +221,7 @@ $(OUT)/tests/unit/proxy/$(1): $(call obj,tests/unit/proxy/$(1).c $(unit_src_$(1)
 	@echo "  LINK  $$@"
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(LTO_NO) -o $$@ $$^ $$(unit_libs_proxy) $$(unit_ld_$(1)) -lcmocka
 endef
-$(foreach t,$(WORLD_TESTS) test_lifecycle test_drain test_server,$(eval $(call own_unit_rule,$(t))))
+$(foreach t,$(WORLD_TESTS) test_lifecycle test_drain test_reload test_server,$(eval $(call own_unit_rule,$(t))))
 
 UNIT_BIN := $(patsubst %.c,$(OUT)/%,$(UNITS))
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
@@ -388,7 +390,7 @@ fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c common/utf8.c
 fuzz_src_request  := $(HTTP) $(fuzz_reader)
 fuzz_src_response := $(HTTP) $(fuzz_reader)
 fuzz_src_body     := $(HTTP) $(fuzz_reader)
-fuzz_src_config   := $(filter-out $(COMMANDS),$(CONFIG)) common/address.c common/strbuf.c common/utf8.c
+fuzz_src_config   := $(filter-out $(COMMANDS) proxy/capacity.c,$(CONFIG)) common/address.c common/strbuf.c common/utf8.c
 fuzz_ld_config    := $(call wrap,open getaddrinfo) $(JSON_LIBS)
 fuzz_len_config   := 3000
 fuzz_src_proxy    := $(WORLD) tests/fuzz/judge.c tests/fuzz/strict_reader.c

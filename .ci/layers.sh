@@ -10,9 +10,9 @@ pure="$pure|(emmintrin|immintrin|arm_neon)\.h"
 threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
-base='proxy/(loop|wheel|budget|log_limit|cidr|paths|config|buckets|stats|stats_reading|metrics_page|status|accesslog)\.h'
-ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|probe|child)\.h'
-sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|probe|child)\.h'
+base='proxy/(loop|wheel|budget|log_limit|config_watch|cidr|paths|config|buckets|stats|stats_reading|metrics_page|status|accesslog)\.h'
+ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|settings|probe|child)\.h'
+sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|settings|probe|child)\.h'
 judged=$(mktemp)
 trap 'rm -f "$judged"' EXIT
 fail=0
@@ -40,15 +40,15 @@ layer 'limiter/*.[ch]' "$pure|$threads|limiter/[a-z_]+\.h|common/(check|clock)\.
 layer 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|strbuf)\.h"
 
 # 2  the configuration (the only jansson), and a thread's loop and numbers
-for m in cidr paths config config_file config_change config_load options jsonpos manual command completion manpage admin_client cli cli_admin cli_private; do
-    layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|paths|config|config_load|options|jsonpos|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_private)\.h"
+for m in cidr paths config config_file config_change config_load options jsonpos capacity manual command completion manpage admin_client cli cli_admin cli_private; do
+    layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|paths|config|config_load|options|jsonpos|capacity|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_private)\.h"
 done
-for m in loop wheel budget log_limit buckets stats stats_reading metrics_page status accesslog; do
+for m in loop wheel budget log_limit config_watch buckets stats stats_reading metrics_page status accesslog; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"
 done
 
 # 3  the ends: sockets and processes. They do not know what an exchange is
-for m in conn listener client upstream relay ws tunnel h1_client h1_server message reply probe child; do
+for m in conn listener client upstream relay ws tunnel h1_client h1_server message reply settings probe child; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
 done
 
@@ -60,7 +60,7 @@ layer 'proxy/exchange*.[ch]' "$pure|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|prox
 inside='common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/([a-z_]+|http/[a-z_]+)\.h'
 layer 'proxy/admin.[ch]' "$libc|event2/[a-z_]+\.h|evhtp/evhtp\.h|evhtp\.h|$inside"
 layer 'proxy/admin_access.[ch]' "$pure|sys/socket\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|proxy/(cidr|admin_access)\.h"
-for m in server lifecycle drain admin_routes; do
+for m in server lifecycle drain admin_routes reload; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|$inside"
 done
 

@@ -19,7 +19,7 @@
 
 struct budget {
     _Atomic int64_t held;
-    int64_t size;
+    _Atomic int64_t size;
 };
 
 #define BUDGET_SPENT_READ 8192u /* most bytes per read of a connection when the budget is spent */
@@ -27,7 +27,21 @@ struct budget {
 static inline void budget_init(struct budget *b, uint64_t bytes)
 {
     atomic_init(&b->held, 0);
-    b->size = bytes < INT64_MAX ? (int64_t)bytes : INT64_MAX;
+    atomic_init(&b->size, bytes < INT64_MAX ? (int64_t)bytes : INT64_MAX);
+}
+
+/* A smaller budget takes nothing from those who hold more: they stop reading ahead. */
+static inline void budget_resize(struct budget *b, uint64_t bytes)
+{
+    int64_t size = bytes < INT64_MAX ? (int64_t)bytes : INT64_MAX;
+    atomic_store_explicit(&b->size, size, memory_order_relaxed);
+}
+
+/* How much is left; below 0: more is held than the budget. */
+static inline int64_t budget_left(const struct budget *b)
+{
+    return atomic_load_explicit(&b->size, memory_order_relaxed) -
+           atomic_load_explicit(&b->held, memory_order_relaxed);
 }
 
 static inline void budget_change(struct budget *b, int64_t change)
@@ -37,7 +51,7 @@ static inline void budget_change(struct budget *b, int64_t change)
 
 static inline bool budget_is_spent(const struct budget *b)
 {
-    return atomic_load_explicit(&b->held, memory_order_relaxed) >= b->size;
+    return budget_left(b) <= 0;
 }
 
 /* The backlog of a receiver at which its sender is no longer read: `mark`, or nearly 0 when the
@@ -50,7 +64,7 @@ static inline size_t budget_mark(const struct budget *b, size_t mark)
 /* Most bytes to read at once: `most`, or the rest of the budget, or a little when it is spent. */
 static inline size_t budget_read(const struct budget *b, size_t most)
 {
-    int64_t left = b->size - atomic_load_explicit(&b->held, memory_order_relaxed);
+    int64_t left = budget_left(b);
 
     if (left < (int64_t)BUDGET_SPENT_READ)
         left = BUDGET_SPENT_READ;

@@ -450,14 +450,15 @@ static int nothing_configured(const struct cli *cli)
 
 static int run_serve(struct cli *cli)
 {
-    struct config *c = cli_load(cli, false);
+    const struct config_source source = cli_sources(cli, false);
+    struct config *c = cli_load_from(cli, &source);
 
     if (c == NULL)
         return EXIT_FAILED;
     int status;
     if (c->upstream_given) {
         log_configure(c->log.level, c->log.format);
-        status = cli->env->serve(c);
+        status = cli->env->serve(c, &source);
     } else {
         status = nothing_configured(cli);
     }

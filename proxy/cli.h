@@ -8,8 +8,9 @@
 
 #include "proxy/config.h"
 
-/* Runs the proxy to its end; returns the exit status. `config` stays the caller's. */
-typedef int cli_serve_fn(struct config *config);
+/* Runs the proxy to its end; returns the exit status. `config`, and `source`, from which it was
+ * loaded, stay the caller's. */
+typedef int cli_serve_fn(struct config *config, const struct config_source *source);
 
 struct cli_env {
     int argc;

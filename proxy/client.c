@@ -40,7 +40,8 @@ struct client {
     mono_us cut_at;      /* cut off then, unless it has taken more */
     mono_us quiet_since; /* CLOSING: has had everything and sent nothing since then */
     size_t unacked;      /* not taken by the peer when the timer was armed */
-    bool pumping, fresh, trusted, tunnel, hurried;
+    bool pumping, fresh, trusted, hurried;
+    bool half_closes;            /* its FIN ends one direction only */
     bool discards;               /* SERVED: input is discarded */
     bool shut;                   /* CLOSING: the FIN has been sent */
     bool has_all;                /* CLOSING: its kernel has acknowledged the response and the FIN */
@@ -77,6 +78,13 @@ static mono_us now_of(const struct client *cl)
 
 /* ---- the clients of a loop ---- */
 
+static void use_config(struct clients *cs, const struct config *config)
+{
+    cs->config = config;
+    cs->limits.max_head = config->client.max_head;
+    cs->limits.max_fields = config->client.max_headers;
+}
+
 struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const struct config *config,
                             struct budget *budget, const struct client_handler *handler, void *env)
 {
@@ -85,12 +93,10 @@ struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const st
     CHECK(cs != NULL);
     cs->loop = lp;
     cs->stats = stats;
-    cs->config = config;
+    use_config(cs, config);
     cs->budget = budget;
     cs->handler = handler;
     cs->env = env;
-    cs->limits.max_head = config->client.max_head;
-    cs->limits.max_fields = config->client.max_headers;
     TAILQ_INIT(&cs->list);
     TAILQ_INIT(&cs->reading);
     TAILQ_INIT(&cs->lingering);
@@ -472,7 +478,8 @@ static mono_us rests_until(const struct client *cl)
     return cs->phase == PHASE_DRAINING && kept ? cl->since : cl->since + REST_US;
 }
 
-static void wait_for_head(struct client *cl)
+/* `since`: when the wait began, if no byte has arrived. */
+static void wait_for_head_since(struct client *cl, mono_us since)
 {
     const struct config *cf = cl->clients->config;
     mono_us due;
@@ -480,10 +487,50 @@ static void wait_for_head(struct client *cl)
     if (cl->began != 0)
         due = cl->began + cf->client.head_timeout;
     else
-        due = now_of(cl) + (cl->fresh ? cf->client.head_timeout : cf->client.keepalive_timeout);
+        due = since + (cl->fresh ? cf->client.head_timeout : cf->client.keepalive_timeout);
     if (cl->began == 0 && rests_until(cl) < due)
         due = rests_until(cl);
     loop_timer_arm(cl->conn.loop, &cl->timer, due);
+}
+
+static void wait_for_head(struct client *cl)
+{
+    wait_for_head_since(cl, now_of(cl));
+}
+
+/* ---- a new configuration ---- */
+
+static bool is_trusted_now(const struct client *cl)
+{
+    const struct config *cf = cl->clients->config;
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    const struct sockaddr none = {.sa_family = AF_UNIX};
+    struct span text = span_of(cl->address);
+
+    if (text.len == 0)
+        return config_trusts(cf, &none);
+    if (address_parse_ip(AF_INET, text, &v4.sin_addr))
+        return config_trusts(cf, (const struct sockaddr *)&v4);
+    return address_parse_ip(AF_INET6, text, &v6.sin6_addr) &&
+           config_trusts(cf, (const struct sockaddr *)&v6);
+}
+
+void clients_configure(struct clients *cs, const struct config *config)
+{
+    bool allowed = cs->config->client.half_close == CONFIG_HALF_CLOSE_ALLOW;
+    struct client *cl;
+
+    use_config(cs, config);
+    for (cl = TAILQ_FIRST(&cs->list); cl != NULL; cl = TAILQ_NEXT(cl, link)) {
+        cl->trusted = is_trusted_now(cl);
+        if (allowed && cl->conn.hung_up)
+            cl->half_closes = true; /* as it was when it arrived */
+        if (cl->state != CLIENT_READING)
+            continue;
+        cl->parser = (struct http_parser){0}; /* what is there may exceed the new limits already */
+        wait_for_head_since(cl, cl->since);
+    }
 }
 
 static void post_again(struct client *cl)
@@ -745,7 +792,7 @@ void client_serve(struct client *cl, void *served)
 void client_tunnel(struct client *cl)
 {
     CHECK(cl->state == CLIENT_SERVED);
-    cl->tunnel = true;
+    cl->half_closes = true;
 }
 
 void client_next(struct client *cl)
@@ -817,7 +864,7 @@ bool client_left(const struct client *cl)
 {
     if (cl->conn.broken)
         return true;
-    if (cl->tunnel)
+    if (cl->half_closes)
         return false;
     return cl->conn.hung_up && cl->clients->config->client.half_close == CONFIG_HALF_CLOSE_ABORT;
 }

@@ -61,6 +61,13 @@ struct clients *clients_new(struct loop *lp, struct stats_shard *stats, const st
 void clients_free(struct clients *cs); /* cuts off those that are left */
 
 /*
+ * From now on, `config` is used, which must stay valid until the next call. It applies to present
+ * connections too: whether they are trusted, how long they may be idle, the limits of a head that
+ * is still arriving. A timeout that is already running for a response keeps its length.
+ */
+void clients_configure(struct clients *cs, const struct config *config);
+
+/*
  * A drain, in two steps. The handler makes each response announce that it is the last; these see to
  * the connections that got theirs before. From clients_announce() on, a connection that was kept
  * after a response is closed once it has been idle for a second: a client in the middle of its work

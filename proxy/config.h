@@ -94,6 +94,7 @@ struct config {
         enum log_level level;
         enum log_format format;
     } log;
+    bool watch;
     enum config_profile profile;
     bool upstream_given; /* false: nothing was configured at all; `weir` then prints its short help
                           */

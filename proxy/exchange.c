@@ -93,7 +93,8 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     memset(ex, 0, sizeof(*ex));
     ex->magic = MAGIC;
     ex->env = env;
-    ex->config = env->c.config;
+    ex->settings = settings_use(env->settings);
+    ex->config = ex->settings->config;
     ex->lane = exchange_lane_for(env, ex->config, head);
     ex->client = cl;
     h1_client_init(&ex->app, env->c.upstream, &env->c.shared->budget, &upstream_handler, ex);
@@ -736,6 +737,7 @@ static void release_memory(struct loop_deferred *d, struct loop *lp)
 {
     struct exchange *ex = CONTAINER_OF(d, struct exchange, deferred);
 
+    settings_leave(ex->settings);
     ex->released = true;
     if (ex->again_posted) /* its task is still queued: on_again() frees the memory */
         return;
@@ -803,9 +805,8 @@ struct exchange_env *exchange_env_new(const struct exchange_env_config *config)
 
     CHECK(env != NULL);
     env->c = *config;
-    env->limits = (struct http_limits){.max_head = config->config->upstream.max_head,
-                                       .max_fields = config->config->upstream.max_headers};
-    CHECK(env->limits.max_fields <= HTTP_FIELDS_MAX);
+    env->c.config = NULL; /* `settings` has the present one */
+    env->settings = settings_new(config->config);
     exchange_lanes_init(env);
     for (int i = 0; i < EXCHANGE_STATES; i++)
         TAILQ_INIT(&env->in[i]);
@@ -817,13 +818,20 @@ void exchange_env_free(struct exchange_env *env)
     if (env == NULL)
         return;
     CHECK(exchange_total(env) == 0);
+    settings_leave(env->settings);
     free(env);
+}
+
+void exchange_env_configure(struct exchange_env *env, struct config *config)
+{
+    settings_leave(env->settings);
+    env->settings = settings_new(config);
 }
 
 /* The limiter keeps the waiters' old deadlines, which are later: the timers end the waits. */
 void exchange_app_is_up(struct exchange_env *env)
 {
-    mono_us due = loop_now(env->c.loop) + env->c.config->queue.timeout;
+    mono_us due = loop_now(env->c.loop) + env->settings->config->queue.timeout;
     struct exchange *ex;
 
     for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = TAILQ_NEXT(ex, link)) {

@@ -50,14 +50,15 @@ enum exchange_state {
     EXCHANGE_STATES,
 };
 
-/* State shared by all loops. The control thread writes `ready` and `startup_deadline`. */
+/* State shared by all loops. The control thread writes `ready`, `startup_deadline` and
+ * `upgrades_max`. */
 struct exchange_shared {
     struct limiter *limiter;
     struct limiter *bypass;           /* of bypass.paths; see exchange_bypass_configure() */
     _Atomic bool ready;               /* the startup probe has succeeded once */
     _Atomic mono_us startup_deadline; /* until then, requests wait for the app */
     struct budget budget;
-    uint32_t upgrades_max;
+    _Atomic uint32_t upgrades_max;
     _Atomic uint32_t upgrades; /* offered to the app, or established */
 };
 
@@ -68,7 +69,7 @@ struct exchange_env_config {
     struct loop *loop;
     struct upstream *upstream;
     struct stats_shard *stats, *bypass_stats;
-    const struct config *config;
+    struct config *config; /* until exchange_env_configure() */
     /* A client connection has ended, or an exchange whose client had left: a drain may be over. */
     void (*on_ended)(void *arg, bool client);
     void *arg;
@@ -76,6 +77,9 @@ struct exchange_env_config {
 
 struct exchange_env *exchange_env_new(const struct exchange_env_config *config);
 void exchange_env_free(struct exchange_env *env); /* no exchange may be left */
+
+/* Exchanges that arrive from now on use this configuration; the others keep theirs. */
+void exchange_env_configure(struct exchange_env *env, struct config *config);
 
 extern const struct client_handler exchange_client_handler; /* its env is a struct exchange_env */
 

@@ -20,6 +20,7 @@
 #include "proxy/message.h"
 #include "proxy/relay.h"
 #include "proxy/reply.h"
+#include "proxy/settings.h"
 
 TAILQ_HEAD(exchange_list, exchange);
 
@@ -41,7 +42,8 @@ struct exchange {
     enum exchange_state state; /* written only by exchange_set_state() */
     TAILQ_ENTRY(exchange) link;
     struct exchange_env *env;
-    const struct config *config; /* as it was when the request arrived */
+    struct settings *settings;   /* of the loop, when the request arrived; counted */
+    const struct config *config; /* theirs */
     struct exchange_lane *lane;  /* of its loop's env */
     struct client *client;       /* not owned; NULL once it is gone */
     struct h1_client app;        /* the app's side, once a slot is held */
@@ -89,7 +91,7 @@ struct exchange_env {
     bool ending; /* tunnels and event streams are ended */
     struct exchange_list in[EXCHANGE_STATES];
     struct exchange_lane lanes[EXCHANGE_LANES];
-    struct http_limits limits; /* for the app's heads */
+    struct settings *settings; /* for those that arrive */
     struct log_limit log_limit;
     struct http_date date;
     struct http_head head; /* of the response being read */

@@ -192,7 +192,7 @@ static bool one_head(struct exchange *ex)
     struct exchange_env *env = ex->env;
     struct http_problem problem;
 
-    switch (h1_client_read_head(&ex->app, &env->limits, &env->head, &problem)) {
+    switch (h1_client_read_head(&ex->app, &ex->settings->limits, &env->head, &problem)) {
     case H1_HEAD_WAIT:
         return false;
     case H1_HEAD_UNSOLICITED:

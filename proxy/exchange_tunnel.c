@@ -16,7 +16,7 @@ bool exchange_take_upgrade(struct exchange_shared *shared)
 {
     uint32_t n = atomic_load(&shared->upgrades);
 
-    while (n < shared->upgrades_max) {
+    while (n < atomic_load_explicit(&shared->upgrades_max, memory_order_relaxed)) {
         if (atomic_compare_exchange_weak(&shared->upgrades, &n, n + 1))
             return true;
     }

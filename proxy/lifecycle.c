@@ -146,8 +146,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
     (void)what;
     loop_tick(lc->loop);
     if (sig == SIGHUP) {
-        log_warning("SIGHUP: this version does not reload; restart weir to change its "
-                    "configuration");
+        lc->handler->on_hangup(lc->arg);
         return;
     }
     ask_to_end(lc, sig == SIGINT); /* at a terminal, no balancer has to learn of the end */

@@ -38,6 +38,7 @@ struct lifecycle_handler {
     void (*on_drained)(void *arg);  /* all is done; the process may go on */
     /* Serve as before the drain. False: `why` has the reason, and the drain goes on. */
     bool (*on_cancel)(void *arg, const char **why);
+    void (*on_hangup)(void *arg); /* SIGHUP: read the configuration again */
 };
 
 /* Handles SIGTERM, SIGINT and SIGHUP of the process; other threads must have them blocked. */

@@ -25,7 +25,7 @@ struct listener {
     struct loop *loop;
     struct event *event;
     int fd;
-    uint32_t max;
+    _Atomic uint32_t max;
     const struct listener_handler *handler;
     void *arg;
     bool watching, stopping, stopped; /* loop */
@@ -106,15 +106,16 @@ static bool at_the_bound(struct listener *l)
         if (may_log(l, LACK_PLACES))
             log_warning("%u clients are connected (client.max_connections): weir closes those "
                         "that have been idle longest to make room for new clients",
-                        l->max);
+                        atomic_load(&l->max));
         return true;
     }
     if (may_log(l, LACK_ROOM))
         log_warning("%u clients are connected (client.max_connections), none of them idle: new "
                     "clients wait",
-                    l->max);
+                    atomic_load(&l->max));
     pause_accepting(l);
-    if (atomic_load(&l->count) < l->max) /* one ended in between, and did not see the pause */
+    if (atomic_load(&l->count) <
+        atomic_load(&l->max)) /* one ended in between, and did not see the pause */
         watch(l, true);
     return false;
 }
@@ -125,7 +126,7 @@ static bool accept_one(struct listener *l)
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
 
-    if (!l->stopping && atomic_load(&l->count) >= l->max && !at_the_bound(l))
+    if (!l->stopping && atomic_load(&l->count) >= atomic_load(&l->max) && !at_the_bound(l))
         return false;
     int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
@@ -168,12 +169,22 @@ static void on_room(struct task *task)
     watch(l, !l->stopped);
 }
 
-void listener_ended(struct listener *l)
+static void post_room(struct listener *l)
 {
-    if (atomic_fetch_sub(&l->count, 1) < l->max)
-        return;
     if (!atomic_exchange(&l->room_posted, true))
         loop_post(l->loop, &l->room_task);
+}
+
+void listener_ended(struct listener *l)
+{
+    if (atomic_fetch_sub(&l->count, 1) >= atomic_load(&l->max))
+        post_room(l);
+}
+
+void listener_configure(struct listener *l, uint32_t max)
+{
+    atomic_store(&l->max, max);
+    post_room(l);
 }
 
 /* ---- opening ---- */
@@ -300,7 +311,7 @@ struct listener *listener_new(struct loop *lp, const struct address *at, uint32_
 
     CHECK(l != NULL);
     l->loop = lp;
-    l->max = max;
+    atomic_init(&l->max, max);
     l->handler = handler;
     l->arg = arg;
     l->at = *at;

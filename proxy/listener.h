@@ -36,6 +36,9 @@ struct listener *listener_new(struct loop *lp, const struct address *at, uint32_
                               size_t size);
 void listener_free(struct listener *l);
 
+/* Any thread: a new maximum. Connections above it stay; new ones wait, or others make room. */
+void listener_configure(struct listener *l, uint32_t max);
+
 /* Any thread. Accepts the connections that are waiting, then closes the socket. */
 void listener_stop(struct listener *l);
 

@@ -260,6 +260,14 @@ static void print_startup(const struct family *f, const struct stats_reading *r,
     prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->upstream_startup);
 }
 
+static void print_reloads(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    const struct prometheus_label applied[] = {{"result", "applied"}, {NULL, NULL}};
+    const struct prometheus_label rejected[] = {{"result", "rejected"}, {NULL, NULL}};
+    prometheus_count(out, f->name, applied, r->now->reloads_applied);
+    prometheus_count(out, f->name, rejected, r->now->reloads_rejected);
+}
+
 static void print_upstream(const struct family *f, const struct stats_reading *r,
                            struct strbuf *out)
 {
@@ -449,6 +457,10 @@ static const struct family families[] = {
      "Maximum of weir_buffered_bytes for requests and responses together, at which weir stops "
      "reading ahead: buffers.budget.",
      print_buffered_limit, 0},
+    {"weir_config_reloads_total", "counter", "result=applied, rejected",
+     "Changes of the configuration while weir was running: reloads and commands. A rejected one "
+     "had an error, which is in the log, and changed nothing.",
+     print_reloads, 0},
     {"weir_accounting_error_total", "counter", "",
      "Inconsistencies in weir's accounting; any value but 0 indicates a bug in weir. Checked at "
      "each grant: more requests inside than the limit. Checked at each scrape: slots granted "
@@ -504,8 +516,10 @@ static const char docs_histograms[] =
     "0, for requests that did not wait, and 1 ms. A few bounds above the timeout lead up to\n"
     "`startup.timeout`; only requests that wait for the app to start reach them.\n"
     "\n"
-    "The bounds depend on `queue.timeout`: a sum by `le` over pods with different timeouts is\n"
-    "wrong, and so is a sum during a rollout that changes the timeout.\n"
+    "The bounds depend on `queue.timeout` at the start of weir: a sum by `le` over pods with\n"
+    "different timeouts is wrong, and so is a sum during a rollout that changes the timeout. A\n"
+    "reload keeps the bounds; if it raises the timeout, quantiles above the old one are coarse\n"
+    "until weir is restarted.\n"
     "\n"
     "The other histograms are meant for means (`_sum` / `_count`) and for the share below a\n"
     "bound; both are exact. Their bounds are listed below, plus one bound 1% above each\n"

@@ -226,6 +226,8 @@ const struct option option_table[] = {
      .help = "addresses of the clients that may drain, pause and resume weir through the admin "
              "port without the token, and may send GET /drain; programs on the same machine always "
              "may, through loopback or a Unix socket"},
+    {"watch", OPTION_BOOL, FIELD(watch), .preset = "false", .also = "watch_config auto_reload",
+     .help = "reload the configuration file when it changes; SIGHUP reloads it in any case"},
     {"log.level", OPTION_WORD, FIELD(log.level), .words = "error warning info debug",
      .preset = "info",
      .help = "lowest severity that is logged"},
@@ -1495,6 +1497,16 @@ void nearest_try(struct nearest *n, struct span word, const char *answer)
 
 /* ---- flags ---------------------------------------------------------------------------------- */
 
+/* What fix_bool() understands: then it is the value of the flag, and not another argument. */
+static bool is_bool_word(const char *arg)
+{
+    struct strbuf fix = {0};
+    bool is = arg != NULL && fix_bool(span_of(arg), &fix);
+
+    strbuf_fini(&fix);
+    return is;
+}
+
 bool option_next_flag(int argc, char **argv, int *i, struct option_flag *flag)
 {
     const char *arg = argv[*i];
@@ -1505,8 +1517,12 @@ bool option_next_flag(int argc, char **argv, int *i, struct option_flag *flag)
     flag->option = option_of_flag(flag->name);
     flag->value = arg[2 + flag->name.len] == '=' ? arg + 2 + flag->name.len + 1 : NULL;
     ++*i;
-    bool next_is_value = *i < argc && strncmp(argv[*i], "--", 2) != 0;
-    if (flag->value == NULL && flag->option != NULL && next_is_value)
+    const char *next = *i < argc && strncmp(argv[*i], "--", 2) != 0 ? argv[*i] : NULL;
+    if (flag->value != NULL || flag->option == NULL)
+        return true;
+    if (flag->option->type == OPTION_BOOL && !is_bool_word(next))
+        flag->value = "true";
+    else if (next != NULL)
         flag->value = argv[(*i)++];
     return true;
 }

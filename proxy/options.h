@@ -67,8 +67,9 @@ struct option_flag {
     const char *value;           /* NULL: no value */
 };
 
-/* Reads the flag at argv[*i], and its value: `--name=value` or `--name value`. An unknown flag
- * takes no second argument. False: argv[*i] is not a flag, and *i is unchanged. */
+/* Reads the flag at argv[*i], and its value: `--name=value` or `--name value`; `--name` alone sets
+ * a boolean to true. An unknown flag takes no second argument. False: argv[*i] is not a flag, and
+ * *i is unchanged. */
 bool option_next_flag(int argc, char **argv, int *i, struct option_flag *flag);
 
 /* "unknown flag --x (did you mean --y?)" */

@@ -7,27 +7,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/socket.h"
 #include "limiter/limiter.h"
 #include "proxy/admin.h"
+#include "proxy/capacity.h"
 #include "proxy/drain.h"
 #include "proxy/exchange.h"
 #include "proxy/lifecycle.h"
 #include "proxy/listener.h"
 #include "proxy/metrics_page.h"
 #include "proxy/probe.h"
+#include "proxy/reload.h"
 #include "proxy/status.h"
 
-#define OWN_DESCRIPTORS                                                                            \
-    (ADMIN_CONNECTIONS_MAX + ADMIN_HELD_MAX + 28) /* and control loop, standard streams */
-#define LOOP_DESCRIPTORS 4 /* per worker: epoll, libevent's pipe, the task queue */
-#define SWAPS            4 /* clients per further worker that are accepted before others are closed */
-
 #define INSTANCE 0 /* the limiter's number for the one app */
+
+#define ADMIN_DESCRIPTORS (ADMIN_CONNECTIONS_MAX + ADMIN_HELD_MAX)
+
+#define SETTLE_US      10000 /* grows by half */
+#define SETTLE_MOST_US 1000000
 
 #define UNHEARD_US 2000000 /* an app that accepts no connection for this long is reported */
 
@@ -42,11 +43,15 @@ struct worker {
     unsigned number;
     struct task up_task, room_task, audit_task;
     _Atomic bool room_asked, auditing; /* room_task, audit_task is posted */
+    struct task config_task;
+    _Atomic(struct config *) next; /* counted; for config_task, which is posted if there is one */
     struct loop_timer crowded;
 };
 
 struct server {
-    struct config *config;
+    struct config *config; /* control thread; counted */
+    const struct config_source *source;
+    struct reload *reload;
     struct loop *control;
     struct stats *stats, *bypass_stats;
     struct exchange_shared shared;
@@ -57,11 +62,13 @@ struct server {
     struct probe *probe;
     struct admin *admin;
     mono_us started, startup; /* startup: the app's startup time, 0 while unknown */
-    uint32_t max_connections;
+    _Atomic uint32_t max_connections;
     struct loop_timer still_away; /* UNHEARD_US */
     struct loop_timer not_ready;  /* startup.timeout */
-    unsigned dealt;               /* listener's loop */
-    _Atomic unsigned asked;       /* for room */
+    struct loop_timer settle;     /* the cap of connections, after the limit was lowered */
+    mono_us settle_pause;
+    unsigned dealt;         /* listener's loop */
+    _Atomic unsigned asked; /* for room */
     unsigned n;
     struct worker workers[];
 };
@@ -89,6 +96,28 @@ static void on_audit_task(struct task *task)
 
     atomic_store(&wk->auditing, false);
     exchange_audit(wk->exchanges);
+}
+
+/* The old configuration is used until the exchanges have the new one. */
+static void on_config_task(struct task *task)
+{
+    struct worker *wk = CONTAINER_OF(task, struct worker, config_task);
+    struct config *next = atomic_exchange(&wk->next, NULL);
+
+    clients_configure(wk->clients, next);
+    upstream_configure(wk->upstream, next);
+    exchange_env_configure(wk->exchanges, next);
+    config_put(next);
+}
+
+/* Control thread. Only the latest configuration counts. */
+static void hand_over(struct worker *wk, struct config *next)
+{
+    struct config *skipped = atomic_exchange(&wk->next, config_get(next));
+
+    if (skipped == NULL)
+        loop_post(wk->loop, &wk->config_task);
+    config_put(skipped);
 }
 
 /* ---- room for new clients ---- */
@@ -145,7 +174,7 @@ static bool can_swap(struct worker *wk)
 
     if (wk == &s->workers[0])
         return make_room_until(wk, s->max_connections - 1);
-    return listener_count(s->listener) < s->max_connections + SWAPS * (s->n - 1) &&
+    return listener_count(s->listener) < s->max_connections + CAPACITY_SWAPS * (s->n - 1) &&
            clients_have_room(wk->clients, loop_now(s->workers[0].loop));
 }
 
@@ -153,7 +182,7 @@ static bool can_swap(struct worker *wk)
  * Worker 0. A new client is assigned to the loop that will close another one for it, so that the
  * loops stay balanced. Loops other than worker 0 close it when they receive the new client
  * (on_dealt): asking first would cost a round trip between threads for each connection. Meanwhile,
- * there may be SWAPS more clients for each of these loops.
+ * there may be CAPACITY_SWAPS more clients for each of these loops.
  */
 static bool on_full(void *arg)
 {
@@ -320,12 +349,19 @@ static bool on_cancel(void *arg, const char **why)
     return drain_cancel(s->drain, why);
 }
 
+static void on_hangup(void *arg)
+{
+    struct server *s = arg;
+    reload_sources(s->reload);
+}
+
 static const struct lifecycle_handler lifecycle_handler = {.on_announce = on_announce,
                                                            .on_drain = on_drain,
                                                            .on_late = on_late,
                                                            .on_cut = on_cut,
                                                            .on_drained = on_drained,
-                                                           .on_cancel = on_cancel};
+                                                           .on_cancel = on_cancel,
+                                                           .on_hangup = on_hangup};
 
 /* ---- the app's start ---- */
 
@@ -394,6 +430,8 @@ static void look_now(struct server *s, struct stats_now *now)
 {
     *now = (struct stats_now){
         .queue_timeout = s->config->queue.timeout,
+        .reloads_applied = reload_counts(s->reload).applied,
+        .reloads_rejected = reload_counts(s->reload).rejected,
         .queue_max_bytes = s->config->queue.max_bytes,
         .buffers_budget = s->config->buffers.budget,
         .client_connections_max = s->max_connections,
@@ -510,6 +548,94 @@ static bool admin_drain_state(void *arg, struct strbuf *out)
     return done;
 }
 
+/* ---- the configuration ---- */
+
+/* The limiter's share of the configuration. */
+static void set_limits(struct server *s)
+{
+    const struct config *cf = s->config;
+    const struct limiter_config lc = {.queue_length = cf->queue.length,
+                                      .queue_bytes = cf->queue.max_bytes};
+    mono_us now = loop_tick(s->control);
+
+    limiter_reconfigure(s->shared.limiter, &lc, now);
+    exchange_deliver(limiter_set_slots(s->shared.limiter, INSTANCE, capacity_inside(cf), now));
+    exchange_bypass_configure(&s->shared, cf, now);
+}
+
+/* What waits for the app to start. */
+static void configure_startup(struct server *s)
+{
+    const struct config *cf = s->config;
+    mono_us deadline = s->started + cf->startup.timeout;
+
+    if (atomic_load(&s->shared.ready))
+        return;
+    atomic_store(&s->shared.startup_deadline, deadline);
+    loop_timer_arm(s->control, &s->not_ready, deadline);
+    if (cf->startup.probe == CONFIG_PROBE_NONE) {
+        probe_free(s->probe);
+        s->probe = NULL;
+        app_is_up(s);
+    }
+}
+
+/*
+ * A lowered limit takes no slot from those inside: each of them still gets a connection, and the
+ * cap comes down as they leave.
+ */
+static void settle_connections(struct server *s)
+{
+    uint32_t most = capacity_inside(s->config), cap = capacity_connections(s->config);
+    uint32_t bypass_most = exchange_bypass_limit(s->config);
+    struct limiter_snapshot now, bypass;
+
+    limiter_snapshot(s->shared.limiter, clock_mono(), &now);
+    limiter_snapshot(s->shared.bypass, clock_mono(), &bypass);
+    if (now.in_flight > most || bypass.in_flight > bypass_most) {
+        cap += now.in_flight > most ? now.in_flight - most : 0;
+        cap += bypass.in_flight > bypass_most ? bypass.in_flight - bypass_most : 0;
+        s->settle_pause += s->settle_pause < SETTLE_MOST_US ? s->settle_pause / 2 : 0;
+        loop_timer_arm(s->control, &s->settle, loop_now(s->control) + s->settle_pause);
+    }
+    upstream_shared_configure(s->upstreams, cap);
+}
+
+static void on_settle(void *arg)
+{
+    settle_connections(arg);
+}
+
+/*
+ * The one way in which the configuration changes. A slot without a connection is of no use, so a
+ * higher limit comes after the room for its connections, and a lower one before.
+ */
+static void server_change(void *arg, struct config *next)
+{
+    struct server *s = arg;
+    bool lower = capacity_inside(next) < capacity_inside(s->config);
+
+    config_put(s->config);
+    s->config = config_get(next);
+    if (lower)
+        set_limits(s);
+    log_configure(next->log.level, next->log.format);
+    atomic_store(&s->max_connections, capacity_clients(next, ADMIN_DESCRIPTORS));
+    listener_configure(s->listener, atomic_load(&s->max_connections));
+    budget_resize(&s->shared.budget, next->buffers.budget);
+    atomic_store(&s->shared.upgrades_max, capacity_upgrades(next));
+    s->settle_pause = SETTLE_US;
+    settle_connections(s);
+    lifecycle_configure(s->lifecycle, next);
+    if (s->admin != NULL)
+        admin_configure(s->admin, next);
+    configure_startup(s);
+    for (unsigned i = 0; i < s->n; i++)
+        hand_over(&s->workers[i], next);
+    if (!lower)
+        set_limits(s);
+}
+
 /* ---- building and taking down ---- */
 
 static bool worker_build(struct server *s, unsigned i)
@@ -523,6 +649,7 @@ static bool worker_build(struct server *s, unsigned i)
     wk->room_task.run = on_room_task;
     loop_timer_init(&wk->crowded, on_crowded, wk);
     wk->audit_task.run = on_audit_task;
+    wk->config_task.run = on_config_task;
     wk->loop = loop_new(i);
     if (wk->loop == NULL) {
         log_error("cannot create an event loop: %s", strerror(errno));
@@ -577,35 +704,6 @@ static bool ports_build(struct server *s)
     return s->admin != NULL;
 }
 
-/*
- * The number of requests that may be in the app: `concurrency`, or the number of connections if
- * that is lower. A slot without a connection is useless: its request would wait for one outside the
- * queue and without queue.timeout.
- */
-static uint32_t most_inside(const struct config *cf)
-{
-    uint32_t most = cf->upstream.max_connections;
-    return most < cf->concurrency ? most : cf->concurrency;
-}
-
-/* Requests to bypass.paths must not wait for a connection behind the others. */
-static uint32_t most_connections(const struct config *cf)
-{
-    uint32_t most = most_inside(cf), more = exchange_bypass_limit(cf);
-    return most > UINT32_MAX - more ? UINT32_MAX : most + more;
-}
-
-/* Tunnels leave one slot for requests; if there is only one slot, a tunnel uses it like any
- * request, and the next request waits until the tunnel closes. */
-static uint32_t most_upgrades(const struct config *cf)
-{
-    uint32_t most = most_inside(cf);
-
-    if (cf->upgrades.max != UINT32_MAX)
-        return cf->upgrades.max;
-    return most == UINT32_MAX || most == 1 ? most : most - 1;
-}
-
 static bool build(struct server *s)
 {
     const struct config *cf = s->config;
@@ -614,6 +712,7 @@ static bool build(struct server *s)
 
     loop_timer_init(&s->still_away, on_still_away, s);
     loop_timer_init(&s->not_ready, on_not_ready, s);
+    loop_timer_init(&s->settle, on_settle, s);
     s->control = loop_new(s->n);
     s->started = clock_mono();
     s->stats = stats_new(s->n, s->config);
@@ -625,12 +724,13 @@ static bool build(struct server *s)
         return false;
     }
     limiter_pause(s->shared.limiter, LIMITER_PAUSE_NOT_READY, s->started);
-    exchange_deliver(limiter_set_slots(s->shared.limiter, INSTANCE, most_inside(cf), s->started));
+    exchange_deliver(
+        limiter_set_slots(s->shared.limiter, INSTANCE, capacity_inside(cf), s->started));
     exchange_bypass_configure(&s->shared, cf, s->started);
     atomic_store(&s->shared.startup_deadline, s->started + cf->startup.timeout);
     budget_init(&s->shared.budget, cf->buffers.budget);
-    s->shared.upgrades_max = most_upgrades(cf);
-    s->upstreams = upstream_shared_new(most_connections(cf), s->n);
+    s->shared.upgrades_max = capacity_upgrades(cf);
+    s->upstreams = upstream_shared_new(capacity_connections(cf), s->n);
     upstream_shared_on_shortage(s->upstreams, on_shortage, s);
     s->drain = drain_new(s->control, s->n, &drain_handler, s);
     for (unsigned i = 0; i < s->n; i++) {
@@ -638,20 +738,26 @@ static bool build(struct server *s)
             return false;
     }
     s->lifecycle = lifecycle_new(s->control, cf, &lifecycle_handler, s);
-    return ports_build(s);
+    if (!ports_build(s))
+        return false;
+    s->reload = reload_new(s->control, s->source, s->config, server_change, s);
+    return true;
 }
 
 static void take_down(struct server *s)
 {
     admin_free(s->admin);
+    reload_free(s->reload);
     probe_free(s->probe);
     loop_timer_fini(&s->still_away);
     loop_timer_fini(&s->not_ready);
+    loop_timer_fini(&s->settle);
     lifecycle_free(s->lifecycle);
     listener_free(s->listener);
     for (unsigned i = 0; i < s->n; i++) {
         struct worker *wk = &s->workers[i];
         loop_timer_fini(&wk->crowded);
+        config_put(atomic_load(&wk->next));
         clients_free(wk->clients);
         upstream_free(wk->upstream);
         exchange_env_free(wk->exchanges);
@@ -666,33 +772,7 @@ static void take_down(struct server *s)
     limiter_free(s->shared.bypass);
     stats_free(s->stats);
     stats_free(s->bypass_stats);
-}
-
-/*
- * Each client connection takes a descriptor, and each request in the app takes another. If there
- * are too few, the number of clients is reduced, and the app and the admin port keep theirs:
- * otherwise idle clients could starve both.
- */
-static uint32_t fit_descriptors(const struct config *cf)
-{
-    struct rlimit rl;
-    uint32_t clients = cf->client.max_connections;
-    rlim_t app = most_connections(cf) < clients ? most_connections(cf) : clients;
-    rlim_t own = OWN_DESCRIPTORS + (rlim_t)LOOP_DESCRIPTORS * cf->threads +
-                 (rlim_t)SWAPS * (cf->threads - 1);
-    rlim_t want = clients + app + own;
-
-    if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
-        return clients;
-    rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur >= want)
-        return clients;
-    rlim_t left = rl.rlim_cur > own + 1 ? rl.rlim_cur - own : 2;
-    uint32_t fit = (uint32_t)(left > 2 * app ? left - app : left / 2);
-    log_warning("the descriptor limit is %llu, but client.max_connections and concurrency may need "
-                "%llu: at most %u clients can be connected at once (see ulimit -n)",
-                (unsigned long long)rl.rlim_cur, (unsigned long long)want, fit);
-    return fit;
+    config_put(s->config);
 }
 
 /* ---- running ---- */
@@ -730,8 +810,8 @@ static void greet(const struct server *s)
     const struct config *cf = s->config;
     char limit[16] = "unlimited";
 
-    if (most_inside(cf) != UINT32_MAX)
-        snprintf(limit, sizeof(limit), "%u", most_inside(cf));
+    if (capacity_inside(cf) != UINT32_MAX)
+        snprintf(limit, sizeof(limit), "%u", capacity_inside(cf));
     log_info("weir %s listens on %s for the app at %s: concurrency %s, queue %u, admin %s",
              WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
              cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off");
@@ -759,15 +839,16 @@ static void block_signals(void)
     pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
-int server_main(struct config *config)
+int server_main(struct config *config, const struct config_source *source)
 {
     struct server *s = calloc(1, sizeof(*s) + config->threads * sizeof(s->workers[0]));
 
     CHECK(s != NULL);
     signal(SIGPIPE, SIG_IGN);
-    s->config = config;
+    s->config = config_get(config);
+    s->source = source;
     s->n = config->threads;
-    s->max_connections = fit_descriptors(config);
+    s->max_connections = capacity_clients(config, ADMIN_DESCRIPTORS);
     bool ran = run(s);
     join_workers(s);
     block_signals();

@@ -11,6 +11,7 @@ enum server_exit { SERVER_DONE = 0, SERVER_FAILED = 1, SERVER_CUT = 3 };
 
 /*
  * Serves until a signal has drained it. Returns the exit status: 0 all requests were served, 1 it
- * could not start (which is logged), 3 some were cut. `config` stays the caller's.
+ * could not start (which is logged), 3 some were cut. `config`, and `source`, which a reload reads
+ * again, stay the caller's.
  */
-int server_main(struct config *config);
+int server_main(struct config *config, const struct config_source *source);

@@ -106,4 +106,5 @@ struct stats_now {
     uint32_t client_connections_max, upgrades_max; /* UINT32_MAX: none */
     bool upstream_ready;
     mono_us upstream_startup; /* the app's startup time; 0 while unknown */
+    uint64_t reloads_applied, reloads_rejected;
 };

@@ -148,6 +148,10 @@ static void json_totals(const struct stats_reading *r, struct strbuf *out)
     json_seconds(out, "in_flight_seconds", l->in_flight_us);
     json_seconds(out, "queued_seconds", l->queued_us);
     json_seconds(out, "saturated_seconds", l->saturated_us);
+    json_open(out, "config_reloads");
+    json_count(out, "applied", r->now->reloads_applied);
+    json_count(out, "rejected", r->now->reloads_rejected);
+    json_close(out);
     json_count(out, "accounting_errors", stats_accounting_errors(r));
     json_close(out);
 }

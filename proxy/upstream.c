@@ -1,11 +1,14 @@
 /*
  * See upstream.h.
  *
- * The loops share the count of connections: `open` never exceeds `cap`, and is raised before a
- * socket is created and lowered after it is closed. `wanting` counts the leases that found no room.
- * A lease that finds none first raises `wanting`, then checks `open` again; a close first lowers
- * `open`, then checks `wanting`. These accesses are sequentially consistent, so one of the two
- * sides sees the other, and no lease waits while there is room.
+ * The loops share the count of connections: `open` is raised only while it is below `cap`, before a
+ * socket is created, and lowered after it is closed. `wanting` counts the leases that found no
+ * room. A lease that finds none first raises `wanting`, then checks `open` again; a close first
+ * lowers `open`, then checks `wanting`. These accesses are sequentially consistent, so one of the
+ * two sides sees the other, and no lease waits while there is room.
+ *
+ * `cap` may be lowered below `open`. Then the bit SURPLUS of `wanting` is set until `open` has come
+ * down to `cap`, so that a return, which checks `wanting` anyway, closes its connection.
  */
 #include "proxy/upstream.h"
 
@@ -25,6 +28,8 @@
 
 /* A Unix socket whose backlog is full returns EAGAIN, and no event follows. */
 #define RETRY_CONNECT_US 2000
+
+#define SURPLUS (UINT32_C(1) << 31) /* in `wanting`: there are more connections than `cap` */
 
 enum upstream_state {
     UPSTREAM_TRYING,  /* connect() must be called again */
@@ -68,9 +73,8 @@ struct upstream {
 };
 
 struct upstream_shared {
-    uint32_t cap;
     unsigned n;
-    _Atomic uint32_t open, wanting;
+    _Atomic uint32_t cap, open, wanting;
     void (*on_shortage)(void *arg);
     void *arg;
     struct upstream *of_loop[];
@@ -85,7 +89,7 @@ struct upstream_shared *upstream_shared_new(uint32_t cap, unsigned loops)
     struct upstream_shared *sh = calloc(1, sizeof(*sh) + loops * sizeof(sh->of_loop[0]));
 
     CHECK(sh != NULL);
-    sh->cap = cap;
+    atomic_init(&sh->cap, cap);
     sh->n = loops;
     return sh;
 }
@@ -106,7 +110,7 @@ static bool room_take(struct upstream_shared *sh)
 {
     uint32_t open = atomic_load(&sh->open);
 
-    while (open < sh->cap) {
+    while (open < atomic_load(&sh->cap)) {
         if (atomic_compare_exchange_weak(&sh->open, &open, open + 1))
             return true;
     }
@@ -117,6 +121,34 @@ static void room_post(struct upstream *up)
 {
     if (!atomic_exchange(&up->room_posted, true))
         loop_post(up->loop, &up->room_task);
+}
+
+static uint32_t leases_waiting(struct upstream_shared *sh)
+{
+    return atomic_load(&sh->wanting) & ~SURPLUS;
+}
+
+static bool has_surplus(struct upstream_shared *sh)
+{
+    return atomic_load(&sh->open) > atomic_load(&sh->cap);
+}
+
+/* Any thread. Checked again after the bit is cleared: `cap` may be lowered at the same time, and is
+ * stored before the bit is set. */
+static void mark_surplus(struct upstream_shared *sh)
+{
+    if (!has_surplus(sh))
+        atomic_fetch_and(&sh->wanting, ~SURPLUS);
+    if (has_surplus(sh))
+        atomic_fetch_or(&sh->wanting, SURPLUS);
+}
+
+void upstream_shared_configure(struct upstream_shared *sh, uint32_t cap)
+{
+    atomic_store(&sh->cap, cap);
+    mark_surplus(sh);
+    for (unsigned i = 0; i < sh->n; i++)
+        room_post(sh->of_loop[i]); /* for leases that wait, and for the surplus */
 }
 
 /* Tells the loops that a lease waits for room, or that room is available: they check both. */
@@ -133,7 +165,7 @@ static void room_notify(struct upstream *from)
 static void room_give(struct upstream *up)
 {
     atomic_fetch_sub(&up->shared->open, 1);
-    if (atomic_load(&up->shared->wanting) > 0)
+    if (leases_waiting(up->shared) > 0)
         room_notify(up);
 }
 
@@ -519,13 +551,23 @@ static void serve_waiting(struct upstream *up)
     }
 }
 
+/* Closes idle connections, the oldest first, until there are no more than allowed. */
+static void close_surplus(struct upstream *up)
+{
+    while (has_surplus(up->shared) && close_oldest_idle(up))
+        continue;
+    if (atomic_load(&up->shared->wanting) & SURPLUS)
+        mark_surplus(up->shared);
+}
+
 static void on_room_task(struct task *task)
 {
     struct upstream *up = CONTAINER_OF(task, struct upstream, room_task);
 
     atomic_store(&up->room_posted, false);
     serve_waiting(up);
-    uint32_t wanting = atomic_load(&up->shared->wanting);
+    close_surplus(up);
+    uint32_t wanting = leases_waiting(up->shared);
     while (up->waiting == NULL && wanting-- > 0 && close_oldest_idle(up))
         continue;
 }
@@ -574,6 +616,13 @@ void upstream_free(struct upstream *up)
     free(up);
 }
 
+void upstream_configure(struct upstream *up, const struct config *config)
+{
+    up->config = config;
+    loop_timer_stop(&up->idle_timer);
+    schedule_idle(up);
+}
+
 bool upstream_lease(struct upstream *up, struct upstream_lease *l, enum upstream_kind kind)
 {
     CHECK(l->conn == NULL && !l->waiting);
@@ -607,9 +656,10 @@ void upstream_return(struct upstream *up, struct upstream_lease *l, bool reusabl
     make_idle(uc);
     if (atomic_load(&up->shared->wanting) == 0)
         return;
+    close_surplus(up);
     if (up->waiting != NULL)
         room_post(up);
-    else
+    else if (leases_waiting(up->shared) > 0)
         close_oldest_idle(up);
 }
 

@@ -57,6 +57,10 @@ struct upstream_handler {
 /* `cap`: maximum number of connections of all loops. Free it after the upstreams of all loops. */
 struct upstream_shared *upstream_shared_new(uint32_t cap, unsigned loops);
 
+/* Any thread: a new maximum. While there are more connections, none is opened, idle ones are
+ * closed, and so are those that are returned. */
+void upstream_shared_configure(struct upstream_shared *sh, uint32_t cap);
+
 /*
  * Before the loops run: sets a function that is called, on any loop, when the process has no
  * descriptor left for a connection. The connect is retried until upstream.connect_timeout expires,
@@ -72,6 +76,9 @@ struct upstream *upstream_new(struct upstream_shared *shared, struct loop *lp,
                               struct stats_shard *stats, const struct config *config,
                               struct budget *budget);
 void upstream_free(struct upstream *up); /* no lease may be left; closes the idle ones */
+
+/* From now on, `config` is used, which must stay valid until the next call. */
+void upstream_configure(struct upstream *up, const struct config *config);
 
 enum upstream_kind {
     UPSTREAM_ANY,   /* idle or new */

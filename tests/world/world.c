@@ -166,14 +166,14 @@ static void build_shared(const struct world_how *how)
     exchange_deliver(limiter_set_slots(world.shared.limiter, 0, cf->concurrency, peers.now));
     atomic_store(&world.shared.startup_deadline, peers.now + cf->startup.timeout);
     budget_init(&world.shared.budget, cf->buffers.budget);
-    world.shared.upgrades_max = how->upgrades_max;
+    atomic_store(&world.shared.upgrades_max, how->upgrades_max);
     world.connections_max = how->connections_max + exchange_bypass_limit(cf);
     world.room = upstream_shared_new(world.connections_max, 1);
 }
 
 void world_build(const struct world_how *how)
 {
-    const struct config *cf = &world.config;
+    struct config *cf = &world.config;
 
     world = (struct world){.config = how->config, .at_rest = how->at_rest};
     world.loop = loop_new(0);

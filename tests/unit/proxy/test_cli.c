@@ -1,9 +1,11 @@
 #include "tests/unit/proxy/cli_fixture.h"
 
 static unsigned served_concurrency;
+static const char *served_source;
 
-static int serve(struct config *config)
+static int serve(struct config *config, const struct config_source *source)
 {
+    served_source = source->path;
     served_concurrency = config->concurrency;
     return 3;
 }

@@ -17,7 +17,7 @@ static struct fixture {
     struct lifecycle *life;
     struct config config;
     mono_us now;
-    unsigned announces, drains, lates, cuts, ends, cancels;
+    unsigned announces, drains, lates, cuts, ends, cancels, hangups;
     const char *cannot; /* why a cancel fails */
 } fx;
 
@@ -52,6 +52,12 @@ static void on_cut(void *arg)
     fx.cuts++;
 }
 
+static void on_hangup(void *arg)
+{
+    (void)arg;
+    fx.hangups++;
+}
+
 static void on_drained(void *arg)
 {
     (void)arg;
@@ -71,7 +77,8 @@ static const struct lifecycle_handler handler = {.on_announce = on_announce,
                                                  .on_late = on_late,
                                                  .on_cut = on_cut,
                                                  .on_drained = on_drained,
-                                                 .on_cancel = on_cancel};
+                                                 .on_cancel = on_cancel,
+                                                 .on_hangup = on_hangup};
 
 static void begins(mono_us delay, mono_us timeout)
 {
@@ -285,7 +292,7 @@ static void a_second_signal_during_the_delay_closes_the_listener_and_cuts(void *
     called(1, 0, 1);
 }
 
-static void sighup_changes_nothing(void **state)
+static void sighup_is_passed_on_and_is_no_second_signal(void **state)
 {
     (void)state;
     begins(0, 1000000);
@@ -295,6 +302,7 @@ static void sighup_changes_nothing(void **state)
     is_told(SIGTERM);
     is_told(SIGHUP);
     called(1, 0, 0);
+    assert_int_equal(fx.hangups, 2);
 }
 
 /* ---- the end ---- */
@@ -480,7 +488,7 @@ int main(void)
         TEST(a_short_drain_turns_away_at_its_half),
         TEST(a_second_signal_cuts_once),
         TEST(a_second_signal_during_the_delay_closes_the_listener_and_cuts),
-        TEST(sighup_changes_nothing),
+        TEST(sighup_is_passed_on_and_is_no_second_signal),
         TEST(when_nothing_is_left_the_loop_ends_and_signals_do_nothing),
         TEST(the_end_is_reported_once_and_only_while_it_drains),
         TEST(afterwards_signals_are_the_processs_own_again),

@@ -272,7 +272,7 @@ static int serve(void)
         fail_msg("%s", strbuf_cstr(&problems));
     log_configure(config->log.level, LOG_FORMAT_TEXT);
     pthread_sigmask(SIG_SETMASK, NULL, &before);
-    int status = server_main(config);
+    int status = server_main(config, &source);
     sigfillset(&all);
     while (sigtimedwait(&all, NULL, &(struct timespec){0}) > 0)
         continue;

@@ -1,0 +1,79 @@
+/* What several limits amount to together. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "proxy/capacity.h"
+
+static struct config with(uint32_t concurrency, uint32_t connections, uint32_t upgrades)
+{
+    return (struct config){.threads = 1,
+                           .concurrency = concurrency,
+                           .upstream.max_connections = connections,
+                           .upgrades.max = upgrades,
+                           .client.max_connections = 100};
+}
+
+static void the_lower_of_slots_and_connections_counts(void **state)
+{
+    struct config same = with(80, UINT32_MAX, 0), fewer = with(80, 7, 0);
+    struct config none = with(UINT32_MAX, UINT32_MAX, 0);
+    (void)state;
+
+    assert_int_equal(capacity_inside(&same), 80);
+    assert_int_equal(capacity_inside(&fewer), 7);
+    assert_true(capacity_inside(&none) == UINT32_MAX);
+}
+
+static void tunnels_leave_a_slot_unless_there_is_only_one(void **state)
+{
+    struct config many = with(80, UINT32_MAX, UINT32_MAX), one = with(1, UINT32_MAX, UINT32_MAX);
+    struct config fewer = with(80, 7, UINT32_MAX), given = with(80, 7, 3);
+    struct config none = with(UINT32_MAX, UINT32_MAX, UINT32_MAX);
+    (void)state;
+
+    assert_int_equal(capacity_upgrades(&many), 79);
+    assert_int_equal(capacity_upgrades(&one), 1);
+    assert_int_equal(capacity_upgrades(&fewer), 6);
+    assert_int_equal(capacity_upgrades(&given), 3);
+    assert_true(capacity_upgrades(&none) == UINT32_MAX);
+}
+
+/* Lowers the limits of this process: the last test, since they cannot be raised again. */
+static void without_descriptors_there_are_fewer_clients(void **state)
+{
+    struct config c = with(10, UINT32_MAX, 0);
+    struct rlimit limit = {.rlim_cur = 150, .rlim_max = 300};
+    (void)state;
+
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(capacity_clients(&c, 64), 100); /* it raises the soft limit */
+    getrlimit(RLIMIT_NOFILE, &limit);
+    assert_int_equal(limit.rlim_cur, 100 + 10 + 96);
+    c.client.max_connections = 1000;
+    assert_int_equal(capacity_clients(&c, 64), 300 - 96 - 10);
+    c.concurrency = 500;
+    assert_int_equal(capacity_clients(&c, 64), (300 - 96) / 2);
+}
+
+static int quietly(void **state)
+{
+    (void)state;
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_lower_of_slots_and_connections_counts),
+        cmocka_unit_test(tunnels_leave_a_slot_unless_there_is_only_one),
+        cmocka_unit_test(without_descriptors_there_are_fewer_clients),
+    };
+    return cmocka_run_group_tests(tests, quietly, NULL);
+}
