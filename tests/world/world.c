@@ -153,7 +153,7 @@ static void app_is_up(void)
 
 static void build_shared(const struct world_how *how)
 {
-    const struct config *cf = &world.config;
+    const struct config *cf = world.config;
     const struct limiter_config lc = {.queue_length = cf->queue.length,
                                       .queue_bytes = cf->queue.max_bytes};
 
@@ -173,9 +173,12 @@ static void build_shared(const struct world_how *how)
 
 void world_build(const struct world_how *how)
 {
-    struct config *cf = &world.config;
-
-    world = (struct world){.config = how->config, .at_rest = how->at_rest};
+    world = (struct world){.n_configs = 1, .at_rest = how->at_rest};
+    struct config *cf = &world.configs[0];
+    memcpy(cf, &how->config, sizeof(*cf));
+    atomic_init(&cf->refs, 1);
+    world.config = cf;
+    world.inside_max = cf->concurrency;
     world.loop = loop_new(0);
     CHECK(world.loop != NULL);
     build_shared(how);
@@ -201,6 +204,8 @@ void world_take_down(void)
     upstream_free(world.upstream);
     exchange_env_free(world.exchanges);
     loop_free(world.loop); /* checks that no block of the pool is in use */
+    for (unsigned i = 0; i < world.n_configs; i++)
+        CHECK(!world_uses(i));
     upstream_shared_free(world.room);
     limiter_free(world.shared.limiter);
     limiter_free(world.shared.bypass);
@@ -220,16 +225,31 @@ void world_bypass(struct limiter_snapshot *now)
     limiter_snapshot(world.shared.bypass, peers.now, now);
 }
 
+/* Requests that are inside when the limit is lowered stay, and none enters until there are fewer;
+ * each may have a connection. */
+static void settle(void)
+{
+    struct limiter_snapshot now;
+
+    world_limiter(&now);
+    uint32_t inside = now.in_flight < world.inside_max ? now.in_flight : world.inside_max;
+    if (world.n_configs == 1)
+        return;
+    world.inside_max = inside > world.config->concurrency ? inside : world.config->concurrency;
+    world.connections_max = world.inside_max + exchange_bypass_limit(world.config);
+    upstream_shared_configure(world.room, world.connections_max);
+}
+
 static void check_slots(void)
 {
     struct limiter_snapshot now;
 
     world_bypass(&now);
-    CHECK(now.accounting_errors == 0 && now.in_flight <= world.config.bypass.concurrency);
+    CHECK(now.accounting_errors == 0 && now.in_flight <= world.config->bypass.concurrency);
     world_limiter(&now);
     CHECK(now.accounting_errors == 0);
     CHECK(exchange_audit(world.exchanges));
-    CHECK(now.in_flight <= world.config.concurrency);
+    CHECK(now.in_flight <= world.inside_max);
     CHECK(world.sums.connections[STATS_UPSTREAM][STATS_ACTIVE] +
               world.sums.connections[STATS_UPSTREAM][STATS_IDLE] <=
           (int)world.connections_max);
@@ -246,6 +266,7 @@ void world_rest(void)
     int turns = 0;
 
     peers.now += WORLD_REST_US;
+    settle();
     for (;;) {
         bool busy = world_turn();
         bool moved = peers_move();
@@ -364,6 +385,64 @@ void world_tell(enum world_order order)
     world.told[order] = order != WORLD_FULL;
     task->run = run[order];
     loop_post(world.loop, task);
+}
+
+/* ---- a reload ---- */
+
+static struct config_task {
+    struct task task;
+    struct config *next;
+} config_tasks[WORLD_CONFIGS];
+
+static void on_config(struct task *task)
+{
+    struct config *next = CONTAINER_OF(task, struct config_task, task)->next;
+
+    loop_tick(world.loop);
+    clients_configure(world.clients, next);
+    upstream_configure(world.upstream, next);
+    exchange_env_configure(world.exchanges, next);
+}
+
+static void set_limits(void)
+{
+    const struct limiter_config lc = {.queue_length = world.config->queue.length,
+                                      .queue_bytes = world.config->queue.max_bytes};
+
+    limiter_reconfigure(world.shared.limiter, &lc, peers.now);
+    exchange_deliver(
+        limiter_set_slots(world.shared.limiter, 0, world.config->concurrency, peers.now));
+}
+
+bool world_configure(const struct config *config)
+{
+    bool lower = config->concurrency < world.config->concurrency;
+    unsigned n = world.n_configs;
+
+    if (n == WORLD_CONFIGS)
+        return false;
+    struct config *next = &world.configs[n];
+    memcpy(next, config, sizeof(*next));
+    atomic_init(&next->refs, 1);
+    world.config = next;
+    world.n_configs++;
+    if (lower)
+        set_limits();
+    else
+        world.inside_max = next->concurrency;
+    settle();
+    budget_resize(&world.shared.budget, next->buffers.budget);
+    atomic_store(&world.shared.upgrades_max, next->concurrency);
+    config_tasks[n] = (struct config_task){.task.run = on_config, .next = next};
+    loop_post(world.loop, &config_tasks[n].task);
+    if (!lower)
+        set_limits();
+    return true;
+}
+
+bool world_uses(unsigned n)
+{
+    return atomic_load(&world.configs[n].refs) > 1;
 }
 
 /* ---- the end ---- */

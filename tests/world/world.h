@@ -43,8 +43,13 @@ struct world_how {
     void (*at_rest)(void); /* called whenever weir has come to rest; or NULL */
 };
 
+#define WORLD_CONFIGS 8
+
 extern struct world {
-    struct config config;
+    struct config configs[WORLD_CONFIGS];
+    unsigned n_configs;
+    const struct config *config; /* in force: the last one */
+    uint32_t inside_max;         /* the limit, or more while it has been lowered */
     struct loop *loop;
     struct stats *stats, *bypass_stats;
     struct exchange_shared shared;
@@ -77,6 +82,13 @@ void world_take_down(void);                    /* after peers_end() and a rest *
 struct peer *world_client(void);
 
 void world_tell(enum world_order order); /* run in the next turn */
+
+/* A reload, as in server.c; false: there have been WORLD_CONFIGS. Requests inside may exceed a
+ * lower limit until they end. The numbers of connections and of upgrades follow the limit. */
+bool world_configure(const struct config *config);
+
+/* Whether any request, or the loop, still uses configuration number `n`, from 0. */
+bool world_uses(unsigned n);
 
 bool world_turn(void);
 

@@ -55,12 +55,26 @@ static void a_spent_budget_leaves_a_receiver_next_to_nothing(void **state)
     assert_int_equal(budget_mark(&spent, MARK), 1);
 }
 
+static void a_new_size_counts_what_is_held(void **state)
+{
+    struct budget b = budget_with(SIZE / 2);
+
+    (void)state;
+    budget_resize(&b, SIZE / 4);
+    assert_true(budget_is_spent(&b));
+    assert_int_equal(budget_left(&b), -SIZE / 4);
+    assert_int_equal(budget_read(&b, MOST), SPENT);
+    budget_resize(&b, UINT64_MAX);
+    assert_int_equal(budget_read(&b, MOST), MOST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_more_is_read_than_is_left),
         cmocka_unit_test(who_wants_less_is_not_given_more),
         cmocka_unit_test(a_spent_budget_leaves_a_receiver_next_to_nothing),
+        cmocka_unit_test(a_new_size_counts_what_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -234,11 +234,11 @@ static void its_cap_may_change_while_it_is_used(void)
     for (int i = 0; i < 3; i++)
         a[i] = asks(CHECK_UP);
     bypass_slots_are(2, 1);
-    world.config.bypass.concurrency = 3;
-    exchange_bypass_configure(&world.shared, &world.config, peers.now);
+    world.configs[0].bypass.concurrency = 3;
+    exchange_bypass_configure(&world.shared, world.config, peers.now);
     world_rest();
     bypass_slots_are(3, 0);
-    struct config fewer = world.config;
+    struct config fewer = world.configs[0];
     fewer.bypass.concurrency = 1;
     exchange_bypass_configure(&world.shared, &fewer, peers.now);
     struct peer *d = asks(CHECK_UP);

@@ -253,6 +253,38 @@ static void room_is_asked_for_only_where_somebody_waits(void **state)
     assert_int_equal(fx.asked_full, 0);
 }
 
+static void a_higher_bound_lets_those_in_who_wait_at_once(void **state)
+{
+    (void)state;
+    opens(1);
+    for (int i = 0; i < 4; i++)
+        comes();
+    turns();
+    assert_int_equal(fx.n_accepted, 1);
+    listener_configure(fx.listener, 3);
+    turns();
+    assert_int_equal(fx.n_accepted, 3);
+}
+
+static void a_lower_bound_keeps_who_is_there_and_lets_nobody_in(void **state)
+{
+    (void)state;
+    opens(3);
+    for (int i = 0; i < 3; i++)
+        comes();
+    turns();
+    listener_configure(fx.listener, 1);
+    comes();
+    turns();
+    listener_ended(fx.listener);
+    listener_ended(fx.listener);
+    turns();
+    assert_int_equal(fx.n_accepted, 3);
+    listener_ended(fx.listener);
+    turns();
+    assert_int_equal(fx.n_accepted, 4);
+}
+
 /* ---- no descriptors ---- */
 
 static void without_a_descriptor_one_is_asked_for_and_the_client_comes_in(void **state)
@@ -524,6 +556,8 @@ int main(void)
         TEST(above_the_bound_a_client_waits_until_one_has_ended),
         TEST(while_it_waits_room_is_asked_for_each_10_ms),
         TEST(room_is_asked_for_only_where_somebody_waits),
+        TEST(a_higher_bound_lets_those_in_who_wait_at_once),
+        TEST(a_lower_bound_keeps_who_is_there_and_lets_nobody_in),
         TEST(without_a_descriptor_one_is_asked_for_and_the_client_comes_in),
         TEST(one_is_asked_for_once_for_each_client),
         TEST(where_there_is_none_to_be_had_the_client_waits),

@@ -35,7 +35,8 @@ static struct fixture {
     char dir[64];
     char flags[12][160];
     int n_flags;
-    int app; /* listening socket, or -1 */
+    char file[96]; /* the configuration file, or "" */
+    int app;       /* listening socket, or -1 */
     void (*script)(void);
     const char *wrong;    /* the first failure, or NULL */
     int log, real_stderr; /* while it is captured, else -1 */
@@ -246,6 +247,8 @@ static int tear_down(void **state)
     if (fx.app >= 0)
         close(fx.app);
     unlink(address_of("app").sun_path);
+    if (fx.file[0] != '\0')
+        unlink(fx.file);
     rmdir(fx.dir);
     return 0;
 }
@@ -262,6 +265,8 @@ static int serve(void)
 {
     char *flags[12];
     struct config_source source = {.argc = fx.n_flags, .argv = flags};
+
+    source.path = fx.file[0] != '\0' ? fx.file : NULL;
     struct strbuf problems = {0};
     sigset_t all, before;
 
@@ -394,6 +399,72 @@ static void an_app_is_taken_for_started_where_no_probe_is_wanted(void **state)
     (void)state;
     flag("--startup-probe=", "none");
     serves(there_is_no_app, SERVER_DONE);
+}
+
+/* ---- a reload ---- */
+
+static void file_says(const char *json)
+{
+    snprintf(fx.file, sizeof(fx.file), "%s/weir.json", fx.dir);
+    FILE *file = fopen(fx.file, "w");
+    must(file != NULL, "the file");
+    if (file == NULL)
+        return;
+    fputs(json, file);
+    fclose(file);
+}
+
+static void the_limit_changes(void)
+{
+    app_listens();
+    int first = asks(), one = app_gets_a_request(), second = asks();
+
+    must(admin_comes_to_say("/status", "\"depth\":1,"), "one waits");
+    file_says("{\"concurrency\": 2, \"queue\": {\"timeout\": \"3s\"}}");
+    is_told(SIGHUP);
+    int two = app_gets_a_request();
+    must(admin_says("/config", "\"concurrency\": 2,"), "the new limit");
+    must(admin_says("/status", "\"timeout_seconds\":3,"), "the new timeout");
+    file_says("{\"concurrency\": 0}");
+    is_told(SIGHUP);
+    must(admin_comes_to_say("/metrics", "weir_config_reloads_total{result=\"rejected\"} 1\n"),
+         "a rejected reload");
+    must(admin_says("/metrics", "weir_config_reloads_total{result=\"applied\"} 1\n"), "an applied");
+    must(admin_says("/config", "\"concurrency\": 2,"), "the limit as before");
+    file_says("{\"concurrency\": 1}");
+    is_told(SIGHUP);
+    must(admin_comes_to_say("/status", "\"limit\":1,\"in_flight\":2,"), "the lower limit");
+    says(one, OK);
+    says(two, OK);
+    must(hears(first, "\r\n\r\nok") && hears(second, "\r\n\r\nok"), "both responses");
+    is_told(SIGTERM);
+    close(first);
+    close(second);
+    close(one);
+    close(two);
+}
+
+static void a_reload_changes_the_limit_and_a_broken_file_nothing(void **state)
+{
+    (void)state;
+    file_says("{\"concurrency\": 1}");
+    serves(the_limit_changes, SERVER_DONE);
+}
+
+static void the_probe_is_given_up(void)
+{
+    must(admin_says("/readyz", " 503 "), "not ready");
+    file_says("{\"startup\": {\"probe\": \"none\"}}");
+    is_told(SIGHUP);
+    must(admin_comes_to_say("/readyz", " 200 "), "ready");
+    is_told(SIGTERM);
+}
+
+static void an_app_is_taken_for_started_once_no_probe_is_wanted(void **state)
+{
+    (void)state;
+    file_says("{}");
+    serves(the_probe_is_given_up, SERVER_DONE);
 }
 
 /* ---- the drain ---- */
@@ -564,6 +635,8 @@ int main(void)
         TEST(requests_wait_for_the_app_and_readiness_follows_it),
         TEST(after_startup_timeout_requests_are_refused),
         TEST(an_app_is_taken_for_started_where_no_probe_is_wanted),
+        TEST(a_reload_changes_the_limit_and_a_broken_file_nothing),
+        TEST(an_app_is_taken_for_started_once_no_probe_is_wanted),
         TEST(a_drain_serves_what_runs_behind_a_closed_door),
         TEST(a_second_signal_cuts_and_ends_it_with_3),
         TEST(drain_timeout_turns_away_and_cuts_and_ends_it_with_3),

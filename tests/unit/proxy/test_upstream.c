@@ -19,6 +19,7 @@
 #include "proxy/config.h"
 #include "proxy/loop.h"
 #include "proxy/stats.h"
+#include "proxy/stats_reading.h"
 #include "proxy/upstream.h"
 
 #define TURNS_MAX 2000000
@@ -318,6 +319,107 @@ static void nor_is_one_whose_event_of_this_turn_is_still_to_be_delivered(void **
     close(app);
 }
 
+/* ---- a new configuration ---- */
+
+static unsigned open_connections(void)
+{
+    static struct stats_reading r;
+    const struct stats_now now = {.queue_timeout = 0};
+
+    while (loop_turn(fx.loop))
+        continue;
+    stats_read(fx.stats, &now, &r);
+    return (unsigned)(r.cell[C_CONNECTIONS + 2] + r.cell[C_CONNECTIONS + 3]);
+}
+
+static bool is_ready(struct upstream_lease *l)
+{
+    for (int i = 0; i < TURNS_MAX && !fx.ready && l->conn != NULL && !l->waiting; i++)
+        loop_turn(fx.loop);
+    bool ready = fx.ready;
+    fx.ready = false;
+    return ready;
+}
+
+/* A second lease beside the first. */
+static struct upstream_lease two_leases(void)
+{
+    struct upstream_lease second = {.handler = &handler};
+
+    assert_int_equal(listen(fx.listener, 8), 0);
+    lease();
+    fx.ready = false;
+    return second;
+}
+
+static void a_lower_cap_closes_idle_connections(void **state)
+{
+    struct upstream_lease second = two_leases();
+
+    (void)state;
+    fx.ready = upstream_lease(fx.upstream, &second, UPSTREAM_ANY);
+    assert_true(is_ready(&second));
+    upstream_return(fx.upstream, &fx.lease, true);
+    upstream_return(fx.upstream, &second, true);
+    assert_int_equal(open_connections(), 2);
+    upstream_shared_configure(fx.shared, 1);
+    assert_int_equal(open_connections(), 1);
+    lease();
+    assert_true(fx.ready && upstream_was_reused(&fx.lease));
+}
+
+static void above_a_lowered_cap_those_that_are_returned_are_closed(void **state)
+{
+    struct upstream_lease second = two_leases();
+
+    (void)state;
+    fx.ready = upstream_lease(fx.upstream, &second, UPSTREAM_ANY);
+    assert_true(is_ready(&second));
+    upstream_shared_configure(fx.shared, 1);
+    assert_int_equal(open_connections(), 2);
+    upstream_return(fx.upstream, &second, true);
+    assert_int_equal(open_connections(), 1);
+    upstream_return(fx.upstream, &fx.lease, true);
+    assert_int_equal(open_connections(), 1); /* it is kept: the cap has been reached */
+    upstream_shared_configure(fx.shared, 2);
+    lease();
+    assert_true(fx.ready && upstream_was_reused(&fx.lease));
+    fx.ready = upstream_lease(fx.upstream, &second, UPSTREAM_ANY);
+    assert_true(is_ready(&second));
+    upstream_drop(fx.upstream, &second);
+}
+
+static void a_higher_cap_serves_the_lease_that_waits(void **state)
+{
+    struct upstream_lease second = two_leases();
+
+    (void)state;
+    upstream_shared_configure(fx.shared, 1);
+    fx.ready = upstream_lease(fx.upstream, &second, UPSTREAM_ANY);
+    assert_false(is_ready(&second));
+    assert_true(second.waiting);
+    upstream_shared_configure(fx.shared, 2);
+    for (int i = 0; i < TURNS_MAX && !fx.ready; i++)
+        loop_turn(fx.loop);
+    assert_true(fx.ready && second.conn != NULL);
+    upstream_drop(fx.upstream, &second);
+}
+
+static void a_shorter_keepalive_timeout_applies_to_idle_connections(void **state)
+{
+    struct config next;
+    int app = idle_connection();
+
+    (void)state;
+    memcpy(&next, &fx.config, sizeof(next));
+    next.upstream.keepalive_timeout = 1000;
+    upstream_configure(fx.upstream, &next);
+    for (int i = 0; i < TURNS_MAX && open_connections() > 0; i++)
+        usleep(100);
+    assert_int_equal(open_connections(), 0);
+    close(app);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -332,6 +434,10 @@ int main(void)
         TEST(an_idle_connection_is_leased_again),
         TEST(one_on_which_the_app_spoke_is_not),
         TEST(nor_is_one_whose_event_of_this_turn_is_still_to_be_delivered),
+        TEST(a_lower_cap_closes_idle_connections),
+        TEST(above_a_lowered_cap_those_that_are_returned_are_closed),
+        TEST(a_higher_cap_serves_the_lease_that_waits),
+        TEST(a_shorter_keepalive_timeout_applies_to_idle_connections),
     };
     return cmocka_run_group_tests_name("upstream", tests, NULL, NULL);
 }
