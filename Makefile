@@ -277,7 +277,7 @@ config-check: build
 	@$(PYTEST) tests/config
 
 .PHONY: e2e
-e2e: build ## end-to-end tests (2 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one by one
+e2e: build $(HEAVY) ## end-to-end tests (2 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one by one
 	@bad=0; $(PYTEST) $(side_by_side) -m 'not alone' tests/e2e || bad=1; \
 	$(PYTEST) $(two_files) -m alone tests/e2e || [ $$? = 5 ] || bad=1; exit $$bad
 
@@ -288,6 +288,10 @@ attack: build ## 2,000 slow or idle clients alongside a good one (5 min)
 .PHONY: drain-soak
 drain-soak: build ## RUNS=200 drains under load (5 min)
 	@DRAIN_RUNS=$$(($(or $(RUNS),200) / 2)) $(PYTEST) $(if $(has_xdist),-n 2) tests/e2e/test_drain.py
+
+.PHONY: reloads
+reloads: build $(HEAVY) ## 100 reloads at the highest load, the limit checked by the app (1 min)
+	@WEIR_RELOADS=100 $(PYTEST) -s tests/e2e/test_reload.py -k under_load
 
 .PHONY: quantiles
 quantiles: build ## documented quantiles compared with exact ones (8 min)
@@ -310,6 +314,13 @@ bench: build ## CPU compared with HAProxy and nginx (6 min)
 	@$(PYTHON) bench/run.py $(BENCH)
 
 $(OUT)/bench/limiter: $(call obj,bench/limiter.c common/clock.c $(LIMITER))
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^
+
+# The load of the tests that need more than Python sends.
+HEAVY := $(addprefix $(OUT)/bench/,gauge client)
+$(HEAVY): $(OUT)/bench/%: $(call obj,bench/%.c bench/net.c)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^

@@ -52,6 +52,8 @@ def free_port():
 def flags(options):
     out = []
     for key, value in options.items():
+        if value is None:  # left to the file
+            continue
         out += ["--" + key.replace("_", "-"), str(value)]
     return out
 

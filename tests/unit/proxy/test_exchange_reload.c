@@ -240,12 +240,12 @@ static void trust_follows_for_clients_that_are_connected(void)
     says(a, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n");
     hears(app(0), "X-Forwarded-For: 192.0.2.1, 10.0.0.1\r\n");
     says(app(0), OK);
-    next.headers.n_trusted = 0;
+    next.headers.trusted.n = 0;
     reloads(&next);
     says(a, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n");
     hears(app(0), "X-Forwarded-For: 10.0.0.1\r\n");
     says(app(0), OK);
-    next.headers.n_trusted = world.configs[0].headers.n_trusted;
+    next.headers.trusted.n = world.configs[0].headers.trusted.n;
     reloads(&next);
     says(a, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n");
     hears(app(0), "X-Forwarded-For: 192.0.2.1, 10.0.0.1\r\n");
