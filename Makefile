@@ -290,7 +290,7 @@ drain-soak: build ## RUNS=200 drains under load (5 min)
 	@DRAIN_RUNS=$$(($(or $(RUNS),200) / 2)) $(PYTEST) $(if $(has_xdist),-n 2) tests/e2e/test_drain.py
 
 .PHONY: reloads
-reloads: build $(HEAVY) ## 100 reloads at the highest load, the limit checked by the app (1 min)
+reloads: build $(HEAVY) ## 100 reloads at full load; the app checks the limit
 	@WEIR_RELOADS=100 $(PYTEST) -s tests/e2e/test_reload.py -k under_load
 
 .PHONY: quantiles

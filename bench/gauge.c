@@ -162,9 +162,16 @@ static void on_acceptable(void)
 
 /* ---- commands ---- */
 
+static void fall(const char *numbers)
+{
+    char *second;
+
+    gauge.allowed = strtoull(numbers, &second, 10);
+    gauge.until = gauge.ended + strtoull(second, NULL, 10);
+}
+
 static void on_command(void)
 {
-    uint64_t n, held;
     char line[64];
     ssize_t got = read(STDIN_FILENO, line, sizeof(line) - 1);
 
@@ -173,12 +180,11 @@ static void on_command(void)
         return;
     }
     line[got] = '\0';
-    if (sscanf(line, "allow %" SCNu64, &n) == 1) {
-        gauge.allowed = n;
+    if (strncmp(line, "allow ", 6) == 0) {
+        gauge.allowed = strtoull(line + 6, NULL, 10);
         printf("ok\n");
-    } else if (sscanf(line, "fall %" SCNu64 " %" SCNu64, &n, &held) == 2) {
-        gauge.allowed = n;
-        gauge.until = gauge.ended + held;
+    } else if (strncmp(line, "fall ", 5) == 0) {
+        fall(line + 5);
         printf("ok\n");
     } else if (strncmp(line, "report", 6) == 0) {
         printf("served=%" PRIu64 " most=%" PRIu64 " beyond=%" PRIu64 "\n", gauge.ended, gauge.most,

@@ -467,7 +467,8 @@ static const char docs_head[] =
     "\n"
     "## Options\n"
     "\n"
-    "The last column shows which options can change while weir is running.\n"
+    "The last column shows which options can change while weir is running\n"
+    "([operations.md](operations.md#changing-the-configuration)).\n"
     "\n"
     "| key | values | default | what it does | live |\n"
     "|---|---|---|---|---|\n";
