@@ -4,8 +4,8 @@
  * there is no file.
  *
  * The result must be either a configuration without problems, which is the same after it was
- * written and read again, or none, with problems that each name a place and are safe for a
- * terminal.
+ * written and read again, and to which the file can be applied as a change, or none, with problems
+ * that each name a place and are safe for a terminal.
  *
  * No name is looked up: getaddrinfo() accepts numbers only. The file is in memory.
  */
@@ -179,6 +179,31 @@ static void check_read_again(const struct config *c)
     strbuf_fini(&problems);
 }
 
+/* Its own values as a change make the same again; those of any text, the same or none. */
+static void check_change(const struct config *c, struct span text, bool same)
+{
+    struct strbuf problems = {0};
+    struct config *changed = config_patch(c, text, &problems);
+
+    CHECK((changed == NULL) == (problems.len > 0));
+    check_visible((struct span){problems.at, problems.len});
+    CHECK(!same || changed != NULL);
+    if (same)
+        check_same(c, changed);
+    config_put(changed);
+    strbuf_fini(&problems);
+}
+
+static void check_changes(const struct config *c, struct span file)
+{
+    struct strbuf own = {0};
+
+    config_write_json(c, &own);
+    check_change(c, (struct span){own.at, own.len}, true);
+    check_change(c, file, false);
+    strbuf_fini(&own);
+}
+
 static void check_load(const struct config_source *src, struct span file)
 {
     struct strbuf problems = {0}, text = {0};
@@ -191,8 +216,10 @@ static void check_load(const struct config_source *src, struct span file)
         check_problems((struct span){problems.at, problems.len}, file);
     } else {
         config_write(c, &text);
-        if (c->upstream_given)
+        if (c->upstream_given) {
+            check_changes(c, file);
             check_read_again(c);
+        }
     }
     config_put(c);
     strbuf_fini(&problems);

@@ -16,7 +16,7 @@
  * or  t1 to t6: time passes;   n and one of r f l a: the next connect() is refused, has no room
  *     now, is in progress, finds no address;   u: the app is up;   a d l x: a drain is announced,
  *     closes the listener, is in its last moment, cuts;   b: it is cancelled;   m: a new client
- *     needs a place;   . one turn.
+ *     needs a place;   z and a byte: a reload with the values that the byte says;   . one turn.
  *
  * The invariants: requests inside the app <= slots taken <= limit, always; each forwarded message
  * is one that the strict reader finds in what the peer sent (judge.c); in the end nothing is left,
@@ -71,6 +71,23 @@ static void configure(struct config *c, uint8_t a, uint8_t b)
     judge_rules.believes = c->headers.trusted.n > 0 && (a & 8) == 0;
     judge_rules.half_close = c->client.half_close == CONFIG_HALF_CLOSE_ALLOW;
     judge_rules.patience = c->upstream.idle_timeout;
+}
+
+/* Values that the judge's rules do not depend on. */
+static void reload(uint8_t bits)
+{
+    struct config next;
+
+    memcpy(&next, world.config, sizeof(next));
+    next.concurrency = bits & 1 ? 1 : 2;
+    next.queue.length = bits & 2 ? 0 : 2;
+    next.buffers.budget = bits & 4 ? 8192 : 1048576;
+    next.buffers.response = bits & 4 ? 4096 : 16384;
+    next.client.max_head = bits & 8 ? 128 : 1024;
+    next.client.max_headers = bits & 8 ? 2 : 24;
+    next.client.keepalive_timeout = bits & 16 ? 1000 : 3 * SECOND;
+    next.upstream.keepalive_timeout = bits & 16 ? 1000 : SECOND;
+    (void)world_configure(&next);
 }
 
 static void look(void)
@@ -272,6 +289,8 @@ static void operation(struct span op)
     } else if (who == 'x' && world.told[WORLD_DRAIN]) {
         judge_rules.cut = true;
         world_tell(WORLD_CUT);
+    } else if (who == 'z') {
+        reload((uint8_t)what);
     } else if (who == 'm') {
         world_tell(WORLD_FULL);
         world_turn();

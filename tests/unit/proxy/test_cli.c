@@ -44,6 +44,7 @@ static void serve_gets_the_configuration_and_gives_the_status(void **state)
     assert_int_equal(served_concurrency, 7);
     assert_said(run("serve", "--upstream=:1", NULL), 3, NULL, NULL);
     assert_int_equal(served_concurrency, 80);
+    assert_null(served_source); /* there is no file to read again */
     assert_said(run("serve", "--upstream=1", NULL), 1, NULL, "(did you mean \":1\"?)");
 }
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -559,12 +560,35 @@ static void a_difference_is_seen_in_every_type(void **state)
     }
 }
 
+static void a_boolean_flag_needs_no_value(void **state)
+{
+    static const struct {
+        const char *second, *value;
+        int taken;
+    } rows[] = {{NULL, "true", 1},      {"false", "false", 2}, {"yes", "yes", 2},
+                {"--watch", "true", 1}, {"FILE", "true", 1},   {"", "true", 1}};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char first[] = "--watch", second[16] = "";
+        char *argv[] = {first, second};
+        struct option_flag flag;
+        int at = 0;
+        if (rows[i].second != NULL)
+            snprintf(second, sizeof(second), "%s", rows[i].second);
+        assert_true(option_next_flag(rows[i].second == NULL ? 1 : 2, argv, &at, &flag));
+        assert_string_equal(flag.value, rows[i].value);
+        assert_int_equal(at, rows[i].taken);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_can_be_read_and_written_back),
         cmocka_unit_test(a_copy_of_every_type_is_equal_and_its_own),
         cmocka_unit_test(a_difference_is_seen_in_every_type),
+        cmocka_unit_test(a_boolean_flag_needs_no_value),
         cmocka_unit_test(names_of_flags_and_variables_lead_back_to_the_option),
         cmocka_unit_test(the_full_path_of_the_app_is_a_variable_too),
         cmocka_unit_test(a_duration_may_be_read_alone),
