@@ -65,9 +65,11 @@ class Release:
         )
 
     def pods(self):
-        """Their names; those that are terminating are among them."""
+        """The names of those that are not terminating."""
         selector = f"app.kubernetes.io/instance={self.name}"
-        return kubectl("get", "pod", "-l", selector, "-o", "name").split()
+        pods = json.loads(kubectl("get", "pod", "-l", selector, "-o", "json"))["items"]
+        names = [p["metadata"]["name"] for p in pods if "deletionTimestamp" not in p["metadata"]]
+        return [f"pod/{name}" for name in names]
 
     def status(self):
         kubectl("rollout", "status", f"deploy/{self.full}", "--timeout=180s")
