@@ -19,9 +19,10 @@ BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c pro
            proxy/metrics_page.c proxy/status.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
-           proxy/message.c proxy/reply.c proxy/settings.c proxy/probe.c
-EXCHANGE := proxy/exchange.c proxy/exchange_request.c proxy/exchange_response.c proxy/exchange_tunnel.c \
-             proxy/exchange_drain.c proxy/exchange_orphan.c proxy/exchange_bypass.c
+           proxy/message.c proxy/reply.c proxy/settings.c proxy/probe.c proxy/app.c
+EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
+            proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c \
+            proxy/exchange_orphan.c proxy/exchange_bypass.c
 SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
@@ -184,10 +185,10 @@ unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 # fuzz_proxy, and for the unit tests that want it.
 WORLD    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
             $(filter-out $(COMMANDS) proxy/capacity.c,$(CONFIG)) \
-            $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
+            $(filter-out proxy/listener.c,$(ENDS)) $(EXCHANGE) \
             tests/world/peers.c tests/world/world.c
 world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
-            stats_connection stats_buffered stats_orphan_begins stats_orphan_ends \
+            stats_requeued stats_connection stats_buffered stats_orphan_begins stats_orphan_ends \
             stats_upgrade_begins stats_upgrade_ends) -levent $(JSON_LIBS)
 
 # Functions of the C library that a unit test stands in for.
@@ -195,6 +196,7 @@ wrap = $(1:%=-Wl,--wrap=%)
 unit_ld_test_upstream := $(call wrap,connect getsockopt)
 unit_ld_test_probe    := $(call wrap,connect)
 unit_ld_test_client   := $(call wrap,clock_mono)
+unit_ld_test_app      := $(call wrap,connect clock_mono)
 unit_ld_test_listener := $(call wrap,accept4 clock_mono)
 
 define unit_rule
@@ -292,6 +294,10 @@ drain-soak: build ## RUNS=200 drains under load (5 min)
 .PHONY: reloads
 reloads: build $(HEAVY) ## 100 reloads at full load; the app checks the limit
 	@WEIR_RELOADS=100 $(PYTEST) -s tests/e2e/test_reload.py -k under_load
+
+.PHONY: restarts
+restarts: build ## restarts of the app under load; KILLS=100 kill -9s (6 min)
+	@WEIR_RESTARTS=$(or $(KILLS),100) $(PYTEST) -s tests/e2e/test_restart.py
 
 .PHONY: quantiles
 quantiles: build ## documented quantiles compared with exact ones (8 min)

@@ -11,8 +11,8 @@ threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
 base='proxy/(loop|wheel|budget|log_limit|config_watch|cidr|paths|config|buckets|stats|stats_reading|metrics_page|status|accesslog)\.h'
-ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|settings|probe|child)\.h'
-sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|settings|probe|child)\.h'
+ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|settings|probe|app|child)\.h'
+sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|settings|probe|app|child)\.h'
 judged=$(mktemp)
 trap 'rm -f "$judged"' EXIT
 fail=0
@@ -51,6 +51,8 @@ done
 for m in conn listener client upstream relay ws tunnel h1_client h1_server message reply settings probe child; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
 done
+# app pauses the limiter
+layer 'proxy/app.[ch]' "$libc|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base|proxy/(app|probe)\.h"
 
 # 4  one request's life: the only one that knows both sides. No libevent and no sockets: proxy/conn
 #    is behind h1_client and h1_server

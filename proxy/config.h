@@ -21,12 +21,12 @@
 #include "proxy/paths.h"
 
 #define CONFIG_UNLIMITED UINT64_MAX
+#define CONFIG_PATH      256 /* bytes of a path, with the NUL */
 
 enum config_forwarded { CONFIG_FORWARDED_APPEND, CONFIG_FORWARDED_REPLACE, CONFIG_FORWARDED_OFF };
 enum config_underscores { CONFIG_UNDERSCORES_DROP, CONFIG_UNDERSCORES_PASS };
 enum config_abort { CONFIG_ABORT_AUTO, CONFIG_ABORT_FINISH, CONFIG_ABORT_CLOSE };
 enum config_half_close { CONFIG_HALF_CLOSE_ABORT, CONFIG_HALF_CLOSE_ALLOW };
-enum config_probe { CONFIG_PROBE_TCP, CONFIG_PROBE_NONE };
 enum config_profile { CONFIG_PROFILE_NONE, CONFIG_PROFILE_CLOUDRUN };
 
 /* Durations in microseconds, sizes in bytes. Field names follow the JSON paths. */
@@ -78,9 +78,14 @@ struct config {
         bool server_timing;
     } headers;
     struct {
-        enum config_probe probe;
+        char probe[CONFIG_PATH]; /* "tcp", "none" or a path */
         mono_us timeout;
     } startup;
+    struct {
+        char path[CONFIG_PATH]; /* "": not checked */
+        mono_us interval, timeout;
+        uint32_t unhealthy_after, healthy_after;
+    } health;
     struct {
         mono_us delay, timeout;
     } drain;

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "common/socket.h"
 #include "proxy/exchange_bypass.h"
+#include "proxy/exchange_connect.h"
 #include "proxy/exchange_orphan.h"
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
@@ -20,10 +20,8 @@
 #include "proxy/http/rewrite.h"
 #include "proxy/tunnel.h"
 
-#define MAGIC         0x77656972u
 #define PEEK_AFTER_US 10000
 
-static void exchange_granted(struct exchange *ex);
 static void exchange_client_gone(struct exchange *ex);
 
 /* ---- states ---- */
@@ -34,7 +32,7 @@ static const unsigned edges[EXCHANGE_STATES] = {
     [EXCHANGE_ARRIVED] = TO(BUFFERING) | TO(QUEUED) | TO(CONNECTING) | TO(REPLYING) | TO(DONE),
     [EXCHANGE_BUFFERING] = TO(QUEUED) | TO(CONNECTING) | TO(REPLYING) | TO(DONE),
     [EXCHANGE_QUEUED] = TO(CONNECTING) | TO(ABANDONED) | TO(REPLYING) | TO(DONE),
-    [EXCHANGE_CONNECTING] = TO(AWAITING) | TO(REPLYING) | TO(DONE),
+    [EXCHANGE_CONNECTING] = TO(AWAITING) | TO(QUEUED) | TO(REPLYING) | TO(DONE),
     [EXCHANGE_AWAITING] =
         TO(CONNECTING) | TO(STREAMING) | TO(TUNNEL) | TO(ORPHANED) | TO(REPLYING) | TO(DONE),
     [EXCHANGE_STREAMING] = TO(FLUSHING) | TO(ORPHANED) | TO(DONE),
@@ -55,13 +53,6 @@ void exchange_set_state(struct exchange *ex, enum exchange_state next)
     ex->state = next;
     TAILQ_INSERT_TAIL(&env->in[next], ex, link);
     ex->lane->count[next]++;
-}
-
-static struct exchange *exchange_of(void *arg)
-{
-    struct exchange *ex = arg;
-    CHECK(ex != NULL && ex->magic == MAGIC);
-    return ex;
 }
 
 /* Logs a problem with the app. */
@@ -91,7 +82,7 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     struct exchange *ex = pool_get(loop_pool(env->c.loop), sizeof(*ex));
 
     memset(ex, 0, sizeof(*ex));
-    ex->magic = MAGIC;
+    ex->magic = EXCHANGE_MAGIC;
     ex->env = env;
     ex->settings = settings_use(env->settings);
     ex->config = ex->settings->config;
@@ -122,11 +113,7 @@ static struct span offers_of(struct exchange_env *env, const struct http_head *h
 
 mono_us exchange_deadline(const struct exchange *ex, mono_us now)
 {
-    const struct exchange_shared *shared = ex->env->c.shared;
-
-    if (!atomic_load_explicit(&shared->ready, memory_order_acquire))
-        return atomic_load_explicit(&shared->startup_deadline, memory_order_relaxed);
-    return now + ex->config->queue.timeout;
+    return app_deadline(ex->env->c.shared->app, now, ex->config->queue.timeout);
 }
 
 /* Refuses a request if its head alone is reason enough. True: weir has replied; the exchange may
@@ -216,9 +203,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
 /* The reply to a request whose wait has expired. */
 static enum reply_kind expired_kind(const struct exchange *ex)
 {
-    return atomic_load_explicit(&ex->env->c.shared->ready, memory_order_acquire)
-               ? REPLY_QUEUE_TIMEOUT
-               : REPLY_NOT_READY;
+    return app_is_up(ex->env->c.shared->app) ? REPLY_QUEUE_TIMEOUT : REPLY_NOT_READY;
 }
 
 /*
@@ -233,8 +218,9 @@ static void follow_the_granted(struct exchange *ex)
 
 void exchange_ask(struct exchange *ex)
 {
-    mono_us now = exchange_now(ex), deadline = exchange_deadline(ex, now);
+    mono_us now = exchange_now(ex);
 
+    ex->deadline = exchange_deadline(ex, now);
     if (client_left(ex->client)) { /* the end of its body and its FIN arrived as one edge */
         exchange_lose_client(ex);
         return;
@@ -249,7 +235,7 @@ void exchange_ask(struct exchange *ex)
     ex->waiter.bytes = ex->message.size + h1_server_kept(ex->client);
     struct limiter_waiter *ended;
     enum limiter_verdict verdict =
-        limiter_acquire(ex->lane->limiter, &ex->waiter, now, deadline, &ended);
+        limiter_acquire(ex->lane->limiter, &ex->waiter, now, ex->deadline, &ended);
     exchange_deliver(ended);
     switch (verdict) {
     case LIMITER_ADMITTED:
@@ -260,7 +246,7 @@ void exchange_ask(struct exchange *ex)
         return;
     case LIMITER_QUEUED:
         exchange_set_state(ex, EXCHANGE_QUEUED);
-        exchange_arm(ex, deadline);
+        exchange_arm(ex, ex->deadline);
         return;
     case LIMITER_SHED_FULL:
         exchange_reply(ex, REPLY_QUEUE_FULL, 0, NULL);
@@ -276,8 +262,17 @@ void exchange_ask(struct exchange *ex)
 
 /* ---- waiting ---- */
 
+void exchange_count_wait(struct exchange *ex, enum stats_outcome outcome)
+{
+    if (ex->wait_counted)
+        return;
+    ex->wait_counted = true;
+    stats_queue_wait(ex->lane->stats, outcome, exchange_waited(ex) - ex->waited_before);
+}
+
 void exchange_release_slot(struct exchange *ex)
 {
+    exchange_count_wait(ex, STATS_DISPATCHED);
     struct limiter_waiter *chain =
         limiter_release(ex->lane->limiter, &ex->waiter, exchange_now(ex));
 
@@ -300,13 +295,13 @@ void exchange_deliver(struct limiter_waiter *chain)
 
 static void expire(struct exchange *ex)
 {
-    stats_queue_wait(ex->lane->stats, STATS_TIMEOUT, exchange_waited(ex));
+    exchange_count_wait(ex, STATS_TIMEOUT);
     exchange_reply(ex, expired_kind(ex), 0, NULL);
 }
 
 static void abandoned(struct exchange *ex)
 {
-    stats_queue_wait(ex->lane->stats, STATS_CLIENT_GONE, exchange_waited(ex));
+    exchange_count_wait(ex, STATS_CLIENT_GONE);
     if (ex->waiter.verdict == LIMITER_ADMITTED)
         exchange_release_slot(ex);
     exchange_done(ex);
@@ -358,31 +353,7 @@ static void queue_deadline(struct exchange *ex)
     /* otherwise the verdict has already been posted, and it decides */
 }
 
-/* ---- holding a slot: connecting to the app ---- */
-
-static void exchange_granted(struct exchange *ex)
-{
-    stats_queue_wait(ex->lane->stats, STATS_DISPATCHED, exchange_waited(ex));
-    loop_timer_stop(&ex->timer);
-    exchange_set_state(ex, EXCHANGE_CONNECTING);
-    bool could_be_sent_twice = http_method_is_idempotent(ex->method) && ex->up == NULL;
-    exchange_connect(ex, could_be_sent_twice ? UPSTREAM_ANY : UPSTREAM_ALIVE);
-}
-
-void exchange_connect(struct exchange *ex, enum upstream_kind kind)
-{
-    if (h1_client_open(&ex->app, kind))
-        exchange_dispatch(ex);
-    else if (!client_peek(ex->client)) /* cheaper than connecting: see may_have_left() */
-        exchange_lose_client(ex);
-}
-
-static void on_ready(struct upstream_lease *l)
-{
-    struct exchange *ex = exchange_of(l->arg);
-    CHECK(ex->state == EXCHANGE_CONNECTING);
-    exchange_dispatch(ex);
-}
+/* ---- holding a slot ---- */
 
 static void drop_app(struct exchange *ex)
 {
@@ -397,28 +368,6 @@ void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail
     exchange_note_backpressure(ex);
     exchange_release_slot(ex);
     exchange_reply(ex, kind, 0, detail);
-}
-
-/* Each errno has its own log rate limit; strerror() returns static text for the known ones. */
-static void complain_of_connect(struct exchange *ex, int error)
-{
-    struct exchange_env *env = ex->env;
-    const struct address *to = &ex->config->upstream.address;
-    const char *what = strerror(error);
-    char more[LOG_LIMIT_MORE];
-
-    if (log_limit_allows(&env->log_limit, exchange_now(ex), what, more))
-        log_warning("upstream %s: connect: %s%s (request id %.*s)%s", to->text, what,
-                    socket_remedy(error, to), SPAN_PRINTF(ex->message.request_id), more);
-}
-
-static void on_failed(struct upstream_lease *l, enum upstream_failure why, int error)
-{
-    struct exchange *ex = exchange_of(l->arg);
-
-    CHECK(ex->state == EXCHANGE_CONNECTING);
-    complain_of_connect(ex, error);
-    exchange_fail(ex, why == UPSTREAM_TIMEOUT ? REPLY_CONNECT_TIMEOUT : REPLY_CONNECT_FAILED, NULL);
 }
 
 void exchange_post_again(struct exchange *ex)
@@ -496,8 +445,9 @@ static void on_upstream_event(struct upstream_lease *l)
         read_response(ex);
 }
 
-static const struct upstream_handler upstream_handler = {
-    .on_ready = on_ready, .on_failed = on_failed, .on_event = on_upstream_event};
+static const struct upstream_handler upstream_handler = {.on_ready = exchange_connected,
+                                                         .on_failed = exchange_not_connected,
+                                                         .on_event = on_upstream_event};
 
 /* Continues a relay that has stopped to give other connections their turn. */
 static void resume(struct exchange *ex)
@@ -659,7 +609,7 @@ static void leave_queue(struct exchange *ex)
         exchange_set_state(ex, EXCHANGE_ABANDONED);
         return;
     }
-    stats_queue_wait(ex->lane->stats, STATS_CLIENT_GONE, exchange_waited(ex));
+    exchange_count_wait(ex, STATS_CLIENT_GONE);
     exchange_done(ex);
 }
 
@@ -835,8 +785,10 @@ void exchange_app_is_up(struct exchange_env *env)
     struct exchange *ex;
 
     for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = TAILQ_NEXT(ex, link)) {
-        if (ex->waiter.deadline > due)
-            exchange_arm(ex, due);
+        if (ex->deadline <= due)
+            continue;
+        ex->deadline = due;
+        exchange_arm(ex, due);
     }
 }
 
@@ -854,13 +806,25 @@ size_t exchange_total(const struct exchange_env *env)
     return lane_total(&env->lanes[EXCHANGE_MAIN]) + lane_total(&env->lanes[EXCHANGE_BYPASS]);
 }
 
-static bool lane_audit(const struct exchange_lane *lane)
+/* Until the app has accepted its connection, a request may go back to the queue: neither its wait
+ * nor its slot counts yet. */
+static size_t connecting_for_good(const struct exchange_env *env, const struct exchange_lane *lane)
+{
+    const struct exchange *ex;
+    size_t n = 0;
+
+    TAILQ_FOREACH (ex, &env->in[EXCHANGE_CONNECTING], link)
+        n += ex->lane == lane && ex->wait_counted;
+    return n;
+}
+
+static bool lane_audit(const struct exchange_env *env, const struct exchange_lane *lane)
 {
     const size_t *n = lane->count;
     struct stats_present present = {
         .begun = lane->begun,
         .requests = lane_total(lane),
-        .holding = n[EXCHANGE_CONNECTING] + n[EXCHANGE_AWAITING] + n[EXCHANGE_STREAMING] +
+        .holding = connecting_for_good(env, lane) + n[EXCHANGE_AWAITING] + n[EXCHANGE_STREAMING] +
                    n[EXCHANGE_TUNNEL] + n[EXCHANGE_ORPHANED],
         .orphans = n[EXCHANGE_ORPHANED],
         .upgrades = n[EXCHANGE_TUNNEL],
@@ -870,6 +834,6 @@ static bool lane_audit(const struct exchange_lane *lane)
 
 bool exchange_audit(const struct exchange_env *env)
 {
-    bool right = lane_audit(&env->lanes[EXCHANGE_MAIN]);
-    return lane_audit(&env->lanes[EXCHANGE_BYPASS]) && right;
+    bool right = lane_audit(env, &env->lanes[EXCHANGE_MAIN]);
+    return lane_audit(env, &env->lanes[EXCHANGE_BYPASS]) && right;
 }

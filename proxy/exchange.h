@@ -1,6 +1,8 @@
 /*
  * The life of one request; the exchange_* files are the only ones that know both sides.
  *
+ *                              ┌ refused ┐
+ *                              ▼         │
  *   ARRIVED ─► BUFFERING ─► QUEUED ─► CONNECTING ─► AWAITING ─► STREAMING ─► FLUSHING ─► DONE
  *      │           │         │  │         │  ▲         │  │ └──────► TUNNEL ─────────────► DONE
  *      │           │         │  │         │  └ replay ─┘  └─ client gone ─► ORPHANED ────► DONE
@@ -11,11 +13,12 @@
  * BUFFERING waits for the request's body while slots are scarce, so that a slow upload holds none;
  * most requests skip it. QUEUED waits for a slot, or has been granted one and waits until those
  * that were granted one before in this turn have been dispatched. CONNECTING, AWAITING, STREAMING,
- * TUNNEL and ORPHANED hold a slot, and a connection or a pending lease of one. FLUSHING has
- * released both: the app's last byte has been read, and a slow reader keeps neither. If the client
- * leaves before its request is dispatched, the exchange is DONE and the app receives nothing; if it
- * leaves later, the exchange is ORPHANED: the response is read and discarded, and the slot stays
- * held.
+ * TUNNEL and ORPHANED hold a slot, and a connection or a pending lease of one. If the app refuses
+ * the connection, the request goes back to its place in the queue, with its old deadline. FLUSHING
+ * has released both: the app's last byte has been read, and a slow reader keeps neither. If the
+ * client leaves before its request is dispatched, the exchange is DONE and the app receives
+ * nothing; if it leaves later, the exchange is ORPHANED: the response is read and discarded, and
+ * the slot stays held.
  *
  * Each loop has one env with a list per state. Loop thread only, except for exchange_deliver().
  */
@@ -27,6 +30,7 @@
 
 #include "common/clock.h"
 #include "limiter/limiter.h"
+#include "proxy/app.h"
 #include "proxy/budget.h"
 #include "proxy/client.h"
 #include "proxy/config.h"
@@ -50,13 +54,11 @@ enum exchange_state {
     EXCHANGE_STATES,
 };
 
-/* State shared by all loops. The control thread writes `ready`, `startup_deadline` and
- * `upgrades_max`. */
+/* State shared by all loops. The control thread writes `upgrades_max`. */
 struct exchange_shared {
     struct limiter *limiter;
-    struct limiter *bypass;           /* of bypass.paths; see exchange_bypass_configure() */
-    _Atomic bool ready;               /* the startup probe has succeeded once */
-    _Atomic mono_us startup_deadline; /* until then, requests wait for the app */
+    struct limiter *bypass; /* of bypass.paths; see exchange_bypass_configure() */
+    struct app *app;
     struct budget budget;
     _Atomic uint32_t upgrades_max;
     _Atomic uint32_t upgrades; /* offered to the app, or established */

@@ -24,8 +24,7 @@ struct exchange_lane *exchange_lane_for(struct exchange_env *env, const struct c
 
 bool exchange_bypass_is_shut(const struct exchange *ex)
 {
-    return exchange_bypasses(ex) &&
-           !atomic_load_explicit(&ex->env->c.shared->ready, memory_order_acquire);
+    return exchange_bypasses(ex) && !app_is_up(ex->env->c.shared->app);
 }
 
 uint32_t exchange_bypass_limit(const struct config *config)

@@ -50,7 +50,7 @@ size_t exchange_turn_away(struct exchange_env *env)
         next = TAILQ_NEXT(ex, link);
         if (!limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex)))
             continue; /* its verdict has already been posted, and may be a slot */
-        stats_queue_wait(ex->lane->stats, STATS_DRAINED, exchange_waited(ex));
+        exchange_count_wait(ex, STATS_DRAINED);
         exchange_reply(ex, REPLY_DRAINING, 0, NULL);
         n++;
     }

@@ -1,8 +1,8 @@
 /*
- * The struct of an exchange, and what its files share: exchange.c (the spine), exchange_request.c,
- * exchange_response.c, exchange_tunnel.c, exchange_bypass.c, exchange_orphan.c, exchange_drain.c.
- * No other file includes it. A caller must not use the exchange after a call that may have ended
- * it.
+ * The struct of an exchange, and what its files share: exchange.c (the spine), exchange_connect.c,
+ * exchange_request.c, exchange_response.c, exchange_tunnel.c, exchange_bypass.c, exchange_orphan.c,
+ * exchange_drain.c. No other file includes it. A caller must not use the exchange after a call that
+ * may have ended it.
  */
 #pragma once
 
@@ -21,6 +21,8 @@
 #include "proxy/relay.h"
 #include "proxy/reply.h"
 #include "proxy/settings.h"
+
+#define EXCHANGE_MAGIC 0x77656972u
 
 TAILQ_HEAD(exchange_list, exchange);
 
@@ -51,6 +53,8 @@ struct exchange {
     struct task verdict, again;
     struct loop_timer timer;
     struct loop_deferred deferred;
+    mono_us deadline;      /* of its wait for a slot */
+    mono_us waited_before; /* the part of exchange_waited() that an earlier wait was counted with */
 
     struct message message;
     mono_us stuck_at; /* AWAITING: the app must have taken more by then; 0: not blocked on it */
@@ -74,6 +78,7 @@ struct exchange {
     bool close;         /* this response is the last on the connection */
     bool app_persists;  /* the app keeps its connection after this response */
     bool upload_failed; /* the app takes no more of the body */
+    bool wait_counted;  /* how its wait for a slot has ended is in the statistics */
     bool replayed, orphan;
     bool expects;                /* the client waits for a 100 before it sends its body */
     bool continued;              /* weir has sent it that 100 */
@@ -122,9 +127,17 @@ static inline bool exchange_bypasses(const struct exchange *ex)
     return ex->lane == &ex->env->lanes[EXCHANGE_BYPASS];
 }
 
+/* Time in the queue, in one wait or several. */
 static inline mono_us exchange_waited(const struct exchange *ex)
 {
-    return ex->waiter.ended_at - ex->waiter.queued_at;
+    return ex->waiter.ended_at - ex->waiter.queued_at - ex->waiter.requeued_us;
+}
+
+static inline struct exchange *exchange_of(void *arg)
+{
+    struct exchange *ex = arg;
+    CHECK(ex != NULL && ex->magic == EXCHANGE_MAGIC);
+    return ex;
 }
 
 /* ---- exchange.c ---- */
@@ -141,11 +154,11 @@ mono_us exchange_deadline(const struct exchange *ex, mono_us now);
 /* Asks for a slot: the request is dispatched, queued or refused. */
 void exchange_ask(struct exchange *ex);
 
+/* Counts the wait for a slot with its outcome, once: later calls have no effect. */
+void exchange_count_wait(struct exchange *ex, enum stats_outcome outcome);
+
 /* Releases the slot; the limiter passes it to the next waiter. */
 void exchange_release_slot(struct exchange *ex);
-
-/* Holding a slot, asks for a connection. */
-void exchange_connect(struct exchange *ex, enum upstream_kind kind);
 
 /* The app gives no usable response: releases the slot and sends a local reply. */
 void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail);

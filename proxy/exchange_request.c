@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxy/exchange_bypass.h"
+#include "proxy/exchange_connect.h"
 #include "proxy/exchange_response.h"
 #include "proxy/h1_server.h"
 #include "proxy/http/body.h"
@@ -235,6 +236,7 @@ static void send_request(struct exchange *ex)
 
     /* The limiter's clock is shared by all loops, and may be some microseconds ahead of ours. */
     ex->connected = not_before(exchange_now(ex), ex->waiter.granted_at);
+    exchange_count_wait(ex, STATS_DISPATCHED);
     if (!ex->replayed)
         stats_connect(ex->lane->stats, ex->connected - ex->waiter.granted_at);
     exchange_set_state(ex, EXCHANGE_AWAITING);
@@ -421,14 +423,17 @@ bool exchange_flush_request(struct exchange *ex)
 
 /* ---- replaying on another connection ---- */
 
-/* Whether the request may be sent again on a fresh connection (RFC 9112 section 9.3.1). */
+/* Whether the request may be sent again on a fresh connection (RFC 9112 section 9.3.1). If nothing
+ * of it was accepted, the app cannot have seen it: it may have ended with the connection still in
+ * its backlog. */
 bool exchange_may_replay(const struct exchange *ex)
 {
-    if (ex->replayed || ex->app.response_begun || !upstream_was_reused(&ex->app.lease))
+    if (ex->replayed || ex->app.response_begun)
         return false;
     if (!h1_client_accepted(&ex->app))
         return ex->up == NULL || !ex->up->began;
-    return http_method_is_idempotent(ex->method) && ex->up == NULL;
+    return upstream_was_reused(&ex->app.lease) && http_method_is_idempotent(ex->method) &&
+           ex->up == NULL;
 }
 
 /* Peeks at the client first: an RST that arrived in one edge with the request has not been seen,

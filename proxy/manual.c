@@ -67,9 +67,13 @@ void manual_write_metavar(const struct option *o, struct strbuf *out)
         [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
         [OPTION_BOOL] = "true|false",   [OPTION_ADDRESS] = "ADDRESS", [OPTION_FIELD] = "NAME",
         [OPTION_RANGES] = "RANGE,...",  [OPTION_PATHS] = "PATH,...",  [OPTION_MODE] = "MODE",
-        [OPTION_SECRET] = "TOKEN",
+        [OPTION_SECRET] = "TOKEN",      [OPTION_PATH] = "PATH",
     };
 
+    if (o->type == OPTION_PATH && o->words != NULL) {
+        write_words(o, "", "|", out);
+        strbuf_adds(out, "|");
+    }
     if (names[o->type] == NULL)
         write_words(o, "", "|", out);
     else
@@ -168,6 +172,14 @@ static void write_text_pattern(const struct option *o, struct strbuf *out)
         strbuf_addf(out, "^([0-9A-Za-z._~+/=-]{%llu,%zu})?$", (unsigned long long)o->min,
                     o->width - 1);
         return;
+    case OPTION_PATH:
+        strbuf_adds(out, "^(");
+        if (o->words != NULL) {
+            write_words(o, "", "|", out);
+            strbuf_adds(out, "|");
+        }
+        strbuf_adds(out, "/[!$-;=?-Z\\[\\]_a-z~]*)?$");
+        return;
     case OPTION_DURATION:
     case OPTION_SIZE:
     case OPTION_COUNT:
@@ -195,6 +207,7 @@ static void write_examples(const struct option *o, struct strbuf *out)
         [OPTION_RANGES] = "\"private\", \"10.0.0.0/8\"",
         [OPTION_PATHS] = "\"/healthz\"",
         [OPTION_MODE] = "\"0660\"",
+        [OPTION_PATH] = "\"/healthz\"",
     };
 
     if (o->type != OPTION_SECRET)
@@ -203,7 +216,7 @@ static void write_examples(const struct option *o, struct strbuf *out)
 
 static size_t longest_text(const struct option *o)
 {
-    return (o->type == OPTION_FIELD ? o->width : sizeof(((struct address *)NULL)->text)) - 1;
+    return (o->type == OPTION_ADDRESS ? sizeof(((struct address *)NULL)->text) : o->width) - 1;
 }
 
 static void write_pattern(const struct option *o, struct strbuf *out)
@@ -213,7 +226,7 @@ static void write_pattern(const struct option *o, struct strbuf *out)
     write_text_pattern(o, &pattern);
     strbuf_adds(out, "\"type\": \"string\", \"pattern\": ");
     strbuf_add_json(out, (struct span){strbuf_cstr(&pattern), pattern.len});
-    if (o->type == OPTION_ADDRESS || o->type == OPTION_FIELD)
+    if (o->type == OPTION_ADDRESS || o->type == OPTION_FIELD || o->type == OPTION_PATH)
         strbuf_addf(out, ", \"maxLength\": %zu", longest_text(o));
     write_examples(o, out);
     strbuf_fini(&pattern);
@@ -248,6 +261,7 @@ static void write_type(const struct option *o, struct strbuf *out)
     case OPTION_FIELD:
     case OPTION_MODE:
     case OPTION_SECRET:
+    case OPTION_PATH:
         write_pattern(o, out);
         return;
     }
@@ -369,6 +383,7 @@ void manual_write_values(const struct option *o, struct strbuf *out)
         [OPTION_PATHS] = "a list of paths",
         [OPTION_MODE] = "octal permissions",
         [OPTION_SECRET] = "a token, or `\"\"`",
+        [OPTION_PATH] = "a path, ",
         [OPTION_BOOL] = "`true`, `false`",
     };
 
@@ -379,6 +394,8 @@ void manual_write_values(const struct option *o, struct strbuf *out)
     } else if (names[o->type] != NULL) {
         strbuf_adds(out, names[o->type]);
     }
+    if (o->type == OPTION_PATH && o->words == NULL)
+        strbuf_adds(out, "`\"\"`");
     if (o->words != NULL) {
         strbuf_adds(out, "`");
         write_words(o, o->type == OPTION_CODE ? "" : "\"", "`, `", out);

@@ -397,6 +397,13 @@ static const struct family families[] = {
      "Time from the grant of a slot to its release, which is the time that a request was inside "
      "the app; excludes upgraded connections.",
      print_histogram, H_SLOT_HOLD},
+    {"weir_requests_requeued_total", "counter", "",
+     "Requests that went back to their place in the queue because the app refused their "
+     "connection before it had received any of them.",
+     print_counter, C_REQUEUED},
+    {"weir_requeued_hold_seconds_total", "counter", "",
+     "Time that such requests held a slot until the refusal; not part of weir_slot_hold_seconds.",
+     print_time, C_REQUEUED_TIME},
     {"weir_response_delivery_seconds", "histogram", "",
      "Time from the last byte received from the app to the last byte sent to the client; no "
      "slot is held meanwhile.",
@@ -433,7 +440,9 @@ static const struct family families[] = {
     {"weir_bypass_requests_total", "counter", "source=app, weir, client_gone",
      "Finished requests to bypass.paths, by the source of the response.", print_bypass_requests, 0},
     {"weir_upstream_ready", "gauge", "",
-     "1 once the app has passed its startup probe, otherwise 0.", print_ready, 0},
+     "1 while the app is up; 0 until it has passed its startup probe, and while it refuses "
+     "connections or fails its health checks.",
+     print_ready, 0},
     {"weir_upstream_startup_seconds", "gauge", "",
      "Time that the app took to become ready; 0 until it is known.", print_startup, 0},
     {"weir_upstream_connections_total", "counter", "result=opened, reused, failed, replayed",

@@ -196,12 +196,30 @@ const struct option option_table[] = {
      .also = "timing",
      .help = "report in Server-Timing how long the request was queued and how long the app took "
              "to begin its response"},
-    {"startup.probe", OPTION_WORD, FIELD(startup.probe), .words = "tcp none", .empty = "none",
+    {"startup.probe", OPTION_PATH, FIELD(startup.probe), .words = "tcp none", .empty = "none",
      .preset = "tcp",
-     .help = "how weir detects that the app has started: \"tcp\" connects to it, \"none\" (or "
-             "\"\") assumes that it has"},
+     .help = "how weir detects that the app has started, and is back after it was down: \"tcp\" "
+             "connects to it; a path requests it with GET, and any status below 500 means ready; "
+             "\"none\" (or \"\") assumes that the app has started"},
     {"startup.timeout", OPTION_DURATION, FIELD(startup.timeout), 100 * MS, HOUR, .preset = "240s",
      .help = "how long requests wait for the app to start; after that, they are refused"},
+    {"health.path", OPTION_PATH, FIELD(health.path), .preset = "",
+     .also = "check probe uri url endpoint",
+     .help = "path that weir requests regularly while the app is up, on a connection of its own; "
+             "a status of 500 or above, or none, is a failure; \"\" for no checks"},
+    {"health.interval", OPTION_DURATION, FIELD(health.interval), 100 * MS, HOUR, .preset = "2s",
+     .also = "period every",
+     .help = "time from the end of one check to the next"},
+    {"health.timeout", OPTION_DURATION, FIELD(health.timeout), MS, HOUR, .preset = "1s",
+     .help = "maximum time for the response to a check"},
+    {"health.unhealthy_after", OPTION_COUNT, FIELD(health.unhealthy_after), 1, 1000, .preset = "3",
+     .also = "fall failures failure_threshold max_fails",
+     .help = "number of failures in a row after which the app counts as down; a refused "
+             "connection counts at once"},
+    {"health.healthy_after", OPTION_COUNT, FIELD(health.healthy_after), 1, 1000, .preset = "1",
+     .also = "rise successes success_threshold",
+     .help = "number of successes in a row after which an app that had failed its checks counts "
+             "as up again"},
     {"drain.delay", OPTION_DURATION, FIELD(drain.delay), 0, HOUR, .preset = "5s",
      .also = "pre_stop pre_stop_delay shutdown_delay announce",
      .help = "how long weir still accepts connections once a drain has begun, while balancers "
@@ -616,6 +634,30 @@ static enum option_verdict read_secret(const struct option *o, struct span text,
     return OPTION_READ;
 }
 
+/* A path and query as in a request line (RFC 9110 section 4.1), or one of the words. */
+static enum option_verdict read_path_or_word(const struct option *o, struct span text,
+                                             struct config *c)
+{
+    struct span list = words_of(o->words), word;
+    bool is_word = false;
+    char *to = place(o, c);
+
+    if (text.len == 0 && o->empty != NULL)
+        text = span_of(o->empty);
+    while (next_word(&list, &word))
+        is_word = is_word || span_equal(word, text);
+    if (text.len >= o->width || (text.len > 0 && !is_word && text.at[0] != '/'))
+        return OPTION_MALFORMED;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] <= ' ' || text.at[i] > '~' || strchr("#\"<>\\^`{|}", text.at[i]) != NULL)
+            return OPTION_MALFORMED;
+    }
+    memset(to, 0, o->width);
+    if (text.len > 0)
+        memcpy(to, text.at, text.len);
+    return OPTION_READ;
+}
+
 /* ---- addresses ------------------------------------------------------------------------------ */
 
 static enum option_verdict check_address(const struct option *o, struct span text)
@@ -809,6 +851,8 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
         return read_address(o, text, c);
     case OPTION_FIELD:
         return read_field(o, text, c);
+    case OPTION_PATH:
+        return read_path_or_word(o, text, c);
     case OPTION_MODE:
         return read_mode(o, text, c);
     case OPTION_SECRET:
@@ -990,6 +1034,7 @@ void option_write_text(const struct option *o, const struct config *c, struct st
         strbuf_adds(out, ((const struct address *)place_const(o, c))->text);
         return;
     case OPTION_FIELD:
+    case OPTION_PATH:
         strbuf_adds(out, place_const(o, c));
         return;
     case OPTION_RANGES:
@@ -1074,6 +1119,15 @@ static void write_address_wants(const struct option *o, enum option_verdict verd
                     (unsigned)o->max);
 }
 
+static void write_path_wants(const struct option *o, struct strbuf *out)
+{
+    strbuf_addf(out, "a path of at most %zu characters that begins with \"/\", or ", o->width - 1);
+    if (o->words != NULL)
+        write_choice(o, out);
+    else
+        strbuf_adds(out, "\"\"");
+}
+
 void option_write_wants(const struct option *o, enum option_verdict verdict, struct strbuf *out)
 {
     switch (o->type) {
@@ -1097,6 +1151,9 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
                     "a header name that weir does not use itself, of at most %zu characters, "
                     "or \"\"",
                     o->width - 1);
+        break;
+    case OPTION_PATH:
+        write_path_wants(o, out);
         break;
     case OPTION_RANGES:
         strbuf_adds(out,
@@ -1347,6 +1404,9 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
         return fix_quantity(o, text, fix);
     case OPTION_WORD:
         return fix_word(o->words, text, fix);
+    case OPTION_PATH:
+        return (o->words != NULL && fix_word(o->words, text, fix)) ||
+               (text.len > 0 && try_fix(o, "/", text, "", fix));
     case OPTION_BOOL:
         return fix_bool(text, fix);
     case OPTION_ADDRESS:
@@ -1401,6 +1461,9 @@ static void write_example(const struct option *o, struct span text, struct strbu
         strbuf_adds(out, span_equal(text, SPAN(OPTION_MASK))
                              ? " (this is the mask of a token: replace it by the token)"
                              : " (such as the output of openssl rand -hex 32)");
+        break;
+    case OPTION_PATH:
+        strbuf_adds(out, " (such as \"/healthz\")");
         break;
     case OPTION_COUNT:
     case OPTION_CODE:

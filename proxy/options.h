@@ -24,6 +24,7 @@ enum option_type {
     OPTION_FIELD,   /* char[64]: the name of a header field, or "" */
     OPTION_RANGES,  /* struct cidr_list: a list in JSON, commas in flags; `words` names ranges */
     OPTION_PATHS,   /* struct paths: a list in JSON, commas in flags */
+    OPTION_PATH,    /* char[CONFIG_PATH]: a path, one of `words`, or "" */
     OPTION_MODE,    /* uint32_t: permissions in octal, text in JSON too; `special` is 0 */
     OPTION_SECRET,  /* char[129]: a token or ""; masked wherever values are written */
 };
@@ -34,7 +35,7 @@ struct option {
     size_t at, width;     /* offset and size in struct config */
     uint64_t min, max;    /* for durations, sizes and counts, and the port of an address */
     const char *special;  /* a word allowed instead of a number or an address, or NULL */
-    const char *words;    /* for OPTION_WORD, OPTION_CODE and OPTION_RANGES, separated by spaces */
+    const char *words;    /* for WORD, CODE, RANGES and PATH, separated by spaces */
     const char *empty;    /* the word that "" stands for, or NULL; for lists: [] in a flag */
     const char *preset;   /* the default as text; NULL: see `computed` */
     const char *computed; /* the default in words, if it is not a constant */

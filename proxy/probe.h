@@ -1,19 +1,33 @@
 /*
- * The startup probe: connects to the app, as Cloud Run and Knative do, at once, then after 10 ms,
- * each pause half longer than the one before, up to 250 ms, until a connect succeeds. On the
- * control loop.
+ * One attempt at a time to reach the app, over a connection of its own: a connect, or a GET whose
+ * response's status is read. On the control loop.
+ *
+ *     IDLE ── begin ──► CONNECTING ──► ASKING ──► IDLE, and on_ended
+ *                           └─────────────────────▲
  */
 #pragma once
 
-#include "proxy/config.h"
+#include <stdbool.h>
+
+#include "common/address.h"
+#include "common/clock.h"
 #include "proxy/loop.h"
 
 struct probe; /* opaque: defined in probe.c */
 
-/* `on_up` is called once, never from within probe_new(). The address must outlive the probe. */
-struct probe *probe_new(struct loop *lp, const struct address *to, void (*on_up)(void *arg),
-                        void *arg);
+struct probe_result {
+    int error;       /* an errno; 0: the connect succeeded and, for a GET, so did the request */
+    unsigned status; /* of the response, for a GET without an error */
+    bool asked;      /* a GET had been sent when the error occurred */
+};
+
+/* `on_ended` may be called from within probe_begin(). */
+struct probe *probe_new(struct loop *lp,
+                        void (*on_ended)(void *arg, const struct probe_result *result), void *arg);
 void probe_free(struct probe *p);
 
-/* The error of the last attempt as an errno; EINPROGRESS if none has failed. */
-int probe_error(const struct probe *p);
+/* Abandons a present attempt. `path`: NULL for a connect. ETIMEDOUT after `patience`. */
+void probe_begin(struct probe *p, const struct address *to, const char *path, mono_us patience);
+
+/* No on_ended follows. */
+void probe_stop(struct probe *p);

@@ -19,7 +19,7 @@ static const struct {
     [REPLY_QUEUE_FULL] = {503, "queue_full", "The app is busy and the queue is full"},
     [REPLY_QUEUE_BYTES] = {503, "bytes", "The app is busy and the queue holds too many bytes"},
     [REPLY_QUEUE_TIMEOUT] = {503, "queue_timeout", "The request waited too long for the app"},
-    [REPLY_NOT_READY] = {503, "not_ready", "The app has not started yet"},
+    [REPLY_NOT_READY] = {503, "not_ready", "The app does not accept requests at the moment"},
     [REPLY_DRAINING] = {503, "draining", "This instance is shutting down"},
     [REPLY_UPGRADES_FULL] = {503, "upgrades", "The limit on upgraded connections has been reached"},
     [REPLY_CONNECT_FAILED] = {502, "connect_failed", "The app does not accept connections"},
@@ -37,7 +37,7 @@ static const struct reply_refusal refusals[REPLY_KINDS] = {
     [REPLY_QUEUE_FULL] = {STATS_QUEUE_FULL, true, "the queue is full (queue.length)"},
     [REPLY_QUEUE_BYTES] = {STATS_BYTES, true, "the queue is full (queue.max_bytes)"},
     [REPLY_QUEUE_TIMEOUT] = {STATS_QUEUE_TIMEOUT, true, "no slot within queue.timeout"},
-    [REPLY_NOT_READY] = {STATS_NOT_READY, false, "the app has not started"},
+    [REPLY_NOT_READY] = {STATS_NOT_READY, false, "the app is not up"},
     [REPLY_DRAINING] = {STATS_DRAINING, false, "weir is draining"},
     [REPLY_UPGRADES_FULL] = {STATS_UPGRADES, true, "too many upgraded connections (upgrades.max)"},
 };

@@ -13,13 +13,13 @@
 #include "common/socket.h"
 #include "limiter/limiter.h"
 #include "proxy/admin.h"
+#include "proxy/app.h"
 #include "proxy/capacity.h"
 #include "proxy/drain.h"
 #include "proxy/exchange.h"
 #include "proxy/lifecycle.h"
 #include "proxy/listener.h"
 #include "proxy/metrics_page.h"
-#include "proxy/probe.h"
 #include "proxy/reload.h"
 #include "proxy/status.h"
 
@@ -29,8 +29,6 @@
 
 #define SETTLE_US      10000 /* grows by half */
 #define SETTLE_MOST_US 1000000
-
-#define UNHEARD_US 2000000 /* an app that accepts no connection for this long is reported */
 
 struct worker {
     struct server *server;
@@ -42,7 +40,7 @@ struct worker {
     bool running;
     unsigned number;
     struct task up_task, room_task, audit_task;
-    _Atomic bool room_asked, auditing; /* room_task, audit_task is posted */
+    _Atomic bool room_asked, auditing, up_told; /* room_task, audit_task, up_task is posted */
     struct task config_task;
     _Atomic(struct config *) next; /* counted; for config_task, which is posted if there is one */
     struct loop_timer crowded;
@@ -59,13 +57,9 @@ struct server {
     struct listener *listener;
     struct lifecycle *lifecycle;
     struct drain *drain;
-    struct probe *probe;
     struct admin *admin;
-    mono_us started, startup; /* startup: the app's startup time, 0 while unknown */
     _Atomic uint32_t max_connections;
-    struct loop_timer still_away; /* UNHEARD_US */
-    struct loop_timer not_ready;  /* startup.timeout */
-    struct loop_timer settle;     /* the cap of connections, after the limit was lowered */
+    struct loop_timer settle; /* the cap of connections, after the limit was lowered */
     mono_us settle_pause;
     unsigned dealt;         /* listener's loop */
     _Atomic unsigned asked; /* for room */
@@ -87,6 +81,8 @@ static void on_ended(void *arg, bool client)
 static void on_up_task(struct task *task)
 {
     struct worker *wk = CONTAINER_OF(task, struct worker, up_task);
+
+    atomic_store(&wk->up_told, false);
     exchange_app_is_up(wk->exchanges);
 }
 
@@ -363,71 +359,26 @@ static const struct lifecycle_handler lifecycle_handler = {.on_announce = on_ann
                                                            .on_cancel = on_cancel,
                                                            .on_hangup = on_hangup};
 
-/* ---- the app's start ---- */
+/* ---- the app ---- */
 
-static void app_is_up(struct server *s)
-{
-    atomic_store_explicit(&s->shared.ready, true, memory_order_release);
-    exchange_deliver(
-        limiter_resume(s->shared.limiter, LIMITER_PAUSE_NOT_READY, loop_tick(s->control)));
-    for (unsigned i = 0; i < s->n; i++)
-        loop_post(s->workers[i].loop, &s->workers[i].up_task);
-}
-
-static void on_up(void *arg)
+static void on_app_up(void *arg, struct limiter_waiter *chain)
 {
     struct server *s = arg;
 
-    s->startup = loop_now(s->control) - s->started;
-    app_is_up(s);
-    log_info("the app at %s accepts connections, %.3f s after weir started",
-             s->config->upstream.address.text, (double)s->startup / 1e6);
-}
-
-/* Without this, the only symptom of a wrong address would be requests that hang. */
-static void on_still_away(void *arg)
-{
-    struct server *s = arg;
-    const struct address *app = &s->config->upstream.address;
-    int why = probe_error(s->probe);
-
-    if (!atomic_load(&s->shared.ready))
-        log_warning("the app at %s does not accept connections yet (%s%s): requests wait until "
-                    "startup.timeout (%.0f s)",
-                    app->text, strerror(why), socket_remedy(why, app),
-                    (double)s->config->startup.timeout / 1e6);
-}
-
-static void on_not_ready(void *arg)
-{
-    struct server *s = arg;
-    const struct address *app = &s->config->upstream.address;
-
-    if (atomic_load(&s->shared.ready))
-        return;
-    int why = probe_error(s->probe);
-    log_error("the app at %s does not accept connections (%s%s), and startup.timeout (%.0f s) has "
-              "expired: requests are refused with 503 not_ready until it does",
-              app->text, strerror(why), socket_remedy(why, app),
-              (double)s->config->startup.timeout / 1e6);
-}
-
-static void await_app(struct server *s)
-{
-    loop_timer_arm(s->control, &s->not_ready, s->started + s->config->startup.timeout);
-    if (s->config->startup.probe == CONFIG_PROBE_NONE) {
-        app_is_up(s);
-        return;
+    exchange_deliver(chain);
+    for (unsigned i = 0; i < s->n; i++) {
+        struct worker *wk = &s->workers[i];
+        if (!atomic_exchange(&wk->up_told, true))
+            loop_post(wk->loop, &wk->up_task);
     }
-    s->probe = probe_new(s->control, &s->config->upstream.address, on_up, s);
-    if (s->config->startup.timeout > UNHEARD_US)
-        loop_timer_arm(s->control, &s->still_away, s->started + UNHEARD_US);
 }
 
 /* ---- the admin port's data ---- */
 
 static void look_now(struct server *s, struct stats_now *now)
 {
+    enum app_state state = app_state(s->shared.app);
+
     *now = (struct stats_now){
         .queue_timeout = s->config->queue.timeout,
         .reloads_applied = reload_counts(s->reload).applied,
@@ -436,8 +387,9 @@ static void look_now(struct server *s, struct stats_now *now)
         .buffers_budget = s->config->buffers.budget,
         .client_connections_max = s->max_connections,
         .upgrades_max = s->shared.upgrades_max,
-        .upstream_ready = atomic_load_explicit(&s->shared.ready, memory_order_acquire),
-        .upstream_startup = s->startup,
+        .upstream_ready = state == APP_UP,
+        .upstream_state = app_state_name(state),
+        .upstream_startup = app_startup(s->shared.app),
     };
     struct limiter_snapshot bypass;
 
@@ -487,7 +439,7 @@ static bool admin_started(void *arg, const char **why)
     struct server *s = arg;
 
     *why = "the app has not started";
-    return atomic_load_explicit(&s->shared.ready, memory_order_acquire);
+    return app_state(s->shared.app) != APP_STARTING;
 }
 
 static bool admin_ready(void *arg, const char **why)
@@ -495,6 +447,9 @@ static bool admin_ready(void *arg, const char **why)
     struct server *s = arg;
 
     if (!admin_started(arg, why))
+        return false;
+    *why = "the app is down";
+    if (!app_is_up(s->shared.app))
         return false;
     *why = "weir is draining";
     return lifecycle_state(s->lifecycle) == LIFECYCLE_READY;
@@ -563,23 +518,6 @@ static void set_limits(struct server *s)
     exchange_bypass_configure(&s->shared, cf, now);
 }
 
-/* What waits for the app to start. */
-static void configure_startup(struct server *s)
-{
-    const struct config *cf = s->config;
-    mono_us deadline = s->started + cf->startup.timeout;
-
-    if (atomic_load(&s->shared.ready))
-        return;
-    atomic_store(&s->shared.startup_deadline, deadline);
-    loop_timer_arm(s->control, &s->not_ready, deadline);
-    if (cf->startup.probe == CONFIG_PROBE_NONE) {
-        probe_free(s->probe);
-        s->probe = NULL;
-        app_is_up(s);
-    }
-}
-
 /*
  * A lowered limit takes no slot from those inside: each of them still gets a connection, and the
  * cap comes down as they leave.
@@ -629,7 +567,7 @@ static void server_change(void *arg, struct config *next)
     lifecycle_configure(s->lifecycle, next);
     if (s->admin != NULL)
         admin_configure(s->admin, next);
-    configure_startup(s);
+    app_configure(s->shared.app, next);
     for (unsigned i = 0; i < s->n; i++)
         hand_over(&s->workers[i], next);
     if (!lower)
@@ -704,30 +642,36 @@ static bool ports_build(struct server *s)
     return s->admin != NULL;
 }
 
+static void app_build(struct server *s)
+{
+    const struct app_how how = {.loop = s->control,
+                                .limiter = s->shared.limiter,
+                                .config = s->config,
+                                .on_up = on_app_up,
+                                .arg = s};
+    s->shared.app = app_new(&how);
+}
+
 static bool build(struct server *s)
 {
     const struct config *cf = s->config;
     const struct limiter_config lc = {.queue_length = cf->queue.length,
                                       .queue_bytes = cf->queue.max_bytes};
+    mono_us now = clock_mono();
 
-    loop_timer_init(&s->still_away, on_still_away, s);
-    loop_timer_init(&s->not_ready, on_not_ready, s);
     loop_timer_init(&s->settle, on_settle, s);
     s->control = loop_new(s->n);
-    s->started = clock_mono();
     s->stats = stats_new(s->n, s->config);
     s->bypass_stats = stats_new(s->n, s->config);
-    s->shared.limiter = limiter_new(&lc, s->started);
-    s->shared.bypass = limiter_new(&lc, s->started);
+    s->shared.limiter = limiter_new(&lc, now);
+    s->shared.bypass = limiter_new(&lc, now);
     if (s->control == NULL || s->shared.limiter == NULL || s->shared.bypass == NULL) {
         log_error("cannot create the control loop: %s", strerror(errno));
         return false;
     }
-    limiter_pause(s->shared.limiter, LIMITER_PAUSE_NOT_READY, s->started);
-    exchange_deliver(
-        limiter_set_slots(s->shared.limiter, INSTANCE, capacity_inside(cf), s->started));
-    exchange_bypass_configure(&s->shared, cf, s->started);
-    atomic_store(&s->shared.startup_deadline, s->started + cf->startup.timeout);
+    exchange_deliver(limiter_set_slots(s->shared.limiter, INSTANCE, capacity_inside(cf), now));
+    exchange_bypass_configure(&s->shared, cf, now);
+    app_build(s);
     budget_init(&s->shared.budget, cf->buffers.budget);
     s->shared.upgrades_max = capacity_upgrades(cf);
     s->upstreams = upstream_shared_new(capacity_connections(cf), s->n);
@@ -748,10 +692,8 @@ static void take_down(struct server *s)
 {
     admin_free(s->admin);
     reload_free(s->reload);
-    probe_free(s->probe);
-    loop_timer_fini(&s->still_away);
-    loop_timer_fini(&s->not_ready);
     loop_timer_fini(&s->settle);
+    app_free(s->shared.app);
     lifecycle_free(s->lifecycle);
     listener_free(s->listener);
     for (unsigned i = 0; i < s->n; i++) {
@@ -825,7 +767,7 @@ static bool run(struct server *s)
     if (!build(s) || !start_workers(s))
         return false;
     greet(s);
-    await_app(s);
+    app_start(s->shared.app);
     loop_run(s->control);
     return true;
 }

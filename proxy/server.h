@@ -1,7 +1,7 @@
 /*
  * Builds what a configuration describes, runs it, and takes it down. One worker loop for each of
  * `threads`, with its own clients, exchanges and connections to the app; the control thread, which
- * is the caller's, has signals, the admin port and the probe.
+ * is the caller's, has signals, the admin port and the app's probes.
  */
 #pragma once
 

@@ -204,6 +204,13 @@ void stats_slot_hold(struct stats_shard *sh, mono_us us)
     observe(sh, H_SLOT_HOLD, us);
 }
 
+void stats_requeued(struct stats_shard *sh, mono_us hold)
+{
+    CHECK(hold >= 0);
+    add(sh, C_REQUEUED, 1);
+    add(sh, C_REQUEUED_TIME, (uint64_t)hold);
+}
+
 void stats_delivery(struct stats_shard *sh, mono_us us)
 {
     observe(sh, H_DELIVERY, us);

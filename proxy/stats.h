@@ -59,6 +59,7 @@ void stats_request_duration(struct stats_shard *sh, enum stats_source by, mono_u
 void stats_connect(struct stats_shard *sh, mono_us us);
 void stats_first_byte(struct stats_shard *sh, mono_us us);
 void stats_slot_hold(struct stats_shard *sh, mono_us us);
+void stats_requeued(struct stats_shard *sh, mono_us hold); /* of a slot that was of no use */
 void stats_delivery(struct stats_shard *sh, mono_us us);
 void stats_orphan_begins(struct stats_shard *sh);
 void stats_orphan_ends(struct stats_shard *sh, mono_us hold);
@@ -105,6 +106,7 @@ struct stats_now {
     uint64_t queue_max_bytes, buffers_budget;
     uint32_t client_connections_max, upgrades_max; /* UINT32_MAX: none */
     bool upstream_ready;
-    mono_us upstream_startup; /* the app's startup time; 0 while unknown */
+    const char *upstream_state; /* app_state_name() */
+    mono_us upstream_startup;   /* the app's startup time; 0 while unknown */
     uint64_t reloads_applied, reloads_rejected;
 };

@@ -26,6 +26,8 @@ enum cell {
     C_UPGRADES,
     C_ORPHANS,
     C_ORPHANED,
+    C_REQUEUED, /* requests, and the time in us that they held their slots */
+    C_REQUEUED_TIME,
     C_ACCOUNTING_ERRORS,
     C_WAITS, /* that have ended, by outcome, and their time in us */
     C_WAITED = C_WAITS + STATS_OUTCOMES,

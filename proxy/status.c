@@ -89,6 +89,8 @@ static void json_ends(const struct stats_reading *r, struct strbuf *out)
     json_close(out);
     json_open(out, "upstream");
     json_bool(out, "ready", r->now->upstream_ready);
+    json_key(out, "state");
+    strbuf_add_json(out, span_of(r->now->upstream_state));
     json_seconds(out, "startup_seconds", (uint64_t)r->now->upstream_startup);
     json_count(out, "active", stats_level(r, stats_connections_cell(STATS_UPSTREAM, STATS_ACTIVE)));
     json_count(out, "idle", stats_level(r, stats_connections_cell(STATS_UPSTREAM, STATS_IDLE)));
@@ -145,6 +147,7 @@ static void json_totals(const struct stats_reading *r, struct strbuf *out)
     json_named(r, out, "upstream_connections", stats_upstream_names, STATS_REPLAYED + 1,
                C_UPSTREAM);
     json_count(out, "orphaned", r->cell[C_ORPHANED]);
+    json_count(out, "requeued", r->cell[C_REQUEUED]);
     json_seconds(out, "in_flight_seconds", l->in_flight_us);
     json_seconds(out, "queued_seconds", l->queued_us);
     json_seconds(out, "saturated_seconds", l->saturated_us);

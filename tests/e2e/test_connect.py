@@ -40,16 +40,33 @@ def nowhere(_):
     return "224.0.0.1:80"
 
 
-CAUSES = [
+GONE = [
     (closed, "Connection refused: nothing listens there"),
     (unheard, "Connection refused: no process listens on the socket"),
     (missing, "No such file or directory: the app has not created the socket, or has created it elsewhere"),
+]
+BROKEN = [
     (in_a_file, "Not a directory"),
     (nowhere, "Network is unreachable: no route to this address"),
 ]
+CAUSES = GONE + BROKEN
 
 
-@pytest.mark.parametrize("place, cause", CAUSES, ids=[place.__name__ for place, _ in CAUSES])
+@pytest.mark.parametrize("place, cause", GONE, ids=[place.__name__ for place, _ in GONE])
+def test_an_app_that_is_not_there_is_waited_for_and_the_log_says_so(world, place, cause):
+    upstream = place(world)
+    weir = world.weir(upstream, startup_probe="none", queue_timeout="200ms")
+    assert weir.admin_get("/readyz").status == 200
+    answer = world.connect(weir).ask("GET", "/")
+    assert (answer.status, answer.get("Weir-Reason")) == (503, "not_ready")
+    assert 1 <= int(answer.get("Retry-After")) <= 30
+    assert f"the app at {upstream} does not accept connections ({cause}): requests wait" in weir.log()
+    assert weir.admin_get("/readyz").status == 503
+    assert weir.admin_get("/startupz").status == 200
+    assert weir.status()["upstream"]["state"] == "down"
+
+
+@pytest.mark.parametrize("place, cause", BROKEN, ids=[place.__name__ for place, _ in BROKEN])
 def test_the_log_says_why_a_connect_failed(world, place, cause):
     upstream = place(world)
     weir = world.weir(upstream, startup_probe="none")
@@ -79,16 +96,18 @@ def test_a_socket_that_weir_may_not_use_is_named_as_such(world):
 
 def test_causes_that_alternate_are_each_logged(world):
     """The rate limit of the log counts each cause for itself."""
-    path = world.path("app.sock")
-    weir = world.weir(f"unix:{path}", startup_probe="none")
+    folder = world.path("folder")
+    with open(folder, "w", encoding="ascii"):
+        pass
+    weir = world.weir(f"unix:{folder}/app.sock", startup_probe="none")
     client = world.connect(weir)
     assert client.ask("GET", "/").status == 502
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(path)
+    os.unlink(folder)
+    os.symlink("folder", folder)
     assert client.ask("GET", "/").status == 502
     assert client.ask("GET", "/").status == 502
-    assert len(re.findall("connect: No such file", weir.log())) == 1
-    assert len(re.findall("connect: Connection refused", weir.log())) == 1
+    assert len(re.findall("connect: Not a directory", weir.log())) == 1
+    assert len(re.findall("connect: Too many levels of symbolic links", weir.log())) == 1
 
 
 # ---- a connection to itself ----------------------------------------------------------------------
@@ -121,13 +140,14 @@ def listens(path):
 @pytest.mark.skipif(not may_unshare(), reason="no network namespace may be made here")
 @pytest.mark.parametrize("probe, status, reason", [
     ("tcp", 503, "not_ready"),
-    ("none", 502, "connect_failed"),
+    ("none", 503, "not_ready"),
 ])
 def test_a_connection_to_itself_is_no_app(world, probe, status, reason):
     """The app is down, and the only port that a connecting socket can be given is the app's."""
     path = world.path("weir.sock")
     argv = ["serve", "--upstream", "127.0.0.1:40000", "--listen", f"unix:{path}",
-            "--admin-listen", "off", "--startup-probe", probe, "--startup-timeout", "300ms"]
+            "--admin-listen", "off", "--startup-probe", probe, "--startup-timeout", "300ms",
+            "--queue-timeout", "300ms"]
     with tempfile.TemporaryFile("w+b") as log:
         weir = subprocess.Popen(["unshare", "-rn", sys.executable, "-c", ALONE, BINARY, *argv],
                                 stderr=log, env=clean_environment())

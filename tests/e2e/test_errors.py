@@ -20,28 +20,6 @@ def check_error(answer, status, reason=None):
     assert answer.body
 
 
-def test_502_when_the_app_refuses_the_connection(world):
-    weir = world.weir(f"127.0.0.1:{free_port()}", startup_probe="none")
-    client = world.connect(weir)
-    for _ in range(3):
-        check_error(client.ask("GET", "/"), 502, "connect_failed")
-    m = weir.wait_counted(3)
-    assert m.total("weir_requests_total", code="502", source="weir") == 3
-    assert m.one("weir_upstream_connections_total", result="failed") == 3
-    world.expect_requests(weir, 3)
-
-
-def test_502_when_the_app_goes_and_200_when_it_is_back(world):
-    origin, weir = world.pair(concurrency=2)
-    client = world.connect(weir)
-    origin.on("/", app.answer(b"ok", 200, "Connection: close"), app.close())
-    assert client.ask("GET", "/").status == 200
-    origin.refuse()
-    check_error(client.ask("GET", "/"), 502, "connect_failed")
-    origin.listen()
-    assert client.ask("GET", "/").status == 200
-
-
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_502_when_the_app_ends_the_connection_without_an_answer(world, end):
     origin, weir = world.pair()

@@ -31,6 +31,8 @@ FAMILIES = {
     "weir_upstream_connect_seconds": "histogram",
     "weir_upstream_first_byte_seconds": "histogram",
     "weir_slot_hold_seconds": "histogram",
+    "weir_requests_requeued_total": "counter",
+    "weir_requeued_hold_seconds_total": "counter",
     "weir_response_delivery_seconds": "histogram",
     "weir_orphans_in_flight": "gauge",
     "weir_requests_orphaned_total": "counter",

@@ -127,7 +127,7 @@ static struct peer *connected(size_t name, bool anew)
     return fresh;
 }
 
-static struct app *app_number(size_t n)
+static struct peer_app *app_number(size_t n)
 {
     for (size_t i = 0; i < peers.n_apps; i++) {
         struct peer *p = &peers.apps[i].peer;
@@ -177,7 +177,7 @@ static void act(struct peer *p, char what, struct span bytes)
     }
 }
 
-static void act_app(struct app *a, char what, struct span bytes)
+static void act_app(struct peer_app *a, char what, struct span bytes)
 {
     if (a == NULL)
         return;

@@ -95,7 +95,7 @@ static bool is_event_stream(const struct strict_message *m)
     return type != NULL && begins(type->value, "text/event-stream");
 }
 
-static void dispatched(struct app *a, size_t client, size_t request_at, size_t response_at)
+static void dispatched(struct peer_app *a, size_t client, size_t request_at, size_t response_at)
 {
     const struct peer *p = &peers.clients[client];
     /* weir checks the client before each replay. */
@@ -114,7 +114,7 @@ static void dispatched(struct app *a, size_t client, size_t request_at, size_t r
 }
 
 /* The responses to one request: interim ones, and the final one. True: it is complete. */
-static bool read_response(struct app *a, struct span asked, size_t *at)
+static bool read_response(struct peer_app *a, struct span asked, size_t *at)
 {
     for (;;) {
         struct span rest = span_from(&a->peer.sent, *at);
@@ -140,7 +140,7 @@ static bool read_response(struct app *a, struct span asked, size_t *at)
     }
 }
 
-static void walk(struct app *a)
+static void walk(struct peer_app *a)
 {
     size_t got = 0, sent = 0;
     const size_t complete = a->complete; /* as of the last call */
@@ -175,7 +175,7 @@ static void walk(struct app *a)
 }
 
 /* weir may refuse more than the strict reader does, and earlier: before a line has ended. */
-static bool is_refused(const struct app *a)
+static bool is_refused(const struct peer_app *a)
 {
     static struct http_head head;
     const struct http_limits limits = {.max_head = 49152, .max_fields = HTTP_FIELDS_MAX};
@@ -188,7 +188,7 @@ static bool is_refused(const struct app *a)
 }
 
 /* on_client_abort "auto": the client has left an unanswered upgrade, or a stream some time ago. */
-static bool is_left_alone(const struct app *a)
+static bool is_left_alone(const struct peer_app *a)
 {
     const struct peer *client = &peers.clients[a->client];
 
@@ -202,7 +202,7 @@ static bool is_left_alone(const struct app *a)
 
 /* The slot is held until the app's last byte: there must be a reason to close the app's connection
  * while it works on a request. */
-static void judge_end(struct app *a)
+static void judge_end(struct peer_app *a)
 {
     const struct peer *client = &peers.clients[a->client];
 
@@ -229,7 +229,7 @@ static void judge_end(struct app *a)
 void judge_apps(void)
 {
     for (size_t i = 0; i < peers.n_apps; i++) {
-        struct app *a = &peers.apps[i];
+        struct peer_app *a = &peers.apps[i];
         if (a->seen_got != a->peer.got.len || a->seen_sent != a->peer.sent.len)
             walk(a);
         a->seen_got = a->peer.got.len;
@@ -244,7 +244,7 @@ size_t judge_inside(void)
     size_t n = 0;
 
     for (size_t i = 0; i < peers.n_apps; i++) {
-        const struct app *a = &peers.apps[i];
+        const struct peer_app *a = &peers.apps[i];
         bool works = a->started > a->responded || a->opaque;
         n += works && !a->bad && !has_ended(&a->peer) && !peers_is_over(&a->peer);
     }
@@ -528,7 +528,7 @@ static bool is_idempotent(struct span method)
  * once. */
 static bool may_come_again(const struct exchange *e, struct span method)
 {
-    const struct app *a = &peers.apps[e->app];
+    const struct peer_app *a = &peers.apps[e->app];
     return is_idempotent(method) && a->peer.sent.len == e->response_at &&
            (has_ended(&a->peer) || a->peer.ended);
 }

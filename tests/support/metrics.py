@@ -147,6 +147,7 @@ def check_identities(m, requests=None):
     assert abs(queued - waited) <= 0.001, f"integral of depth {queued} != sum of waits {waited}"
     busy = m.one("weir_request_seconds_total", state="in_flight")
     held = m.total("weir_slot_hold_seconds_sum") + m.total("weir_upgrade_duration_seconds_sum")
+    held += m.one("weir_requeued_hold_seconds_total")
     assert abs(busy - held) <= 0.001, f"integral of in flight {busy} != sum of holds {held}"
     check_counts(m)
     if requests is not None:

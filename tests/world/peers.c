@@ -100,7 +100,7 @@ int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
     (void)sa;
     (void)len;
     peers.next_connect = PEERS_CONNECT;
-    if (how == PEERS_CONNECT_REFUSED || peers.n_apps == PEERS_APPS)
+    if (peers.away || how == PEERS_CONNECT_REFUSED || peers.n_apps == PEERS_APPS)
         return fail(ECONNREFUSED);
     if (how == PEERS_CONNECT_FULL)
         return fail(EAGAIN);
@@ -109,8 +109,8 @@ int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
     make_pair(pair);
     CHECK(dup3(pair[1], fd, O_CLOEXEC) == fd);
     close(pair[1]);
-    struct app *a = &peers.apps[peers.n_apps++];
-    *a = (struct app){.junk = 0};
+    struct peer_app *a = &peers.apps[peers.n_apps++];
+    *a = (struct peer_app){.junk = 0};
     peer_init(&a->peer, pair[0], fd);
     if (how != PEERS_CONNECT_LATER)
         return 0;
@@ -118,7 +118,7 @@ int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
     return fail(EINPROGRESS);
 }
 
-void peers_accept(struct app *a)
+void peers_accept(struct peer_app *a)
 {
     char junk[SMALL];
 
@@ -263,7 +263,7 @@ bool peers_move(void)
             p->left = peers.now;
     }
     for (size_t i = 0; i < peers.n_apps; i++) {
-        struct app *a = &peers.apps[i];
+        struct peer_app *a = &peers.apps[i];
         moved = (a->peer.reads && a->junk == 0 && peers_receive(&a->peer, SIZE_MAX) > 0) || moved;
     }
     return moved;
@@ -285,6 +285,7 @@ void peers_begin(void)
 {
     peers.now = START_US;
     peers.next_connect = PEERS_CONNECT;
+    peers.away = false;
     peers.n_clients = peers.n_apps = 0;
     peers.budget = BYTES_MAX;
 }

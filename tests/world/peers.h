@@ -43,7 +43,7 @@ enum peers_connect {
     PEERS_CONNECT_NO_ADDRESS,
 };
 
-struct app {
+struct peer_app {
     struct peer peer;
     size_t junk; /* blocks a connection that is in progress */
     /* State of judge_apps() (tests/fuzz/judge.h). */
@@ -65,9 +65,10 @@ struct app {
 struct peers {
     mono_us now;
     enum peers_connect next_connect;
+    bool away; /* every connect() is refused */
     size_t n_clients, n_apps;
     struct peer clients[PEERS_CLIENTS];
-    struct app apps[PEERS_APPS];
+    struct peer_app apps[PEERS_APPS];
     size_t budget; /* bytes that may still be sent */
 };
 
@@ -88,7 +89,7 @@ size_t peers_receive(struct peer *p, size_t most);
 bool peers_is_over(const struct peer *p);
 
 /* Completes a connection in progress. */
-void peers_accept(struct app *a);
+void peers_accept(struct peer_app *a);
 
 /* Called before each turn of weir. */
 void peers_before_turn(void);

@@ -24,6 +24,8 @@ void __wrap_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome,
 void __real_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
 void __wrap_stats_slot_hold(struct stats_shard *sh, mono_us us);
 void __real_stats_slot_hold(struct stats_shard *sh, mono_us us);
+void __wrap_stats_requeued(struct stats_shard *sh, mono_us hold);
+void __real_stats_requeued(struct stats_shard *sh, mono_us hold);
 void __wrap_stats_connection(struct stats_shard *sh, enum stats_side side,
                              enum stats_conn_state state, int change);
 void __wrap_stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change);
@@ -51,6 +53,12 @@ void __wrap_stats_slot_hold(struct stats_shard *sh, mono_us us)
 {
     world.sums.holds[lane_of(sh)] += us;
     __real_stats_slot_hold(sh, us);
+}
+
+void __wrap_stats_requeued(struct stats_shard *sh, mono_us hold)
+{
+    world.sums.holds[lane_of(sh)] += hold;
+    __real_stats_requeued(sh, hold);
 }
 
 void __wrap_stats_connection(struct stats_shard *sh, enum stats_side side,
@@ -116,6 +124,7 @@ const struct config *world_config(void)
                          "--client-max-head=1KiB\0"
                          "--client-max-headers=24\0"
                          "--upgrades-idle-timeout=1s\0"
+                         "--startup-probe=none\0" /* up when the test says so */
                          "--startup-timeout=1s\0";
     char *flags[32];
     struct config_source src = {.argv = flags};
@@ -142,13 +151,17 @@ static void on_ended(void *arg, bool client)
         world.exchanges_ended++;
 }
 
-static void app_is_up(void)
+static void on_app_up(void *arg, struct limiter_waiter *chain)
+{
+    (void)arg;
+    exchange_deliver(chain);
+    exchange_app_is_up(world.exchanges);
+}
+
+static void app_comes_up(void)
 {
     world.told[WORLD_UP] = true;
-    atomic_store(&world.shared.ready, true);
-    exchange_deliver(
-        limiter_resume(world.shared.limiter, LIMITER_PAUSE_NOT_READY, loop_tick(world.loop)));
-    exchange_app_is_up(world.exchanges);
+    app_start(world.shared.app);
 }
 
 static void build_shared(const struct world_how *how)
@@ -162,9 +175,10 @@ static void build_shared(const struct world_how *how)
     world.shared.limiter = limiter_new(&lc, peers.now);
     world.shared.bypass = limiter_new(&lc, peers.now);
     exchange_bypass_configure(&world.shared, cf, peers.now);
-    limiter_pause(world.shared.limiter, LIMITER_PAUSE_NOT_READY, peers.now);
     exchange_deliver(limiter_set_slots(world.shared.limiter, 0, cf->concurrency, peers.now));
-    atomic_store(&world.shared.startup_deadline, peers.now + cf->startup.timeout);
+    const struct app_how app = {
+        .loop = world.loop, .limiter = world.shared.limiter, .config = cf, .on_up = on_app_up};
+    world.shared.app = app_new(&app);
     budget_init(&world.shared.budget, cf->buffers.budget);
     atomic_store(&world.shared.upgrades_max, how->upgrades_max);
     world.connections_max = how->connections_max + exchange_bypass_limit(cf);
@@ -195,7 +209,7 @@ void world_build(const struct world_how *how)
     world.clients = clients_new(world.loop, shard, cf, &world.shared.budget,
                                 &exchange_client_handler, world.exchanges);
     if (!how->starting)
-        app_is_up();
+        app_comes_up();
 }
 
 void world_take_down(void)
@@ -203,6 +217,7 @@ void world_take_down(void)
     clients_free(world.clients);
     upstream_free(world.upstream);
     exchange_env_free(world.exchanges);
+    app_free(world.shared.app);
     loop_free(world.loop); /* checks that no block of the pool is in use */
     for (unsigned i = 0; i < world.n_configs; i++)
         CHECK(!world_uses(i));
@@ -369,7 +384,7 @@ static void on_full(struct task *task)
 static void on_up(struct task *task)
 {
     (void)task;
-    app_is_up();
+    app_comes_up();
 }
 
 void world_tell(enum world_order order)

@@ -41,6 +41,7 @@ static inline struct stats_now quiet(void)
         .client_connections_max = 4096,
         .upgrades_max = 79,
         .upstream_ready = true,
+        .upstream_state = "up",
         .upstream_startup = 250000,
     };
 }

@@ -216,11 +216,6 @@ static void a_tunnel_is_there(void)
     says(app(0), "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
 }
 
-static void the_connect_is_refused(void)
-{
-    peers.next_connect = PEERS_CONNECT_REFUSED;
-}
-
 static void no_port_is_left(void)
 {
     peers.next_connect = PEERS_CONNECT_NO_ADDRESS;
@@ -250,7 +245,6 @@ static const struct refusal {
      "\r\nAllow: "},
     {nothing_special, "GET / HTTP/1.1\r\n\r\n", 400, "bad_request", "\r\nConnection: close\r\n"},
     {nothing_special, "GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "bad_request", NULL},
-    {the_connect_is_refused, GET, 502, "connect_failed", NULL},
     {no_port_is_left, GET, 502, "connect_failed", NULL},
 };
 

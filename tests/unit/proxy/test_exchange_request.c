@@ -446,15 +446,6 @@ static void an_app_that_has_begun_to_respond_is_not_asked_again(void)
     is_told(a, 502, "upstream_broken", NULL);
 }
 
-static void the_connect_of_a_replay_may_be_refused(void)
-{
-    struct peer *a = on_a_kept_connection(GET);
-
-    peers.next_connect = PEERS_CONNECT_REFUSED;
-    leaves(app(0));
-    is_told(a, 502, "connect_failed", NULL);
-}
-
 static void nothing_is_sent_again_for_a_client_that_has_left(void)
 {
     struct peer *a = on_a_kept_connection(GET);
@@ -561,7 +552,6 @@ int main(void)
         SCENE(a_fresh_connection_that_dies_is_not_replayed),
         SCENE(a_request_is_sent_again_once),
         SCENE(an_app_that_has_begun_to_respond_is_not_asked_again),
-        SCENE(the_connect_of_a_replay_may_be_refused),
         SCENE(nothing_is_sent_again_for_a_client_that_has_left),
         SCENE(an_app_that_takes_no_more_may_have_responded),
         SCENE(first_byte_timeout_begins_when_the_request_has_been_sent),

@@ -233,7 +233,17 @@ static void counts_codes_words_and_booleans_are_exact(void **state)
     assert_int_equal(read_into(&c, "client.half_close", "allow"), OPTION_READ);
     assert_int_equal(c.client.half_close, CONFIG_HALF_CLOSE_ALLOW);
     assert_int_equal(read_into(&c, "startup.probe", "none"), OPTION_READ);
-    assert_int_equal(c.startup.probe, CONFIG_PROBE_NONE);
+    assert_string_equal(c.startup.probe, "none");
+    assert_int_equal(read_into(&c, "startup.probe", "/healthz?full=1"), OPTION_READ);
+    assert_json(&c, "startup.probe", "\"/healthz?full=1\"");
+    assert_int_equal(read_into(&c, "startup.probe", "healthz"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "startup.probe", ""), OPTION_READ);
+    assert_string_equal(c.startup.probe, "none");
+    assert_int_equal(read_into(&c, "health.path", "/a b"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "health.path", "/\r\nX: y"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "health.path", "tcp"), OPTION_MALFORMED);
+    assert_int_equal(read_into(&c, "health.path", ""), OPTION_READ);
+    assert_json(&c, "health.path", "\"\"");
     assert_int_equal(read_into(&c, "log.level", "debug"), OPTION_READ);
     assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
     assert_int_equal(read_into(&c, "log.format", "json"), OPTION_READ);

@@ -1,0 +1,69 @@
+/*
+ * Whether the app accepts requests: one state for the whole process, and the only place that
+ * pauses and resumes the limiter with LIMITER_PAUSE_NOT_READY.
+ *
+ *     STARTING ── the startup probe succeeds ──► UP ◄──────────────────┐
+ *                                                │                     │ the startup probe
+ *                         a connect is refused,  │                     │ succeeds, or
+ *                  health.unhealthy_after checks └──────► DOWN ────────┘ health.healthy_after
+ *                                      have failed                       checks have
+ *
+ * Only the control thread writes the state. A thread whose connect was refused pauses the limiter
+ * itself, at once, and posts a task to the control loop. So each pause is followed by that task,
+ * and the task by probing, which ends in a resume: none is lost, in whatever order they happen.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "limiter/limiter.h"
+#include "proxy/config.h"
+#include "proxy/loop.h"
+
+struct app; /* opaque: defined in app.c */
+
+enum app_state { APP_STARTING, APP_UP, APP_DOWN };
+
+struct app_how {
+    struct loop *loop; /* the control loop */
+    struct limiter *limiter;
+    const struct config *config; /* not kept */
+    /* Each time that the app is up: `chain` has the waiters whose wait has ended. Control thread.
+     */
+    void (*on_up)(void *arg, struct limiter_waiter *chain);
+    void *arg;
+};
+
+/* STARTING: pauses the limiter. Nothing else happens before app_start(). */
+struct app *app_new(const struct app_how *how);
+void app_free(struct app *a);
+
+/* Control thread: begins to probe. If startup.probe is "none", the app is up at once. */
+void app_start(struct app *a);
+
+/* Control thread: follows a new configuration, which is not kept. */
+void app_configure(struct app *a, const struct config *config);
+
+/* Whether a connect that failed with this error means that no app is there. */
+bool app_is_refusal(int error);
+
+/* Any thread: a connect was refused. From now on, no slot is granted until the app is up. */
+void app_refused(struct app *a, int error, mono_us now);
+
+/* Any thread. */
+enum app_state app_state(const struct app *a);
+const char *app_state_name(enum app_state state);
+
+static inline bool app_is_up(const struct app *a)
+{
+    return app_state(a) == APP_UP;
+}
+
+/* Any thread: how long a request that arrives at `now` may wait for a slot: until startup.timeout
+ * while STARTING, else for `timeout`. */
+mono_us app_deadline(const struct app *a, mono_us now, mono_us timeout);
+
+/* Control thread: the time from app_new() to the first UP, by probing; 0 while unknown. */
+mono_us app_startup(const struct app *a);

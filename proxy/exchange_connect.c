@@ -1,0 +1,95 @@
+/*
+ * See exchange_connect.h. A refused connect means that the app is not there: the request, of which
+ * the app has received nothing, goes back to its place in the queue.
+ */
+#include "proxy/exchange_connect.h"
+
+#include <string.h>
+
+#include "common/log.h"
+#include "common/socket.h"
+#include "proxy/exchange_request.h"
+
+void exchange_granted(struct exchange *ex)
+{
+    loop_timer_stop(&ex->timer);
+    exchange_set_state(ex, EXCHANGE_CONNECTING);
+    bool could_be_sent_twice = http_method_is_idempotent(ex->method) && ex->up == NULL;
+    exchange_connect(ex, ex->replayed          ? UPSTREAM_FRESH
+                         : could_be_sent_twice ? UPSTREAM_ANY
+                                               : UPSTREAM_ALIVE);
+}
+
+void exchange_connect(struct exchange *ex, enum upstream_kind kind)
+{
+    if (h1_client_open(&ex->app, kind))
+        exchange_dispatch(ex);
+    else if (!client_peek(ex->client)) /* cheaper than connecting: see may_have_left() */
+        exchange_lose_client(ex);
+}
+
+void exchange_connected(struct upstream_lease *l)
+{
+    struct exchange *ex = exchange_of(l->arg);
+    CHECK(ex->state == EXCHANGE_CONNECTING);
+    exchange_dispatch(ex);
+}
+
+/*
+ * The slot was of no use, so neither its hold nor the wait for it has been counted: the wait goes
+ * on. A request that was sent before, on a reused connection that died, has been counted as
+ * dispatched: that wait and hold are over, and another wait begins.
+ */
+static void count_requeued(struct exchange *ex, mono_us waited, mono_us hold)
+{
+    struct stats_shard *stats = ex->lane->stats;
+
+    if (ex->wait_counted) {
+        stats_slot_hold(stats, hold);
+        ex->waited_before = waited;
+        ex->wait_counted = false;
+        hold = 0;
+    }
+    stats_requeued(stats, hold);
+}
+
+/* The limiter is paused first, or it would grant the slot to the next waiter, or to this one. */
+static void requeue(struct exchange *ex, int error)
+{
+    struct exchange_shared *shared = ex->env->c.shared;
+    struct limiter_waiter *w = &ex->waiter;
+    mono_us now = exchange_now(ex), waited = exchange_waited(ex), before = w->requeued_us;
+
+    app_refused(shared->app, error, now);
+    exchange_set_state(ex, EXCHANGE_QUEUED);
+    exchange_arm(ex, ex->deadline);
+    struct limiter_waiter *ended = limiter_requeue(ex->lane->limiter, w, now);
+    count_requeued(ex, waited, w->requeued_us - before);
+    exchange_deliver(ended);
+}
+
+/* Each errno has its own log rate limit; strerror() returns static text for the known ones. */
+static void complain_of_connect(struct exchange *ex, int error)
+{
+    struct exchange_env *env = ex->env;
+    const struct address *to = &ex->config->upstream.address;
+    const char *what = strerror(error);
+    char more[LOG_LIMIT_MORE];
+
+    if (log_limit_allows(&env->log_limit, exchange_now(ex), what, more))
+        log_warning("upstream %s: connect: %s%s (request id %.*s)%s", to->text, what,
+                    socket_remedy(error, to), SPAN_PRINTF(ex->message.request_id), more);
+}
+
+void exchange_not_connected(struct upstream_lease *l, enum upstream_failure why, int error)
+{
+    struct exchange *ex = exchange_of(l->arg);
+
+    CHECK(ex->state == EXCHANGE_CONNECTING);
+    if (app_is_refusal(error)) {
+        requeue(ex, error);
+        return;
+    }
+    complain_of_connect(ex, error);
+    exchange_fail(ex, why == UPSTREAM_TIMEOUT ? REPLY_CONNECT_TIMEOUT : REPLY_CONNECT_FAILED, NULL);
+}
