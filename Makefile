@@ -185,8 +185,8 @@ unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 # fuzz_proxy, and for the unit tests that want it.
 WORLD    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
             $(filter-out $(COMMANDS) proxy/capacity.c,$(CONFIG)) \
-            $(filter-out proxy/listener.c,$(ENDS)) $(EXCHANGE) \
-            tests/world/peers.c tests/world/world.c
+            $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
+            tests/world/peers.c tests/world/probe.c tests/world/world.c
 world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
             stats_requeued stats_connection stats_buffered stats_orphan_begins stats_orphan_ends \
             stats_upgrade_begins stats_upgrade_ends) -levent $(JSON_LIBS)
@@ -296,7 +296,7 @@ reloads: build $(HEAVY) ## 100 reloads at full load; the app checks the limit
 	@WEIR_RELOADS=100 $(PYTEST) -s tests/e2e/test_reload.py -k under_load
 
 .PHONY: restarts
-restarts: build ## restarts of the app under load; KILLS=100 kill -9s (6 min)
+restarts: build ## restarts of the app under load, KILLS=100 kills (6 min)
 	@WEIR_RESTARTS=$(or $(KILLS),100) $(PYTEST) -s tests/e2e/test_restart.py
 
 .PHONY: quantiles

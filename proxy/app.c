@@ -19,6 +19,9 @@
 #define QUICK_PAUSE_US 25000   /* the longest while requests wait and connects are refused */
 #define CONNECT_US     1000000 /* a connect that takes longer is tried again */
 #define GET_US         5000000 /* so is a GET of startup.probe */
+#define DOUBT_US       3000    /* in which a process that ends closes its listening socket */
+#define DOUBT_MAX_US   50000   /* for the connect; a full backlog says nothing */
+#define DOUBT_EVERY_US 1000000
 #define STABLE_US      1000000 /* an app that was up for less is not probed at once */
 #define UNHEARD_US     2000000 /* an app that does not start for this long is reported */
 
@@ -39,6 +42,10 @@ struct app {
     _Atomic int error;        /* of the last app_refused() */
     _Atomic bool posted;      /* `refused` */
     struct task refused;
+    _Atomic mono_us doubted; /* when app_suspect() last had an effect */
+    _Atomic bool in_doubt;   /* a probe is due that ends with a resume, or DOWN */
+    _Atomic bool suspect_posted;
+    struct task suspect;
 
     struct probe *probe;
     struct probe_result last;
@@ -87,6 +94,24 @@ void app_refused(struct app *a, int error, mono_us now)
         loop_post(a->loop, &a->refused);
 }
 
+void app_suspect(struct app *a, mono_us now)
+{
+    mono_us last = atomic_load_explicit(&a->doubted, memory_order_relaxed);
+
+    if (!app_is_up(a) || now - last < DOUBT_EVERY_US ||
+        !atomic_compare_exchange_strong(&a->doubted, &last, now))
+        return;
+    atomic_store_explicit(&a->in_doubt, true, memory_order_release);
+    limiter_pause(a->limiter, LIMITER_PAUSE_NOT_READY, now);
+    if (!atomic_exchange(&a->suspect_posted, true))
+        loop_post(a->loop, &a->suspect);
+}
+
+bool app_is_in_doubt(const struct app *a)
+{
+    return !app_is_up(a) || atomic_load_explicit(&a->in_doubt, memory_order_acquire);
+}
+
 /* ---- what is probed, and when ---- */
 
 static bool startup_has_path(const struct app *a)
@@ -96,7 +121,7 @@ static bool startup_has_path(const struct app *a)
 
 static bool health_is_checked(const struct app *a)
 {
-    return a->cf.health[0] != '\0' && (a->ill || app_is_up(a));
+    return a->cf.health[0] != '\0' && (a->ill || !app_is_in_doubt(a));
 }
 
 /* The path of the present attempt, or NULL for a connect. */
@@ -104,7 +129,12 @@ static const char *path_of(const struct app *a)
 {
     if (health_is_checked(a))
         return a->cf.health;
-    return startup_has_path(a) ? a->cf.startup : NULL;
+    return startup_has_path(a) && !app_is_up(a) ? a->cf.startup : NULL;
+}
+
+static bool is_doubted(const struct app *a)
+{
+    return app_is_up(a) && app_is_in_doubt(a);
 }
 
 static void attempt(struct app *a)
@@ -112,9 +142,10 @@ static void attempt(struct app *a)
     const char *path = path_of(a);
 
     probe_begin(a->probe, &a->to, path,
-                health_is_checked(a) ? a->cf.patience
-                : path != NULL       ? GET_US
-                                     : CONNECT_US);
+                is_doubted(a)          ? DOUBT_MAX_US
+                : health_is_checked(a) ? a->cf.patience
+                : path != NULL         ? GET_US
+                                       : CONNECT_US);
 }
 
 /* The pauses before the startup probe grow by half. A connect to a closed port costs next to
@@ -239,6 +270,8 @@ static void become_up(struct app *a)
     a->ill = false;
     a->streak = 0;
     a->since = now;
+    atomic_store_explicit(&a->in_doubt, false, memory_order_release);
+    atomic_store_explicit(&a->doubted, now - DOUBT_EVERY_US, memory_order_relaxed);
     atomic_store_explicit(&a->state, APP_UP, memory_order_release);
     a->on_up(a->arg, limiter_resume(a->limiter, LIMITER_PAUSE_NOT_READY, now));
     if (a->cf.health[0] != '\0')
@@ -275,7 +308,34 @@ static void on_refused(struct task *task)
     become_down(a, false);
 }
 
+static void on_suspect(struct task *task)
+{
+    struct app *a = CONTAINER_OF(task, struct app, suspect);
+
+    loop_tick(a->loop);
+    atomic_store(&a->suspect_posted, false);
+    if (!app_is_up(a))
+        return;
+    atomic_store_explicit(&a->in_doubt, true, memory_order_release);
+    probe_stop(a->probe);
+    attempt_after(a, DOUBT_US);
+}
+
 /* ---- results ---- */
+
+/* UP, and in doubt. */
+static void doubt_ends(struct app *a)
+{
+    if (app_is_refusal(a->last.error)) {
+        become_down(a, false);
+        return;
+    }
+    loop_timer_stop(&a->next);
+    atomic_store_explicit(&a->in_doubt, false, memory_order_release);
+    a->on_up(a->arg, limiter_resume(a->limiter, LIMITER_PAUSE_NOT_READY, loop_now(a->loop)));
+    if (a->cf.health[0] != '\0')
+        attempt_after(a, a->cf.interval);
+}
 
 /* UP. A refused connect needs no confirmation: requests would be refused as well. */
 static void health_checked(struct app *a, bool healthy)
@@ -309,7 +369,9 @@ static void on_ended(void *arg, const struct probe_result *result)
     bool good = result->error == 0 && result->status < 500;
 
     a->last = *result;
-    if (app_is_up(a))
+    if (is_doubted(a))
+        doubt_ends(a);
+    else if (app_is_up(a))
         health_checked(a, good);
     else
         probed(a, good);
@@ -343,6 +405,8 @@ void app_configure(struct app *a, const struct config *config)
     bool checked = health_is_checked(a);
 
     take_settings(a, config);
+    if (is_doubted(a))
+        return; /* the probe that is due goes on; checks begin after it */
     if (app_state(a) == APP_STARTING)
         arm_start_timers(a);
     a->ill = a->ill && health_is_checked(a);
@@ -369,6 +433,8 @@ struct app *app_new(const struct app_how *how)
     a->arg = how->arg;
     a->to = how->config->upstream.address;
     a->refused.run = on_refused;
+    a->suspect.run = on_suspect;
+    a->doubted = -DOUBT_EVERY_US;
     a->last.error = EINPROGRESS;
     a->pause = FIRST_PAUSE_US;
     a->started = a->since = loop_tick(a->loop);

@@ -49,6 +49,17 @@ void app_configure(struct app *a, const struct config *config);
 /* Whether a connect that failed with this error means that no app is there. */
 bool app_is_refusal(int error);
 
+/*
+ * Any thread: a connection ended before its response. Perhaps the whole app is ending, and requests
+ * that are sent before its listening socket is closed would be lost: no slot is granted for some
+ * milliseconds, until a probe has shown whether the app is still there. At most once a second.
+ */
+void app_suspect(struct app *a, mono_us now);
+
+/* Any thread: whether a request that has to be sent again should wait, since the app is not up, or
+ * about to be probed. */
+bool app_is_in_doubt(const struct app *a);
+
 /* Any thread: a connect was refused. From now on, no slot is granted until the app is up. */
 void app_refused(struct app *a, int error, mono_us now);
 

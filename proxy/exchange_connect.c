@@ -53,14 +53,12 @@ static void count_requeued(struct exchange *ex, mono_us waited, mono_us hold)
     stats_requeued(stats, hold);
 }
 
-/* The limiter is paused first, or it would grant the slot to the next waiter, or to this one. */
-static void requeue(struct exchange *ex, int error)
+void exchange_requeue(struct exchange *ex)
 {
     struct exchange_shared *shared = ex->env->c.shared;
     struct limiter_waiter *w = &ex->waiter;
     mono_us now = exchange_now(ex), waited = exchange_waited(ex), before = w->requeued_us;
 
-    app_refused(shared->app, error, now);
     exchange_set_state(ex, EXCHANGE_QUEUED);
     exchange_arm(ex, ex->deadline);
     struct limiter_waiter *ended = limiter_requeue(ex->lane->limiter, w, now);
@@ -87,7 +85,9 @@ void exchange_not_connected(struct upstream_lease *l, enum upstream_failure why,
 
     CHECK(ex->state == EXCHANGE_CONNECTING);
     if (app_is_refusal(error)) {
-        requeue(ex, error);
+        /* First, or the limiter would grant the slot to the next waiter, or to this one. */
+        app_refused(ex->env->c.shared->app, error, exchange_now(ex));
+        exchange_requeue(ex);
         return;
     }
     complain_of_connect(ex, error);

@@ -9,6 +9,9 @@ void exchange_granted(struct exchange *ex);
 /* Holding a slot, asks for a connection. */
 void exchange_connect(struct exchange *ex, enum upstream_kind kind);
 
+/* The app may be gone: the request, which holds a slot, goes back to its place in the queue. */
+void exchange_requeue(struct exchange *ex);
+
 /* on_ready and on_failed of the lease. */
 void exchange_connected(struct upstream_lease *l);
 void exchange_not_connected(struct upstream_lease *l, enum upstream_failure why, int error);

@@ -453,7 +453,10 @@ void exchange_replay(struct exchange *ex)
         return;
     }
     stats_upstream(env->c.stats, STATS_REPLAYED);
-    exchange_connect(ex, UPSTREAM_FRESH);
+    if (app_is_in_doubt(env->c.shared->app))
+        exchange_requeue(ex);
+    else
+        exchange_connect(ex, UPSTREAM_FRESH);
 }
 
 /* ---- the timer ---- */

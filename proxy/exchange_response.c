@@ -31,6 +31,7 @@ static void watch_client(struct exchange *ex, size_t unread);
 /* The app has ended the connection before it responded. */
 static void upstream_lost(struct exchange *ex)
 {
+    app_suspect(ex->env->c.shared->app, exchange_now(ex));
     if (ex->state == EXCHANGE_ORPHANED) {
         exchange_done(ex);
         return;
@@ -305,6 +306,7 @@ static void exchange_download_ended(struct exchange *ex, enum relay_status why)
         return;
     case RELAY_TOO_LARGE:
     case RELAY_TRUNCATED:
+        app_suspect(ex->env->c.shared->app, exchange_now(ex));
         exchange_cut(ex, "the response body was cut off");
         return;
     case RELAY_WAIT:

@@ -398,11 +398,12 @@ static const struct family families[] = {
      "the app; excludes upgraded connections.",
      print_histogram, H_SLOT_HOLD},
     {"weir_requests_requeued_total", "counter", "",
-     "Requests that went back to their place in the queue because the app refused their "
-     "connection before it had received any of them.",
+     "Requests that went back to their place in the queue because the app was gone: it refused "
+     "their connection, or had closed the reused one that they were sent on.",
      print_counter, C_REQUEUED},
     {"weir_requeued_hold_seconds_total", "counter", "",
-     "Time that such requests held a slot until the refusal; not part of weir_slot_hold_seconds.",
+     "Time that requests held slots in which they were not sent; not part of "
+     "weir_slot_hold_seconds.",
      print_time, C_REQUEUED_TIME},
     {"weir_response_delivery_seconds", "histogram", "",
      "Time from the last byte received from the app to the last byte sent to the client; no "

@@ -358,13 +358,13 @@ def test_an_app_that_speaks_before_it_is_asked_is_heard_at_once(world, rude, aft
         assert {client.response().status for client in clients} <= {502, 503}
 
 
-LARGE_PUT = wire.request("PUT", "/", "X: " + "y" * 28_000, body=bytes(16_000))
+LARGE_POST = wire.request("POST", "/", "X: " + "y" * 28_000, body=bytes(16_000))
 
 
 def starve(world, weir, inside, client, steps):
     """So many large requests that are answered unread; whether all could be."""
     for _ in range(steps):
-        client.send(LARGE_PUT)
+        client.send(LARGE_POST)
         weir.wait_sent()
         inside.send(OK)
         answer = client.response()
@@ -387,7 +387,7 @@ def test_a_unix_app_that_dies_on_unread_input_is_a_bad_gateway(world):
         assert client.response().status == 200
         full = not starve(world, weir, inside, client, stages)
         if not full:
-            client.send(LARGE_PUT)
+            client.send(LARGE_POST)
             weir.wait_in_flight(1)
         played.close()
         if full:

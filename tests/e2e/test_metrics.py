@@ -313,6 +313,7 @@ def test_a_run_of_known_requests_gives_exact_numbers(world):
     for _ in range(2):
         assert world.connect(weir).ask("GET", "/404").status == 404
     assert world.connect(weir).ask("POST", "/reset").status == 502
+    until(lambda: not weir.status()["queue"]["paused"], "weir to trust the app again")
     held = [world.connect(weir).get("/held") for _ in range(2)]
     origin.wait_inside(2)
     waiting = [world.connect(weir).get("/ok") for _ in range(3)]

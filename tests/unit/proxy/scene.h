@@ -102,6 +102,13 @@ static inline void leaves(struct peer *p)
     world_rest();
 }
 
+/* A connection of the app's closes; weir makes sure that the app is still there. */
+static inline void app_leaves(struct peer *p)
+{
+    leaves(p);
+    world_pass(10000, 2000);
+}
+
 /* Connection `n` of the app, in the order in which weir opened them. */
 static inline struct peer *app(size_t n)
 {

@@ -413,8 +413,10 @@ static void an_app_that_comes_and_goes_is_not_probed_without_a_pause(void **stat
 static void *refuses_often(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 2000; i++)
-        app_refused(fx.app, ECONNREFUSED, fx.now);
+    for (int i = 0; i < 2000; i++) {
+        app_refused(fx.app, ECONNREFUSED, 0);
+        app_suspect(fx.app, i * SECOND);
+    }
     return NULL;
 }
 
@@ -432,6 +434,105 @@ static void no_refusal_of_another_thread_leaves_the_limiter_paused(void **state)
         pthread_join(threads[i], NULL);
     passes(SECOND);
     state_is(APP_UP);
+}
+
+/* ---- a connection that died ---- */
+
+static void a_suspicion_pauses_the_limiter_until_a_probe_succeeds(void **state)
+{
+    struct limiter_snapshot now;
+
+    (void)state;
+    weir_begins();
+    passes(2 * SECOND);
+    assert_false(app_is_in_doubt(fx.app));
+    app_suspect(fx.app, fx.now);
+    assert_true(app_is_in_doubt(fx.app));
+    assert_true(app_is_up(fx.app));
+    limiter_snapshot(fx.limiter, fx.now, &now);
+    assert_int_equal(now.paused, LIMITER_PAUSE_NOT_READY);
+    one_waits();
+    passes(2 * MS);
+    assert_int_equal(fx.connects, 1);
+    passes(4 * MS);
+    assert_int_equal(fx.connects, 2);
+    assert_false(app_is_in_doubt(fx.app));
+    state_is(APP_UP);
+    it_is_granted();
+}
+
+static void a_suspicion_that_is_confirmed_means_down(void **state)
+{
+    (void)state;
+    weir_begins();
+    passes(2 * SECOND);
+    app_suspect(fx.app, fx.now);
+    fx.error = ECONNREFUSED;
+    passes(6 * MS);
+    state_is(APP_DOWN);
+    assert_true(app_is_in_doubt(fx.app));
+    fx.error = 0;
+    passes(260 * MS);
+    state_is(APP_UP);
+    assert_false(app_is_in_doubt(fx.app));
+}
+
+static void an_app_is_suspected_once_a_second_at_most(void **state)
+{
+    (void)state;
+    weir_begins();
+    passes(2 * SECOND);
+    for (int i = 0; i < 250; i++) {
+        app_suspect(fx.app, fx.now);
+        passes(10 * MS);
+    }
+    assert_in_range(fx.connects, 4, 4);
+    state_is(APP_UP);
+}
+
+/* A full backlog is no reason to hold requests back. */
+static void a_suspicion_that_is_not_confirmed_in_time_ends(void **state)
+{
+    const struct address *to = &fx.config.upstream.address;
+    int fds[4];
+
+    (void)state;
+    weir_begins();
+    passes(2 * SECOND);
+    assert_int_equal(listen(fx.listener, 0), 0);
+    for (int i = 0; i < 4; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)__real_connect(fds[i], (const struct sockaddr *)&to->sa, to->len);
+    }
+    app_suspect(fx.app, fx.now);
+    for (int i = 0; i < 40; i++) { /* without accepting anything */
+        fx.now += MS;
+        loop_turn(fx.loop);
+    }
+    assert_true(app_is_in_doubt(fx.app));
+    for (int i = 0; i < 20; i++) {
+        fx.now += MS;
+        loop_turn(fx.loop);
+    }
+    assert_false(app_is_in_doubt(fx.app));
+    state_is(APP_UP);
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+}
+
+static void checks_go_on_after_a_suspicion(void **state)
+{
+    (void)state;
+    strcpy(fx.config.health.path, "/health");
+    fx.status = 200;
+    weir_begins();
+    passes(1900 * MS);
+    assert_int_equal(fx.gets, 0);
+    app_suspect(fx.app, fx.now);
+    passes(1900 * MS);
+    assert_int_equal(fx.gets, 0);
+    passes(300 * MS);
+    assert_int_equal(fx.gets, 1);
 }
 
 /* ---- health ---- */
@@ -546,6 +647,11 @@ int main(void)
         TEST(the_app_is_probed_at_once_and_up_again_when_it_listens),
         TEST(an_app_that_comes_and_goes_is_not_probed_without_a_pause),
         TEST(no_refusal_of_another_thread_leaves_the_limiter_paused),
+        TEST(a_suspicion_pauses_the_limiter_until_a_probe_succeeds),
+        TEST(a_suspicion_that_is_confirmed_means_down),
+        TEST(an_app_is_suspected_once_a_second_at_most),
+        TEST(a_suspicion_that_is_not_confirmed_in_time_ends),
+        TEST(checks_go_on_after_a_suspicion),
         TEST(a_healthy_app_is_checked_at_the_interval),
         TEST(failures_in_a_row_mean_down_and_successes_in_a_row_up),
         TEST(no_response_in_time_is_a_failure),

@@ -486,7 +486,7 @@ static void an_orphans_app_that_closes_or_talks_nonsense_frees_the_slot(void)
     struct peer *a = asks(GET);
 
     leaves(a);
-    leaves(app(0));
+    app_leaves(app(0));
     nobody_is_left();
     a = asks(GET);
     leaves(a);

@@ -281,12 +281,67 @@ static void one_whose_new_connection_is_dead_already_is_sent_on_another(void)
     struct peer *a = asks(POST);
 
     peers_accept(&peers.apps[0]);
-    peers_close(app(0)); /* before weir has sent anything */
-    world_rest();
+    app_leaves(app(0)); /* before weir has sent anything */
     assert_int_equal(peers.n_apps, 2);
     hears(app(1), "\r\n\r\nhello");
     says(app(1), OK);
     hears(a, "200 OK");
+}
+
+/* ---- a connection that dies may be the first of all ---- */
+
+static void one_that_was_inside_when_the_app_died_takes_no_other_with_it(void)
+{
+    struct peer *a = asks(GET_OF("/a")), *b = asks(POST);
+
+    leaves(app(0)); /* the app's listening socket would still take a connect */
+    is_told(a, 502, "upstream_closed", NULL);
+    slots_are(0, 1);
+    assert_true(app_is_up(world.shared.app));
+    peers.away = true;
+    from_now();
+    until(10);
+    slots_are(0, 1);
+    assert_int_equal(app_state(world.shared.app), APP_DOWN);
+    assert_int_equal(peers.n_apps, 1);
+    the_app_is_back();
+    app_responds_to("POST /post ");
+    hears(b, "200 OK");
+    assert_int_equal(counted(C_REQUEUED), 0);
+}
+
+static void a_replay_waits_for_the_probe_as_well(void)
+{
+    struct peer *a = on_a_kept_connection(GET_OF("/again"));
+
+    leaves(app(0));
+    slots_are(0, 1);
+    assert_int_equal(peers.n_apps, 1);
+    peers.away = true;
+    from_now();
+    until(100);
+    slots_are(0, 1);
+    assert_int_equal(counted(C_UPSTREAM + STATS_FAILED), 0);
+    the_app_is_back();
+    says(app(peers.n_apps - 1), OK);
+    hears(a, "200 OK");
+}
+
+static void an_app_that_lives_on_is_looked_at_once_a_second(void)
+{
+    asks(GET);
+    struct peer *b = asks(GET), *c = asks(GET);
+
+    leaves(app(0));
+    slots_are(0, 2);
+    from_now();
+    until(10);
+    slots_are(1, 1);
+    leaves(app(1));
+    is_told(b, 502, "upstream_closed", NULL);
+    slots_are(1, 0);
+    says(app(2), OK);
+    hears(c, "200 OK");
 }
 
 /* ---- other failures say nothing about the app ---- */
@@ -339,6 +394,9 @@ int main(void)
         SCENE(a_replay_that_was_refused_is_not_replayed_again),
         SCENE(a_refused_replay_of_a_client_that_leaves_is_counted_once_more),
         SCENE(one_whose_new_connection_is_dead_already_is_sent_on_another),
+        SCENE(one_that_was_inside_when_the_app_died_takes_no_other_with_it),
+        SCENE(a_replay_waits_for_the_probe_as_well),
+        SCENE(an_app_that_lives_on_is_looked_at_once_a_second),
         SCENE(a_shortage_or_a_timeout_does_not_mean_that_the_app_is_away),
         SCENE(an_upgrade_that_was_refused_gives_its_place_back_when_it_expires),
     };

@@ -400,7 +400,7 @@ static void a_request_whose_kept_connection_dies_is_sent_again_on_a_fresh_one(vo
             scene_begins();
         }
         struct peer *a = on_a_kept_connection(requests[i]);
-        leaves(app(0));
+        app_leaves(app(0));
         slots_are(1, 0);
         assert_memory_equal(strbuf_cstr(&app(1)->got), requests[i], 4);
         says(app(1), OK);
@@ -431,7 +431,7 @@ static void a_request_is_sent_again_once(void)
 {
     struct peer *a = on_a_kept_connection(GET);
 
-    leaves(app(0));
+    app_leaves(app(0));
     leaves(app(1));
     is_told(a, 502, "upstream_closed", NULL);
     assert_int_equal(peers.n_apps, 2);

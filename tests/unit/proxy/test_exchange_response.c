@@ -101,7 +101,7 @@ static void a_body_that_was_cut_does_not_look_whole(void)
     for (size_t i = 0; i < sizeof(cut) / sizeof(cut[0]); i++) {
         struct peer *a = asks(GET);
         says(app(i), cut[i]);
-        leaves(app(i));
+        app_leaves(app(i));
         assert_false(has_heard(a, "0\r\n\r\n"));
         hears(a, "hello");
         assert_true(a->ended);
