@@ -14,7 +14,8 @@
  *            k     (app) responds 200        o     (app) accepts a connection in progress
  *
  * or  t1 to t6: time passes;   n and one of r f l a: the next connect() is refused, has no room
- *     now, is in progress, finds no address;   u: the app is up;   a d l x: a drain is announced,
+ *     now, is in progress, finds no address;   g: the app is gone, and refuses every connect();
+ *     h: it is here again;   u: the app is up;   a d l x: a drain is announced,
  *     closes the listener, is in its last moment, cuts;   b: it is cancelled;   m: a new client
  *     needs a place;   z and a byte: a reload with the values that the byte says;   . one turn.
  *
@@ -274,6 +275,8 @@ static void operation(struct span op)
         time_goes_by(what);
     } else if (who == 'n') {
         peers.next_connect = connect_of(what);
+    } else if (who == 'g' || who == 'h') {
+        peers.away = who == 'g';
     } else if (who == 'u') {
         world_tell(WORLD_UP);
     } else if (who == 'a' && !world.told[WORLD_DRAIN]) {
