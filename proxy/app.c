@@ -22,6 +22,7 @@
 #define DOUBT_US       3000    /* in which a process that ends closes its listening socket */
 #define DOUBT_MAX_US   50000   /* for the connect; a full backlog says nothing */
 #define DOUBT_EVERY_US 1000000
+#define LOOK_EVERY_US  500000
 #define STABLE_US      1000000 /* an app that was up for less is not probed at once */
 #define UNHEARD_US     2000000 /* an app that does not start for this long is reported */
 
@@ -53,6 +54,7 @@ struct app {
     struct loop_timer unheard;       /* UNHEARD_US */
     struct loop_timer late;          /* startup.timeout */
     mono_us pause;                   /* before the next attempt */
+    mono_us looked;                  /* the last app_look() that had an effect */
     bool ill;                        /* DOWN because of health.path, not of a refused connect */
     unsigned streak;                 /* health checks in a row that failed or, if ill, succeeded */
     mono_us started, startup, since; /* since: the state has not changed */
@@ -317,6 +319,7 @@ static void on_suspect(struct task *task)
     if (!app_is_up(a))
         return;
     atomic_store_explicit(&a->in_doubt, true, memory_order_release);
+    limiter_pause(a->limiter, LIMITER_PAUSE_NOT_READY, loop_now(a->loop)); /* see app_look() */
     probe_stop(a->probe);
     attempt_after(a, DOUBT_US);
 }
@@ -349,6 +352,13 @@ static void health_checked(struct app *a, bool healthy)
         attempt_after(a, a->cf.interval);
 }
 
+/* UP, and not checked otherwise. */
+static void has_looked(struct app *a)
+{
+    if (app_is_refusal(a->last.error))
+        become_down(a, false);
+}
+
 /* STARTING or DOWN. */
 static void probed(struct app *a, bool ready)
 {
@@ -371,6 +381,8 @@ static void on_ended(void *arg, const struct probe_result *result)
     a->last = *result;
     if (is_doubted(a))
         doubt_ends(a);
+    else if (app_is_up(a) && a->cf.health[0] == '\0')
+        has_looked(a);
     else if (app_is_up(a))
         health_checked(a, good);
     else
@@ -467,6 +479,17 @@ void app_start(struct app *a)
     }
     arm_start_timers(a);
     attempt_after(a, 0);
+}
+
+void app_look(struct app *a)
+{
+    mono_us now = loop_tick(a->loop);
+
+    if (app_is_in_doubt(a) || a->cf.health[0] != '\0' || now - a->since < LOOK_EVERY_US ||
+        now - a->looked < LOOK_EVERY_US)
+        return;
+    a->looked = now;
+    probe_begin(a->probe, &a->to, NULL, LOOK_EVERY_US);
 }
 
 mono_us app_startup(const struct app *a)

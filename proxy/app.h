@@ -76,5 +76,12 @@ static inline bool app_is_up(const struct app *a)
  * while STARTING, else for `timeout`. */
 mono_us app_deadline(const struct app *a, mono_us now, mono_us timeout);
 
+/*
+ * Control thread: somebody asks for the state, and no connection is open that would have shown the
+ * app's end. If it is UP, connects to it, at most twice a second: should that be refused, the app
+ * is DOWN. health.path does the same, and more.
+ */
+void app_look(struct app *a);
+
 /* Control thread: the time from app_new() to the first UP, by probing; 0 while unknown. */
 mono_us app_startup(const struct app *a);

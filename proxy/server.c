@@ -448,6 +448,8 @@ static bool admin_ready(void *arg, const char **why)
 
     if (!admin_started(arg, why))
         return false;
+    if (upstream_shared_open(s->upstreams) == 0)
+        app_look(s->shared.app); /* shows in the next response */
     *why = "the app is down";
     if (!app_is_up(s->shared.app))
         return false;

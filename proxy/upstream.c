@@ -106,6 +106,11 @@ void upstream_shared_free(struct upstream_shared *sh)
     free(sh);
 }
 
+uint32_t upstream_shared_open(const struct upstream_shared *sh)
+{
+    return atomic_load_explicit(&sh->open, memory_order_relaxed);
+}
+
 static bool room_take(struct upstream_shared *sh)
 {
     uint32_t open = atomic_load(&sh->open);

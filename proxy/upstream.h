@@ -70,6 +70,9 @@ void upstream_shared_on_shortage(struct upstream_shared *sh, void (*on_shortage)
                                  void *arg);
 void upstream_shared_free(struct upstream_shared *sh);
 
+/* Any thread: the connections of all loops that are open, or being opened. */
+uint32_t upstream_shared_open(const struct upstream_shared *sh);
+
 /* Registers with `shared` as loop number loop_index(lp). Not thread-safe: call it before the loops
  * run. */
 struct upstream *upstream_new(struct upstream_shared *shared, struct loop *lp,

@@ -132,6 +132,16 @@ def test_a_kept_connection_that_dies_with_the_app_costs_no_request(world, thread
     world.expect_requests(weir, 8)
 
 
+def test_readyz_follows_an_app_that_goes_while_nobody_asks_for_it(world):
+    origin, weir = world.pair(upstream_keepalive_timeout="100ms")
+    assert world.connect(weir).ask("GET", "/").status == 200
+    until(lambda: not origin.open_now(), "weir to keep no connection")
+    origin.refuse()
+    until(lambda: weir.admin_get("/readyz").status == 503, "weir not to be ready", within=2)
+    origin.listen()
+    until(lambda: weir.admin_get("/readyz").status == 200, "weir to be ready", within=2)
+
+
 def test_an_app_that_listens_while_it_loads_is_not_ready(world):
     origin = world.origin()
     origin.on("/healthz", app.answer(b"loading", 503))
@@ -236,7 +246,8 @@ def test_100_kills_fail_only_requests_that_the_app_had_begun_to_receive(world, t
         return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
 
     process = start()
-    weir = world.weir(f"127.0.0.1:{port}", concurrency=limit, queue_length=1000, queue_timeout="60s")
+    weir = world.weir(f"127.0.0.1:{port}", concurrency=limit, queue_length=1000, queue_timeout="60s",
+                      threads=2)
     load = Load(weir.address, 50)
     try:
         for _ in range(kills):

@@ -68,6 +68,11 @@ static void on_up(void *arg, struct limiter_waiter *chain)
     fx.granted = chain;
 }
 
+static void set(char option[CONFIG_PATH], const char *value)
+{
+    snprintf(option, CONFIG_PATH, "%s", value);
+}
+
 static int set_up(void **state)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -85,7 +90,7 @@ static int set_up(void **state)
     to->len = sizeof(to->sa);
     assert_int_equal(getsockname(fx.listener, (struct sockaddr *)&to->sa, &to->len), 0);
     snprintf(to->text, sizeof(to->text), "127.0.0.1:%u", address_port(to));
-    strcpy(fx.config.startup.probe, "tcp");
+    set(fx.config.startup.probe, "tcp");
     fx.config.startup.timeout = 60 * SECOND;
     fx.config.health.interval = 2 * SECOND;
     fx.config.health.timeout = SECOND;
@@ -111,6 +116,12 @@ static int tear_down(void **state)
 
 /* ---- the app's side ---- */
 
+static void note_path(const char *request)
+{
+    assert_memory_equal(request, "GET ", 4);
+    snprintf(fx.path, sizeof(fx.path), "%.*s", (int)strcspn(request + 4, " "), request + 4);
+}
+
 static void serve(int fd)
 {
     char text[1024], response[128];
@@ -125,7 +136,7 @@ static void serve(int fd)
         }
         text[n] = '\0';
         fx.gets++;
-        assert_int_equal(sscanf(text, "GET %63s ", fx.path), 1);
+        note_path(text);
         int len = snprintf(response, sizeof(response), "HTTP/1.1 %u X\r\nContent-Length: 0\r\n\r\n",
                            fx.status);
         if (fx.status != 0)
@@ -256,7 +267,7 @@ static void while_requests_wait_a_refused_connect_is_soon_tried_again(void **sta
 static void a_start_without_a_probe_is_taken_for_granted(void **state)
 {
     (void)state;
-    strcpy(fx.config.startup.probe, "none");
+    set(fx.config.startup.probe, "none");
     fx.error = ECONNREFUSED;
     weir_begins();
     state_is(APP_UP);
@@ -273,7 +284,7 @@ static void a_start_without_a_probe_is_taken_for_granted(void **state)
 static void a_startup_path_decides_by_its_status(void **state)
 {
     (void)state;
-    strcpy(fx.config.startup.probe, "/healthz");
+    set(fx.config.startup.probe, "/healthz");
     fx.status = 503;
     weir_begins();
     passes(SECOND);
@@ -300,7 +311,7 @@ static void an_app_that_answers_with_errors_is_not_asked_more_often_because_requ
     void **state)
 {
     (void)state;
-    strcpy(fx.config.startup.probe, "/healthz");
+    set(fx.config.startup.probe, "/healthz");
     fx.status = 500;
     weir_begins();
     passes(2 * SECOND);
@@ -316,7 +327,7 @@ static void an_app_that_answers_with_errors_is_not_asked_more_often_because_requ
 static void a_get_that_is_not_answered_is_tried_again_after_five_seconds(void **state)
 {
     (void)state;
-    strcpy(fx.config.startup.probe, "/healthz");
+    set(fx.config.startup.probe, "/healthz");
     weir_begins();
     passes(4900 * MS);
     assert_int_equal(fx.gets, 1);
@@ -523,7 +534,7 @@ static void a_suspicion_that_is_not_confirmed_in_time_ends(void **state)
 static void checks_go_on_after_a_suspicion(void **state)
 {
     (void)state;
-    strcpy(fx.config.health.path, "/health");
+    set(fx.config.health.path, "/health");
     fx.status = 200;
     weir_begins();
     passes(1900 * MS);
@@ -535,11 +546,42 @@ static void checks_go_on_after_a_suspicion(void **state)
     assert_int_equal(fx.gets, 1);
 }
 
+/* ---- somebody asks ---- */
+
+static void a_look_finds_an_app_that_has_gone(void **state)
+{
+    (void)state;
+    weir_begins();
+    app_look(fx.app);
+    passes(10 * MS);
+    assert_int_equal(fx.connects, 1); /* it has just been seen */
+    for (int i = 0; i < 100; i++) {
+        app_look(fx.app);
+        passes(10 * MS);
+    }
+    assert_in_range(fx.connects, 2, 3);
+    state_is(APP_UP);
+    fx.error = EAGAIN; /* a full backlog says nothing */
+    passes(SECOND);
+    app_look(fx.app);
+    passes(10 * MS);
+    state_is(APP_UP);
+    fx.error = ENOENT;
+    passes(SECOND);
+    app_look(fx.app);
+    passes(10 * MS);
+    state_is(APP_DOWN);
+    app_look(fx.app);
+    fx.error = 0;
+    passes(300 * MS);
+    state_is(APP_UP);
+}
+
 /* ---- health ---- */
 
 static void health_is_checked(void)
 {
-    strcpy(fx.config.health.path, "/health");
+    set(fx.config.health.path, "/health");
     fx.status = 200;
     weir_begins();
     state_is(APP_UP);
@@ -614,14 +656,14 @@ static void checks_can_be_switched_on_and_off(void **state)
 {
     (void)state;
     weir_begins();
-    strcpy(fx.config.health.path, "/on");
+    set(fx.config.health.path, "/on");
     fx.status = 500;
     fx.config.health.unhealthy_after = 1;
     app_configure(fx.app, &fx.config);
     passes(10 * MS);
     assert_string_equal(fx.path, "/on");
     state_is(APP_DOWN);
-    strcpy(fx.config.health.path, "");
+    set(fx.config.health.path, "");
     app_configure(fx.app, &fx.config);
     passes(10 * MS);
     state_is(APP_UP);
@@ -652,6 +694,7 @@ int main(void)
         TEST(an_app_is_suspected_once_a_second_at_most),
         TEST(a_suspicion_that_is_not_confirmed_in_time_ends),
         TEST(checks_go_on_after_a_suspicion),
+        TEST(a_look_finds_an_app_that_has_gone),
         TEST(a_healthy_app_is_checked_at_the_interval),
         TEST(failures_in_a_row_mean_down_and_successes_in_a_row_up),
         TEST(no_response_in_time_is_a_failure),

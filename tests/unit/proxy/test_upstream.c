@@ -231,9 +231,11 @@ static void an_app_that_listens_is_reached(void **state)
 {
     (void)state;
     assert_int_equal(listen(fx.listener, 1), 0);
+    assert_int_equal(upstream_shared_open(fx.shared), 0);
     lease();
     assert_true(fx.ready);
     assert_false(fx.failed);
+    assert_int_equal(upstream_shared_open(fx.shared), 1);
 }
 
 /* ---- idle connections ---- */
