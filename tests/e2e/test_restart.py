@@ -36,6 +36,7 @@ def in_restart(world, path, limit, down):
     for i, client in enumerate(clients):
         ask(client, i)
     weir.wait_depth(CLIENTS - limit)
+    origin.wait_inside(limit)  # not in the backlog, which ends with the listener
     origin.refuse()
     gate.open()
     answered = [client.response().status for client in clients[:limit]]
