@@ -55,7 +55,6 @@ static void count_requeued(struct exchange *ex, mono_us waited, mono_us hold)
 
 void exchange_requeue(struct exchange *ex)
 {
-    struct exchange_shared *shared = ex->env->c.shared;
     struct limiter_waiter *w = &ex->waiter;
     mono_us now = exchange_now(ex), waited = exchange_waited(ex), before = w->requeued_us;
 
@@ -79,15 +78,24 @@ static void complain_of_connect(struct exchange *ex, int error)
                     socket_remedy(error, to), SPAN_PRINTF(ex->message.request_id), more);
 }
 
+/* The app is told of first, or the limiter would grant the slot to the next waiter, or to this one.
+ * A request to bypass.paths asks whether the app is ready: it is not held until it is. */
+static void refused(struct exchange *ex, int error)
+{
+    app_refused(ex->env->c.shared->app, error, exchange_now(ex));
+    if (exchange_bypasses(ex))
+        exchange_fail(ex, REPLY_NOT_READY, NULL);
+    else
+        exchange_requeue(ex);
+}
+
 void exchange_not_connected(struct upstream_lease *l, enum upstream_failure why, int error)
 {
     struct exchange *ex = exchange_of(l->arg);
 
     CHECK(ex->state == EXCHANGE_CONNECTING);
     if (app_is_refusal(error)) {
-        /* First, or the limiter would grant the slot to the next waiter, or to this one. */
-        app_refused(ex->env->c.shared->app, error, exchange_now(ex));
-        exchange_requeue(ex);
+        refused(ex, error);
         return;
     }
     complain_of_connect(ex, error);

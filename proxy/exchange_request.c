@@ -453,7 +453,7 @@ void exchange_replay(struct exchange *ex)
         return;
     }
     stats_upstream(env->c.stats, STATS_REPLAYED);
-    if (app_is_in_doubt(env->c.shared->app))
+    if (app_is_in_doubt(env->c.shared->app) && !exchange_bypasses(ex))
         exchange_requeue(ex);
     else
         exchange_connect(ex, UPSTREAM_FRESH);

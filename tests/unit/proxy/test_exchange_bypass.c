@@ -164,6 +164,39 @@ static void before_the_app_is_ready_it_is_told_at_once(void)
     hears(a, "200 OK");
 }
 
+static void it_is_told_that_the_app_is_gone_while_others_wait(void)
+{
+    a_bypass(1);
+    scene_is_built();
+    peers.away = true;
+    is_told(asks(CHECK_UP), 503, "not_ready", "\r\nRetry-After: 1\r\n");
+    assert_int_equal(app_state(world.shared.app), APP_DOWN);
+    struct peer *a = asks(GET);
+    is_told(asks(CHECK_UP), 503, "not_ready", NULL);
+    slots_are(0, 1);
+    bypass_slots_are(0, 0);
+    peers.away = false;
+    from_now();
+    until(60);
+    says(app(0), OK);
+    hears(a, "200 OK");
+    assert_int_equal(bypass_numbers().requests[STATS_SOURCE_WEIR], 2);
+}
+
+static void a_check_that_is_replayed_does_not_wait_for_the_probe(void)
+{
+    a_bypass(1);
+    struct peer *a = asks(CHECK_UP);
+
+    says(app(0), OK);
+    hears(a, "200 OK");
+    says(a, CHECK_UP);
+    leaves(app(0));
+    hears(app(1), "GET /healthz ");
+    says(app(1), OK);
+    hears(a, "200 OK");
+}
+
 static void an_orphan_of_it_holds_its_slot(void)
 {
     a_bypass(1);
@@ -268,6 +301,8 @@ int main(void)
         SCENE(its_slots_are_no_slots_for_others),
         SCENE(it_has_numbers_of_its_own),
         SCENE(before_the_app_is_ready_it_is_told_at_once),
+        SCENE(it_is_told_that_the_app_is_gone_while_others_wait),
+        SCENE(a_check_that_is_replayed_does_not_wait_for_the_probe),
         SCENE(an_orphan_of_it_holds_its_slot),
         SCENE(it_offers_no_upgrade),
         SCENE(the_next_request_on_its_connection_waits_like_others),
