@@ -69,9 +69,10 @@ struct visitor {
     struct strbuf request;           /* the head for evhtp */
     const struct admin_route *route; /* of that request; NULL: no such page */
     struct admin_call call;
-    size_t body;         /* bytes of its body that must still arrive */
-    struct event *until; /* HELD: the end of call.wait; NULL: not, or no longer */
-    mono_us since;       /* start of its wait */
+    struct strbuf payload; /* its body */
+    size_t body;           /* bytes of the body that must still arrive */
+    struct event *until;   /* HELD: the end of call.wait; NULL: not, or no longer */
+    mono_us since;         /* start of its wait */
     bool busy, closing, responding, held;
 };
 
@@ -139,6 +140,7 @@ static void wait_anew(struct visitor *v)
 static void visitor_free(struct visitor *v)
 {
     strbuf_fini(&v->request);
+    strbuf_fini(&v->payload);
     free(v);
 }
 
@@ -332,7 +334,7 @@ static void log_change(struct visitor *v, const struct http_head *head, const ch
     strbuf_fini(&peer);
 }
 
-/* Of a page that changes something. False: it was refused. */
+/* Of a page and a method that change something. False: it was refused. */
 static bool may_change(struct visitor *v, const struct http_head *head)
 {
     const struct config *cf = v->admin->config;
@@ -345,6 +347,8 @@ static bool may_change(struct visitor *v, const struct http_head *head)
     if ((v->route->listed & method) != 0 && !admin_access_listed(&rules, &ends)) {
         status = 405;
         refusal = "this method is accepted only from the addresses in admin.allow";
+    } else if (head->method == HTTP_PATCH && !cf->admin.writable) {
+        refusal = "the configuration cannot be changed: admin.writable is false";
     } else {
         refusal = admin_access_refusal(&rules, &ends, head);
     }
@@ -396,7 +400,7 @@ static bool read_wait(struct visitor *v, struct span path)
 static bool check_request(struct visitor *v, const struct http_head *head)
 {
     unsigned method = ADMIN_METHOD(head->method);
-    bool reads = v->route == NULL || v->route->methods == ADMIN_READ;
+    bool reads = v->route == NULL || !admin_route_changes(v->route, head->method);
 
     if (v->route == NULL && (method & ADMIN_READ) == 0)
         refuse(v, 404, "no such page; GET / lists the pages");
@@ -463,23 +467,28 @@ static void take_head(struct visitor *v, const char *start, const struct http_he
         return;
     write_request(v, head);
     evbuffer_drain(bufferevent_get_input(v->conn->bev), end); /* the spans in `head` end here */
+    v->call.body = SPAN("");
     if (head->content_length > 0)
         await_body(v, (size_t)head->content_length, head->expect_continue);
     else
         pass_on(v);
 }
 
-/* No command has a parameter in its body. True: the request was processed. */
+/* True: the request was processed. */
 static bool look_for_body(struct visitor *v)
 {
     struct evbuffer *input = bufferevent_get_input(v->conn->bev);
 
     if (evbuffer_get_length(input) < v->body)
         return false;
+    strbuf_clear(&v->payload);
+    strbuf_add(&v->payload, evbuffer_pullup(input, (ev_ssize_t)v->body), v->body);
+    v->call.body = (struct span){v->payload.at, v->payload.len};
     evbuffer_drain(input, v->body);
     v->body = 0;
     bufferevent_setwatermark(v->conn->bev, EV_READ, 0, UNREAD_MAX);
     pass_on(v);
+    strbuf_fini(&v->payload); /* an idle connection keeps none */
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "common/check.h"
+#include "common/span.h"
 #include "common/strbuf.h"
 #include "proxy/config.h"
 
@@ -32,6 +33,8 @@ struct admin_source {
     void (*resume)(void *arg);
     void (*drain)(void *arg); /* begins one, unless one has begun */
     bool (*cancel_drain)(void *arg, const char **why);
+    /* Changes the configuration. False: `problems` has the reasons, and nothing has changed. */
+    bool (*change)(void *arg, struct span json, struct strbuf *problems);
     bool (*drain_state)(void *arg, struct strbuf *out); /* JSON; true: all is done */
 };
 

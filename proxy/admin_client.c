@@ -44,8 +44,19 @@ static bool connect_to(int fd, const struct address *to, mono_us deadline)
     return false;
 }
 
-/* Much smaller than any socket buffer. HTTP/1.0, so that the response is not chunked. */
-static bool send_request(int fd, const struct admin_request *request)
+static bool send_all(int fd, const struct strbuf *bytes, mono_us deadline)
+{
+    for (size_t sent = 0; sent < bytes->len;) {
+        ssize_t n = send(fd, bytes->at + sent, bytes->len - sent, MSG_NOSIGNAL);
+        if (n < 0 && (errno != EAGAIN || !wait_for(fd, POLLOUT, deadline)))
+            return false;
+        sent += n < 0 ? 0 : (size_t)n;
+    }
+    return true;
+}
+
+/* HTTP/1.0, so that the response is not chunked. */
+static bool send_request(int fd, const struct admin_request *request, mono_us deadline)
 {
     struct strbuf out = {0};
 
@@ -53,9 +64,11 @@ static bool send_request(int fd, const struct admin_request *request)
                 request->path);
     if (request->token[0] != '\0')
         strbuf_addf(&out, "Authorization: Bearer %s\r\n", request->token);
+    if (request->body.len > 0)
+        strbuf_addf(&out, "Content-Length: %zu\r\n", request->body.len);
     strbuf_adds(&out, "\r\n");
-    ssize_t sent = send(fd, out.at, out.len, MSG_NOSIGNAL);
-    bool ok = sent == (ssize_t)out.len;
+    strbuf_add_span(&out, request->body);
+    bool ok = send_all(fd, &out, deadline);
     strbuf_fini(&out);
     return ok;
 }
@@ -113,7 +126,7 @@ bool admin_client_ask(const struct address *listening, const struct admin_reques
     struct address to = address_to_reach(listening);
     mono_us deadline = clock_mono() + timeout;
     int fd = socket(to.sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && connect_to(fd, &to, deadline) && send_request(fd, request) &&
+    bool ok = fd >= 0 && connect_to(fd, &to, deadline) && send_request(fd, request, deadline) &&
               receive(fd, r, deadline) && parse_status(r);
     int err = errno;
 

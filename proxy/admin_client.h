@@ -21,6 +21,7 @@ struct admin_response {
 struct admin_request {
     const char *method, *path;
     const char *token; /* "": none */
+    struct span body;
 };
 
 /*

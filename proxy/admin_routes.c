@@ -4,6 +4,7 @@
 #include "common/prometheus.h"
 
 static const char json_type[] = "application/json";
+static const char text_type[] = "text/plain; charset=utf-8";
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
@@ -26,8 +27,12 @@ static void respond_status(const struct admin_source *source, const struct admin
 static void respond_config(const struct admin_source *source, const struct admin_call *call,
                            struct admin_reply *out)
 {
-    (void)call;
     out->type = json_type;
+    if (call->method == HTTP_PATCH && !source->change(source->arg, call->body, &out->body)) {
+        out->status = 400;
+        out->type = text_type;
+        return;
+    }
     source->config(source->arg, &out->body);
 }
 
@@ -85,8 +90,6 @@ static void respond_resume(const struct admin_source *source, const struct admin
     strbuf_adds(&out->body, "{\"paused\":false}\n");
 }
 
-static const char text_type[] = "text/plain; charset=utf-8";
-
 void admin_route_drain_state(const struct admin_source *source, bool cancelled,
                              struct admin_reply *out)
 {
@@ -138,7 +141,8 @@ static const struct admin_route routes[] = {
     {"/startupz", "200 once the app has started, else 503 and the reason", ADMIN_READ, 0,
      respond_startupz},
     {"/status", "the values of /metrics, as JSON", ADMIN_READ, 0, respond_status},
-    {"/config", "the configuration in force, as JSON", ADMIN_READ, 0, respond_config},
+    {"/config", "the configuration in force, as JSON; PATCH changes it",
+     ADMIN_READ | ADMIN_METHOD(HTTP_PATCH), 0, respond_config},
     {"/drain", "serves what waits and runs; ?wait=25s: responds when that is done",
      ADMIN_METHOD(HTTP_POST) | ADMIN_METHOD(HTTP_DELETE), ADMIN_METHOD(HTTP_GET), respond_drain},
     {"/pause", "holds all requests in the queue", ADMIN_METHOD(HTTP_POST), 0, respond_pause},
@@ -175,8 +179,8 @@ static void list_routes(struct strbuf *out)
 
     for (size_t i = 0; i < ROUTES; i++) {
         strbuf_clear(&name);
-        if (routes[i].methods != ADMIN_READ) {
-            write_methods(routes[i].methods & ~ADMIN_READ, &name);
+        if ((routes[i].methods & ADMIN_READ) == 0) {
+            write_methods(routes[i].methods, &name);
             strbuf_adds(&name, " ");
         }
         strbuf_adds(&name, routes[i].path);
@@ -208,6 +212,11 @@ const struct admin_route *admin_route_find(struct span path)
             return &routes[i];
     }
     return NULL;
+}
+
+bool admin_route_changes(const struct admin_route *route, enum http_method method)
+{
+    return ((ADMIN_READ & ~route->listed) & ADMIN_METHOD(method)) == 0;
 }
 
 void admin_route_respond(const struct admin_route *route, const struct admin_source *source,

@@ -17,7 +17,8 @@
 
 struct admin_call {
     enum http_method method;
-    mono_us wait; /* how long the client is willing to wait */
+    mono_us wait;     /* how long the client is willing to wait */
+    struct span body; /* of a PATCH */
 };
 
 struct admin_reply {
@@ -30,7 +31,7 @@ struct admin_reply {
 
 struct admin_route {
     const char *path, *meaning;
-    unsigned methods; /* a set of ADMIN_METHOD: ADMIN_READ, or others, which change something */
+    unsigned methods; /* a set of ADMIN_METHOD; those not in ADMIN_READ change something */
     unsigned listed;  /* further methods, for the addresses in admin.allow; they change something */
     void (*respond)(const struct admin_source *source, const struct admin_call *call,
                     struct admin_reply *out);
@@ -38,6 +39,9 @@ struct admin_route {
 
 /* NULL: no such page. `path` is without the query. */
 const struct admin_route *admin_route_find(struct span path);
+
+/* Whether this method, which the route supports, changes something. */
+bool admin_route_changes(const struct admin_route *route, enum http_method method);
 
 /* "GET, HEAD" */
 void admin_route_write_methods(const struct admin_route *route, struct strbuf *out);

@@ -82,6 +82,14 @@ static const struct command commands[] = {
     {"resume", "[flags]", "end a pause",
      "Waiting requests are served in the order of their arrival. See `weir help pause`.",
      TAKES_CONFIG, 0, cli_resume, NULL},
+    {"set", "KEY=VALUE... [flags]", "change options of a running weir",
+     "Changes options until weir reads its configuration again, at a reload or a restart: `weir "
+     "set "
+     "concurrency=40 queue.timeout=2s`. All values are checked first; an error in one changes "
+     "nothing. Options that require a restart are refused. The running weir must have "
+     "admin.writable.\n"
+     "Values have the form of flags. The command is sent to the admin port: see `weir help pause`.",
+     TAKES_CONFIG, ARGS_MAX, cli_set, NULL},
     {"completion", "bash|zsh|fish", "print a completion script for a shell",
      "Prints the script; `make install` installs it where the shell looks for it. In bash, "
      "`source <(weir completion bash)` enables it for the current session.",
@@ -138,7 +146,7 @@ static bool colours(const struct cli_env *env)
 }
 
 /* The word that introduces an error is red, once in each line that has one. */
-static void print_problems(const struct cli_env *env, const char *text)
+void cli_print_problems(const struct cli_env *env, const char *text)
 {
     static const char word[] = ": error: ";
     bool colour = colours(env);
@@ -165,7 +173,7 @@ void cli_complain(const struct cli_env *env, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     strbuf_addf(&line, "weir: error: %s\n", text);
-    print_problems(env, strbuf_cstr(&line));
+    cli_print_problems(env, strbuf_cstr(&line));
     strbuf_fini(&line);
 }
 
@@ -351,6 +359,8 @@ static void take_argument(struct cli *cli, const char *arg)
 
     if (cli->n_args < cli->command->max_args)
         cli->args[cli->n_args++] = arg;
+    else if (cli->n_args > 1)
+        cli_usage_error(cli, "weir %s takes at most %d arguments", name, cli->command->max_args);
     else if (cli->n_args > 0)
         cli_usage_error(cli, "weir %s takes one argument, got \"%.60s\" after \"%.60s\"", name, arg,
                         cli->args[0]);
@@ -407,7 +417,7 @@ struct config *cli_load_from(const struct cli *cli, const struct config_source *
     struct config *c = config_load(src, &problems);
 
     if (c == NULL)
-        print_problems(cli->env, strbuf_cstr(&problems));
+        cli_print_problems(cli->env, strbuf_cstr(&problems));
     strbuf_fini(&problems);
     return c;
 }

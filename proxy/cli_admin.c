@@ -82,17 +82,18 @@ static struct config *load_address(const struct cli *cli, bool with_token)
     return c;
 }
 
-/* Sends the request to the admin port; with the token, unless it is a GET. False: the reason has
- * been reported. */
-static bool ask_admin(const struct cli *cli, const char *method, const char *path,
-                      struct admin_response *r)
+/* Sends a request with a body to the admin port; with the token, unless it is a GET. False: the
+ * reason has been reported. */
+static bool ask_with_body(const struct cli *cli, const char *method, const char *path,
+                          struct span body, struct admin_response *r)
 {
     struct config *c = load_address(cli, strcmp(method, "GET") != 0);
     bool ok = false;
 
     if (c == NULL)
         return false;
-    const struct admin_request request = {.method = method, .path = path, .token = c->admin.token};
+    const struct admin_request request = {
+        .method = method, .path = path, .token = c->admin.token, .body = body};
     if (!c->admin.enabled)
         cli_complain(cli->env, "the admin port is disabled (admin.listen is \"off\")");
     else if (!(ok = admin_client_ask(&c->admin.listen, &request,
@@ -101,6 +102,12 @@ static bool ask_admin(const struct cli *cli, const char *method, const char *pat
                      strerror(errno));
     config_put(c);
     return ok;
+}
+
+static bool ask_admin(const struct cli *cli, const char *method, const char *path,
+                      struct admin_response *r)
+{
+    return ask_with_body(cli, method, path, SPAN(""), r);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -279,5 +286,139 @@ int cli_drain(struct cli *cli)
         (void)snprintf(path, sizeof(path), "/drain?wait=%lldus", (long long)cli->wait);
     int status = ask_admin(cli, "POST", path, &r) ? report_drain(cli, "/drain", &r) : EXIT_FAILED;
     strbuf_fini(&r.bytes);
+    return status;
+}
+
+/* ---- set ------------------------------------------------------------------------------------ */
+
+static void complain_about_key(struct cli *cli, struct span key)
+{
+    struct nearest n = {.typed = key};
+
+    for (size_t i = 0; i < option_count; i++)
+        nearest_try(&n, span_of(option_table[i].path), option_table[i].path);
+    cli_usage_error(cli, "unknown key \"%.*s\"%s%s%s", (int)(key.len > 60 ? 60 : key.len), key.at,
+                    n.answer == NULL ? "" : " (did you mean ", n.answer == NULL ? "" : n.answer,
+                    n.answer == NULL ? "" : "?)");
+}
+
+static void complain_about_value(struct cli *cli, const struct option *o,
+                                 enum option_verdict verdict, struct span text)
+{
+    struct strbuf message = {0}, got = {0};
+
+    strbuf_add_json(&got, text);
+    strbuf_adds(&message, o->path);
+    option_write_complaint(o, verdict, (struct span){got.at, got.len}, text, true, &message);
+    cli_usage_error(cli, "%s", strbuf_cstr(&message));
+    strbuf_fini(&message);
+    strbuf_fini(&got);
+}
+
+/* The value in JSON; NULL: the problem has been reported. */
+static json_t *value_of(struct cli *cli, const struct option *o, struct span text)
+{
+    struct config scratch = {.threads = 0};
+    enum option_verdict verdict = option_read(o, text, &scratch);
+    struct strbuf json = {0};
+    json_t *value = NULL;
+
+    if (verdict != OPTION_READ) {
+        complain_about_value(cli, o, verdict, text);
+        return NULL;
+    }
+    if (o->type == OPTION_SECRET)
+        strbuf_add_json(&json, text);
+    else
+        option_write_json(o, &scratch, &json);
+    value = json_loadb(json.at, json.len, JSON_DECODE_ANY, NULL);
+    CHECK(value != NULL);
+    option_clear(&scratch);
+    strbuf_fini(&json);
+    return value;
+}
+
+/* Puts the value into its section of `json`, which it creates if necessary. */
+static void put(json_t *json, const struct option *o, json_t *value)
+{
+    struct strbuf section = {0};
+    json_t *inside = json;
+
+    strbuf_add_span(&section, option_section(o));
+    if (section.len > 0) {
+        inside = json_object_get(json, section.at);
+        if (inside == NULL) {
+            inside = json_object();
+            CHECK(json_object_set_new(json, section.at, inside) == 0);
+        }
+    }
+    CHECK(json_object_set_new(inside, option_leaf(o).at, value) == 0); /* ends the path */
+    strbuf_fini(&section);
+}
+
+static void put_argument(struct cli *cli, const char *arg, json_t *json)
+{
+    struct span key = {arg, strcspn(arg, "=")};
+    const struct option *o = option_find(key);
+
+    if (arg[key.len] != '=') {
+        cli_usage_error(cli, "weir set expects KEY=VALUE, got \"%.60s\"", arg);
+        return;
+    }
+    if (o == NULL) {
+        complain_about_key(cli, key);
+        return;
+    }
+    json_t *value = value_of(cli, o, span_of(arg + key.len + 1));
+    if (value != NULL)
+        put(json, o, value);
+}
+
+/* What the running weir has to say has places in the JSON that was sent, with excerpts. */
+static void print_refusal(const struct cli *cli, const struct admin_response *r)
+{
+    struct strbuf problems = {0};
+
+    strbuf_add_span(&problems, r->body);
+    cli_print_problems(cli->env, strbuf_cstr(&problems));
+    strbuf_fini(&problems);
+}
+
+static int send_change(struct cli *cli, const json_t *json)
+{
+    struct admin_response r = {0};
+    struct strbuf text = {0};
+    char *body = json_dumps(json, JSON_COMPACT);
+    int status = EXIT_FAILED;
+
+    CHECK(body != NULL);
+    if (ask_with_body(cli, "PATCH", "/config", span_of(body), &r)) {
+        if (r.status == 400) {
+            print_refusal(cli, &r);
+        } else if (r.status != 200) {
+            complain_about(cli, "/config", &r);
+        } else {
+            strbuf_adds(&text, "changed\n");
+            status = cli_print_result(cli, &text);
+        }
+    }
+    free(body);
+    strbuf_fini(&r.bytes);
+    return status;
+}
+
+int cli_set(struct cli *cli)
+{
+    json_t *json = json_object();
+    int status = EXIT_USAGE;
+
+    CHECK(json != NULL);
+    if (cli->n_args == 0)
+        cli_usage_error(cli, "weir set requires KEY=VALUE, such as concurrency=40");
+    for (int i = 0; i < cli->n_args; i++)
+        put_argument(cli, cli->args[i], json);
+    if (cli->errors == 0)
+        status = send_change(cli, json);
+    json_decref(json);
     return status;
 }

@@ -12,7 +12,7 @@
 #include "proxy/cli.h"
 #include "proxy/command.h"
 
-#define ARGS_MAX 2
+#define ARGS_MAX 16
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CUT = 3 };
 
@@ -37,6 +37,9 @@ PRINTF_LIKE(2, 3)
 void cli_complain(const struct cli_env *env, const char *fmt, ...);
 PRINTF_LIKE(2, 3)
 void cli_usage_error(struct cli *cli, const char *fmt, ...);
+
+/* Prints lines of errors. */
+void cli_print_problems(const struct cli_env *env, const char *text);
 
 /* Prints and frees the text; returns the exit status. */
 int cli_print_result(const struct cli *cli, struct strbuf *text);

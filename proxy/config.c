@@ -94,17 +94,6 @@ static void write_summary(struct loader *ld)
                 ld->errors == 1 ? "" : "s", ld->src->running != NULL ? "changed" : "started");
 }
 
-void loader_write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
-                            struct span text, bool quoted, struct strbuf *out)
-{
-    strbuf_adds(out, " expects ");
-    option_write_wants(o, verdict, out);
-    if (o->type != OPTION_SECRET)
-        strbuf_addf(out, ", got %.*s%s", (int)(got.len > 60 ? 60 : got.len), got.at,
-                    got.len > 60 ? "..." : "");
-    option_write_hint(o, verdict, text, quoted, out);
-}
-
 size_t loader_index_of(const struct option *o)
 {
     return (size_t)(o - option_table);
@@ -137,7 +126,7 @@ static void complain_about_text(struct loader *ld, const struct option *o,
 
     strbuf_add_json(&got, text);
     strbuf_adds(&message, subject);
-    loader_write_complaint(o, verdict, (struct span){strbuf_cstr(&got), got.len}, text, true,
+    option_write_complaint(o, verdict, (struct span){strbuf_cstr(&got), got.len}, text, true,
                            &message);
     problem_elsewhere(ld, "weir", (struct span){strbuf_cstr(&message), message.len});
     strbuf_fini(&message);

@@ -92,6 +92,7 @@ struct config {
     struct {
         bool enabled; /* false when admin.listen is "off" */
         struct address listen;
+        bool writable;
         char token[129]; /* "": none */
         struct cidr_list allow;
     } admin;

@@ -385,7 +385,7 @@ static void bad_value(struct loader *ld, const struct option *o, enum option_ver
     struct strbuf message = {0};
 
     strbuf_addf(&message, "\"%s%s\"", o->path, element);
-    loader_write_complaint(o, verdict, shown(value, raw), text_of(value, raw),
+    option_write_complaint(o, verdict, shown(value, raw), text_of(value, raw),
                            option_is_text(o) || *element != '\0', &message);
     if (json_is_null(value))
         strbuf_adds(&message, "; omit the key to use the default");

@@ -70,10 +70,6 @@ void loader_problem_at(struct loader *ld, size_t at, size_t len, const char *fmt
 PRINTF_LIKE(3, 4)
 void loader_problem(struct loader *ld, const char *where, const char *fmt, ...);
 
-/* Appends " expects this, got that" and a hint to the name of the option. */
-void loader_write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
-                            struct span text, bool quoted, struct strbuf *out);
-
 /* Reports an error of a well-formed value, at the place where the value was set. */
 void loader_problem_with(struct loader *ld, const struct option *o, const char *message);
 

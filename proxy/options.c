@@ -235,14 +235,18 @@ const struct option option_table[] = {
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
      .restart = "the socket is bound at start",
      .help = "permissions of the Unix socket that \"admin.listen\" names"},
+    {"admin.writable", OPTION_BOOL, FIELD(admin.writable), .preset = "false",
+     .also = "write mutable changes",
+     .help = "whether `weir set` and PATCH /config may change options while weir is running; they "
+             "need the rights that draining needs"},
     {"admin.token", OPTION_SECRET, FIELD(admin.token), SECRET_MIN, 0, .preset = "",
      .also = "secret password key",
-     .help = "secret with which any client may drain, pause and resume weir through the admin port, "
-             "as Authorization: Bearer TOKEN; \"\" for none"},
+     .help = "secret with which any client may drain, pause, resume and change weir through the "
+             "admin port, as Authorization: Bearer TOKEN; \"\" for none"},
     {"admin.allow", OPTION_RANGES, FIELD(admin.allow), 0, BLOCKS_MAX, .preset = "",
      .words = "private loopback", .empty = "none", .also = "allowed allow_from trusted",
-     .help = "addresses of the clients that may drain, pause and resume weir through the admin "
-             "port without the token, and may send GET /drain; programs on the same machine always "
+     .help = "addresses of the clients that may drain, pause, resume and change weir through the "
+             "admin port without the token, and may send GET /drain; programs on the same machine always "
              "may, through loopback or a Unix socket"},
     {"watch", OPTION_BOOL, FIELD(watch), .preset = "false", .also = "watch_config auto_reload",
      .help = "reload the configuration file when it changes; SIGHUP reloads it in any case"},
@@ -1488,6 +1492,17 @@ void option_write_hint(const struct option *o, enum option_verdict verdict, stru
         write_example(o, text, out);
     }
     strbuf_fini(&fix);
+}
+
+void option_write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
+                            struct span text, bool quoted, struct strbuf *out)
+{
+    strbuf_adds(out, " expects ");
+    option_write_wants(o, verdict, out);
+    if (o->type != OPTION_SECRET)
+        strbuf_addf(out, ", got %.*s%s", (int)(got.len > 60 ? 60 : got.len), got.at,
+                    got.len > 60 ? "..." : "");
+    option_write_hint(o, verdict, text, quoted, out);
 }
 
 /* ---- the nearest word ----------------------------------------------------------------------- */

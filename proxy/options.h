@@ -124,6 +124,11 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
 void option_write_hint(const struct option *o, enum option_verdict verdict, struct span text,
                        bool quoted, struct strbuf *out);
 
+/* Writes " expects this, got that", and a hint; appended to the name of the option. A secret is not
+ * shown. */
+void option_write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
+                            struct span text, bool quoted, struct strbuf *out);
+
 /* A number of microseconds or bytes with the largest unit that divides it. */
 void option_write_quantity(const struct option *o, uint64_t n, struct strbuf *out);
 

@@ -488,6 +488,14 @@ static bool admin_cancel_drain(void *arg, const char **why)
     return lifecycle_cancel(s->lifecycle, why);
 }
 
+static bool admin_change(void *arg, struct span json, struct strbuf *problems)
+{
+    struct server *s = arg;
+
+    loop_tick(s->control);
+    return reload_patch(s->reload, json, problems);
+}
+
 static bool admin_drain_state(void *arg, struct strbuf *out)
 {
     struct server *s = arg;
@@ -628,7 +636,8 @@ static bool ports_build(struct server *s)
                                   .resume = admin_resume,
                                   .drain = admin_drain,
                                   .cancel_drain = admin_cancel_drain,
-                                  .drain_state = admin_drain_state};
+                                  .drain_state = admin_drain_state,
+                                  .change = admin_change};
 
     s->listener = listener_new(s->workers[0].loop, &s->config->listen, s->max_connections,
                                &listener_handler, s, problem, sizeof(problem));

@@ -18,7 +18,7 @@ WEIR = str((ROOT / os.environ.get("WEIR", "build/weir")).resolve())
 
 BAD = sorted((HERE / "bad").glob("*.json"))
 GOOD = sorted((HERE / "good").glob("*.json")) + sorted((ROOT / "examples").rglob("*.json"))
-COMMANDS = "serve check config status healthcheck drain pause resume completion manpage version help".split()
+COMMANDS = "serve check config status healthcheck drain pause resume set completion manpage version help".split()
 
 # What the schema leaves to `weir check`: ranges of values with a unit and of ports, reserved names,
 # duplicates, values that must agree, the inside of an IPv6 address.

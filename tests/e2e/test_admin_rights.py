@@ -49,14 +49,18 @@ ATTACKS = {
 
 def test_attacks_change_nothing_and_disturb_nobody(world):
     origin = world.origin()
-    weir = world.weir(origin, admin_host="0.0.0.0", admin_token=TOKEN, concurrency=1)
+    weir = world.weir(origin, admin_host="0.0.0.0", admin_token=TOKEN, admin_writable="true",
+                      concurrency=1)
     other = other_address()
     client = world.connect(weir)
     for _ in range(1 + 1000 // (3 * len(ATTACKS))):
         for name, attack in ATTACKS.items():
-            for path in ("/pause", "/drain?wait=1h", "/resume"):
+            for path in ("/pause", "/drain?wait=1h", "/config", "/resume"):
+                if path == "/config" and "method" in attack:
+                    continue
                 at = other if attack.get("at") == "other" else "127.0.0.1"
-                answer = ask(weir, attack.get("method", "POST"), path, *attack.get("fields", ()),
+                method = "PATCH" if path == "/config" else attack.get("method", "POST")
+                answer = ask(weir, method, path, *attack.get("fields", ()),
                              host=attack.get("host"), at=at)
                 assert answer.status == attack.get("status", 403), name
         assert weir.metrics().one("weir_paused") == 0

@@ -29,6 +29,7 @@ struct port {
     struct config config;
     const char *not_ready, *not_started; /* NULL: ready, started */
     unsigned pauses, resumes, drains;
+    struct strbuf changed; /* what it was asked to change to */
     bool drained;
     size_t metrics_size; /* at least */
 };
@@ -97,6 +98,16 @@ static bool cancel_drain(void *arg, const char **why)
     return !p->drained;
 }
 
+static bool change(void *arg, struct span json, struct strbuf *problems)
+{
+    struct port *p = arg;
+
+    strbuf_clear(&p->changed);
+    strbuf_add_span(&p->changed, json);
+    strbuf_adds(problems, json.len == 0 ? "it is empty\n" : "");
+    return json.len > 0;
+}
+
 static bool drain_state(void *arg, struct strbuf *out)
 {
     struct port *p = arg;
@@ -117,7 +128,8 @@ static struct admin *open_at(struct port *p, char *problem, size_t size)
                                   .resume = resume_it,
                                   .drain = drain_it,
                                   .cancel_drain = cancel_drain,
-                                  .drain_state = drain_state};
+                                  .drain_state = drain_state,
+                                  .change = change};
     p->config.admin.listen = p->at;
     return admin_new(p->base, &p->config, &source, problem, size);
 }
@@ -167,6 +179,7 @@ static int closed(void **state)
     admin_free(p->admin);
     assert_int_equal(p->config.refs, 1);
     event_base_free(p->base);
+    strbuf_fini(&p->changed);
     free(p);
     return 0;
 }
@@ -485,6 +498,45 @@ static void a_client_that_asks_first_is_told_to_go_on(void **state)
     close(fd);
 }
 
+/* The body as it was sent, although it looks like a request of its own; then the next request. */
+static void a_change_of_the_configuration_has_the_whole_body(void **state)
+{
+    struct port *p = *state;
+    struct config next = {.refs = 1, .admin.writable = true};
+    static const char body[] = "GET /pause HTTP/1.1\r\n" OWN "\r\n";
+    char request[512];
+    int len = snprintf(request, sizeof(request),
+                       "PATCH /config HTTP/1.1\r\n" OWN "Content-Length: %zu\r\n\r\n%s"
+                       "GET /livez HTTP/1.1\r\n" OWN "\r\n",
+                       sizeof(body) - 1, body);
+
+    ask(p, request);
+    expect_status("403");
+    expect("admin.writable is false");
+    assert_int_equal(p->changed.len, 0);
+    admin_configure(p->admin, &next);
+    for (int cut = 1; cut < len; cut += 7) {
+        int fd = dial(p);
+        strbuf_clear(&p->changed);
+        send_bytes(p, fd, request, (size_t)cut);
+        turn(p);
+        say(p, fd, request + cut);
+        assert_true(hear(p, fd, UNTIL_RESPONSES, 2));
+        assert_int_equal(times("HTTP/1.1 200 "), 2);
+        expect("{\"config\":1}");
+        assert_string_equal(strbuf_cstr(&p->changed), body);
+        close(fd);
+    }
+    ask(p, "PATCH /config HTTP/1.1\r\n" OWN "Connection: close\r\n\r\n");
+    expect_status("400");
+    expect("\r\n\r\nit is empty\n");
+    ask(p, "PATCH /config HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 2\r\n\r\n{}");
+    expect_status("403");
+    ask(p, "PATCH /status HTTP/1.1\r\n" OWN "Content-Length: 2\r\n\r\n{}");
+    expect_status("405");
+    admin_configure(p->admin, &p->config);
+}
+
 /* ---- waiting for the end of a drain ---- */
 
 #define WAIT "POST /drain?x&wait=1h HTTP/1.1\r\n" OWN "\r\n"
@@ -773,6 +825,7 @@ static void random_bytes_never_bring_it_down(void **state)
         "HEAD //%zz;a?&&==# HTTP/1.0\r\nExpect: 100-continue\r\nUpgrade: h2c\r\n\r\n",
         "GET /?%&a=%&=b&;;c HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\nA: \r\n\r\n",
         "POST /pause HTTP/1.1\r\n" OWN "Content-Length: 4\r\nExpect: 100-continue\r\n\r\nabcd",
+        "PATCH /config HTTP/1.1\r\n" OWN "Content-Length: 2\r\n\r\n{}GET / HTTP/1.1\r\n\r\n",
         "POST /drain?wait=1ms HTTP/1.1\r\n" OWN "\r\nDELETE /drain HTTP/1.1\r\n" OWN "\r\n",
     };
     struct port *p = *state;
@@ -780,7 +833,7 @@ static void random_bytes_never_bring_it_down(void **state)
     print_message("seed %u\n", seed);
     for (int round = 0; round < 400; round++) {
         char text[256];
-        size_t len = (size_t)snprintf(text, sizeof(text), "%s", seeds[rand_r(&seed) % 6]);
+        size_t len = (size_t)snprintf(text, sizeof(text), "%s", seeds[rand_r(&seed) % 7]);
         for (int i = rand_r(&seed) % 4; i > 0; i--)
             text[(size_t)rand_r(&seed) % len] = (char)rand_r(&seed);
         size_t cut = (size_t)rand_r(&seed) % len;
@@ -988,6 +1041,7 @@ int main(void)
         TEST(a_body_may_be_split_at_every_byte),
         TEST(a_client_that_asks_first_is_told_to_go_on),
         TEST(the_rights_follow_a_new_configuration),
+        TEST(a_change_of_the_configuration_has_the_whole_body),
         TEST(a_drain_responds_when_all_is_done),
         TEST(a_client_waits_no_longer_than_it_wants_to),
         TEST(a_cancelled_drain_is_waited_for_by_nobody),

@@ -45,6 +45,19 @@ static bool drain_state(void *arg, struct strbuf *out)
     return done;
 }
 
+static bool change(void *arg, struct span json, struct strbuf *problems)
+{
+    (void)arg;
+    strbuf_adds(problems, span_equal(json, SPAN("{}")) ? "" : "no JSON\n");
+    return problems->len == 0;
+}
+
+static void config(void *arg, struct strbuf *out)
+{
+    (void)arg;
+    strbuf_adds(out, "{\"as\":\"it is\"}");
+}
+
 static bool not_yet(void *arg, const char **why)
 {
     *why = arg;
@@ -59,7 +72,9 @@ static const struct admin_source source = {.arg = why,
                                            .resume = resume_it,
                                            .drain = drain,
                                            .cancel_drain = cancel_drain,
-                                           .drain_state = drain_state};
+                                           .drain_state = drain_state,
+                                           .change = change,
+                                           .config = config};
 
 /* Returns the reply, its body freed. */
 static struct admin_reply expect_call(const struct admin_call *call, const char *path,
@@ -86,9 +101,15 @@ static void expect(const char *path, unsigned status, const char *part)
 static void each_page_accepts_its_methods(void **state)
 {
     static const char *const rows[][2] = {
-        {"/", "GET, HEAD"},         {"/metrics", "GET, HEAD"},  {"/livez", "GET, HEAD"},
-        {"/readyz", "GET, HEAD"},   {"/startupz", "GET, HEAD"}, {"/status", "GET, HEAD"},
-        {"/config", "GET, HEAD"},   {"/pause", "POST"},         {"/resume", "POST"},
+        {"/", "GET, HEAD"},
+        {"/metrics", "GET, HEAD"},
+        {"/livez", "GET, HEAD"},
+        {"/readyz", "GET, HEAD"},
+        {"/startupz", "GET, HEAD"},
+        {"/status", "GET, HEAD"},
+        {"/config", "GET, HEAD, PATCH"},
+        {"/pause", "POST"},
+        {"/resume", "POST"},
         {"/drain", "POST, DELETE"},
     };
     struct strbuf out = {0};
@@ -166,6 +187,28 @@ static void a_drain_is_waited_for_only_as_long_as_it_lasts(void **state)
     done = false;
 }
 
+static void a_change_responds_with_what_is_in_force_or_the_problems(void **state)
+{
+    const struct admin_call good = {.method = HTTP_PATCH, .body = SPAN("{}")};
+    const struct admin_call bad = {.method = HTTP_PATCH, .body = SPAN("x")};
+    (void)state;
+
+    expect_call(&good, "/config", 200, "{\"as\":\"it is\"}");
+    expect_call(&bad, "/config", 400, "no JSON\n");
+    expect("/config", 200, "{\"as\":\"it is\"}");
+}
+
+static void a_method_changes_something_or_reads(void **state)
+{
+    const struct admin_route *both = admin_route_find(SPAN("/config"));
+    const struct admin_route *hook = admin_route_find(SPAN("/drain"));
+    (void)state;
+
+    assert_false(admin_route_changes(both, HTTP_GET) || admin_route_changes(both, HTTP_HEAD));
+    assert_true(admin_route_changes(both, HTTP_PATCH));
+    assert_true(admin_route_changes(hook, HTTP_POST) && admin_route_changes(hook, HTTP_GET));
+}
+
 static void a_drain_can_be_cancelled_or_says_why_not(void **state)
 {
     const struct admin_call call = {.method = HTTP_DELETE, .wait = 1};
@@ -188,6 +231,8 @@ int main(void)
         cmocka_unit_test(a_probe_that_fails_gives_the_reason),
         cmocka_unit_test(pause_and_resume_say_what_is_in_force),
         cmocka_unit_test(a_drain_is_waited_for_only_as_long_as_it_lasts),
+        cmocka_unit_test(a_change_responds_with_what_is_in_force_or_the_problems),
+        cmocka_unit_test(a_method_changes_something_or_reads),
         cmocka_unit_test(a_drain_can_be_cancelled_or_says_why_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -224,6 +224,53 @@ static void a_drain_says_what_has_become_of_the_requests(void **state)
     assert_said(run("pause", "--wait", "2s", NULL), 2, NULL, "does not accept --wait");
 }
 
+static void assert_set(struct said said, struct admin *a, const char *body)
+{
+    assert_said(said, 0, "changed\n", NULL);
+    admin_stop(a);
+    const char *sent = strstr(a->request, "\r\n\r\n");
+    assert_int_equal(strncmp(a->request, "PATCH /config HTTP", 18), 0);
+    assert_non_null(sent);
+    assert_string_equal(sent + 4, body);
+}
+
+static void set_sends_its_values_as_json(void **state)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\n\r\n{}";
+    struct admin a;
+    (void)state;
+
+    admin_start(&a, ok);
+    assert_set(run("set", a.flag, "concurrency=40", "queue.timeout=2s", "queue.length=7", NULL), &a,
+               "{\"concurrency\":40,\"queue\":{\"timeout\":\"2s\",\"length\":7}}");
+    admin_start(&a, ok);
+    assert_set(run("set", "headers.trusted=none", a.flag, "concurrency=unlimited",
+                   "admin.token=0123456789abcdef", NULL),
+               &a,
+               "{\"headers\":{\"trusted\":[]},\"concurrency\":\"unlimited\","
+               "\"admin\":{\"token\":\"0123456789abcdef\"}}");
+}
+
+static void set_finds_the_errors_itself_where_it_can(void **state)
+{
+    struct admin a;
+    (void)state;
+
+    assert_said(run("set", NULL), 2, NULL, "requires KEY=VALUE, such as concurrency=40");
+    assert_said(run("set", "concurrency", NULL), 2, NULL, "expects KEY=VALUE, got \"concurrency\"");
+    assert_said(run("set", "concurency=4", NULL), 2, NULL, "did you mean concurrency?");
+    assert_said(run("set", "concurrency=x", "queue.timeout=5", NULL), 2, NULL,
+                "queue.timeout expects a duration with a unit, got \"5\" (did you mean \"5s\"?)");
+    admin_start(&a, "HTTP/1.1 400 Bad Request\r\n\r\nchange:1:1: error: no\n    1 | {}\n");
+    assert_said(run("set", a.flag, "threads=2", NULL), 1, NULL,
+                "change:1:1: error: no\n    1 | {}\n");
+    admin_stop(&a);
+    admin_start(&a, "HTTP/1.1 403 Forbidden\r\n\r\nadmin.writable is false\n");
+    assert_said(run("set", a.flag, "concurrency=2", NULL), 1, NULL,
+                "/config returned status 403: admin.writable is false\n");
+    admin_stop(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +279,8 @@ int main(void)
         cmocka_unit_test(health_without_a_port_to_ask_is_a_failure),
         cmocka_unit_test(status_is_printed_flat_or_as_it_came),
         cmocka_unit_test(pause_and_resume_are_sent_by_post),
+        cmocka_unit_test(set_sends_its_values_as_json),
+        cmocka_unit_test(set_finds_the_errors_itself_where_it_can),
         cmocka_unit_test(a_drain_says_what_has_become_of_the_requests),
         cmocka_unit_test(the_token_is_that_of_the_flag_the_variable_or_the_file),
     };
