@@ -391,6 +391,11 @@ static void on_ended(void *arg, const struct probe_result *result)
 
 /* ---- settings ---- */
 
+static bool is_taken_for_started(const struct app *a)
+{
+    return strcmp(a->cf.startup, "none") == 0;
+}
+
 static void take_settings(struct app *a, const struct config *config)
 {
     a->cf = (struct app_settings){.startup_timeout = config->startup.timeout,
@@ -419,6 +424,12 @@ void app_configure(struct app *a, const struct config *config)
     take_settings(a, config);
     if (is_doubted(a))
         return; /* the probe that is due goes on; checks begin after it */
+    if (app_state(a) == APP_STARTING && is_taken_for_started(a)) {
+        probe_stop(a->probe);
+        loop_timer_stop(&a->next);
+        become_up(a);
+        return;
+    }
     if (app_state(a) == APP_STARTING)
         arm_start_timers(a);
     a->ill = a->ill && health_is_checked(a);
@@ -473,7 +484,7 @@ void app_free(struct app *a)
 void app_start(struct app *a)
 {
     loop_tick(a->loop);
-    if (strcmp(a->cf.startup, "none") == 0) {
+    if (is_taken_for_started(a)) {
         become_up(a);
         return;
     }
