@@ -278,6 +278,9 @@ $(UNIT_BIN:=.run): %.run: %
 config-check: build
 	@$(PYTEST) tests/config
 
+# Load that Python cannot make; built below.
+HEAVY := $(addprefix $(OUT)/bench/,gauge client)
+
 .PHONY: e2e
 e2e: build $(HEAVY) ## end-to-end tests (2 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one by one
 	@bad=0; $(PYTEST) $(side_by_side) -m 'not alone' tests/e2e || bad=1; \
@@ -325,7 +328,6 @@ $(OUT)/bench/limiter: $(call obj,bench/limiter.c common/clock.c $(LIMITER))
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^
 
 # The load of the tests that need more than Python sends.
-HEAVY := $(addprefix $(OUT)/bench/,gauge client)
 $(HEAVY): $(OUT)/bench/%: $(call obj,bench/%.c bench/net.c)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
