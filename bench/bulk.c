@@ -8,7 +8,7 @@
  *                                   response has none
  *   bulk ask ADDRESS CONNECTIONS    connects them all and prints "connected"
  *   stdin "get|put|get-chunked|put-chunked N BYTES"
- *                                   N messages of BYTES bytes, spread over the connections, each
+ *                                   N messages of BYTES bytes, spread across the connections, each
  *                                   with one under way; prints "done ..." after the last
  *   stdin closed                    ends
  *
@@ -131,7 +131,7 @@ static void send_head(int fd, const char *start, uint64_t length, bool chunked)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-/* More bytes behind what there is; false when the peer has closed, in whatever way. */
+/* More bytes after what there is; false when the peer has closed, in whatever way. */
 static bool fill(struct side *s)
 {
     ssize_t n;

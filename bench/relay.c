@@ -20,7 +20,7 @@
 #define EVENTS_MAX    256
 #define BUFFER_LENGTH 16384
 
-/* One socket, and the bytes read from it that its peer has not taken yet. */
+/* One socket, and the bytes read from it that its peer has not received yet. */
 struct side {
     int fd;
     struct pair *pair;

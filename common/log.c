@@ -85,7 +85,7 @@ static bool has_room(void)
 }
 
 /*
- * A reader that takes no lines (a full pipe, a stopped terminal) must not block a loop: the line,
+ * A reader that reads nothing (a full pipe, a stopped terminal) must not block a loop: the line,
  * or the rest of a long one, is lost. One thread at a time, since two would both use the room that
  * each of them saw. The descriptor stays in blocking mode, because its other owners share that
  * flag.

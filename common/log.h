@@ -1,6 +1,6 @@
 /*
  * Levelled log lines on stderr: text for a person, JSON for a program. Any thread; lines never
- * interleave. Never blocks: lines that stderr cannot take are lost. A successful request logs
+ * interleave. Never blocks: lines that stderr cannot accept are lost. A successful request logs
  * nothing.
  */
 #pragma once

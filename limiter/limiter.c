@@ -6,11 +6,11 @@
  *
  *   - a slot is free and no reason to pause is set  =>  the queue is empty;
  *   - a waiter is WAITING  <=>  it is in the queue;
- *   - `free` is the sum of what each instance has free, `live.in_flight` of what each has held;
+ *   - `free` is the sum of the instances' free slots, `live.in_flight` that of their held slots;
  *   - the integrals are correct up to `now`, which never decreases.
  *
  * While it is held, no code outside the limiter and its queue runs. The mutex is adaptive: it is
- * held for less time than a thread needs to fall asleep, so a thread that finds it taken spins
+ * held for less time than a thread needs to go to sleep, so a thread that finds it taken spins
  * first.
  */
 #include "limiter/limiter.h"
@@ -24,7 +24,8 @@
 #define CACHE_LINE 64
 
 struct instance {
-    uint32_t slots, held; /* held > slots after they were lowered: it grants nothing until below */
+    /* held > slots after they were lowered: it grants nothing until `held` is below `slots` */
+    uint32_t slots, held;
 };
 
 struct limiter {
@@ -40,7 +41,7 @@ struct limiter {
     /* The part of limiter_snapshot() that is kept up to date; only `depth`, `bytes`, `oldest_wait`
      * and `drain` are computed on the copy. */
     struct limiter_snapshot live;
-    unsigned used; /* instances from here on never had slots */
+    unsigned used; /* instances from here on have never had slots */
     struct instance instances[LIMITER_INSTANCES];
 };
 
@@ -231,7 +232,8 @@ static struct limiter_waiter *serve_queue_locked(struct limiter *l)
     return chain;
 }
 
-/* Without room, those at the head whose time is over leave first: their timers may be late. */
+/* If there is no room, waiters at the head of the queue whose deadline has passed leave first:
+ * their timers may be late. */
 static struct limiter_waiter *queue_locked(struct limiter *l, struct limiter_waiter *w)
 {
     struct limiter_waiter *ended = NULL;
@@ -345,7 +347,7 @@ struct limiter_waiter *limiter_resume(struct limiter *l, enum limiter_pause_reas
 
 /* ---- new bounds: a peak under other bounds says nothing about the new ones ------------------- */
 
-/* The sum of 64 numbers of 32 bits may exceed the 32 bits that callers see. */
+/* The sum of 64 32-bit numbers may exceed the 32 bits that callers see. */
 static void sum_slots_locked(struct limiter *l)
 {
     uint64_t limit = 0;

@@ -13,7 +13,7 @@ static bool has_room_for(const struct waitq *q, uint64_t bytes)
     return q->bytes <= q->max_bytes && bytes <= q->max_bytes - q->bytes;
 }
 
-/* Links `w` in behind `prev`, or at the head when that is NULL. */
+/* Links `w` in after `prev`, or at the head when that is NULL. */
 static void insert(struct waitq *q, struct limiter_waiter *prev, struct limiter_waiter *w)
 {
     struct waitq_list *list = &q->lists[w->class_];

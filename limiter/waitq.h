@@ -35,7 +35,7 @@ struct waitq {
 void waitq_bound(struct waitq *q, uint32_t max_depth, uint64_t max_bytes);
 
 /*
- * Appends `w`, whose place is behind all others', to its class: LIMITER_QUEUED. Or refuses it:
+ * Appends `w`, whose place is after all others', to its class: LIMITER_QUEUED. Or refuses it:
  * LIMITER_SHED_FULL, LIMITER_SHED_BYTES. `w->bytes` and `w->class_` must not change while it is
  * queued.
  */

@@ -125,8 +125,8 @@ static struct visitors *list_of(const struct visitor *v)
     return v->responding ? &v->admin->responding : &v->admin->waiting;
 }
 
-/* Moves it to the end of its list: its wait, for a request or for the client to take the response,
- * starts now. */
+/* Moves it to the end of its list: its wait, for a request or for the client to receive the
+ * response, starts now. */
 static void wait_anew(struct visitor *v)
 {
     if (v->held)

@@ -1,13 +1,13 @@
 /*
  * The limit on all buffers together (buffers.budget): bytes of requests that wait for a slot or for
- * the response before theirs, or that the app has not taken, and of responses that are incomplete
- * or that clients have not read. Nothing is reserved in advance: owners of buffers report what they
- * hold afterwards, and readers read no more than the rest of the budget; when it is spent, no more
- * than they can forward. So the total may exceed the budget by BUDGET_SPENT_READ for each
- * connection; by heads, which are always read to their end and forwarded whole; and, since another
- * loop may check before the report, by one read for each further loop.
+ * the response before theirs, or that the app has not received, and of responses that are
+ * incomplete or that clients have not read. Nothing is reserved in advance: owners of buffers
+ * report what they hold afterwards, and readers read no more than the rest of the budget; when it
+ * is spent, no more than they can forward. So the total may exceed the budget by BUDGET_SPENT_READ
+ * for each connection; by heads, which are always read to their end and forwarded whole; and, since
+ * another loop may check before the report, by one read for each additional loop.
  *
- * Shared by all loops; any thread. Two atomics off the hot path: bytes that the kernel takes at
+ * Shared by all loops; any thread. Two atomics off the hot path: bytes that the kernel accepts at
  * once are never counted.
  */
 #pragma once

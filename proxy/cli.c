@@ -39,9 +39,9 @@ static const struct command commands[] = {
      "environment over the file. WEIR_CONFIG names the file if --config is not given.",
      TAKES_CONFIG, 0, run_serve, NULL},
     {"check", "[FILE] [flags]", "report every error in a configuration",
-     "Reads FILE, or the file that --config or WEIR_CONFIG names, with flags and environment like "
-     "`weir serve`, and prints every error with its position. \"-\" is standard input. Exit "
-     "status: 0 if the configuration is valid, otherwise 1.",
+     "Reads FILE, or the file that --config or WEIR_CONFIG names, together with the flags and "
+     "the environment, as `weir serve` does, and prints every error with its position. \"-\" is "
+     "standard input. Exit status: 0 if the configuration is valid, otherwise 1.",
      TAKES_CONFIG, 1, run_check, "FILE"},
     {"config", "print [--json]|schema|defaults|docs",
      "print values in force, JSON Schema, defaults or docs",

@@ -37,7 +37,7 @@ struct client {
     struct http_parser parser;
     mono_us began; /* time of the first byte of the current head; 0: none yet */
     enum client_state state;
-    mono_us cut_at;      /* cut off then, unless it has taken more */
+    mono_us cut_at;      /* cut off then, unless it has received more */
     mono_us quiet_since; /* CLOSING: has had everything and sent nothing since then */
     size_t unacked;      /* not taken by the peer when the timer was armed */
     bool pumping, fresh, trusted, hurried;
@@ -288,7 +288,7 @@ static void look_again(struct client *cl)
     loop_timer_arm(cl->conn.loop, &cl->timer, next);
 }
 
-/* Starts client.send_timeout, after which a client that takes none of its output is cut off. */
+/* Starts client.send_timeout, after which a client that reads none of its output is cut off. */
 static void watch_taking(struct client *cl)
 {
     cl->unacked = conn_unacked(&cl->conn);
@@ -365,7 +365,7 @@ static void begin_linger(struct client *cl)
     cl->shut = true;
     wait_in(cl, &cl->clients->lingering);
     conn_shutdown(&cl->conn);
-    cl->unacked = SIZE_MAX; /* measured only after the client has had time to take it */
+    cl->unacked = SIZE_MAX; /* measured only after the client has had time to receive it */
     cl->cut_at = now_of(cl) + cl->clients->config->client.send_timeout;
     look_again(cl);
 }
@@ -541,7 +541,7 @@ static void post_again(struct client *cl)
     loop_post(cl->conn.loop, &cl->again);
 }
 
-/* Requests behind the current one are kept until it is finished; only a little of them when the
+/* Requests after the current one are kept until it is finished; only a little of them when the
  * budget is spent. A head that has begun is always read further, up to max_head. */
 static size_t reads_at_most(const struct client *cl)
 {
@@ -595,7 +595,7 @@ static bool has_waited(const struct client *cl)
     return cl != NULL && now_of(cl) - cl->since >= CLIENT_ROOM_AFTER_US;
 }
 
-/* Ends it if the client has all of its last response; otherwise moves it behind the others. */
+/* Ends it if the client has all of its last response; otherwise moves it after the others. */
 static bool end_lingering(struct client *cl)
 {
     if (!cl->has_all && conn_unacked(&cl->conn) > 0) {

@@ -7,15 +7,15 @@
  *        └── end, timeout ────────┴── client_close ──► CLOSING ──► gone
  *
  * While SERVED, only the relay of the request's body reads from the socket; a client that leaves is
- * nevertheless noticed, by the edge of its FIN or RST, and reported once: on_gone. CLOSING: the
+ * still noticed, by the edge of its FIN or RST, and reported once: on_gone. CLOSING: the
  * last response is sent, then the FIN, and further input is discarded, so that our RST does not
- * destroy what the client has not taken (RFC 9112 section 9.6). It ends with the client's FIN; or
- * when the client has acknowledged everything and then is silent for a second, or keeps sending for
- * client.send_timeout; or, with an RST, when it takes nothing for client.send_timeout.
+ * destroy what the client has not received (RFC 9112 section 9.6). It ends with the client's FIN;
+ * or when the client has acknowledged everything and then is silent for a second, or keeps sending
+ * for client.send_timeout; or, with an RST, when it reads nothing for client.send_timeout.
  *
  * Connections that wait for their client are in two lists, longest wait first: those that linger,
  * and those that are READING. So the one to make room for a new client is found in constant time.
- * Further bytes do not change a connection's place there; only the first byte of a head does.
+ * Additional bytes do not change a connection's place there; only the first byte of a head does.
  * Loop thread only.
  */
 #pragma once
@@ -50,7 +50,7 @@ struct client_handler {
     void (*on_input)(struct client *cl, void *served);
     /* SERVED: all unsent output has been sent. */
     void (*on_drained)(struct client *cl, void *served);
-    /* SERVED: the client has left, or took nothing for client.send_timeout. Forget it. */
+    /* SERVED: the client has left, or read nothing for client.send_timeout. Forget it. */
     void (*on_gone)(struct client *cl, void *served);
     /* A connection has ended; clients_count() is one less. */
     void (*on_ended)(void *env);
@@ -86,7 +86,7 @@ size_t clients_count(const struct clients *cs);
 
 /*
  * A new client needs a place: ends the connection that has lingered longest, or else the one that
- * has been READING longest and has sent nothing new. If a request has arrived there and is still
+ * has been READING longest and has sent nothing new. If a request has arrived on it and is still
  * unread, it is served instead. False: no connection can make room now.
  */
 MUST_USE bool clients_make_room(struct clients *cs);
@@ -123,9 +123,9 @@ void client_abort(struct client *cl, bool reset);
 
 /* False: the client is lost; call client_abort(). Does not call on_gone itself. */
 MUST_USE bool client_send(struct client *cl, struct span a, struct span b);
-size_t client_backlog(const struct client *cl); /* bytes that the client has not taken */
+size_t client_backlog(const struct client *cl); /* bytes that the client has not received */
 
-/* A client that takes less than this within that time counts as one that takes nothing. */
+/* A client that reads less than this within that time counts as one that reads nothing. */
 size_t client_least(mono_us within);
 
 struct conn *client_conn(struct client *cl); /* for relaying the request's body */

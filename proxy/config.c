@@ -16,7 +16,7 @@
 #include "proxy/jsonpos.h"
 #include "proxy/options.h"
 
-#define QUEUE_DEFAULT    1000 /* maximum of waiting requests if concurrency is unlimited */
+#define QUEUE_DEFAULT    1000 /* maximum number of waiting requests if concurrency is unlimited */
 #define QUEUE_PER_SLOT   10
 #define QUEUE_LENGTH_MAX 1000000
 
@@ -420,13 +420,13 @@ static void check_addresses(struct loader *ld)
     const struct option *upstream = option_find(SPAN("upstream.address"));
 
     if (address_covers(&c->listen, &c->upstream.address))
-        loader_problem_with(
-            ld, upstream,
-            "must differ from weir's own \"listen\" address: weir would connect to itself");
+        loader_problem_with(ld, upstream,
+                            "must differ from weir's own \"listen\" address; otherwise, weir would "
+                            "connect to itself");
     if (address_covers(&c->admin.listen, &c->upstream.address))
-        loader_problem_with(
-            ld, upstream,
-            "must differ from weir's own \"admin.listen\" address: weir would connect to itself");
+        loader_problem_with(ld, upstream,
+                            "must differ from weir's own \"admin.listen\" address; otherwise, weir "
+                            "would connect to itself");
     if (address_covers(&c->admin.listen, &c->listen) ||
         address_covers(&c->listen, &c->admin.listen))
         loader_problem_with(ld, option_find(SPAN("admin.listen")),
@@ -455,9 +455,10 @@ static void check_concurrency(struct loader *ld)
         return;
     if (is_preset(ld, o))
         return;
-    snprintf(text, sizeof(text),
-             "%u can never be reached with \"client.max_connections\" %u; raise the latter too",
-             c->concurrency, c->client.max_connections);
+    snprintf(
+        text, sizeof(text),
+        "%u can never be reached with \"client.max_connections\" set to %u; raise the latter too",
+        c->concurrency, c->client.max_connections);
     loader_problem_with(ld, o, text);
 }
 
@@ -470,7 +471,7 @@ static void check_within(struct loader *ld, const char *path, uint32_t n, const 
 
     if (n == UINT32_MAX || n <= most)
         return;
-    snprintf(text, sizeof(text), "%u can never be reached with \"%s\" %u", n, bound, most);
+    snprintf(text, sizeof(text), "%u can never be reached with \"%s\" set to %u", n, bound, most);
     loader_problem_with(ld, option_find(span_of(path)), text);
 }
 

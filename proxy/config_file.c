@@ -135,7 +135,7 @@ static bool check_text(struct loader *ld)
     return check_characters(ld);
 }
 
-/* Reports them, and replaces them by spaces in the copy that is parsed. */
+/* Reports them, and replaces them with spaces in the copy that is parsed. */
 static void drop_trailing_commas(struct loader *ld)
 {
     strbuf_add_span(&ld->clean, ld->jp.text);

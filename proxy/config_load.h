@@ -14,7 +14,7 @@
 #include "proxy/options.h"
 
 #define OPTIONS_MAX  64
-#define PROBLEMS_MAX 50 /* further ones are counted, not shown */
+#define PROBLEMS_MAX 50 /* additional ones are counted, not shown */
 
 enum origin {
     ORIGIN_DEFAULT,

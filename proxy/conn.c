@@ -13,7 +13,7 @@
 #define BLOCK_MIN    4096
 #define BLOCK_MAX    16384 /* 50 KiB in one block of 64 KiB would waste a fifth */
 #define FLUSH_BLOCKS 16
-#define LOOKS        8 /* at a peer that takes nothing, within its timeout */
+#define LOOKS        8 /* at a peer that reads nothing, within its timeout */
 
 struct conn_block {
     struct conn_block *next;
@@ -316,7 +316,7 @@ static void keep(struct conn *c, struct span s)
     }
 }
 
-/* Returns how many bytes of the pieces the socket takes, or -1 with `broken` set. */
+/* Returns how many bytes of the pieces the socket accepts, or -1 with `broken` set. */
 static ssize_t send_pieces(struct conn *c, struct iovec *iov, size_t n)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n};

@@ -1,11 +1,11 @@
 /*
  * One stream socket with one libevent event for its whole life (edge-triggered, so that reading
- * never needs another epoll_ctl), its unread input and its unsent output. The common part of client
- * and upstream connections; it knows neither. Loop thread only.
+ * never needs another epoll_ctl), its unread input and its unsent output. The part that client and
+ * upstream connections have in common; it knows nothing of either. Loop thread only.
  *
  * Input is in the loop's scratch while a callback works on it. Input left after the callback
  * moves to a block of exactly its size, so an idle connection owns no buffer. Output is written
- * directly to the socket; what the kernel does not take is kept in blocks, and writers check
+ * directly to the socket; what the kernel does not accept is kept in blocks, and writers check
  * conn_backlog() and stop at their own limit.
  */
 #pragma once
@@ -40,7 +40,7 @@ struct conn {
     enum loop_scratch scratch;
     bool readable; /* recv() may return something: no EAGAIN since the last edge */
     bool drained;  /* the last recv() was short, and no edge followed: most likely nothing new */
-    bool writable; /* send() may take something */
+    bool writable; /* send() may accept something */
     bool watching_room; /* the event has EV_WRITE */
     bool hung_up;       /* the peer has sent its FIN; unread bytes may precede it */
     bool broken;        /* reset or failed: nothing is sent; received bytes may still be readable */
@@ -78,7 +78,7 @@ enum conn_fill {
     CONN_FULL, /* `most` bytes are already unread */
 };
 
-/* Reads once into the scratch, behind the present input, up to a total of `most` unread bytes
+/* Reads once into the scratch, after any input already there, up to a total of `most` unread bytes
  * (LOOP_SCRATCH at most). Moves c->in: earlier spans into it become invalid. */
 enum conn_fill conn_fill(struct conn *c, size_t most);
 
@@ -112,13 +112,13 @@ bool conn_peek(struct conn *c);
 #define CONN_PIECES 4
 
 /* Sends the pieces, CONN_PIECES at most, in order and in one system call if possible; keeps what is
- * not taken. Each may be empty. False: the connection is broken. */
+ * not accepted. Each may be empty. False: the connection is broken. */
 MUST_USE bool conn_send_pieces(struct conn *c, const struct span *pieces, size_t n);
 
 /* The same for two pieces. */
 MUST_USE bool conn_send(struct conn *c, struct span a, struct span b);
 
-/* Sends as much of the backlog as the socket takes. False: the connection is broken. */
+/* Sends as much of the backlog as the socket accepts. False: the connection is broken. */
 MUST_USE bool conn_flush(struct conn *c);
 
 static inline size_t conn_backlog(const struct conn *c)
@@ -126,14 +126,15 @@ static inline size_t conn_backlog(const struct conn *c)
     return c->backlog;
 }
 
-/* Bytes in the kernel that the peer has not taken: fewer than before means progress. */
+/* Bytes in the kernel that the peer has not received: fewer than before means progress. */
 size_t conn_unacked(const struct conn *c);
 
 /*
  * When to check a peer that holds up output and whose `patience` ends at `due`. The kernel reports
  * room only when a good part of the buffer is free, so a slow reader makes progress that no edge
- * reports. In addition, the peer's kernel at first takes the bytes in transit, although the peer
- * reads nothing: a single check at the end would double the time of a peer that never reads.
+ * reports. In addition, the peer's kernel at first accepts the bytes in transit, although the peer
+ * reads nothing: a single check at the end would double the time allowed to a peer that never
+ * reads.
  */
 mono_us conn_next_look(const struct conn *c, mono_us patience, mono_us due);
 

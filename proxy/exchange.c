@@ -321,7 +321,7 @@ static void granted_too_late(struct exchange *ex)
 
 /*
  * Whether a peek at the client is worth a system call. The client's event may still be in epoll,
- * behind those of this turn; or the request and an RST arrived together, as one edge that shows
+ * after those of this turn; or the request and an RST arrived together, as one edge that shows
  * only the request. A client whose request has waited for less than PEEK_AFTER_US was alive that
  * recently, unless it had left before the request was read. That is just as possible if a request
  * does not wait, and a peek for each request would be a fifth of all system calls.
@@ -477,7 +477,7 @@ static void on_again(struct task *task)
         resume(ex);
 }
 
-/* ---- the client has taken all output ---- */
+/* ---- the client has received all output ---- */
 
 static void on_drained(struct client *cl, void *served)
 {

@@ -57,10 +57,10 @@ struct exchange {
     mono_us waited_before; /* the part of exchange_waited() that an earlier wait was counted with */
 
     struct message message;
-    mono_us stuck_at; /* AWAITING: the app must have taken more by then; 0: not blocked on it */
+    mono_us stuck_at; /* AWAITING: the app must have received more by then; 0: not blocked on it */
     mono_us idle_at;  /* STREAMING: something must have moved by then, in either direction */
     mono_us blocked_since; /* when the client began to hold up the response; 0: it does not */
-    mono_us stalls_at;     /* the client must have taken more by then; 0: not watched */
+    mono_us stalls_at;     /* the client must have received more by then; 0: not watched */
     size_t unread;         /* by the client, when stalls_at was set; 0: not measured yet */
     size_t unacked;        /* by the app, of the request or tunnel, at the last check */
     struct relay *up;      /* the part of the body that did not arrive with the head, or NULL */

@@ -217,7 +217,7 @@ static void request_is_sent(struct exchange *ex)
     exchange_arm_awaiting(ex, ex->config->upstream.first_byte_timeout);
 }
 
-/* The app takes no more of the request. It may have responded nevertheless: read before judging. */
+/* The app accepts no more of the request. It may still have responded: read before judging. */
 static void fail_upload(struct exchange *ex)
 {
     ex->upload_failed = true;
@@ -461,7 +461,7 @@ void exchange_replay(struct exchange *ex)
 
 /* ---- the timer ---- */
 
-/* The app has taken something since the timer was armed, however slowly. */
+/* The app has received something since the timer was armed, however slowly. */
 static bool app_takes(const struct exchange *ex)
 {
     return h1_client_unsent(&ex->app) > 0 && h1_client_unacked(&ex->app) < ex->unacked;

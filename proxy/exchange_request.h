@@ -27,7 +27,7 @@ void exchange_late_body(struct exchange *ex);
 /* Whether all of the request has been read from the client. */
 bool exchange_request_is_read(const struct exchange *ex);
 
-/* Whether there is a body to relay and the app still takes it. */
+/* Whether there is a body to relay and the app still accepts it. */
 bool exchange_is_uploading(const struct exchange *ex);
 
 /* A connection is ready: sends the request. */
@@ -36,7 +36,7 @@ void exchange_dispatch(struct exchange *ex);
 /* The client sends nothing because the app has not sent a 100 yet: the app is the slow side. */
 bool exchange_app_owes_100(const struct exchange *ex);
 
-/* Records how much the app has not taken, to detect progress later. */
+/* Records how much the app has not received, to detect progress later. */
 void exchange_note_unacked(struct exchange *ex);
 
 /* Arms the timer for the response's head, unless the client holds it up and owns the timer. */

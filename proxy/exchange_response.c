@@ -14,7 +14,7 @@
 /*
  * How many interim responses (1xx) an app may send: a burst, and one every 10 ms on average since
  * the request was sent. More frequent progress reports are of no use, and each costs a parse, a
- * rewrite and a send. The average needs no memory but a count, so a job may send a 102 each second
+ * rewrite and a send. The average needs no memory but a count, so a job may send a 102 every second
  * for hours, and responses may arrive together because the client held them up.
  */
 #define INTERIM_BURST    64
@@ -54,7 +54,7 @@ void exchange_bad_response(struct exchange *ex, const char *why)
         exchange_fail(ex, REPLY_UPSTREAM_BROKEN, why);
 }
 
-/* Sent before a byte of the request was taken: not a response to it (RFC 9112 section 9.2). */
+/* Sent before a byte of the request was accepted: not a response to it (RFC 9112 section 9.2). */
 static void unsolicited_response(struct exchange *ex)
 {
     if (exchange_may_replay(ex))
@@ -99,7 +99,7 @@ static bool is_flood(const struct exchange *ex)
     return ex->interims > INTERIM_BURST + (uint64_t)(asked / INTERIM_EVERY_US);
 }
 
-/* 1xx: passed on at once; the final response follows. False: no further head is read. */
+/* 1xx: passed on at once; the final response follows. False: no additional head is read. */
 static bool interim(struct exchange *ex)
 {
     struct client *cl = ex->client;
@@ -187,7 +187,7 @@ static void final_head(struct exchange *ex)
     exchange_download(ex, &front);
 }
 
-/* Reads one head, interim or final. False: no further head is read now. */
+/* Reads one head, interim or final. False: no additional head is read now. */
 static bool one_head(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
@@ -214,8 +214,8 @@ static bool one_head(struct exchange *ex)
     return false;
 }
 
-/* Back-pressure applies to heads as it does to bodies: while the client has not taken the earlier
- * interim responses, the next stays unread, and the timer is the client's. */
+/* Back-pressure applies to heads as it does to bodies: while the client has not received the
+ * earlier interim responses, the next stays unread, and the timer is the client's. */
 static bool client_holds_up(struct exchange *ex)
 {
     const struct client *cl = ex->client;
@@ -333,7 +333,7 @@ static void look_at_client(struct exchange *ex)
 
 /*
  * The client holds up the response, and the slot is held for it alone: client.stall_timeout runs.
- * Its kernel still takes what is in transit now, which is not reading: nothing is measured before
+ * Its kernel still accepts what is in transit now, which is not reading: nothing is measured before
  * the first check.
  */
 static void watch_client(struct exchange *ex, size_t unread)
@@ -347,7 +347,7 @@ static void watch_client(struct exchange *ex, size_t unread)
 
 /*
  * STREAMING: progress in either direction renews the timeout. Not while the client holds up the
- * response: then the timer is the client's. No event reports that the app has taken some of the
+ * response: then the timer is the client's. No event reports that the app has received some of the
  * body from the kernel, so that is checked periodically.
  */
 void exchange_renew_idle(struct exchange *ex)

@@ -1,7 +1,7 @@
 /*
  * The app's side of an exchange over HTTP/1.1: a leased connection, one request on it, and the
  * response: heads, then a body. The exchange sees no socket and no framing here: it hands over the
- * request, relays a body in either direction, reads heads, and asks how much the app has taken.
+ * request, relays a body in either direction, reads heads, and asks how much the app has received.
  * h1_server.h is the other side; an HTTP/2 stream would offer the same operations.
  *
  * Embedded in its exchange, which ends it with one of h1_client_return(), h1_client_drop() and
@@ -52,9 +52,9 @@ void h1_client_return(struct h1_client *a, bool reusable);
 
 /*
  * Ends the connection, or the lease, in any state. With `asked`, the connection is reset if the app
- * has not taken all of the request, so that it learns at once that the request is over: a FIN would
- * arrive behind the rest, and the app would work on a request whose slot is free. A Unix socket has
- * no reset.
+ * has not received all of the request, so that it learns at once that the request is over: a FIN
+ * would arrive after the rest, and the app would work on a request whose slot is free. A Unix
+ * socket has no reset.
  */
 void h1_client_drop(struct h1_client *a, bool asked);
 
@@ -79,13 +79,13 @@ MUST_USE bool h1_client_flush(struct h1_client *a);
 /* The socket may have room. */
 bool h1_client_is_writable(const struct h1_client *a);
 
-/* Bytes of the request that the socket has not taken. */
+/* Bytes of the request that the socket has not accepted. */
 size_t h1_client_unsent(const struct h1_client *a);
 
-/* Bytes that the socket has taken and the app's kernel has not. One system call. */
+/* Bytes that the socket has accepted and the app's kernel has not. One system call. */
 size_t h1_client_unacked(const struct h1_client *a);
 
-/* The socket has taken a byte of the request. */
+/* The socket has accepted a byte of the request. */
 bool h1_client_accepted(const struct h1_client *a);
 
 /* When to call h1_client_unacked() again: see conn_next_look(). */
@@ -103,7 +103,7 @@ MUST_USE bool h1_client_spoke_first(struct h1_client *a);
 enum h1_head {
     H1_HEAD_DONE,        /* `head` is valid until more is read */
     H1_HEAD_WAIT,        /* on_event follows */
-    H1_HEAD_UNSOLICITED, /* sent before any byte of the request was taken: RFC 9112 section 9.2 */
+    H1_HEAD_UNSOLICITED, /* sent before a byte of the request was accepted: RFC 9112 section 9.2 */
     H1_HEAD_BAD,         /* not a response, or too long: `problem` says why */
     H1_HEAD_LOST,        /* the app has ended the connection */
 };

@@ -94,7 +94,7 @@ bool h1_server_switch(struct client *cl, const struct http_head *head,
     return send_one(cl, front_of(cl, head, &rewrite).head);
 }
 
-/* ---- what the client has taken ---- */
+/* ---- what the client has received ---- */
 
 size_t h1_server_unread(const struct client *cl)
 {

@@ -1,6 +1,6 @@
 /*
  * The client's side of an exchange over HTTP/1: sends one response, framed for the client, and
- * reports how much the client has taken. client.h handles the connection and its sequence of
+ * reports how much the client has received. client.h handles the connection and its sequence of
  * requests. The exchange sees no socket and writes no HTTP itself. Functions that send return false
  * if the client is lost; the caller then calls client_abort(). Loop thread only.
  */
@@ -52,9 +52,9 @@ bool h1_server_ends_by_close(const struct relay *down);
 MUST_USE bool h1_server_switch(struct client *cl, const struct http_head *head,
                                const struct h1_response *how);
 
-/* ---- what the client has taken ---- */
+/* ---- what the client has received ---- */
 
-/* Bytes that neither the socket nor the client's kernel has taken. One system call. */
+/* Bytes that neither the socket nor the client's kernel has accepted. One system call. */
 size_t h1_server_unread(const struct client *cl);
 
 /* When to call h1_server_unread() again: see conn_next_look(). */

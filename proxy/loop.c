@@ -26,7 +26,7 @@ struct loop {
     unsigned batch;                     /* the least that epoll has room for */
     bool full;                          /* it has reported that many in this turn */
     struct task *own_first, **own_last; /* posted by this thread */
-    struct task *next_task;             /* behind the one that is running */
+    struct task *next_task;             /* after the one that is running */
     struct loop_deferred *deferred;
     struct pool *pool;
     struct wheel wheel;

@@ -146,7 +146,7 @@ static void write_option(const struct option *o, struct strbuf *out)
     write_facts(o, out);
 }
 
-/* Top-level options are spread over the table; here they come first. */
+/* Top-level options are spread across the table; here they come first. */
 static void write_section(struct span section, struct strbuf *out)
 {
     if (section.len == 0)

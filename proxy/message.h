@@ -59,7 +59,7 @@ MUST_USE enum message_status message_take_body(struct message *m, struct loop *l
 /* The protocols that the head offers; empty: none. */
 struct span message_upgrade(const struct message *m);
 
-/* The number of bytes that may be written behind message.len. */
+/* The number of bytes that may be written after message.len. */
 size_t message_room(const struct message *m);
 
 void message_fini(struct message *m, struct loop *lp);

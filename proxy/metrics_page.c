@@ -379,8 +379,8 @@ static const struct family families[] = {
      "client disconnected first.",
      print_requests, C_REQUESTS},
     {"weir_request_duration_seconds", "histogram", "source=app, weir, client_gone",
-     "Time from the first byte of the request to the last byte of the response, or to the "
-     "disconnect of the client, by the source of the response; excludes upgraded connections.",
+     "Time from the first byte of the request to the last byte of the response, or until "
+     "the client disconnects, by the source of the response; excludes upgraded connections.",
      print_durations, H_DURATION},
     {"weir_request_body_wait_seconds", "histogram", "",
      "Time that requests with a body waited for it before they asked for a slot; 0 if the body "

@@ -124,7 +124,7 @@ const struct option option_table[] = {
      .also = "read_timeout timeout",
      .help = "maximum pause within a request body, until the app's response begins (interim "
              "responses do not count); also the maximum time for the whole body, plus one second "
-             "for each 500 bytes received"},
+             "for every 500 bytes received"},
     {"client.send_timeout", OPTION_DURATION, FIELD(client.send_timeout), MS, HOUR, .preset = "60s",
      .also = "write_timeout",
      .help = "maximum time during which a client reads nothing from a response, or less than 500 "
@@ -185,7 +185,7 @@ const struct option option_table[] = {
              "client appears to have a private address, as behind a published container port"},
     {"headers.underscores", OPTION_WORD, FIELD(headers.underscores), .words = "drop pass",
      .preset = "drop", .also = "underscores_in_headers",
-     .help = "whether request headers with \"_\" in their name are dropped or passed; CGI and "
+     .help = "whether request headers with \"_\" in their names are dropped or passed; CGI and "
              "WSGI cannot tell them from names with \"-\", or treat them as their own "
              "variables (SCRIPT_NAME)"},
     {"headers.request_id", OPTION_FIELD, FIELD(headers.request_id), .preset = "X-Request-Id",
@@ -293,8 +293,8 @@ const struct option *option_find(struct span path)
     return NULL;
 }
 
-/* The path from which flag and variable are named: upstream.address is so common that it has the
- * name of its section, as in the file. */
+/* The path after which the flag and the variable are named: upstream.address is so common that it
+ * has the name of its section, as in the file. */
 static struct span short_path(const struct option *o)
 {
     struct span path = span_of(o->path);
@@ -571,7 +571,8 @@ static bool is_field_char(char c)
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-/* Equal to CGI and WSGI, which ignore case and do not distinguish `-` from `_`. */
+/* Equal as far as CGI and WSGI are concerned, which ignore case and do not distinguish `-` from
+ * `_`. */
 static bool folds_equal(struct span word, struct span text)
 {
     if (word.len != text.len)
@@ -1291,8 +1292,8 @@ static bool fix_word(const char *words, struct span text, struct strbuf *fix)
     return n.answer != NULL;
 }
 
-/* Replaces each invalid range of a list by the nearest name. Also false if nothing changes: a list
- * in the form of a flag is not an element of a JSON list. */
+/* Replaces each invalid range of a list with the nearest name. Also false if nothing changes: a
+ * list in the form of a flag is not an element of a JSON list. */
 static bool fix_ranges(const struct option *o, struct span text, struct strbuf *fix)
 {
     struct strbuf all = {0};
@@ -1445,7 +1446,8 @@ static void write_example(const struct option *o, struct span text, struct strbu
         break;
     case OPTION_ADDRESS:
         if (address_check(text, 0, UINT16_MAX) == ADDRESS_PATH_TOO_LONG)
-            strbuf_addf(out, " (a socket's path has at most %zu bytes)", ADDRESS_UNIX_PATH_MAX);
+            strbuf_addf(out, " (a socket path can be at most %zu bytes long)",
+                        ADDRESS_UNIX_PATH_MAX);
         else
             strbuf_adds(out, " (host:port, :port, [v6]:port or unix:/path)");
         break;

@@ -41,7 +41,7 @@ static bool pass_on(const struct relay *r, struct conn *to, struct span *head, s
     if (r->encode)
         return send_chunk(to, first, bytes);
     if (first.len > 0 && bytes.len > 0 && bytes.len <= room && bytes.len <= COPY_MAX) {
-        /* The room behind the head belongs to its owner, and is writable. */
+        /* The room after the head belongs to its owner, and is writable. */
         memcpy((char *)(uintptr_t)first.at + first.len, bytes.at, bytes.len);
         first.len += bytes.len;
         bytes.len = 0;

@@ -57,7 +57,7 @@ bool relay_can_finish(const struct relay *r);
 /* Bytes sent in front of the first bytes of the body, in the same call: a message's head. */
 struct relay_front {
     struct span head;
-    size_t room; /* behind the head, in the same memory: a small body is copied there */
+    size_t room; /* after the head, in the same memory: a small body is copied there */
 };
 
 /*

@@ -29,7 +29,7 @@ enum reply_kind {
     REPLY_UPSTREAM_CLOSED,    /* 502: no byte of a response was received */
     REPLY_UPSTREAM_BROKEN,    /* 502: not a valid response */
     REPLY_FIRST_BYTE_TIMEOUT, /* 504 */
-    REPLY_SEND_TIMEOUT,       /* 504: the app does not take the request */
+    REPLY_SEND_TIMEOUT,       /* 504: the app does not accept the request */
     REPLY_KINDS,
 };
 

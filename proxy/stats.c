@@ -3,7 +3,7 @@
  *
  * A cell has one writer. It adds by a relaxed load and a relaxed store, which are plain moves on
  * all relevant machines; a reader may see cells at slightly different times, but never a partly
- * written one. Gauges are cells, too: subtraction wraps around, and the sum over the shards is
+ * written one. Gauges are cells, too: subtraction wraps around, and the sum across the shards is
  * correct even if a single shard is below zero (a connection may open on one loop and end on
  * another).
  */

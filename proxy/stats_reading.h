@@ -1,5 +1,5 @@
 /*
- * Reading the statistics: the cells of a shard, and their sums over all shards. Shared by stats.c
+ * Reading the statistics: the cells of a shard, and their sums across all shards. Shared by stats.c
  * and the pages, metrics_page.c and status.c; not included elsewhere. Any thread.
  */
 #pragma once
@@ -77,7 +77,7 @@ extern const char *const stats_upstream_names[STATS_REPLAYED + 1];
 struct stats_reading {
     const struct stats_now *now;
     const struct buckets *buckets;
-    uint64_t cell[CELLS]; /* summed over the shards */
+    uint64_t cell[CELLS]; /* summed across the shards */
 };
 
 void stats_read(const struct stats *s, const struct stats_now *now, struct stats_reading *r);

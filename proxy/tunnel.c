@@ -102,7 +102,7 @@ enum tunnel_status tunnel_pump(struct tunnel *t, uint64_t *moved)
     *moved = 0;
     enum tunnel_status up = pass(t, t->client, t->app, &t->client_ended, moved);
     if (app_has_closed(t))
-        t->client_ended = t->app_told = true; /* the app does not take what the client sends */
+        t->client_ended = t->app_told = true; /* the app does not accept what the client sends */
     else if (up == TUNNEL_LOST)
         return TUNNEL_LOST;
     enum tunnel_status down = pass(t, t->app, t->client, &t->app_ended, moved);

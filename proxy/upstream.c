@@ -182,7 +182,7 @@ static void release_memory(struct loop_deferred *d, struct loop *lp)
              sizeof(struct upstream_conn));
 }
 
-/* Accounts for output that the app has not taken yet, and input that cannot be passed on yet. */
+/* Accounts for output that the app has not received yet, and input that cannot be passed on yet. */
 static void kept_changed(struct upstream *up, enum stats_what what, int64_t change)
 {
     if (change == 0)

@@ -3,7 +3,7 @@
     $ uvicorn --app-dir examples/fastapi-def app:app --port 8000
     $ weir --config examples/fastapi-def/weir.json
 
-The limit is the number of threads: further requests would wait inside the app, where they are not visible.
+The limit is the number of threads: additional requests would wait inside the app, where they are not visible.
 """
 
 import time

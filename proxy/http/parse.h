@@ -3,7 +3,7 @@
  * reading; ambiguous ones are BAD (RFC 9112; each rule has a row in the tests).
  *
  * Pass the whole buffer each time: the bytes seen before must still be there, at any address, with
- * more behind them. The parser remembers its position, so a head that arrives byte by byte is
+ * more after them. The parser remembers its position, so a head that arrives byte by byte is
  * scanned once. Pure; no allocation; any thread, one parser per connection.
  */
 #pragma once

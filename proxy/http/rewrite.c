@@ -69,7 +69,7 @@ static void copy_run(struct writer *w, const char *until)
     put(w, (struct span){w->run, (size_t)(until - w->run)});
 }
 
-/* Copies the lines before the field, and continues behind it. */
+/* Copies the lines before the field, and continues after it. */
 static void leave_out(struct writer *w, const struct http_field *f)
 {
     copy_run(w, f->line.at);

@@ -31,9 +31,9 @@ CLIENT_HEAD = 32 * KIB  # client.max_head
 APP_HEAD = 48 * KIB
 # What is no one connection's: scratch memory, free lists, the allocator's own rounding.
 SLACK = 8 * MIB
-SANITIZED = 12 * MIB  # of memory at the start: it is not weir's own
+SANITIZED = 12 * MIB  # of memory at startup: it is not weir's own
 ENOUGH = 0.5  # seconds in which nothing grows
-PATIENCE = 3  # seconds for those whose bytes weir takes without end; those that it keeps come to rest
+PATIENCE = 3  # seconds for those whose bytes weir reads without end; those that it keeps come to rest
 
 
 # ---- the apps ------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ SENDERS = {
     "a body, and no client any more": Sender(get("length"), alone=ORPHANS),
     "chunk extensions": Sender(get("extensions")),
     "trailers": Sender(get("trailers")),
-    "bytes behind the response": Sender(get("stray")),
+    "bytes after the response": Sender(get("stray")),
     "a tunnel down": Sender(get("tunnel", *UPGRADE), spends=True),
     # The client sends, and the app does not read.
     "an upload by length": Sender(post("deaf", "Content-Length: 1000000000"), bytes(65536)),
@@ -131,9 +131,9 @@ SENDERS = {
     "a tunnel up": Sender(get("tunnel", *UPGRADE), bytes(65536), spends=True),
     # The client sends what its turn has not come for.
     "half a head": Sender(b"GET / HTTP/1.1\r\n" + b"X-Long: %s\r\n" % (b"x" * 3000) * 10, named=CLIENT_HEAD, spends=True),
-    "requests behind one": Sender(get("deaf") + get("next") * 500, get("next") * 2000),
-    "bodies behind one": Sender(get("deaf") + bytes(65536), bytes(65536)),
-    "bytes behind the last": Sender(get("some", "Connection: close") + bytes(65536), bytes(65536)),
+    "requests after one": Sender(get("deaf") + get("next") * 500, get("next") * 2000),
+    "bodies after one": Sender(get("deaf") + bytes(65536), bytes(65536)),
+    "bytes after the last": Sender(get("some", "Connection: close") + bytes(65536), bytes(65536)),
     "heads and bodies at once": Sender(
         wire.request("POST", "/deaf", LONG_FIELD, LONG_FIELD, body=bytes(15_000)), named=CLIENT_HEAD + 16 * KIB
     ),
@@ -210,7 +210,7 @@ class Watch:
 
 
 def send_on(member, sender):
-    """As much as its socket takes. A message goes on where there was no more room for it."""
+    """As much as its socket accepts. A message goes on where there was no more room for it."""
     data = member.rest or sender.more
     if member.ended or not data:
         return 0
@@ -246,7 +246,7 @@ def press(weir, crowd, senders):
 
 
 def let_go(weir, crowd):
-    """All leave, by a reset: a FIN would stand behind what weir does not read."""
+    """All leave, by a reset: a FIN would stand after what weir does not read."""
     for member in crowd.members:
         if member.sock.fileno() >= 0:
             reset_socket(member.sock)
@@ -274,7 +274,7 @@ def test_no_mix_of_senders_makes_weir_keep_more_than_is_promised(world, threads)
     with Crowd(weir.address, many, slow=True) as crowd:
         watch = press(weir, crowd, senders)
         let_go(weir, crowd)
-    # A thread may read what was left of the budget while another does: 64 KiB for each further one.
+    # A thread may read what was left of the budget while another does: 64 KiB for each additional one.
     watch.judge(many, sum(sender.named for sender in senders) + (threads - 1) * 64 * KIB)
 
 

@@ -1,4 +1,4 @@
-"""A request that is given up while the app has not taken all of it ends there and then: its slot is free."""
+"""A request that is given up while the app has not received all of it ends there and then: its slot is free."""
 
 import socket
 

@@ -199,9 +199,9 @@ class Round:
             elif answer.all(b"x-number") != [b"%d" % number]:
                 return f"{says(answer)} as the answer to {number}"
             elif answer.persists() != message.persists():
-                return f"weir closes, or does not, behind message {n}"
+                return f"weir closes, or does not, after message {n}"
             if not answer.persists():
-                return f"more arrived behind {n}" if max(plan.arrived, default=0) > n else None
+                return f"more arrived after {n}" if max(plan.arrived, default=0) > n else None
         answer = next(answers, None)
         return None if lost and answer is None else self.end(plan.read, answer)
 
@@ -215,7 +215,7 @@ class Round:
 
     @staticmethod
     def end(read, answer):
-        """Behind the last sound message: a refusal of what is not."""
+        """After the last sound message: a refusal of what is not."""
         if answer is None:
             return f"no refusal of what is invalid: {read.problem}" if read.problem else None
         if read.partial and passage.is_last_hop(read.partial):

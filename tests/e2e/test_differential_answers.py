@@ -35,7 +35,7 @@ class Exchange:
         self.answer = stream.done[0] if stream.done else None
         self.broken_off = None if self.answer else stream.partial
         self.problem = stream.problem
-        self.beyond = bool(self.answer and stream.rest)  # bytes behind the answer
+        self.beyond = bool(self.answer and stream.rest)  # bytes after the answer
         # The app keeps its connection where it may, or lets weir see by itself what is wrong.
         if self.answer:
             self.keeps = not until_close and self.answer.persists()
@@ -105,7 +105,7 @@ class Round:
         talk.client = await connect(self.weir, methods, enough=len(methods))
         if not await talk.client.run([talk.raw], half_close=False):
             done = len(talk.client.stream.done)
-            self.findings.add(f"stuck behind {done} answers", *(e.raw for e in talk.exchanges))
+            self.findings.add(f"stuck after {done} answers", *(e.raw for e in talk.exchanges))
 
     async def run(self):
         await many(len(self.talks), self.one)

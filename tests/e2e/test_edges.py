@@ -205,7 +205,7 @@ def test_the_idle_timeout_comes_back_after_back_pressure(world, rude):
 
 
 def upload_until_stuck(client, total):
-    """Sends what weir takes of a body of `total` bytes while the app reads none: how much."""
+    """Sends what weir reads of a body of `total` bytes while the app reads none: how much."""
     client.send(wire.request("POST", "/up", f"Content-Length: {total}"))
     client.sock.settimeout(0.3)
     sent = 0
@@ -393,15 +393,15 @@ def test_a_unix_app_that_dies_on_unread_input_is_a_bad_gateway(world):
         if full:
             break
         assert client.response().status == 502
-        client.fin()  # or weir would linger behind its answer
+        client.fin()  # or weir would linger after its answer
         weir.wait_quiet()
         weir.stop()
         stages += 1
-    assert stages > 2, "the app's socket took nothing"
+    assert stages > 2, "the app's socket accepted nothing"
 
 
 def answer_unread(world, most):
-    """The app answers so many requests and reads none, or as many as its socket takes:
+    """The app answers so many requests and reads none, or as many as its socket accepts:
     (weir, app, its connection, client, how many were answered)."""
     played = RudeApp(path=world.path(f"app{len(world.weirs)}.sock"))
     weir = world.weir(played, concurrency=1)
@@ -424,7 +424,7 @@ def answer_unread(world, most):
 
 
 def test_an_answer_to_what_the_app_was_not_asked_is_not_passed_on(world):
-    """When the app's socket takes no more, the next answer is none to the request that waits in
+    """When the app's socket accepts no more, the next answer is none to the request that waits in
     weir: that goes to a fresh connection."""
     _, played, inside, client, answered = answer_unread(world, 3000)
     fresh, head = played.take()

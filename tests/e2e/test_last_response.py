@@ -80,7 +80,7 @@ def test_a_drain_waits_for_a_slow_reader_that_still_sends(world):
 
 
 def test_a_drain_spares_what_an_idle_client_still_reads(world):
-    """Its response did not say that it was the last, and a request behind it comes too late."""
+    """Its response did not say that it was the last, and a request after it comes too late."""
     origin, weir = world.pair(drain_timeout="20s")
     origin.on("/", app.answer(BODY))
     client = world.narrow(weir).get("/")
@@ -146,7 +146,7 @@ def test_a_response_of_weirs_own_is_found_by_a_client_that_sends_first(world, ca
 
 @pytest.mark.parametrize("size", [7, 20], ids=["flushing", "streaming"])
 def test_a_client_that_sends_all_before_it_reads_comes_to_a_large_response(world, size):
-    """More of it than kernels take, and than weir keeps: else both would wait for the other."""
+    """More of it than kernels accept, and than weir keeps: else both would wait for the other."""
     body = wire.noise(MIB) * size
     origin = world.origin(path=world.path("app.sock"))
     weir = world.weir(origin, buffers_response="8MiB")

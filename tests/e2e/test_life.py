@@ -47,7 +47,7 @@ def begin_body(client):
 
 
 def deaf_client(world, weir):
-    """Its kernel takes little, and weir's for it."""
+    """Its kernel accepts little, and weir's for it."""
     client = world.connect(weir)
     client.fin()
     client.sock = slow_dial(weir.address)
@@ -58,7 +58,7 @@ def wait_in_the_way(weir):
     """Until something is kept for a client, and no more of it comes."""
     kept = lambda: weir.metrics().one("weir_buffered_bytes", what="response")
     until(kept, "something to be kept")
-    assert settled(kept) > 0, "the kernel took all of it"
+    assert settled(kept) > 0, "the kernel accepted all of it"
 
 
 # ---- both directions of a response ---------------------------------------------------------------
@@ -99,7 +99,7 @@ def test_where_nothing_moves_either_way_the_response_is_cut(world):
 
 @pytest.fixture
 def small_app():
-    """One whose socket takes little that it has not read."""
+    """One whose socket accepts little that it has not read."""
     small = RudeApp(receive_buffer=4096)
     yield small
     small.close()

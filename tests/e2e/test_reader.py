@@ -95,7 +95,7 @@ NOT_READ = {
     "CONNECT": (get(b"a:80", method=b"CONNECT"), "9110 9.3.6"),
     "a signed chunk": (chunks(b"+5\r\nhello\r\n0\r\n\r\n"), "9112 7.1"),
     "a chunk in 0x": (chunks(b"0x5\r\nhello\r\n0\r\n\r\n"), "9112 7.1"),
-    "a space behind a size": (chunks(b"5 \r\nhello\r\n0\r\n\r\n"), "9112 7.1"),
+    "a space after a size": (chunks(b"5 \r\nhello\r\n0\r\n\r\n"), "9112 7.1"),
     "an empty extension": (chunks(b"5;\r\nhello\r\n0\r\n\r\n"), "9112 7.1"),
     "an open quote": (chunks(b'5;a="b\r\nhello\r\n0\r\n\r\n'), "9112 7.1"),
     "LF in an extension": (chunks(b"5;a\nb\r\nhello\r\n0\r\n\r\n"), "9112 7.1"),

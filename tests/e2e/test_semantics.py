@@ -140,7 +140,7 @@ REQUESTS = {
         seen("GET", "/x", via=VIA_10),
     ),
     # Via
-    "Via is appended behind what there is": (
+    "Via is appended after what there is": (
         "9110 7.6.3",
         get("Via: 1.0 fred, 1.1 p.example.net (Apache/1.1)", "X-B: 2"),
         get("Via: 1.0 fred, 1.1 p.example.net (Apache/1.1)", "X-B: 2", VIA),
@@ -479,7 +479,7 @@ ANSWERS = {
         ),
         {KEPT, REUSED},
     ),
-    "Via of an answer is appended behind what there is": (
+    "Via of an answer is appended after what there is": (
         "9110 7.6.3",
         GET,
         sized("Via: 1.0 fred"),

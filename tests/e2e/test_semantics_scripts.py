@@ -415,7 +415,7 @@ EARLY = wire.noise(30_000)
 
 
 def sends_on_and_reads(world, weir, framing):
-    """Whether all that the client had under way was taken; the answer must be there in any case."""
+    """Whether all that the client had under way was accepted; the answer must be there in any case."""
     client = world.connect(weir)
     fields = {"length": "Content-Length: 900000", "chunked": "Transfer-Encoding: chunked"}[framing]
     client.send(head_of("POST", "/up", fields))
@@ -449,7 +449,7 @@ def test_an_early_answer_can_be_read_by_a_client_that_goes_on_sending(world, fra
 
 
 def sends_all_and_reads(world, weir, body):
-    """Whether it was taken to its end before the client looked for the answer."""
+    """Whether it was accepted to its end before the client looked for the answer."""
     client = world.connect(weir).send(head_of("POST", "/up", f"Content-Length: {len(body)}"))
     until(lambda: not client.is_open(), "the answer to be there")
     try:
@@ -465,7 +465,7 @@ def test_a_client_that_sends_much_before_it_reads_finds_its_early_answer(world):
     """Many stop at the error of a send, and never look whether there was an answer."""
     origin, weir = world.pair()
     origin.on("/up", app.answer(b"no", 413))
-    # More than the kernel takes unread; weir drains for a second, and one of three is quicker.
+    # More than the kernel accepts unread; weir drains for a second, and one of three is quicker.
     assert any(sends_all_and_reads(world, weir, bytes(32 << 20)) for _ in range(3))
 
 

@@ -1,4 +1,4 @@
-"""client.stall_timeout: a client that takes nothing of its response leaves a slot that others want.
+"""client.stall_timeout: a client that reads nothing of its response leaves a slot that others want.
 
 Who is cut, when, and who is spared is in tests/unit/proxy/test_exchange_response.c.
 """

@@ -23,7 +23,7 @@ from support.world import scaled
 pytestmark = pytest.mark.race
 TOTAL = scaled(2000, least=300)
 WORKERS = 40
-WINDOW = 65536  # what sockets take unread; else the kernel would keep what weir is to keep
+WINDOW = 65536  # what sockets accept unread; else the kernel would keep what weir is to keep
 PATIENCE = 25  # seconds: nothing in the storm may last so long
 
 ROUNDS = [(1, 1), (3, 1), (8, 2)]  # limit, threads

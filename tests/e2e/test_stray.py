@@ -26,7 +26,7 @@ STRAY = wire.response(body=b"stray")
 
 def send_at_once(sock):
     """Without Nagle's algorithm. It keeps what follows a response until that is acknowledged, which
-    is when the next request goes out: the bytes would come just behind it."""
+    is when the next request goes out: the bytes would come just after it."""
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -242,7 +242,7 @@ class Asker:
 
     def _judge(self, answer, body):
         if answer.status == 502 and self.method == "POST":
-            # The app has ended the connection right behind a response: this one crossed that end.
+            # The app has ended the connection right after a response: this one crossed that end.
             assert answer.get("Weir-Reason") == "upstream_closed", answer
             return
         want = b"" if self.method == "HEAD" else self.target.encode()

@@ -1,7 +1,7 @@
 """A request that is valid reaches the app, and just as its row says, byte for byte.
 
 A row names what demands it: a section of an RFC (9110 5.5), or a CVE. Each is fed whole, byte by byte
-and cut in two at every place, with a second request behind it, which must reach the app as well.
+and cut in two at every place, with a second request after it, which must reach the app as well.
 """
 
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class Passed(NamedTuple):
     name: str
     raw: str
     becomes: str = ""  # what the app gets, if not `raw`; what weir always adds may be left out
-    last: bool = False  # weir ends the connection behind it, and the app gets no second request
+    last: bool = False  # weir ends the connection after it, and the app gets no second request
 
 
 def expecting(*fields):
@@ -81,7 +81,7 @@ TARGETS = [
      get(target="/@b")),
     ("9112 3.2.2", "absolute form against Host",
      get("A: b", target="http://app.test/a", host="other.test"), get("A: b", target="/a")),
-    ("9112 3.2.2", "absolute form against Host behind other fields",
+    ("9112 3.2.2", "absolute form against Host after other fields",
      get("A: b", "Host: other.test", "C: d", target="http://app.test/a", host=None),
      get("A: b", "C: d", target="/a")),
 ]
@@ -89,7 +89,7 @@ TARGETS = [
 HOSTS = [
     ("9110 7.2", "Host in small letters, without blanks", "GET /x HTTP/1.1\r\nhost:app.test\r\n\r\n"),
     ("9110 7.2", "Host with blanks around", "GET /x HTTP/1.1\r\nHost: \tapp.test\t \r\n\r\n"),
-    ("9110 7.2", "Host behind other fields", get("A: b", "Host: app.test", host=None)),
+    ("9110 7.2", "Host after other fields", get("A: b", "Host: app.test", host=None)),
 ]
 
 AUTHORITIES = [
@@ -132,7 +132,7 @@ FRAMES = [
     ("9112 6.2", "a body of just client.max_body", post("Content-Length: 1024", body="x" * 1024)),
     ("9112 6.2", "a request as content", post(f"Content-Length: {len(NEXT)}", body=NEXT.decode())),
     ("9112 2.2", "CRLF before the request", "\r\n" + get(), get()),
-    ("9112 2.2", "CRLF behind the body", post("Content-Length: 5", body="hello\r\n"), length("5")),
+    ("9112 2.2", "CRLF after the body", post("Content-Length: 5", body="hello\r\n"), length("5")),
     ("9112 7.1", "chunks", chunks(CHUNKS)),
     ("9112 7.1", "no chunk but the last", chunks("0\r\n\r\n")),
     ("9112 7.1", "chunks of one byte", chunks("1\r\na\r\n1\r\nb\r\n01\r\nc\r\n0\r\n\r\n")),
@@ -162,12 +162,12 @@ FRAMES = [
     ("9110 10.1.1", "an expectation", post("Content-Length: 5", "Expect: 100-continue")),
     ("9110 10.1.1", "an expectation in capitals", expecting("Expect: 100-CONTINUE"), EXPECTING),
     ("9110 5.6.1", "an expectation, and a comma", expecting("Expect: 100-continue, "), EXPECTING),
-    ("9110 5.6.1", "an expectation behind a comma", expecting("Expect: ,100-continue"), EXPECTING),
+    ("9110 5.6.1", "an expectation after a comma", expecting("Expect: ,100-continue"), EXPECTING),
     ("9110 5.6.1", "an expectation twice in a list",
      expecting("Expect: 100-continue, 100-continue"), EXPECTING),
     ("9110 5.3", "an expectation twice",
      expecting("Expect: 100-continue", "Expect: 100-continue"), EXPECTING),
-    ("9110 5.3", "an expectation behind an empty one",
+    ("9110 5.3", "an expectation after an empty one",
      expecting("Expect:", "Expect: 100-continue"), EXPECTING),
     ("9110 5.6.1", "an empty expectation", expecting("Expect:"), expecting()),
     ("9110 5.6.1", "an expectation of commas", expecting("Expect: , ,,"), expecting()),

@@ -23,7 +23,7 @@ SECOND = f"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n{CLOSE}{VIA}{DATE}{ID}\r\nnex
 
 
 class Bad(NamedTuple):
-    """The client gets a 502 of weir's own, behind the 1xx that came `before`; weir ends the app's
+    """The client gets a 502 of weir's own, after the 1xx that came `before`; weir ends the app's
     connection; the client's is still good."""
 
     why: str
@@ -49,7 +49,7 @@ class Cut(NamedTuple):
 
 class Passes(NamedTuple):
     """The client gets `becomes`, byte for byte, or else `raw` with the usual fields added. `extra`
-    is what the app sends behind its answer, or why weir must end the app's connection ("close").
+    is what the app sends after its answer, or why weir must end the app's connection ("close").
     `anew`: the chunks are weir's, and `becomes` has all their content in one."""
 
     why: str
@@ -89,7 +89,7 @@ def trailer(text):
 
 
 def added(*lines):
-    """The usual fields, behind `lines`, for ok() and its like."""
+    """The usual fields, after `lines`, for ok() and its like."""
     return "".join(lines) + VIA + DATE + ID
 
 
@@ -114,8 +114,8 @@ BAD = [
     Bad("9112 4", "no space before the status", line("HTTP/1.1200 OK")),
     Bad("9112 4", "two spaces before the status", line("HTTP/1.1  200 OK")),
     Bad("9112 4", "a tab before the status", line("HTTP/1.1\t200 OK")),
-    Bad("9112 4", "no space behind the status", line("HTTP/1.1 200OK")),
-    Bad("9112 4", "a tab behind the status", line("HTTP/1.1 200\tOK")),
+    Bad("9112 4", "no space after the status", line("HTTP/1.1 200OK")),
+    Bad("9112 4", "a tab after the status", line("HTTP/1.1 200\tOK")),
     Bad("9112 2.3", "HTTP/2.0", line("HTTP/2.0 200 OK")),
     Bad("9112 2.3", "HTTP/1.2", line("HTTP/1.2 200 OK")),
     Bad("9112 2.3", "HTTP/0.9", line("HTTP/0.9 200 OK")),
@@ -133,11 +133,11 @@ BAD = [
     Bad("9112 4", "all bytes", "".join(map(chr, range(256))) * 4 + "\r\n\r\n"),
     # fields
     Bad("9112 2.2", "bare LF everywhere", "HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
-    Bad("9112 2.2", "a bare LF behind the status line", "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n"),
-    Bad("9112 2.2", "a bare LF behind a field", "HTTP/1.1 200 OK\r\nContent-Length: 0\nA: b\r\n\r\n"),
+    Bad("9112 2.2", "a bare LF after the status line", "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n"),
+    Bad("9112 2.2", "a bare LF after a field", "HTTP/1.1 200 OK\r\nContent-Length: 0\nA: b\r\n\r\n"),
     Bad("9112 2.2", "a bare LF as the empty line", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n"),
     Bad("9112 2.2", "a bare CR in a value", ok("A: b\rSet-Cookie: c", "Content-Length: 5")),
-    Bad("9112 2.2", "CR CR LF behind a field", ok("Content-Length: 5\r")),
+    Bad("9112 2.2", "CR CR LF after a field", ok("Content-Length: 5\r")),
     Bad("9112 5", "a field without a colon", ok("A", "Content-Length: 5")),
     Bad("CVE-2023-25725", "an empty field name", ok(": x", "Content-Length: 5")),
     Bad("9110 5.1", "NUL in a name", ok("A\x00: b", "Content-Length: 5")),
@@ -198,7 +198,7 @@ BAD = [
     # what is no answer
     Bad("9110 15.2.2", "an upgrade that nobody asked for",
         ok("Connection: upgrade", "Upgrade: x", status="101 x", body="")),
-    Bad("9110 15.2", "a bad head behind an interim one", HINTS + line("HTTP/1.1 20 OK"),
+    Bad("9110 15.2", "a bad head after an interim one", HINTS + line("HTTP/1.1 20 OK"),
         before=HINTS_ON),
     Bad("9110 15.2", "content of an interim answer", ok("Content-Length: 5", status="103 x") + PLAIN,
         before=ok(VIA, status="103 x", body="")),
@@ -215,13 +215,13 @@ CUT = [
     Cut("9112 7.1", "a size with plus", chunks("+5\r\nhello\r\n0\r\n\r\n")),
     Cut("9112 7.1", "a size with 0x", chunks("0x5\r\nhello\r\n0\r\n\r\n")),
     Cut("9112 7.1", "a size in letters", chunks("zz\r\nhello\r\n0\r\n\r\n")),
-    Cut("9112 7.1", "a space behind a size", chunks("5 \r\nhello\r\n0\r\n\r\n")),
+    Cut("9112 7.1", "a space after a size", chunks("5 \r\nhello\r\n0\r\n\r\n")),
     Cut("9112 7.1", "no size", chunks("\r\nhello\r\n0\r\n\r\n")),
     Cut("CVE-2013-2028", "a size of 17 digits", chunks("10000000000000005\r\nhello\r\n0\r\n\r\n")),
-    Cut("9112 7.1", "a bare LF behind a size", chunks("5\nhello\r\n0\r\n\r\n")),
-    Cut("9112 7.1", "a bare CR behind a size", chunks("5\rhello\r\n0\r\n\r\n")),
-    Cut("9112 7.1", "no CRLF behind data", chunks("5\r\nhello0\r\n\r\n")),
-    Cut("9112 7.1", "LF behind data", chunks("5\r\nhello\n0\r\n\r\n")),
+    Cut("9112 7.1", "a bare LF after a size", chunks("5\nhello\r\n0\r\n\r\n")),
+    Cut("9112 7.1", "a bare CR after a size", chunks("5\rhello\r\n0\r\n\r\n")),
+    Cut("9112 7.1", "no CRLF after data", chunks("5\r\nhello0\r\n\r\n")),
+    Cut("9112 7.1", "LF after data", chunks("5\r\nhello\n0\r\n\r\n")),
     Cut("9112 7.1", "data longer than its size", chunks("5\r\nhello!\r\n0\r\n\r\n")),
     Cut("9112 7.1.1", "a bare LF in an extension", chunks("5;a\nhello\r\n0\r\n\r\n")),
     Cut("9112 7.1.1", "an extension with an open quote", chunks('5;a="b\r\nhello\r\n0\r\n\r\n')),
@@ -377,7 +377,7 @@ PASSES = [
         anew=True),
     Passes("9112 9.6", "Connection: close", ok("Connection: close", "Content-Length: 5"), PLAIN_ON,
         extra="close"),
-    Passes("9112 9.6", "Connection: close behind another option",
+    Passes("9112 9.6", "Connection: close after another option",
         ok("Connection: x, CLOSE", "Content-Length: 5"), PLAIN_ON, extra="close"),
     Passes("9112 9.3", "to HTTP/1.0", PLAIN, ok("Content-Length: 5", added(CLOSE)), OLD, last=True),
     Passes("9112 C.2.2", "to HTTP/1.0 that keeps alive", PLAIN,
@@ -386,15 +386,15 @@ PASSES = [
         ok("Transfer-Encoding: chunked", "Trailer: A",
            body="5\r\nhello\r\n1;a\r\n!\r\n0\r\nA: b\r\n\r\n"),
         ok(added(CLOSE), body="hello!"), OLD_KEPT, last=True),
-    Passes("9110 6.5.1", "chunks with metadata behind them to HTTP/1.0",
+    Passes("9110 6.5.1", "chunks with metadata after them to HTTP/1.0",
         trailer("Content-MD5: x\r\nExpires: 0"), ok(added(CLOSE)), OLD, last=True),
     Passes("9110 15.2", "103 to HTTP/1.0", HINTS + PLAIN, ok("Content-Length: 5", added(CLOSE)), OLD,
         last=True),
     # what is more than the answer reaches nobody
-    Passes("9112 6.3", "bytes behind a length", PLAIN, extra="poison"),
-    Passes("9112 6.3", "bytes behind the last chunk", chunks(CHUNKS), extra="poison"),
-    Passes("9112 6.3", "an answer behind an answer", PLAIN, extra=PLAIN),
-    Passes("9112 6.3", "an answer behind 204", ok(status="204 x", body=""), extra=PLAIN),
+    Passes("9112 6.3", "bytes after a length", PLAIN, extra="poison"),
+    Passes("9112 6.3", "bytes after the last chunk", chunks(CHUNKS), extra="poison"),
+    Passes("9112 6.3", "an answer after an answer", PLAIN, extra=PLAIN),
+    Passes("9112 6.3", "an answer after 204", ok(status="204 x", body=""), extra=PLAIN),
     Passes("9110 15.3.5", "content of 204", ok("Content-Length: 6", status="204 x", body=""),
         ok(added(), status="204 x", body=""), extra="poison"),
     Passes("9110 15.4.5", "content of 304", ok("Content-Length: 6", status="304 x", body=""),
@@ -403,7 +403,7 @@ PASSES = [
         extra="poison"),
     Passes("9110 9.3.2", "chunks in answer to HEAD", ok("Transfer-Encoding: chunked", body=""),
         ask=HEAD, extra=CHUNKS),
-    Passes("9112 6.3", "CRLF behind a length", PLAIN, extra="\r\n"),
+    Passes("9112 6.3", "CRLF after a length", PLAIN, extra="\r\n"),
 ]
 
 # fmt: on

@@ -192,7 +192,7 @@ def test_the_last_words_of_an_app_reach_a_client_that_still_speaks(world):
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
     gate.open()
     until(lambda: origin.seen("/t")[0].connection.closed, "the app to close")
-    for _ in range(20):  # the first is answered with the RST, and one behind it meets that
+    for _ in range(20):  # the first is answered with the RST, and one after it meets that
         client.send(b"x")
         weir.metrics()
     assert client.rest() == data
@@ -243,7 +243,7 @@ def test_the_last_words_of_an_app_that_was_in_the_way_reach_its_client(world):
     with weir.frozen():
         end.send(data)
         end.sock.shutdown(socket.SHUT_WR)
-        rude.close()  # with most of what the client said unread: an RST behind the FIN
+        rude.close()  # with most of what the client said unread: an RST after the FIN
     assert client.rest() == data
     wait_upgrades(weir, 0)
 
@@ -373,7 +373,7 @@ def test_a_refused_upgrade_holds_no_place_while_its_answer_is_not_read(world):
 
     until(in_the_way, "an answer that is kept")
     settled(lambda: (in_the_way(), weir.metrics().total("weir_requests_rejected_total")))
-    assert in_the_way(), "the kernel took all of it"
+    assert in_the_way(), "the kernel accepted all of it"
     gate.open()
     assert [client.response().status for client in held] == [200, 200]
     open_tunnel(world, weir)

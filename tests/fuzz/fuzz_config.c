@@ -102,7 +102,7 @@ static void check_last_line(struct span line, unsigned long errors)
     const char *colon = memchr(line.at, ':', line.len);
     CHECK(colon != NULL);
     struct span rest = {colon, line.len - (size_t)(colon - line.at)};
-    if (errors >= 50) /* further ones are not shown */
+    if (errors >= 50) /* additional ones are not shown */
         CHECK(memmem(rest.at, rest.len, " errors; nothing was started", 28) != NULL);
     else
         CHECK(span_equal(rest, span_of(want)));

@@ -665,7 +665,7 @@ static void judge_final(const struct client *cl, const struct read_message *r, s
                       r->status != STRICT_WHOLE;
     if (r->status == STRICT_WHOLE && so_far->closing && rest.len > r->m.used &&
         !(own && is_refused_head(r, asked->m.method, rest)))
-        broken("more behind the last answer", rest);
+        broken("more after the last answer", rest);
 }
 
 static struct responses judge_responses(const struct client *cl)

@@ -161,7 +161,7 @@ class Client:
 
 
 class Narrow(Client):
-    """One whose kernel takes next to nothing unread: what it has not read lies in that of weir."""
+    """One whose kernel accepts next to nothing unread: what it has not read lies in that of weir."""
 
     def __init__(self, address, timeout=15):
         self.sock = socket.socket(family_of(address))

@@ -14,7 +14,7 @@ class Member:
 
 
 class Crowd:
-    """`slow`: with the segments and the buffer of a slow network, where the kernel takes little."""
+    """`slow`: with the segments and the buffer of a slow network, where the kernel accepts little."""
 
     def __init__(self, address, n, slow=False):
         self.members = []
@@ -23,7 +23,7 @@ class Crowd:
             self.members[-1].sock.setblocking(False)
 
     def send(self, data):
-        """To each that is open and takes it."""
+        """To each that is open and accepts it."""
         for member in self.members:
             try:
                 if not member.ended:

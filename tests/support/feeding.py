@@ -45,7 +45,7 @@ CHANGING = [
 
 
 def steady(data, client=None):
-    """The bytes, with what differs from run to run replaced by its name in <>."""
+    """The bytes, with what differs from run to run replaced with its name in <>."""
     for pattern, name in CHANGING:
         data = pattern.sub(name, data)
     return data if client is None else data.replace(client.encode(), b"<client>")
@@ -86,9 +86,9 @@ class Exchange:
         self.row = row
         self.asks = asks
         self.answers = answers  # None: the app reads the request and says what it says to all
-        self.then = then  # what the app does behind its answer: "close", "reset" or nothing
+        self.then = then  # what the app does after its answer: "close", "reset" or nothing
         self.after = after  # what the client sends when the app has answered
-        self.sound = sound  # bytes of the answer behind which weir must end the app's connection
+        self.sound = sound  # bytes of the answer after which weir must end the app's connection
         self.said = 0
         self.client = None
         self.sock = None

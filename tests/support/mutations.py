@@ -260,7 +260,7 @@ def drop_reason(rng, draft, token):
 
 
 def go_on_talking(rng, draft, token):
-    """Bytes behind the answer, or one more answer."""
+    """Bytes after the answer, or one more answer."""
     draft.body += rng.choice(BEYOND)
 
 

@@ -66,6 +66,6 @@ def _field(head, name):
 
 
 def _spent(timing, what):
-    """The first of its name: weir's stands behind the app's, but only weir says `queue`."""
+    """The first of its name: weir's stands after the app's, but only weir says `queue`."""
     found = re.search(rf"\b{what};dur=([\d.]+)", timing)
     return float(found[1]) / 1000 if found else None

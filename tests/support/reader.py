@@ -34,7 +34,7 @@ CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]+)((?:" + EXTENSION + rb")*)\Z")
 LARGEST = (1 << 63) - 1  # who reads a length into a signed number must read the same
 
 # RFC 9110 section 6.5.1: what frames, controls the connection, routes, authenticates or says how to
-# process the content cannot come behind it. What means nothing in such a message, or is metadata,
+# process the content cannot come after it. What means nothing in such a message, or is metadata,
 # does no harm there.
 NOT_IN_TRAILERS = frozenset(
     b"content-length transfer-encoding trailer connection upgrade te "
@@ -345,7 +345,7 @@ class Stream:
         if self._left or len(self.rest) < 2:
             return False
         if self._take(2) != b"\r\n":
-            raise Invalid("no CRLF behind a chunk", "RFC 9112 7.1")
+            raise Invalid("no CRLF after a chunk", "RFC 9112 7.1")
         self._step = self._chunk
         return True
 

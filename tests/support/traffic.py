@@ -5,7 +5,7 @@ from .grammar import INTERIM, answer, request
 
 
 def pipeline(rng, name):
-    """One to four requests for one connection; behind a spoilt one comes at most one more."""
+    """One to four requests for one connection; after a spoilt one comes at most one more."""
     out, count = [], rng.choice((1, 2, 3, 4))
     for n in range(count):
         token = b"%s.%d" % (name, n)

@@ -58,7 +58,7 @@ class World:
         return os.path.join(self.folder, name)
 
     def exited(self, weir):
-        """All clients leave, or weir would linger behind their last responses; it ends by itself."""
+        """All clients leave, or weir would linger after their last responses; it ends by itself."""
         for client in self.clients:
             client.fin()
         weir.exited(0)

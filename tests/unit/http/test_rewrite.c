@@ -648,7 +648,7 @@ static void without_an_id_or_its_name_nothing_is_echoed(void **state)
     response("HTTP/1.1 200 OK\r\n\r\n", &no_name, "HTTP/1.1 200 OK\r\n" VIA "\r\n");
 }
 
-/* One struct is used for all heads: each leaves fields behind the end of a shorter one. */
+/* One struct is used for all heads: each leaves fields after the end of a shorter one. */
 static void fields_of_an_earlier_message_are_not_looked_at(void **state)
 {
     const struct http_request_rewrite believing = {.trusted = true, .client_address = SPAN("c")};

@@ -314,7 +314,7 @@ static void one_that_has_had_its_last_response_goes_first(void **state)
 
 /* ---- clients that close before they have been sent all ---- */
 
-/* A served client that has more to take than its socket holds. */
+/* A served client that has more to receive than its socket holds. */
 static int has_more_to_take(struct fixture *f)
 {
     static char much[1 << 20];

@@ -116,7 +116,7 @@ static void a_half_close_is_an_end_and_takes_more(void **state)
     }
 }
 
-/* The peer has closed, and responds to further bytes with an RST. */
+/* The peer has closed, and responds to additional bytes with an RST. */
 static void a_reset_behind_a_fin_leaves_the_end_an_end(void **state)
 {
     (void)state;

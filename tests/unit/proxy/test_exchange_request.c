@@ -1,4 +1,4 @@
-/* Sending a request to the app: its body, the connection, an app that does not take it. */
+/* Sending a request to the app: its body, the connection, an app that does not accept it. */
 #include "tests/unit/proxy/scene.h"
 
 #define PUT_OF(length) "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: " length "\r\n\r\n"

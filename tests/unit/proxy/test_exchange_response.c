@@ -269,7 +269,7 @@ static void an_upload_that_moves_keeps_a_silent_response_alive(void)
         says(a, "2");
     }
     assert_false(a->ended);
-    world_pass(1200000, 10000); /* only a later check shows that the app has taken the last byte */
+    world_pass(1200000, 10000); /* only a later check shows that the app received the last byte */
     assert_true(a->ended);
 }
 

@@ -1,4 +1,4 @@
-/* The app's side of an exchange: how much of a request it has taken, and the heads it sends. */
+/* The app's side of an exchange: how much of a request it has received, and the heads it sends. */
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>

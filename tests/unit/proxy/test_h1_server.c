@@ -1,4 +1,4 @@
-/* The client's side of an exchange: output to it, its input, and how much it has taken. */
+/* The client's side of an exchange: output to it, its input, and how much it has received. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -252,7 +252,7 @@ static void an_upgrade_is_named_when_protocols_are_switched(void **state)
                "\r\n");
 }
 
-/* ---- what the client has taken and sent ---- */
+/* ---- what the client has received and sent ---- */
 
 static void what_the_client_has_not_taken_is_unread(void **state)
 {

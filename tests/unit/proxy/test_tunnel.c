@@ -284,7 +284,7 @@ static void a_reset_of_either_side_is_told(void **state)
     }
 }
 
-/* It responds to further bytes with a reset, which does not affect what it sent before. */
+/* It responds to additional bytes with a reset, which does not affect what it sent before. */
 static void an_app_that_closes_while_it_is_sent_more_has_ended_in_order(void **state)
 {
     (void)state;
