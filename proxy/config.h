@@ -74,8 +74,7 @@ struct config {
         struct cidr_list trusted;
         enum config_underscores underscores;
         char request_id[64]; /* field name; "" for none */
-        bool request_start;
-        bool server_timing;
+        bool request_start, server_timing;
     } headers;
     struct {
         char probe[CONFIG_PATH]; /* "tcp", "none" or a path */
@@ -102,8 +101,7 @@ struct config {
     } log;
     bool watch;
     enum config_profile profile;
-    bool upstream_given; /* false: nothing was configured at all; `weir` then prints its short help
-                          */
+    bool upstream_given; /* false: nothing was configured; `weir` then prints its short help */
     _Atomic unsigned refs;
 };
 
@@ -127,17 +125,6 @@ struct config_source {
  * may block.
  */
 struct config *config_load(const struct config_source *src, struct strbuf *problems);
-
-/*
- * A new configuration: the one in force with the values of a JSON object in the form of the file.
- * NULL: `problems` has all errors, as from config_load(). The result has one reference, the
- * caller's. Never blocks.
- */
-struct config *config_patch(const struct config *running, struct span json,
-                            struct strbuf *problems);
-
-/* The options whose values differ: "concurrency 80 -> 40, queue.length 800 -> 400", or nothing. */
-void config_write_changes(const struct config *from, const struct config *to, struct strbuf *out);
 
 /* The path as shown in messages. */
 const char *config_path_text(const char *path);

@@ -1,7 +1,9 @@
 /*
  * Changes of a configuration that is in force: which options differ, which of them require a
- * restart, and a new configuration with some values changed. See config.h and config_load.h.
+ * restart, and a new configuration with some values changed. See config_change.h, config_load.h.
  */
+#include "proxy/config_change.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -12,6 +12,7 @@
 #include "common/span.h"
 #include "common/strbuf.h"
 #include "proxy/config.h"
+#include "proxy/words.h"
 
 enum option_type {
     OPTION_DURATION, /* mono_us; text with a unit */
@@ -142,16 +143,3 @@ MUST_USE bool option_resolve(const struct option *o, struct config *c, struct st
 
 /* The header fields that an option must not name, separated by spaces; `x-*` is a prefix. */
 extern const char option_reserved_fields[];
-
-/* Finds the word nearest to what was typed. Zero-initialise all but `typed`. */
-struct nearest {
-    struct span typed;
-    const char *answer; /* NULL: no word is near */
-    size_t distance;
-};
-
-/* Compares `word`, ignoring case, '_' and '-'; `answer` is the suggestion for it. */
-void nearest_try(struct nearest *n, struct span word, const char *answer);
-
-/* Removes the next word from `list`; false at its end. */
-bool next_word(struct span *list, struct span *word);

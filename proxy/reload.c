@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "proxy/config_change.h"
 #include "proxy/config_watch.h"
 
 struct reload {

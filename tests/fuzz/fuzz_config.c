@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "common/strbuf.h"
-#include "proxy/config.h"
+#include "proxy/config_change.h"
 #include "proxy/options.h"
 #include "tests/fuzz/fuzz.h"
 

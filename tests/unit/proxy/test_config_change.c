@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/config_change.h"
 #include "proxy/options.h"
 #include "tests/unit/proxy/config_fixture.h"
 
@@ -111,7 +112,7 @@ static void a_patch_that_contradicts_another_value_names_where_that_was_set(void
     assert_non_null(now);
     assert_null(patch(*state, now, "{\"concurrency\": 20}"));
     assert_told(*state, "\"upstream.max_connections\" (");
-    assert_told(*state, "weir.json:3): 30 can never be reached with \"concurrency\" 20");
+    assert_told(*state, "weir.json:3): 30 can never be reached with \"concurrency\" set to 20");
     config_put(now);
 }
 

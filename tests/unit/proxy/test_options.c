@@ -469,24 +469,6 @@ static void hints_are_values_that_can_be_read(void **state)
     assert_hint("threads", "x", "");
 }
 
-static void the_nearest_word_wins_and_far_ones_are_not_guessed(void **state)
-{
-    struct nearest n = {.typed = SPAN("timout")}, far = {.typed = SPAN("colour")};
-    (void)state;
-
-    nearest_try(&n, SPAN("length"), "length");
-    nearest_try(&n, SPAN("time_out"), "time_out");
-    nearest_try(&n, SPAN("timing"), "timing");
-    assert_string_equal(n.answer, "time_out");
-    nearest_try(&far, SPAN("queue"), "queue");
-    assert_null(far.answer);
-    struct nearest swapped = {.typed = SPAN("tpc")}, none = {.typed = SPAN("")};
-    nearest_try(&swapped, SPAN("tcp"), "tcp");
-    assert_int_equal(swapped.distance, 1);
-    nearest_try(&none, SPAN("x"), "x");
-    assert_null(none.answer);
-}
-
 static void flags_are_taken_with_their_values(void **state)
 {
     char a[] = "--threads", b[] = "4", c[] = "--queue-timeout=1s", d[] = "--nope", e[] = "x",
@@ -616,7 +598,6 @@ int main(void)
         cmocka_unit_test(fields_that_weir_itself_reads_or_writes_are_no_request_id),
         cmocka_unit_test(permissions_are_octal),
         cmocka_unit_test(hints_are_values_that_can_be_read),
-        cmocka_unit_test(the_nearest_word_wins_and_far_ones_are_not_guessed),
         cmocka_unit_test(flags_are_taken_with_their_values),
         cmocka_unit_test(unknown_flags_are_told_with_the_nearest),
     };
