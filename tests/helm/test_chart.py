@@ -278,12 +278,17 @@ def test_every_option_reaches_the_file():
                 "--set", "config.concurrency=unlimited",
                 "--set", "config.client.max_body=1MiB",
                 "--set", "config.upstream.first_byte_timeout=60s",
+                "--set", "config.startup.probe=/healthz",
+                "--set", "config.health.path=/healthz",
+                "--set", "config.watch=true",
                 "--set-json", 'config.headers={"trusted":["10.0.0.0/8"],"request_start":false}',
             )
         )
     )  # fmt: skip
     assert config["concurrency"] == "unlimited"
     assert config["client"] == {"max_body": "1MiB"}
+    assert (config["startup"], config["health"]) == ({"probe": "/healthz"}, {"path": "/healthz"})
+    assert config["watch"] is True
     assert config["upstream"] == {"address": "127.0.0.1:8000", "first_byte_timeout": "60s"}
     assert config["headers"] == {"trusted": ["10.0.0.0/8"], "request_start": False}
 
@@ -304,6 +309,8 @@ def test_every_option_reaches_the_file():
         ("config.queue.timeout=10", "timeout"),
         ("config.queue.max_dept=10", "max_dept"),
         ("config.overload.status=500", "status"),
+        ("config.health.path=healthz", "path"),
+        ("config.health.healthy_after=0", "healthy_after"),
         ("config.listen=:9000", "listen"),
         ("weir.port=80", "port"),
         ("service.type=ExternalName", "type"),
