@@ -371,29 +371,49 @@ static bool body_fits(struct visitor *v, const struct http_head *head)
     return false;
 }
 
-/* The value of `wait` in the query, in v->call. False: it was refused. */
-static bool read_wait(struct visitor *v, struct span path)
+/* If the parameter has that name and "=", `value` is what follows. */
+static bool is_parameter(struct span parameter, struct span name, struct span *value)
 {
-    static const struct span name = {"wait=", 5};
-    const char *mark = memchr(path.at, '?', path.len);
+    if (parameter.len < name.len || memcmp(parameter.at, name.at, name.len) != 0)
+        return false;
+    *value = (struct span){parameter.at + name.len, parameter.len - name.len};
+    return true;
+}
+
+/* NULL, or why it is refused. Parameters with other names are ignored. */
+static const char *read_parameter(struct span parameter, struct admin_call *call)
+{
+    struct span value;
+
+    if (is_parameter(parameter, SPAN("wait="), &value) && !option_read_duration(value, &call->wait))
+        return "wait expects a duration with a unit, such as 25s, of at most 1h";
+    if (is_parameter(parameter, SPAN("ready="), &value)) {
+        call->keep_ready = span_equal(value, SPAN("keep"));
+        return call->keep_ready ? NULL : "ready expects \"keep\"";
+    }
+    return NULL;
+}
+
+/* The parameters in the query, in v->call. False: one was refused. */
+static bool read_query(struct visitor *v, struct span path)
+{
+    const char *mark = memchr(path.at, '?', path.len), *reason = NULL;
     struct span rest = {path.at + path.len, 0};
 
     v->call.wait = 0;
+    v->call.keep_ready = false;
     if (mark != NULL)
         rest = (struct span){mark + 1, path.len - (size_t)(mark - path.at) - 1};
-    while (rest.len > 0) {
+    while (rest.len > 0 && reason == NULL) {
         const char *end = memchr(rest.at, '&', rest.len);
         size_t len = end == NULL ? rest.len : (size_t)(end - rest.at);
-        bool is_wait = len >= name.len && memcmp(rest.at, name.at, name.len) == 0;
-        struct span value = {rest.at + name.len, is_wait ? len - name.len : 0};
-        if (is_wait && !option_read_duration(value, &v->call.wait)) {
-            refuse(v, 400, "wait expects a duration with a unit, such as 25s, of at most 1h");
-            return false;
-        }
+        reason = read_parameter((struct span){rest.at, len}, &v->call);
         len += end != NULL;
         rest = (struct span){rest.at + len, rest.len - len};
     }
-    return true;
+    if (reason != NULL)
+        refuse(v, 400, reason);
+    return reason == NULL;
 }
 
 /* False: it was refused. */
@@ -409,7 +429,7 @@ static bool check_request(struct visitor *v, const struct http_head *head)
     else if (reads && (head->chunked || head->content_length > 0))
         refuse(v, 413, "a request that reads cannot have a body");
     else
-        return reads || (may_change(v, head) && body_fits(v, head) && read_wait(v, head->path));
+        return reads || (may_change(v, head) && body_fits(v, head) && read_query(v, head->path));
     return false;
 }
 

@@ -31,7 +31,8 @@ struct admin_source {
     bool (*started)(void *arg, const char **why);
     void (*pause)(void *arg);
     void (*resume)(void *arg);
-    void (*drain)(void *arg); /* begins one, unless one has begun */
+    /* Begins a drain, unless one has begun. `keep_ready`: see lifecycle_drain(). */
+    void (*drain)(void *arg, bool keep_ready);
     bool (*cancel_drain)(void *arg, const char **why);
     /* Changes the configuration. False: `problems` has the reasons, and nothing has changed. */
     bool (*change)(void *arg, struct span json, struct strbuf *problems);

@@ -122,7 +122,7 @@ static void respond_drain(const struct admin_source *source, const struct admin_
         cancel_drain(source, out);
         return;
     }
-    source->drain(source->arg);
+    source->drain(source->arg, call->keep_ready);
     admin_route_drain_state(source, false, out);
     out->hold = out->status == 202 && call->wait > 0;
 }
@@ -143,7 +143,9 @@ static const struct admin_route routes[] = {
     {"/status", "the values of /metrics, as JSON", ADMIN_READ, 0, respond_status},
     {"/config", "the configuration in force, as JSON; PATCH changes it",
      ADMIN_READ | ADMIN_METHOD(HTTP_PATCH), 0, respond_config},
-    {"/drain", "serves what waits and runs; ?wait=25s: responds when that is done",
+    {"/drain",
+     "serves what waits and runs; ?wait=25s: responds when that is done; ?ready=keep: /readyz does "
+     "not fail before the port is closed",
      ADMIN_METHOD(HTTP_POST) | ADMIN_METHOD(HTTP_DELETE), ADMIN_METHOD(HTTP_GET), respond_drain},
     {"/pause", "holds all requests in the queue", ADMIN_METHOD(HTTP_POST), 0, respond_pause},
     {"/resume", "ends a pause", ADMIN_METHOD(HTTP_POST), 0, respond_resume},

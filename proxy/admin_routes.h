@@ -18,6 +18,7 @@
 struct admin_call {
     enum http_method method;
     mono_us wait;     /* how long the client is willing to wait */
+    bool keep_ready;  /* while the drain is announced */
     struct span body; /* of a PATCH */
 };
 

@@ -61,17 +61,20 @@ static const struct command commands[] = {
      "seconds. If --admin-listen or WEIR_ADMIN_LISTEN gives the address, no other setting is "
      "read; otherwise, the address is taken from the configuration.",
      TAKES_CONFIG | TAKES_READY, 0, cli_healthcheck, NULL},
-    {"drain", "[--wait DURATION] [flags]", "drain a running weir",
+    {"drain", "[--wait DURATION] [--keep-ready] [flags]", "drain a running weir",
      "Begins what SIGTERM begins, except that weir does not exit afterwards: /readyz fails, after "
      "drain.delay no connection is accepted, and running and waiting requests are served for up to "
      "drain.timeout. With --wait, exits when all is done, or after that time. Exit status: 0 if "
      "all "
      "requests were served (without --wait: if the drain has begun), 3 if some were refused or cut "
      "off, 1 if the drain has not ended in time, or on failure.\n"
-     "In Kubernetes, this is the preStop hook of weir's container: it runs before the app is "
-     "stopped. `DELETE /drain` on the admin port ends a drain.\n"
+     "In Kubernetes, `weir drain --keep-ready` is the preStop hook of weir's container: it runs "
+     "before the app is stopped. The deletion of the pod removes it from the endpoints, and while "
+     "no other pod is ready, nodes still connect to one that is terminating, if it is ready. "
+     "Balancers that only watch /readyz need a drain without it. `DELETE /drain` on the admin port "
+     "ends a drain.\n"
      "The command is sent to the admin port: see `weir help pause`.",
-     TAKES_CONFIG | TAKES_WAIT, 0, cli_drain, NULL},
+     TAKES_CONFIG | TAKES_WAIT | TAKES_KEEP, 0, cli_drain, NULL},
     {"pause", "[flags]", "hold all requests in the queue of a running weir",
      "No request enters the app until `weir resume`; those inside it are finished. Meanwhile, "
      "requests wait for up to queue.timeout. Use it while the app restarts.\n"
@@ -110,6 +113,9 @@ static const struct command_flag command_flags[] = {
     {"wait", NULL, "DURATION", TAKES_WAIT,
      "how long to wait for the end of the drain, such as 25s; without it, the command returns at "
      "once"},
+    {"keep-ready", NULL, NULL, TAKES_KEEP,
+     "/readyz fails only when the port is closed, after drain.delay, and not at once; no effect on "
+     "a drain that has begun"},
     {"help", "h", NULL, 0, "print help"},
     {"version", "V", NULL, 0, "print the version"},
 };
@@ -315,6 +321,8 @@ static void take_flag(struct cli *cli, struct option_flag *flag, int from, int *
         set_switch(cli, flag, TAKES_READY, &cli->ready);
     else if (span_equal(flag->name, SPAN("wait")))
         set_wait(cli, flag, i);
+    else if (span_equal(flag->name, SPAN("keep-ready")))
+        set_switch(cli, flag, TAKES_KEEP, &cli->keep_ready);
     else if (span_equal(flag->name, SPAN("help")))
         set_switch(cli, flag, 0, &cli->help);
     else if (span_equal(flag->name, SPAN("version")))

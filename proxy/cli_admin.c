@@ -280,11 +280,17 @@ static int report_drain(struct cli *cli, const char *path, const struct admin_re
 int cli_drain(struct cli *cli)
 {
     struct admin_response r = {0};
-    char path[48] = "/drain";
+    struct strbuf path = {0};
+    int status = EXIT_FAILED;
 
+    strbuf_adds(&path, "/drain");
     if (cli->wait > 0)
-        (void)snprintf(path, sizeof(path), "/drain?wait=%lldus", (long long)cli->wait);
-    int status = ask_admin(cli, "POST", path, &r) ? report_drain(cli, "/drain", &r) : EXIT_FAILED;
+        strbuf_addf(&path, "?wait=%lldus", (long long)cli->wait);
+    if (cli->keep_ready)
+        strbuf_addf(&path, "%sready=keep", cli->wait > 0 ? "&" : "?");
+    if (ask_admin(cli, "POST", strbuf_cstr(&path), &r))
+        status = report_drain(cli, "/drain", &r);
+    strbuf_fini(&path);
     strbuf_fini(&r.bytes);
     return status;
 }

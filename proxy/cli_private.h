@@ -24,7 +24,7 @@ struct cli {
     char **flags; /* option flags, for config_load */
     int n_flags;
     const char *config_path;
-    bool json, ready, help, version;
+    bool json, ready, keep_ready, help, version;
     mono_us wait;    /* --wait; 0: not given */
     unsigned errors; /* usage errors reported */
 };

@@ -9,7 +9,7 @@
 struct cli; /* a parsed command line: cli.c */
 
 /* The flags that a command accepts. TAKES_CONFIG includes the flag of every option. */
-enum takes { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_READY = 4, TAKES_WAIT = 8 };
+enum takes { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_READY = 4, TAKES_WAIT = 8, TAKES_KEEP = 16 };
 
 struct command {
     const char *name;

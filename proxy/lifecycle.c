@@ -15,8 +15,9 @@ struct lifecycle {
     struct loop *loop;
     enum lifecycle_state state;
     mono_us delay, timeout;
-    mono_us ends; /* when the drain that has begun cuts the rest */
-    bool asked;   /* a signal has asked the process to end */
+    mono_us ends;    /* when the drain that has begun cuts the rest */
+    bool asked;      /* a signal has asked the process to end */
+    bool keep_ready; /* this drain, while it is ANNOUNCING */
     bool cut;
     const struct lifecycle_handler *handler;
     void *arg;
@@ -49,7 +50,7 @@ static void cut(struct lifecycle *lc, const char *why)
 }
 
 /* The delay leaves at least half of drain.timeout for what then waits and runs. */
-static void begin(struct lifecycle *lc, mono_us delay)
+static void begin(struct lifecycle *lc, mono_us delay, bool keep_ready)
 {
     mono_us now = loop_now(lc->loop), all = lc->timeout;
     mono_us last = all > 2 * LAST_SECOND_US ? LAST_SECOND_US : all / 2;
@@ -57,6 +58,7 @@ static void begin(struct lifecycle *lc, mono_us delay)
     if (delay > all / 2)
         delay = all / 2;
     lc->ends = now + all;
+    lc->keep_ready = keep_ready;
     lc->cut = false;
     loop_timer_arm(lc->loop, &lc->late, lc->ends - last);
     loop_timer_arm(lc->loop, &lc->deadline, lc->ends);
@@ -122,7 +124,7 @@ static void ask_to_end(struct lifecycle *lc, bool at_once)
     lc->asked = true;
     switch (lc->state) {
     case LIFECYCLE_READY:
-        begin(lc, at_once ? 0 : lc->delay);
+        begin(lc, at_once ? 0 : lc->delay, false);
         return;
     case LIFECYCLE_ANNOUNCING:
     case LIFECYCLE_DRAINING:
@@ -195,10 +197,10 @@ void lifecycle_configure(struct lifecycle *lc, const struct config *config)
     lc->timeout = config->drain.timeout;
 }
 
-void lifecycle_drain(struct lifecycle *lc)
+void lifecycle_drain(struct lifecycle *lc, bool keep_ready)
 {
     if (lc->state == LIFECYCLE_READY)
-        begin(lc, lc->delay);
+        begin(lc, lc->delay, keep_ready);
 }
 
 bool lifecycle_cancel(struct lifecycle *lc, const char **why)
@@ -230,4 +232,9 @@ void lifecycle_drained(struct lifecycle *lc)
 enum lifecycle_state lifecycle_state(const struct lifecycle *lc)
 {
     return lc->state;
+}
+
+bool lifecycle_is_ready(const struct lifecycle *lc)
+{
+    return lc->state == LIFECYCLE_READY || (lc->state == LIFECYCLE_ANNOUNCING && lc->keep_ready);
 }

@@ -10,6 +10,10 @@
  * beginning, requests that are still queued are refused; at drain.timeout the remaining ones are
  * cut. After a drain that a signal has begun, the process ends. After any other it stays DRAINED,
  * until a signal or a cancel: the first signal only asks for that end. A second signal cuts.
+ *
+ * If balancers learn of the end by other means, a drain may leave the instance ready while it is
+ * ANNOUNCING, so that one that has no other instance still connects. The request that begins the
+ * drain decides.
  */
 #pragma once
 
@@ -49,8 +53,9 @@ void lifecycle_free(struct lifecycle *lc);
 /* For the next drain: one that has begun keeps its times. */
 void lifecycle_configure(struct lifecycle *lc, const struct config *config);
 
-/* Begins a drain, unless one has begun. The process does not end with it. */
-void lifecycle_drain(struct lifecycle *lc);
+/* Begins a drain, unless one has begun; `keep_ready`: lifecycle_is_ready() until the delay is over.
+ * The process does not end with it. */
+void lifecycle_drain(struct lifecycle *lc, bool keep_ready);
 
 /* Ends the drain: READY again. False: `why` has the reason, and the drain goes on. */
 MUST_USE bool lifecycle_cancel(struct lifecycle *lc, const char **why);
@@ -59,3 +64,6 @@ MUST_USE bool lifecycle_cancel(struct lifecycle *lc, const char **why);
 void lifecycle_drained(struct lifecycle *lc);
 
 enum lifecycle_state lifecycle_state(const struct lifecycle *lc);
+
+/* Whether balancers may send clients here: READY, or ANNOUNCING in a drain that keeps it. */
+bool lifecycle_is_ready(const struct lifecycle *lc);

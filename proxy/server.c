@@ -454,7 +454,7 @@ static bool admin_ready(void *arg, const char **why)
     if (!app_is_up(s->shared.app))
         return false;
     *why = "weir is draining";
-    return lifecycle_state(s->lifecycle) == LIFECYCLE_READY;
+    return lifecycle_is_ready(s->lifecycle);
 }
 
 static void admin_pause(void *arg)
@@ -472,12 +472,12 @@ static void admin_resume(void *arg)
         limiter_resume(s->shared.limiter, LIMITER_PAUSE_OPERATOR, loop_tick(s->control)));
 }
 
-static void admin_drain(void *arg)
+static void admin_drain(void *arg, bool keep_ready)
 {
     struct server *s = arg;
 
     loop_tick(s->control);
-    lifecycle_drain(s->lifecycle);
+    lifecycle_drain(s->lifecycle, keep_ready);
 }
 
 static bool admin_cancel_drain(void *arg, const char **why)

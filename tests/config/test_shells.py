@@ -174,7 +174,7 @@ def test_fish_completes_with_descriptions(folder):
     assert set(flags) == OPTIONS | {"--config", "--help", "--version"}
     assert flags["--queue-timeout"] == "maximum time that a request waits for a slot"
     assert set(fish(folder, "weir status --")) == set(flags) | {"--json"}
-    assert set(fish(folder, "weir drain --")) == set(flags) | {"--wait"}
+    assert set(fish(folder, "weir drain --")) == set(flags) | {"--wait", "--keep-ready"}
     assert set(fish(folder, "weir drain --wait ")) == set()
     assert set(fish(folder, "weir --on-client-abort ")) == ENUMERATED
     assert set(fish(folder, "weir config ")) == {"print", "schema", "defaults", "docs"}

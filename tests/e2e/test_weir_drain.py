@@ -1,6 +1,7 @@
 """A drain by command: `weir drain`, POST and DELETE /drain, and those that wait for its end."""
 
 import json
+import signal
 import threading
 
 from support import origin as app
@@ -104,6 +105,25 @@ def test_a_cancelled_drain_leaves_no_trace(world):
     assert [client.response().status for client in clients] == [200, 200, 200]
     assert state(weir, ask(weir, "DELETE", "/drain")) == "ready", "none has begun"
     weir.stop()
+
+
+def test_weir_stays_ready_until_the_port_is_closed_if_it_is_asked_to(world):
+    origin, weir = world.pair(drain_delay="20s", drain_timeout="60s")
+    gate = origin.gate()
+    origin.on("/", app.wait(gate), app.answer())
+    client = world.connect(weir).get("/")
+    origin.wait_inside(1)
+    assert weir.command("drain", "--keep-ready").returncode == 0
+    assert weir.admin_get("/readyz").status == 200
+    assert weir.command("drain").returncode == 0, "the first one decides"
+    assert weir.admin_get("/readyz").status == 200
+    weir.signal(signal.SIGINT)  # ends the delay
+    wait_draining(weir)
+    assert weir.admin_get("/readyz").body == b"weir is draining\n"
+    gate.open()
+    answer = client.response()
+    assert (answer.status, answer.get("Connection")) == (200, "close")
+    weir.exited(0)
 
 
 def test_a_signal_during_a_drain_ends_the_process_after_the_response(world):

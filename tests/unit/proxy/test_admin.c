@@ -28,7 +28,7 @@ struct port {
     struct address at;
     struct config config;
     const char *not_ready, *not_started; /* NULL: ready, started */
-    unsigned pauses, resumes, drains;
+    unsigned pauses, resumes, drains, kept_ready;
     struct strbuf changed; /* what it was asked to change to */
     bool drained;
     size_t metrics_size; /* at least */
@@ -85,9 +85,12 @@ static void resume_it(void *arg)
     ((struct port *)arg)->resumes++;
 }
 
-static void drain_it(void *arg)
+static void drain_it(void *arg, bool keep_ready)
 {
-    ((struct port *)arg)->drains++;
+    struct port *p = arg;
+
+    p->drains++;
+    p->kept_ready += keep_ready;
 }
 
 static bool cancel_drain(void *arg, const char **why)
@@ -634,20 +637,54 @@ static void only_listed_addresses_may_drain_by_get(void **state)
     admin_configure(p->admin, &p->config);
 }
 
-static void a_wait_that_is_no_duration_is_refused(void **state)
+static void drain_with(struct port *p, const char *query, const char *status)
 {
-    static const char *const bad[] = {"wait=25", "wait=", "wait=2h", "x=1&wait=1S",
-                                      "wait=1s&wait=-1s"};
-    struct port *p = *state;
     char request[128];
 
+    snprintf(request, sizeof(request),
+             "POST /drain?%s HTTP/1.1\r\n" OWN "Connection: close\r\n\r\n", query);
+    ask(p, request);
+    expect_status(status);
+}
+
+static void a_wait_that_is_no_duration_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "wait=25", "wait=", "wait=2h", "x=1&wait=1S", "wait=1s&wait=-1s", "wait=2h&ready=keep"};
+    struct port *p = *state;
+
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        snprintf(request, sizeof(request), "POST /drain?%s HTTP/1.1\r\n" OWN "\r\n", bad[i]);
-        ask(p, request);
-        expect_status("400");
+        drain_with(p, bad[i], "400");
         expect("a duration with a unit");
     }
     assert_int_equal(p->drains, 0);
+}
+
+static void a_drain_may_ask_that_weir_stays_ready(void **state)
+{
+    static const char *const keep[] = {"ready=keep", "wait=0s&ready=keep", "ready=keep&wait=0s&x"};
+    static const char *const plain[] = {"", "x", "already=keep", "wait=0s&readykeep"};
+    static const char *const bad[] = {"ready=", "ready=no", "ready=keep2", "ready=keep&ready=kee"};
+    struct port *p = *state;
+
+    for (unsigned i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
+        drain_with(p, keep[i], "202");
+        assert_int_equal(p->kept_ready, i + 1);
+    }
+    p->kept_ready = 0;
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+        drain_with(p, plain[i], "202");
+    assert_int_equal(p->kept_ready, 0);
+    ask(p, "POST /drain?ready=keep HTTP/1.1\r\n" OWN "\r\n"
+           "POST /drain HTTP/1.1\r\n" OWN "Connection: close\r\n\r\n");
+    assert_int_equal(p->kept_ready, 1); /* a parameter is that of its request alone */
+    p->kept_ready = 0;
+    p->drains = 0;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        drain_with(p, bad[i], "400");
+        expect("ready expects \"keep\"");
+    }
+    assert_int_equal(p->drains + p->kept_ready, 0);
 }
 
 /* They are not counted among the others, whose places a crowd may take. */
@@ -1047,6 +1084,7 @@ int main(void)
         TEST(a_cancelled_drain_is_waited_for_by_nobody),
         TEST(only_listed_addresses_may_drain_by_get),
         TEST(a_wait_that_is_no_duration_is_refused),
+        TEST(a_drain_may_ask_that_weir_stays_ready),
         TEST(many_may_wait_and_are_not_closed_for_others),
         TEST(a_waiting_client_is_heard_only_when_it_leaves),
         TEST(pipelined_requests_get_responses_in_order),

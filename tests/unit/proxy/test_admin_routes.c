@@ -10,7 +10,7 @@
 #include "proxy/admin_routes.h"
 
 static bool paused;
-static unsigned drains;
+static unsigned drains, kept_ready;
 static bool done, cannot;
 
 static void pause_it(void *arg)
@@ -25,10 +25,11 @@ static void resume_it(void *arg)
     paused = false;
 }
 
-static void drain(void *arg)
+static void drain(void *arg, bool keep_ready)
 {
     (void)arg;
     drains++;
+    kept_ready += keep_ready;
 }
 
 static bool cancel_drain(void *arg, const char **why)
@@ -187,6 +188,20 @@ static void a_drain_is_waited_for_only_as_long_as_it_lasts(void **state)
     done = false;
 }
 
+static void a_drain_keeps_weir_ready_if_it_is_asked_to(void **state)
+{
+    const struct admin_call plain = {.method = HTTP_POST};
+    const struct admin_call keep = {.method = HTTP_POST, .keep_ready = true};
+    (void)state;
+
+    kept_ready = 0;
+    expect_call(&plain, "/drain", 202, "draining");
+    assert_int_equal(kept_ready, 0);
+    expect_call(&keep, "/drain", 202, "draining");
+    assert_int_equal(kept_ready, 1);
+    expect("/", 200, "?ready=keep");
+}
+
 static void a_change_responds_with_what_is_in_force_or_the_problems(void **state)
 {
     const struct admin_call good = {.method = HTTP_PATCH, .body = SPAN("{}")};
@@ -231,6 +246,7 @@ int main(void)
         cmocka_unit_test(a_probe_that_fails_gives_the_reason),
         cmocka_unit_test(pause_and_resume_say_what_is_in_force),
         cmocka_unit_test(a_drain_is_waited_for_only_as_long_as_it_lasts),
+        cmocka_unit_test(a_drain_keeps_weir_ready_if_it_is_asked_to),
         cmocka_unit_test(a_change_responds_with_what_is_in_force_or_the_problems),
         cmocka_unit_test(a_method_changes_something_or_reads),
         cmocka_unit_test(a_drain_can_be_cancelled_or_says_why_not),

@@ -224,6 +224,24 @@ static void a_drain_says_what_has_become_of_the_requests(void **state)
     assert_said(run("pause", "--wait", "2s", NULL), 2, NULL, "does not accept --wait");
 }
 
+static void a_drain_may_ask_that_weir_stays_ready(void **state)
+{
+    static const char drained[] = "HTTP/1.1 200 OK\r\n\r\n{\"state\":\"drained\",\"cut\":0}";
+    struct admin a;
+    (void)state;
+
+    admin_start(&a, drained);
+    assert_said(run("drain", a.flag, "--keep-ready", NULL), 0, "drained", NULL);
+    admin_stop(&a);
+    assert_int_equal(strncmp(a.request, "POST /drain?ready=keep HTTP", 27), 0);
+    admin_start(&a, drained);
+    assert_said(run("drain", "--keep-ready", "--wait", "1h", a.flag, NULL), 0, "drained", NULL);
+    admin_stop(&a);
+    assert_non_null(strstr(a.request, "POST /drain?wait=3600000000us&ready=keep HTTP"));
+    assert_said(run("drain", "--keep-ready=true", NULL), 2, NULL, "--keep-ready takes no value");
+    assert_said(run("pause", "--keep-ready", NULL), 2, NULL, "does not accept --keep-ready");
+}
+
 static void assert_set(struct said said, struct admin *a, const char *body)
 {
     assert_said(said, 0, "changed\n", NULL);
@@ -282,6 +300,7 @@ int main(void)
         cmocka_unit_test(set_sends_its_values_as_json),
         cmocka_unit_test(set_finds_the_errors_itself_where_it_can),
         cmocka_unit_test(a_drain_says_what_has_become_of_the_requests),
+        cmocka_unit_test(a_drain_may_ask_that_weir_stays_ready),
         cmocka_unit_test(the_token_is_that_of_the_flag_the_variable_or_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

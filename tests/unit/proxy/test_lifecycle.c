@@ -136,6 +136,11 @@ static void called(unsigned drains, unsigned lates, unsigned cuts)
     assert_int_equal(fx.cuts, cuts);
 }
 
+static void balancers_are_told(bool ready)
+{
+    assert_int_equal(lifecycle_is_ready(fx.life), ready);
+}
+
 static void all_is_done(void)
 {
     lifecycle_drained(fx.life);
@@ -326,7 +331,7 @@ static void the_end_is_reported_once_and_only_while_it_drains(void **state)
     (void)state;
     begins(5000000, 25000000);
     lifecycle_drained(fx.life);
-    lifecycle_drain(fx.life);
+    lifecycle_drain(fx.life, false);
     lifecycle_drained(fx.life);
     assert_int_equal(fx.ends, 0);
     passes(5100);
@@ -353,9 +358,9 @@ static void a_drain_without_a_signal_does_not_end_the_process(void **state)
 {
     (void)state;
     begins(5000000, 25000000);
-    lifecycle_drain(fx.life);
+    lifecycle_drain(fx.life, false);
     state_is(LIFECYCLE_ANNOUNCING);
-    lifecycle_drain(fx.life);
+    lifecycle_drain(fx.life, false);
     assert_int_equal(fx.announces, 1);
     passes(5100);
     state_is(LIFECYCLE_DRAINING);
@@ -373,7 +378,7 @@ static void the_first_signal_in_it_asks_for_the_end_and_the_second_cuts(void **s
 {
     (void)state;
     begins(5000000, 25000000);
-    lifecycle_drain(fx.life);
+    lifecycle_drain(fx.life, false);
     is_told(SIGTERM);
     state_is(LIFECYCLE_ANNOUNCING);
     is_told(SIGTERM);
@@ -386,12 +391,78 @@ static void sigint_in_it_skips_the_rest_of_the_delay(void **state)
 {
     (void)state;
     begins(5000000, 25000000);
-    lifecycle_drain(fx.life);
+    lifecycle_drain(fx.life, false);
     is_told(SIGINT);
     state_is(LIFECYCLE_DRAINING);
     called(1, 0, 0);
     all_is_done();
     state_is(LIFECYCLE_STOPPED);
+}
+
+/* ---- readiness ---- */
+
+static void by_default_it_is_not_ready_from_the_beginning(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    balancers_are_told(true);
+    is_told(SIGTERM);
+    state_is(LIFECYCLE_ANNOUNCING);
+    balancers_are_told(false);
+    passes(5100);
+    balancers_are_told(false);
+}
+
+static void it_may_stay_ready_until_the_port_is_closed(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    lifecycle_drain(fx.life, true);
+    balancers_are_told(true);
+    passes(4900);
+    balancers_are_told(true);
+    passes(150);
+    state_is(LIFECYCLE_DRAINING);
+    balancers_are_told(false);
+    all_is_done();
+    state_is(LIFECYCLE_DRAINED);
+    balancers_are_told(false);
+}
+
+static void without_a_delay_it_does_not_stay_ready(void **state)
+{
+    (void)state;
+    begins(0, 25000000);
+    lifecycle_drain(fx.life, true);
+    balancers_are_told(false);
+}
+
+static void the_first_of_two_drains_decides_whether_it_stays_ready(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    lifecycle_drain(fx.life, true);
+    lifecycle_drain(fx.life, false);
+    is_told(SIGTERM);
+    state_is(LIFECYCLE_ANNOUNCING);
+    balancers_are_told(true);
+    tear_down(state);
+    set_up(state);
+    begins(5000000, 25000000);
+    lifecycle_drain(fx.life, false);
+    lifecycle_drain(fx.life, true);
+    balancers_are_told(false);
+}
+
+static void after_a_cancel_the_next_drain_decides_anew(void **state)
+{
+    (void)state;
+    begins(5000000, 25000000);
+    lifecycle_drain(fx.life, true);
+    cancel_succeeds();
+    balancers_are_told(true);
+    is_told(SIGTERM);
+    balancers_are_told(false);
 }
 
 /* ---- cancelling ---- */
@@ -403,7 +474,7 @@ static void a_drain_can_be_cancelled_in_each_of_its_states(void **state)
     cancel_succeeds();
     assert_int_equal(fx.cancels, 0);
     for (unsigned n = 1; n <= 3; n++) {
-        lifecycle_drain(fx.life);
+        lifecycle_drain(fx.life, false);
         if (n > 1)
             passes(5100);
         if (n > 2)
@@ -421,7 +492,7 @@ static void after_a_cancel_a_signal_begins_a_whole_drain(void **state)
 {
     (void)state;
     begins(0, 10000000);
-    lifecycle_drain(fx.life);
+    lifecycle_drain(fx.life, false);
     passes(10100);
     called(1, 1, 1);
     cancel_succeeds();
@@ -436,7 +507,7 @@ static void what_prevents_a_cancel_is_told_and_the_drain_goes_on(void **state)
 {
     (void)state;
     begins(0, 10000000);
-    lifecycle_drain(fx.life);
+    lifecycle_drain(fx.life, false);
     fx.cannot = "the port is taken";
     cancel_fails("the port is taken");
     state_is(LIFECYCLE_DRAINING);
@@ -458,7 +529,7 @@ static void new_times_apply_to_the_next_drain(void **state)
 {
     (void)state;
     begins(1000000, 10000000);
-    lifecycle_drain(fx.life);
+    lifecycle_drain(fx.life, false);
     fx.config.drain.delay = 2000000;
     fx.config.drain.timeout = 20000000;
     lifecycle_configure(fx.life, &fx.config);
@@ -467,7 +538,7 @@ static void new_times_apply_to_the_next_drain(void **state)
     passes(9000);
     called(1, 1, 1);
     cancel_succeeds();
-    lifecycle_drain(fx.life);
+    lifecycle_drain(fx.life, false);
     passes(1900);
     state_is(LIFECYCLE_ANNOUNCING);
     passes(17000);
@@ -495,6 +566,11 @@ int main(void)
         TEST(a_drain_without_a_signal_does_not_end_the_process),
         TEST(the_first_signal_in_it_asks_for_the_end_and_the_second_cuts),
         TEST(sigint_in_it_skips_the_rest_of_the_delay),
+        TEST(by_default_it_is_not_ready_from_the_beginning),
+        TEST(it_may_stay_ready_until_the_port_is_closed),
+        TEST(without_a_delay_it_does_not_stay_ready),
+        TEST(the_first_of_two_drains_decides_whether_it_stays_ready),
+        TEST(after_a_cancel_the_next_drain_decides_anew),
         TEST(a_drain_can_be_cancelled_in_each_of_its_states),
         TEST(after_a_cancel_a_signal_begins_a_whole_drain),
         TEST(what_prevents_a_cancel_is_told_and_the_drain_goes_on),
