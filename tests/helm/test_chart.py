@@ -247,14 +247,65 @@ def answers(url, seconds):
 # ---- what changes what ------------------------------------------------------------------------------
 
 
+def template(*sets):
+    return render(*with_sets(sets))["Deployment"]["spec"]["template"]
+
+
 @needs_helm
 def test_a_changed_configuration_changes_the_pod():
-    def checksum(*sets):
-        objects = render(*with_sets(sets))
-        return objects["Deployment"]["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+    assert template() == template("replicas=3")
+    assert template() != template("config.concurrency=40")
+    assert template("config.watch=false") != template("config.watch=false", "config.concurrency=40")
 
-    assert checksum() == checksum("replicas=3")
-    assert checksum() != checksum("config.concurrency=40")
+
+@needs_helm
+@pytest.mark.parametrize(
+    "change",
+    [
+        "config.concurrency=40",
+        "config.queue.timeout=2s",
+        "config.admin.writable=true",
+        "config.upstream.max_headers=9",
+        "config.drain.delay=9s",
+        "config.health.path=/up",
+    ],
+)
+def test_a_weir_that_watches_reloads_a_change_and_the_pod_stays(change):
+    before, after = (render(*with_sets(["config.watch=true", *c])) for c in ([], [change]))
+    assert config_text(before) != config_text(after)
+    assert before["Deployment"] == after["Deployment"]
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    "change",
+    [
+        "config.threads=2",
+        "config.watch=false",
+        "app.port=8001",
+        "weir.port=8001",
+        "weir.adminPort=8001",
+    ],
+)
+def test_what_weir_cannot_change_while_it_runs_changes_the_pod(change):
+    before, after = (
+        template("config.watch=true", *c)["metadata"]["annotations"]["checksum/config"]
+        for c in ([], [change])
+    )
+    assert before != after
+
+
+@needs_helm
+def test_a_pod_whose_hooks_would_be_too_short_is_replaced():
+    assert template("config.watch=true") != template("config.watch=true", "config.drain.timeout=30s")
+
+
+@needs_weir
+def test_the_chart_knows_which_options_weir_cannot_change_while_it_runs():
+    docs = subprocess.run([WEIR, "config", "docs"], capture_output=True, text=True, timeout=10)
+    fixed = re.findall(r"^\| `([a-z_.]+)` \|.*\| no: [^|]*\|$", docs.stdout, re.M)
+    (told,) = re.findall(r'range \$path := list ((?:"[a-z_.]+" ?)+)', read("templates/_helpers.tpl"))
+    assert sorted(told.replace('"', "").split()) == sorted(fixed) != []
 
 
 @needs_helm

@@ -55,6 +55,26 @@ configuration cannot disagree.
 {{- toPrettyJson $config -}}
 {{- end -}}
 
+{{/*
+The part of weir.json whose change restarts the pods: all of it, unless weir watches the file. Then only
+what weir cannot change while it is running; docs/configuration.md has the list. JSON.
+*/}}
+{{- define "weir.restartingConfig" -}}
+{{- $config := include "weir.config" . | fromJson -}}
+{{- $part := $config -}}
+{{- if get $config "watch" -}}
+{{- $part = dict -}}
+{{- range $path := list "listen" "listen_mode" "threads" "upstream.address" "admin.listen" "admin.listen_mode" -}}
+{{- $value := $config -}}
+{{- range splitList "." $path -}}
+{{- $value = get $value . -}}
+{{- end -}}
+{{- $_ := set $part $path $value -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $part -}}
+{{- end -}}
+
 {{/* Periods in whole seconds: how long a request may wait, and the drain. */}}
 {{- define "weir.queueSeconds" -}}
 {{- include "weir.seconds" (dig "queue" "timeout" "10s" .Values.config) -}}
