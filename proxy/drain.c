@@ -23,6 +23,7 @@ struct drain_loop {
     struct drain_parts parts;
     enum stage stage; /* reached */
     struct task task;
+    bool stepping; /* what the step ends is counted after it */
     _Atomic bool posted;
     _Atomic bool empty;
 };
@@ -78,11 +79,13 @@ static void enter(struct drain_loop *dl, enum stage next)
     }
 }
 
+/* Not within a step: all would seem to be done before the step has counted what it refused or cut.
+ */
 static void look(struct drain_loop *dl)
 {
     struct drain *d = dl->drain;
 
-    if (dl->stage < STAGE_CLOSE || clients_count(dl->parts.clients) > 0 ||
+    if (dl->stepping || dl->stage < STAGE_CLOSE || clients_count(dl->parts.clients) > 0 ||
         exchange_total(dl->parts.exchanges) > 0)
         return;
     atomic_store(&dl->empty, true);
@@ -96,10 +99,12 @@ static void on_stage(struct task *task)
 
     atomic_store(&dl->posted, false);
     enum stage asked = (enum stage)atomic_load(&dl->drain->stage);
+    dl->stepping = true;
     if (asked < dl->stage)
         enter(dl, STAGE_SERVE);
     while (dl->stage < asked)
         enter(dl, dl->stage + 1);
+    dl->stepping = false;
     look(dl);
 }
 
@@ -111,8 +116,14 @@ void drain_client_arrives(struct drain *d, unsigned loop)
 /* A second signal may precede the last connections that were assigned to this loop. */
 void drain_client_arrived(struct drain *d, unsigned loop)
 {
-    if (d->loops[loop].stage == STAGE_CUT)
-        cut_all(&d->loops[loop]);
+    struct drain_loop *dl = &d->loops[loop];
+
+    if (dl->stage != STAGE_CUT)
+        return;
+    dl->stepping = true;
+    cut_all(dl);
+    dl->stepping = false;
+    look(dl);
 }
 
 void drain_one_has_ended(struct drain *d, unsigned loop)

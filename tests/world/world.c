@@ -149,6 +149,8 @@ static void on_ended(void *arg, bool client)
         world.clients_ended++;
     else
         world.exchanges_ended++;
+    if (world.at_end != NULL)
+        world.at_end();
 }
 
 static void on_app_up(void *arg, struct limiter_waiter *chain)

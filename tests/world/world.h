@@ -59,6 +59,7 @@ extern struct world {
     struct exchange_env *exchanges;
     struct clients *clients;
     void (*at_rest)(void);
+    void (*at_end)(void); /* called whenever a client or an exchange has ended; or NULL */
     struct task orders[WORLD_ORDERS];
     bool told[WORLD_ORDERS];
     bool made_room;                        /* result of the last WORLD_FULL */

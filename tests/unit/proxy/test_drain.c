@@ -5,7 +5,9 @@
 
 static struct {
     struct drain *drain;
+    struct loop *control; /* of its own only where a test says so */
     unsigned stops, reopens, done;
+    size_t lost;      /* when it was first done */
     uint32_t passing; /* accepted connections that have not arrived in the loop */
     const char *cannot;
 } d;
@@ -33,7 +35,8 @@ static uint32_t connections(void *arg)
 static void on_done(void *arg)
 {
     (void)arg;
-    d.done++;
+    if (d.done++ == 0)
+        d.lost = drain_lost(d.drain);
 }
 
 static const struct drain_handler handler = {.stop_listening = stop_listening,
@@ -41,17 +44,23 @@ static const struct drain_handler handler = {.stop_listening = stop_listening,
                                              .connections = connections,
                                              .on_done = on_done};
 
-static void begins(void)
+static void begins_on(struct loop *control)
 {
-    scene_is_built();
     const struct drain_parts parts = {.loop = world.loop,
                                       .upstream = world.upstream,
                                       .exchanges = world.exchanges,
                                       .clients = world.clients};
 
     memset(&d, 0, sizeof(d));
-    d.drain = drain_new(world.loop, 1, &handler, NULL);
+    d.control = control;
+    d.drain = drain_new(control, 1, &handler, NULL);
     drain_set_parts(d.drain, 0, &parts);
+}
+
+static void begins(void)
+{
+    scene_is_built();
+    begins_on(world.loop);
 }
 
 static void ends(void)
@@ -194,6 +203,37 @@ static void what_is_turned_away_and_cut_is_counted(void)
     ends();
 }
 
+/* The control thread runs at the same time: here, at the end of each client and exchange. */
+static void the_control_thread_is_quick(void)
+{
+    drain_one_has_ended(d.drain, 0);
+    while (loop_turn(d.control))
+        continue;
+}
+
+static void what_a_step_has_ended_is_counted_before_all_is_done(void)
+{
+    scene_is_built();
+    begins_on(loop_new(1));
+    struct peer *a = asks(GET);
+
+    drain_close(d.drain);
+    drain_listener_is_closed(d.drain);
+    drain_cut(d.drain);
+    world.at_end = the_control_thread_is_quick;
+    while (loop_turn(d.control))
+        continue;
+    world_rest();
+    while (loop_turn(d.control))
+        continue;
+    assert_true(a->ended);
+    assert_true(d.done > 0);
+    assert_int_equal(d.lost, 1);
+    world.at_end = NULL;
+    loop_free(d.control);
+    ends();
+}
+
 static void a_cut_before_the_listener_is_closed_waits_for_that(void)
 {
     begins();
@@ -312,6 +352,7 @@ int main(void)
         SCENE(it_is_not_done_while_an_orphan_is_in_the_app),
         SCENE(it_is_not_done_while_a_connection_is_passed_between_loops),
         SCENE(what_is_turned_away_and_cut_is_counted),
+        SCENE(what_a_step_has_ended_is_counted_before_all_is_done),
         SCENE(a_cut_before_the_listener_is_closed_waits_for_that),
         SCENE(a_connection_that_arrives_after_the_cut_is_cut_too),
         SCENE(an_announced_drain_is_cancelled_without_the_listener),
