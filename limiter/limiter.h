@@ -99,10 +99,10 @@ MUST_USE struct limiter_waiter *limiter_release(struct limiter *l, struct limite
 
 /*
  * Hands back a slot that was of no use to `w` (HOLDING), which then waits again, ahead of all that
- * arrived after it, until its old deadline; the bounds of the queue do not apply to it. The hold
- * does not count towards the mean. The result is a chain, as for release, and `w` is in it if a
- * slot is free for it or its deadline has passed: a caller that expects the next slot to be of no
- * use as well must pause the limiter first. Exactly one verdict follows, unless `w` is cancelled.
+ * arrived after it, until its deadline, which may be a new one; the queue's bounds do not apply to
+ * it. The hold does not count towards the mean. The result is a chain, as for release, and `w` is
+ * in it if a slot is free for it or its deadline has passed: a caller that expects the next slot to
+ * be of no use as well must pause the limiter first. One verdict follows, unless `w` is cancelled.
  */
 MUST_USE struct limiter_waiter *limiter_requeue(struct limiter *l, struct limiter_waiter *w,
                                                 mono_us now);

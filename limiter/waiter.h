@@ -17,10 +17,10 @@ enum limiter_verdict {
 enum limiter_waiter_state { LIMITER_IDLE, LIMITER_WAITING, LIMITER_HOLDING };
 
 /*
- * Embedded in the caller's object; zero-initialised is IDLE. Set `bytes` before acquire, and
- * `apart` before release; all other fields are written by the limiter only, and may be read by the
- * owner once it has the verdict. Must not move in memory while WAITING. `class_` is 0, reserved for
- * priority classes.
+ * Embedded in the caller's object; zero-initialised is IDLE. Set `bytes` before acquire,
+ * `apart` before release, and `deadline` before requeue if it is to be another; all other fields
+ * are written by the limiter only, and may be read by the owner once it has the verdict. Must not
+ * move in memory while WAITING. `class_` is 0, reserved for priority classes.
  */
 struct limiter_waiter {
     struct limiter_waiter *next, *prev;

@@ -38,7 +38,8 @@ void exchange_connected(struct upstream_lease *l)
 /*
  * The slot was of no use, so neither its hold nor the wait for it has been counted: the wait goes
  * on. A request that was sent before, on a reused connection that died, has been counted as
- * dispatched: that wait and hold are over, and another wait begins.
+ * dispatched: that wait and hold are over, and another wait begins, with a deadline of its own. The
+ * old one has often passed, since the app may have worked on it for long.
  */
 static void count_requeued(struct exchange *ex, mono_us waited, mono_us hold)
 {
@@ -58,6 +59,8 @@ void exchange_requeue(struct exchange *ex)
     struct limiter_waiter *w = &ex->waiter;
     mono_us now = exchange_now(ex), waited = exchange_waited(ex), before = w->requeued_us;
 
+    if (ex->wait_counted)
+        w->deadline = ex->deadline = exchange_deadline(ex, now);
     exchange_set_state(ex, EXCHANGE_QUEUED);
     exchange_arm(ex, ex->deadline);
     struct limiter_waiter *ended = limiter_requeue(ex->lane->limiter, w, now);

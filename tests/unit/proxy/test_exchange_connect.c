@@ -249,6 +249,36 @@ static void a_replay_that_is_refused_waits_as_well(void)
     assert_int_equal(counted(C_REQUEUED), 1);
 }
 
+static void a_replay_waits_anew_however_long_the_app_has_worked_on_it(void)
+{
+    scene.how.config.queue.timeout = 400000;
+    struct peer *a = on_a_kept_connection(GET_OF("/again"));
+
+    from_now();
+    until(500);
+    leaves(app(0));
+    slots_are(0, 1);
+    hears_nothing(a);
+    until(510);
+    says(app(peers.n_apps - 1), OK);
+    hears(a, "200 OK");
+}
+
+static void a_replay_that_waits_has_a_deadline_too(void)
+{
+    scene.how.config.queue.timeout = 400000;
+    struct peer *a = on_a_kept_connection(GET_OF("/again"));
+
+    from_now();
+    until(500);
+    peers.away = true;
+    leaves(app(0));
+    until(880);
+    hears_nothing(a);
+    until(920);
+    is_told(a, 503, "not_ready", NULL);
+}
+
 static void a_replay_that_was_refused_is_not_replayed_again(void)
 {
     struct peer *a = on_a_kept_connection(GET_OF("/again"));
@@ -391,6 +421,8 @@ int main(void)
         SCENE(a_post_of_which_the_app_has_received_nothing_is_sent_once),
         SCENE(an_upload_that_streams_begins_when_the_app_is_back),
         SCENE(a_replay_that_is_refused_waits_as_well),
+        SCENE(a_replay_waits_anew_however_long_the_app_has_worked_on_it),
+        SCENE(a_replay_that_waits_has_a_deadline_too),
         SCENE(a_replay_that_was_refused_is_not_replayed_again),
         SCENE(a_refused_replay_of_a_client_that_leaves_is_counted_once_more),
         SCENE(one_whose_new_connection_is_dead_already_is_sent_on_another),
