@@ -45,6 +45,7 @@ struct app {
     struct task refused;
     _Atomic mono_us doubted; /* when app_suspect() last had an effect */
     _Atomic bool in_doubt;   /* a probe is due that ends with a resume, or DOWN */
+    _Atomic bool refuses;    /* queue.length is 0: a request that finds no slot is refused */
     _Atomic bool suspect_posted;
     struct task suspect;
 
@@ -101,6 +102,7 @@ void app_suspect(struct app *a, mono_us now)
     mono_us last = atomic_load_explicit(&a->doubted, memory_order_relaxed);
 
     if (!app_is_up(a) || now - last < DOUBT_EVERY_US ||
+        atomic_load_explicit(&a->refuses, memory_order_relaxed) ||
         !atomic_compare_exchange_strong(&a->doubted, &last, now))
         return;
     atomic_store_explicit(&a->in_doubt, true, memory_order_release);
@@ -406,6 +408,7 @@ static void take_settings(struct app *a, const struct config *config)
     memcpy(a->cf.startup, config->startup.probe, sizeof(a->cf.startup));
     memcpy(a->cf.health, config->health.path, sizeof(a->cf.health));
     atomic_store_explicit(&a->deadline, a->started + a->cf.startup_timeout, memory_order_relaxed);
+    atomic_store_explicit(&a->refuses, config->queue.length == 0, memory_order_relaxed);
 }
 
 static void arm_start_timers(struct app *a)

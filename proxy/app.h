@@ -52,7 +52,8 @@ bool app_is_refusal(int error);
 /*
  * Any thread: a connection ended before its response. Perhaps the whole app is ending, and requests
  * that are sent before its listening socket is closed would be lost: no slot is granted for some
- * milliseconds, until a probe has shown whether the app is still there. At most once a second.
+ * milliseconds, until a probe has shown whether the app is still there. At most once a second, and
+ * not if queue.length is 0: requests would be refused, not held back.
  */
 void app_suspect(struct app *a, mono_us now);
 

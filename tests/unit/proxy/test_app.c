@@ -92,6 +92,7 @@ static int set_up(void **state)
     snprintf(to->text, sizeof(to->text), "127.0.0.1:%u", address_port(to));
     set(fx.config.startup.probe, "tcp");
     fx.config.startup.timeout = 60 * SECOND;
+    fx.config.queue.length = 8;
     fx.config.health.interval = 2 * SECOND;
     fx.config.health.timeout = SECOND;
     fx.config.health.unhealthy_after = 3;
@@ -531,6 +532,23 @@ static void a_suspicion_that_is_not_confirmed_in_time_ends(void **state)
         close(fds[i]);
 }
 
+static void without_a_queue_a_suspicion_holds_nothing_back(void **state)
+{
+    (void)state;
+    fx.config.queue.length = 0;
+    weir_begins();
+    passes(2 * SECOND);
+    app_suspect(fx.app, fx.now);
+    state_is(APP_UP);
+    assert_false(app_is_in_doubt(fx.app));
+    fx.config.queue.length = 1;
+    app_configure(fx.app, &fx.config);
+    app_suspect(fx.app, fx.now);
+    assert_true(app_is_in_doubt(fx.app));
+    passes(6 * MS);
+    state_is(APP_UP);
+}
+
 static void checks_go_on_after_a_suspicion(void **state)
 {
     (void)state;
@@ -691,6 +709,7 @@ int main(void)
         TEST(no_refusal_of_another_thread_leaves_the_limiter_paused),
         TEST(a_suspicion_pauses_the_limiter_until_a_probe_succeeds),
         TEST(a_suspicion_that_is_confirmed_means_down),
+        TEST(without_a_queue_a_suspicion_holds_nothing_back),
         TEST(an_app_is_suspected_once_a_second_at_most),
         TEST(a_suspicion_that_is_not_confirmed_in_time_ends),
         TEST(checks_go_on_after_a_suspicion),
