@@ -49,9 +49,10 @@ struct app {
     _Atomic bool suspect_posted;
     struct task suspect;
 
-    struct probe *probe;
+    struct probe *probe, *doubt; /* `doubt`: because of app_suspect() */
     struct probe_result last;
-    struct loop_timer next;          /* attempt */
+    struct loop_timer next; /* attempt */
+    struct loop_timer doubt_due;
     struct loop_timer unheard;       /* UNHEARD_US */
     struct loop_timer late;          /* startup.timeout */
     mono_us pause;                   /* before the next attempt */
@@ -125,7 +126,7 @@ static bool startup_has_path(const struct app *a)
 
 static bool health_is_checked(const struct app *a)
 {
-    return a->cf.health[0] != '\0' && (a->ill || !app_is_in_doubt(a));
+    return a->cf.health[0] != '\0' && (a->ill || app_is_up(a));
 }
 
 /* The path of the present attempt, or NULL for a connect. */
@@ -136,20 +137,14 @@ static const char *path_of(const struct app *a)
     return startup_has_path(a) && !app_is_up(a) ? a->cf.startup : NULL;
 }
 
-static bool is_doubted(const struct app *a)
-{
-    return app_is_up(a) && app_is_in_doubt(a);
-}
-
 static void attempt(struct app *a)
 {
     const char *path = path_of(a);
 
     probe_begin(a->probe, &a->to, path,
-                is_doubted(a)          ? DOUBT_MAX_US
-                : health_is_checked(a) ? a->cf.patience
-                : path != NULL         ? GET_US
-                                       : CONNECT_US);
+                health_is_checked(a) ? a->cf.patience
+                : path != NULL       ? GET_US
+                                     : CONNECT_US);
 }
 
 /* The pauses before the startup probe grow by half. A connect to a closed port costs next to
@@ -295,6 +290,8 @@ static void become_down(struct app *a, bool ill)
     a->streak = 0;
     log_down(a);
     probe_stop(a->probe);
+    probe_stop(a->doubt);
+    loop_timer_stop(&a->doubt_due);
     if (stable)
         a->pause = FIRST_PAUSE_US;
     attempt_after(a, ill ? a->cf.interval : stable ? 0 : next_pause(a));
@@ -321,25 +318,34 @@ static void on_suspect(struct task *task)
     if (!app_is_up(a))
         return;
     atomic_store_explicit(&a->in_doubt, true, memory_order_release);
-    limiter_pause(a->limiter, LIMITER_PAUSE_NOT_READY, loop_now(a->loop)); /* see app_look() */
-    probe_stop(a->probe);
-    attempt_after(a, DOUBT_US);
+    limiter_pause(a->limiter, LIMITER_PAUSE_NOT_READY,
+                  loop_now(a->loop)); /* again: it may be up anew */
+    probe_stop(a->doubt);
+    loop_timer_arm(a->loop, &a->doubt_due, loop_now(a->loop) + DOUBT_US);
+}
+
+/* The checks of health.path go on meanwhile: an app that often closes connections may be ill. */
+static void on_doubt_due(void *arg)
+{
+    struct app *a = arg;
+
+    probe_begin(a->doubt, &a->to, NULL, DOUBT_MAX_US);
 }
 
 /* ---- results ---- */
 
 /* UP, and in doubt. */
-static void doubt_ends(struct app *a)
+static void on_doubt_ended(void *arg, const struct probe_result *result)
 {
-    if (app_is_refusal(a->last.error)) {
+    struct app *a = arg;
+
+    if (app_is_refusal(result->error)) {
+        a->last = *result;
         become_down(a, false);
         return;
     }
-    loop_timer_stop(&a->next);
     atomic_store_explicit(&a->in_doubt, false, memory_order_release);
     a->on_up(a->arg, limiter_resume(a->limiter, LIMITER_PAUSE_NOT_READY, loop_now(a->loop)));
-    if (a->cf.health[0] != '\0')
-        attempt_after(a, a->cf.interval);
 }
 
 /* UP. A refused connect needs no confirmation: requests would be refused as well. */
@@ -381,9 +387,7 @@ static void on_ended(void *arg, const struct probe_result *result)
     bool good = result->error == 0 && result->status < 500;
 
     a->last = *result;
-    if (is_doubted(a))
-        doubt_ends(a);
-    else if (app_is_up(a) && a->cf.health[0] == '\0')
+    if (app_is_up(a) && a->cf.health[0] == '\0')
         has_looked(a);
     else if (app_is_up(a))
         health_checked(a, good);
@@ -425,8 +429,6 @@ void app_configure(struct app *a, const struct config *config)
     bool checked = health_is_checked(a);
 
     take_settings(a, config);
-    if (is_doubted(a))
-        return; /* the probe that is due goes on; checks begin after it */
     if (app_state(a) == APP_STARTING && is_taken_for_started(a)) {
         probe_stop(a->probe);
         loop_timer_stop(&a->next);
@@ -467,7 +469,9 @@ struct app *app_new(const struct app_how *how)
     loop_timer_init(&a->next, on_next, a);
     loop_timer_init(&a->unheard, on_unheard, a);
     loop_timer_init(&a->late, on_late, a);
+    loop_timer_init(&a->doubt_due, on_doubt_due, a);
     a->probe = probe_new(a->loop, on_ended, a);
+    a->doubt = probe_new(a->loop, on_doubt_ended, a);
     take_settings(a, how->config);
     limiter_pause(a->limiter, LIMITER_PAUSE_NOT_READY, a->started);
     return a;
@@ -478,6 +482,8 @@ void app_free(struct app *a)
     if (a == NULL)
         return;
     probe_free(a->probe);
+    probe_free(a->doubt);
+    loop_timer_fini(&a->doubt_due);
     loop_timer_fini(&a->next);
     loop_timer_fini(&a->unheard);
     loop_timer_fini(&a->late);

@@ -549,19 +549,43 @@ static void without_a_queue_a_suspicion_holds_nothing_back(void **state)
     state_is(APP_UP);
 }
 
-static void checks_go_on_after_a_suspicion(void **state)
+static void checks_go_on_while_the_app_is_suspected(void **state)
 {
     (void)state;
     set(fx.config.health.path, "/health");
     fx.status = 200;
     weir_begins();
-    passes(1900 * MS);
-    assert_int_equal(fx.gets, 0);
-    app_suspect(fx.app, fx.now);
-    passes(1900 * MS);
-    assert_int_equal(fx.gets, 0);
-    passes(300 * MS);
+    for (int i = 0; i < 42; i++) {
+        app_suspect(fx.app, fx.now);
+        passes(100 * MS);
+    }
+    assert_int_equal(fx.gets, 2);
+    state_is(APP_UP);
+    fx.status = 500;
+    for (int i = 0; i < 62; i++) {
+        app_suspect(fx.app, fx.now);
+        passes(100 * MS);
+    }
+    state_is(APP_DOWN);
+}
+
+static void a_check_that_is_awaited_outlasts_a_suspicion(void **state)
+{
+    (void)state;
+    set(fx.config.health.path, "/health");
+    fx.config.health.unhealthy_after = 1;
+    fx.status = 200;
+    weir_begins();
+    fx.status = 0;
+    passes(2100 * MS);
     assert_int_equal(fx.gets, 1);
+    app_suspect(fx.app, fx.now);
+    passes(10 * MS);
+    assert_false(app_is_in_doubt(fx.app));
+    state_is(APP_UP);
+    app_suspect(fx.app, fx.now);
+    passes(SECOND);
+    state_is(APP_DOWN);
 }
 
 /* ---- somebody asks ---- */
@@ -712,7 +736,8 @@ int main(void)
         TEST(without_a_queue_a_suspicion_holds_nothing_back),
         TEST(an_app_is_suspected_once_a_second_at_most),
         TEST(a_suspicion_that_is_not_confirmed_in_time_ends),
-        TEST(checks_go_on_after_a_suspicion),
+        TEST(checks_go_on_while_the_app_is_suspected),
+        TEST(a_check_that_is_awaited_outlasts_a_suspicion),
         TEST(a_look_finds_an_app_that_has_gone),
         TEST(a_healthy_app_is_checked_at_the_interval),
         TEST(failures_in_a_row_mean_down_and_successes_in_a_row_up),
