@@ -84,7 +84,10 @@ static void enter(struct drain_loop *dl, enum stage next)
 static void look(struct drain_loop *dl)
 {
     struct drain *d = dl->drain;
+    size_t late = exchange_take_late(dl->parts.exchanges);
 
+    if (late > 0)
+        atomic_fetch_add(&d->lost, late);
     if (dl->stepping || dl->stage < STAGE_CLOSE || clients_count(dl->parts.clients) > 0 ||
         exchange_total(dl->parts.exchanges) > 0)
         return;

@@ -247,6 +247,7 @@ void exchange_ask(struct exchange *ex)
     case LIMITER_QUEUED:
         exchange_set_state(ex, EXCHANGE_QUEUED);
         exchange_arm(ex, ex->deadline);
+        exchange_turn_late_away(ex);
         return;
     case LIMITER_SHED_FULL:
         exchange_reply(ex, REPLY_QUEUE_FULL, 0, NULL);

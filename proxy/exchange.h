@@ -102,6 +102,10 @@ void exchange_undrain(struct exchange_env *env);
  */
 size_t exchange_turn_away(struct exchange_env *env);
 
+/* The number of requests that came too late for that, and were turned away as well: each is
+ * returned once. */
+size_t exchange_take_late(struct exchange_env *env);
+
 /* A new client needs a place, and no connection is idle: refuses the request that has been
  * BUFFERING longest. False: none has been BUFFERING long enough. */
 MUST_USE bool exchange_make_room(struct exchange_env *env);

@@ -66,6 +66,7 @@ void exchange_requeue(struct exchange *ex)
     struct limiter_waiter *ended = limiter_requeue(ex->lane->limiter, w, now);
     count_requeued(ex, waited, w->requeued_us - before);
     exchange_deliver(ended);
+    exchange_turn_late_away(ex);
 }
 
 /* Each errno has its own log rate limit; strerror() returns static text for the known ones. */

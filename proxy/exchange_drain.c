@@ -23,6 +23,7 @@ void exchange_drain(struct exchange_env *env)
 void exchange_undrain(struct exchange_env *env)
 {
     env->announced = env->draining = env->ending = false;
+    env->late = 0;
 }
 
 /* Not requests that are refused: both are made to be interrupted, and their clients come again. */
@@ -41,6 +42,15 @@ static void end_streams(struct exchange_env *env)
     }
 }
 
+/* Of a QUEUED request. False: its verdict has already been posted, and may be a slot. */
+static bool leaves_queue(struct exchange *ex)
+{
+    if (!limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex)))
+        return false;
+    exchange_count_wait(ex, STATS_DRAINED);
+    return true;
+}
+
 size_t exchange_turn_away(struct exchange_env *env)
 {
     struct exchange *ex, *next;
@@ -48,9 +58,8 @@ size_t exchange_turn_away(struct exchange_env *env)
 
     for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = next) {
         next = TAILQ_NEXT(ex, link);
-        if (!limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex)))
-            continue; /* its verdict has already been posted, and may be a slot */
-        exchange_count_wait(ex, STATS_DRAINED);
+        if (!leaves_queue(ex))
+            continue;
         exchange_reply(ex, REPLY_DRAINING, 0, NULL);
         n++;
     }
@@ -60,6 +69,22 @@ size_t exchange_turn_away(struct exchange_env *env)
     }
     env->ending = true;
     end_streams(env);
+    return n;
+}
+
+void exchange_turn_late_away(struct exchange *ex)
+{
+    if (!ex->env->ending || !leaves_queue(ex))
+        return;
+    ex->env->late++;
+    exchange_reply(ex, REPLY_DRAINING, 0, NULL);
+}
+
+size_t exchange_take_late(struct exchange_env *env)
+{
+    size_t n = env->late;
+
+    env->late = 0;
     return n;
 }
 

@@ -80,5 +80,8 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
 /* The client is lost: ends its connection with an RST. */
 void exchange_lose_client(struct exchange *ex);
 
+/* The exchange has become QUEUED: turns it away if the drain ends. It may have ended. */
+void exchange_turn_late_away(struct exchange *ex);
+
 /* Ends the exchange in any state: gives back what it holds, counts it, lets the client continue. */
 void exchange_done(struct exchange *ex);

@@ -90,7 +90,8 @@ struct exchange_env {
     struct exchange_env_config c;
     bool announced; /* each response is the last on its connection */
     bool draining;
-    bool ending; /* tunnels and event streams are ended */
+    bool ending; /* tunnels and event streams are ended, and nobody begins to wait for a slot */
+    size_t late; /* turned away since exchange_take_late() */
     struct exchange_list in[EXCHANGE_STATES];
     struct exchange_lane lanes[EXCHANGE_LANES];
     struct settings *settings; /* for those that arrive */

@@ -203,6 +203,24 @@ static void what_is_turned_away_and_cut_is_counted(void)
     ends();
 }
 
+static void what_is_turned_away_late_counts_too(void)
+{
+    begins();
+    struct peer *a = asks(GET), *b = asks("GET / HTTP/1.1\r\n");
+
+    closes();
+    drain_turn_away(d.drain);
+    rests();
+    assert_int_equal(drain_lost(d.drain), 0);
+    says(b, "Host: a\r\n\r\n");
+    is_told(b, 503, "draining", NULL);
+    rests();
+    assert_int_equal(drain_lost(d.drain), 1);
+    says(app(0), OK);
+    hears(a, "200 OK");
+    ends();
+}
+
 /* The control thread runs at the same time: here, at the end of each client and exchange. */
 static void the_control_thread_is_quick(void)
 {
@@ -352,6 +370,7 @@ int main(void)
         SCENE(it_is_not_done_while_an_orphan_is_in_the_app),
         SCENE(it_is_not_done_while_a_connection_is_passed_between_loops),
         SCENE(what_is_turned_away_and_cut_is_counted),
+        SCENE(what_is_turned_away_late_counts_too),
         SCENE(what_a_step_has_ended_is_counted_before_all_is_done),
         SCENE(a_cut_before_the_listener_is_closed_waits_for_that),
         SCENE(a_connection_that_arrives_after_the_cut_is_cut_too),

@@ -181,6 +181,22 @@ static void a_drain_turns_them_away(void)
     assert_int_equal(counted(C_WAITS + STATS_DRAINED), 1);
 }
 
+static void a_drain_that_ends_turns_away_what_goes_back_to_the_queue(void)
+{
+    peers.next_connect = PEERS_CONNECT_LATER;
+    struct peer *a = asks(GET);
+
+    slots_are(1, 0);
+    world_tell(WORLD_DRAIN);
+    world_tell(WORLD_LATE);
+    world_rest();
+    peers.away = true;
+    peers_accept(&peers.apps[0]);
+    leaves(app(0)); /* a connection that has died before the request was sent */
+    is_told(a, 503, "draining", NULL);
+    assert_int_equal(exchange_take_late(world.exchanges), 1);
+}
+
 /* ---- what is sent when it is back ---- */
 
 static void a_post_of_which_the_app_has_received_nothing_is_sent_once(void)
@@ -418,6 +434,7 @@ int main(void)
         SCENE(after_the_apps_return_a_wait_ends_at_its_old_deadline),
         SCENE(a_client_that_leaves_while_the_app_is_away_is_not_heard_of),
         SCENE(a_drain_turns_them_away),
+        SCENE(a_drain_that_ends_turns_away_what_goes_back_to_the_queue),
         SCENE(a_post_of_which_the_app_has_received_nothing_is_sent_once),
         SCENE(an_upload_that_streams_begins_when_the_app_is_back),
         SCENE(a_replay_that_is_refused_waits_as_well),

@@ -126,6 +126,24 @@ static void in_the_drains_last_second_who_has_no_slot_is_turned_away(void)
     hears(a, "200 OK");
 }
 
+static void whose_head_is_complete_only_in_the_last_second_is_turned_away_as_well(void)
+{
+    struct peer *a = asks(GET), *b = asks("GET / HTTP/1.1\r\n"), *c = asks("GET / HTTP/1.1\r\n");
+
+    is_ordered(WORLD_DRAIN);
+    is_ordered(WORLD_LATE);
+    says(b, "Host: a\r\n\r\n");
+    is_told(b, 503, "draining", "\r\nConnection: close\r\n");
+    assert_int_equal(exchange_take_late(world.exchanges), 1);
+    assert_int_equal(exchange_take_late(world.exchanges), 0);
+    assert_int_equal(counted(C_WAITS + STATS_DRAINED), 1);
+    says(app(0), OK);
+    hears(a, "200 OK");
+    says(c, "Host: a\r\n\r\n"); /* a slot is free */
+    says(app(1), OK);
+    hears(c, "200 OK");
+}
+
 static void in_the_drains_last_second_tunnels_end(void)
 {
     struct peer *a = with_a_tunnel();
@@ -451,6 +469,7 @@ int main(void)
         SCENE(after_a_cancel_connections_and_tunnels_are_kept_again),
         SCENE(a_drain_takes_no_new_tunnel),
         SCENE(in_the_drains_last_second_who_has_no_slot_is_turned_away),
+        SCENE(whose_head_is_complete_only_in_the_last_second_is_turned_away_as_well),
         SCENE(in_the_drains_last_second_tunnels_end),
         SCENE(in_the_last_second_a_websocket_is_closed_and_the_clients_reply_passed_on),
         SCENE(a_client_that_does_not_reply_has_a_second),
