@@ -528,6 +528,7 @@ static bool look_for_head(struct visitor *v)
     case HTTP_PARSE_MORE:
         return false;
     case HTTP_PARSE_BAD:
+        v->route = NULL;
         refuse(v, problem.status, problem.reason);
         return false;
     case HTTP_PARSE_DONE:

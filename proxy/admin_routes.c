@@ -172,7 +172,7 @@ static void write_methods(unsigned methods, struct strbuf *out)
 
 void admin_route_write_methods(const struct admin_route *route, struct strbuf *out)
 {
-    write_methods(route->methods, out);
+    write_methods(route != NULL ? route->methods : ADMIN_READ, out);
 }
 
 static void list_routes(struct strbuf *out)

@@ -44,7 +44,7 @@ const struct admin_route *admin_route_find(struct span path);
 /* Whether this method, which the route supports, changes something. */
 bool admin_route_changes(const struct admin_route *route, enum http_method method);
 
-/* "GET, HEAD" */
+/* "GET, HEAD", which also stands for a request without a page: NULL. */
 void admin_route_write_methods(const struct admin_route *route, struct strbuf *out);
 
 /* Fills `out`, which the caller has zero-initialised. NULL: responds with 404 and the list of

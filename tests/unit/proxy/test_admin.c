@@ -369,6 +369,17 @@ static void another_method_is_405_with_allow(void **state)
     expect_status("405");
 }
 
+/* The parser refuses it, so no page is known; or that of the request before. */
+static void connect_is_405_too(void **state)
+{
+    ask(*state, "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect_status("405");
+    expect("\r\nAllow: GET, HEAD\r\n");
+    ask(*state, "POST /pause HTTP/1.1\r\n" OWN "\r\nCONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect("HTTP/1.1 405 Method Not Allowed\r\n");
+    expect("\r\nAllow: GET, HEAD\r\n");
+}
+
 static void a_body_is_refused(void **state)
 {
     ask(*state, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n");
@@ -1070,6 +1081,7 @@ int main(void)
         TEST(head_has_the_length_and_no_body),
         TEST(an_unknown_path_lists_the_known_ones),
         TEST(another_method_is_405_with_allow),
+        TEST(connect_is_405_too),
         TEST(a_body_is_refused),
         TEST(a_connection_is_kept_between_requests),
         TEST(a_change_is_made_for_a_local_peer_and_the_connection_is_kept),
