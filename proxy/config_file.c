@@ -94,8 +94,10 @@ static void mask_secrets(struct loader *ld)
 {
     strbuf_add(&ld->shown, strbuf_cstr(&ld->file), ld->file.len);
     for (size_t i = 0; i < option_count; i++) {
-        if (option_table[i].type == OPTION_SECRET)
-            mask_values(&ld->shown, option_leaf(&option_table[i]));
+        if (option_table[i].type != OPTION_SECRET)
+            continue;
+        mask_values(&ld->shown, option_leaf(&option_table[i]));
+        mask_values(&ld->shown, span_of(option_table[i].path)); /* no key, but somebody's try */
     }
 }
 
