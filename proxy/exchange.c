@@ -782,10 +782,10 @@ void exchange_env_configure(struct exchange_env *env, struct config *config)
 /* The limiter keeps the waiters' old deadlines, which are later: the timers end the waits. */
 void exchange_app_is_up(struct exchange_env *env)
 {
-    mono_us due = loop_now(env->c.loop) + env->settings->config->queue.timeout;
     struct exchange *ex;
 
     for (ex = TAILQ_FIRST(&env->in[EXCHANGE_QUEUED]); ex != NULL; ex = TAILQ_NEXT(ex, link)) {
+        mono_us due = exchange_now(ex) + ex->config->queue.timeout;
         if (ex->deadline <= due)
             continue;
         ex->deadline = due;

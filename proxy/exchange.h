@@ -85,7 +85,8 @@ void exchange_env_configure(struct exchange_env *env, struct config *config);
 
 extern const struct client_handler exchange_client_handler; /* its env is a struct exchange_env */
 
-/* The app is ready. Requests that have waited for it may wait for a slot as long as new ones. */
+/* The app is ready. From now on, those that have waited for it wait for at most their
+ * queue.timeout. */
 void exchange_app_is_up(struct exchange_env *env);
 
 /* From now on, each response is the last on its connection. */

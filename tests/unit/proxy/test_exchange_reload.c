@@ -161,6 +161,26 @@ static void a_waiter_keeps_its_deadline_and_a_newcomer_gets_the_new_one(void)
     is_told(fresh, 503, "queue_timeout", NULL);
 }
 
+static void a_look_at_the_app_shortens_no_wait_that_began_before(void)
+{
+    struct peer *a = asks(GET_OF("/a")), *b = asks(GET_OF("/b")), *c = asks(GET_OF("/c"));
+    struct config next = with(1);
+
+    next.queue.timeout = 200000;
+    reloads(&next);
+    from_now();
+    app_leaves(app(0)); /* and is found to be there */
+    is_told(a, 502, "upstream_closed", NULL);
+    hears(app(1), "GET /b ");
+    until(500);
+    hears_nothing(c);
+    says(app(1), OK);
+    hears(b, "200 OK");
+    hears(app(1), "GET /c ");
+    says(app(1), OK);
+    hears(c, "200 OK");
+}
+
 static void the_old_configuration_lives_until_its_last_request_ends(void)
 {
     struct peer *a = asks(GET);
@@ -314,6 +334,7 @@ int main(void)
         SCENE(those_inside_whose_connections_die_wait_for_the_lowered_limit),
         SCENE(a_shorter_queue_keeps_its_waiters),
         SCENE(a_waiter_keeps_its_deadline_and_a_newcomer_gets_the_new_one),
+        SCENE(a_look_at_the_app_shortens_no_wait_that_began_before),
         SCENE(the_old_configuration_lives_until_its_last_request_ends),
         SCENE(of_two_reloads_in_a_turn_the_last_counts),
         SCENE(a_response_is_judged_by_the_limits_of_its_request),
