@@ -445,7 +445,7 @@ bool world_configure(const struct config *config)
     world.n_configs++;
     if (lower)
         set_limits();
-    else
+    else if (world.inside_max < next->concurrency) /* more may be inside, since an earlier one */
         world.inside_max = next->concurrency;
     settle();
     budget_resize(&world.shared.budget, next->buffers.budget);
