@@ -36,7 +36,9 @@ static bool read_file(struct loader *ld)
 {
     const char *path = ld->src->path;
     bool is_stdin = strcmp(path, "-") == 0;
-    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    /* A reload must not wait for the writer of a pipe: its thread has more to do. */
+    int flags = O_RDONLY | O_CLOEXEC | (ld->src->running != NULL ? O_NONBLOCK : 0);
+    int fd = is_stdin ? STDIN_FILENO : open(path, flags);
     bool ok = fd >= 0 && read_all(fd, &ld->file);
 
     if (!ok)

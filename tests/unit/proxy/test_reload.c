@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -158,6 +159,27 @@ static void a_broken_file_changes_nothing_and_all_its_errors_are_logged(void **s
     assert_int_equal(fx.config->concurrency, 7);
 }
 
+static void a_pipe_in_place_of_the_file_is_not_waited_for(void **state)
+{
+    (void)state;
+    begins_with("{\"upstream\": \":1\"}");
+    unlink(fx.path);
+    assert_int_equal(mkfifo(fx.path, 0600), 0);
+    alarm(10);
+    reload_sources(fx.reload);
+    counts_are(0, 1);
+    said();
+    assert_said("the file is empty");
+    int writer = open(fx.path, O_RDWR);
+    reload_sources(fx.reload);
+    counts_are(0, 2);
+    said();
+    assert_said("cannot be read: ");
+    alarm(0);
+    close(writer);
+    unlink(fx.path);
+}
+
 static void flags_still_take_precedence(void **state)
 {
     (void)state;
@@ -284,6 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_changed_file_is_applied_and_what_changed_is_logged),
         TEST(a_broken_file_changes_nothing_and_all_its_errors_are_logged),
+        TEST(a_pipe_in_place_of_the_file_is_not_waited_for),
         TEST(flags_still_take_precedence),
         TEST(without_a_file_the_same_comes_again),
         TEST(standard_input_cannot_be_read_again),
