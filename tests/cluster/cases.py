@@ -50,10 +50,8 @@ class Release:
         kubectl("delete", "deploy,svc,cm", self.full, "--ignore-not-found", "--wait=false")
         inside(HELM, "uninstall", name, "--ignore-not-found")
         images = [f"--set={c}.image.tag={TAG}" for c in ("weir", "app")]
-        inside(
-            HELM, "install", name, CHART, "--wait", "--timeout", "120s",
-            "--set-json", json.dumps(values), *images,
-        )  # fmt: skip
+        sets = [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
+        inside(HELM, "install", name, CHART, "--wait", "--timeout", "120s", *sets, *images)
         time.sleep(2)
 
     def uninstall(self):
