@@ -184,6 +184,12 @@ CASES = {
     ),
     "scale": Case("scaled from 1 to 3 to 1", [QUICK], scaling),
     "delete-1": Case("a pod deleted, 1 replica", [QUICK], deletions),
+    "delete-slow-1": Case(
+        "a pod deleted, 1 replica, the app starts in 6 s",
+        [QUICK],
+        deletions,
+        {"app": test_app(6000), "config": {"drain": {"delay": "12s", "timeout": "30s"}}},
+    ),
     "delete-2": Case("a pod deleted, 2 replicas", [QUICK], deletions, values={"replicas": 2}),
     "kill": Case("the app killed, it starts at once", [QUICK], crashes, {"app": test_app()}),
     "kill-slow-1": Case(
