@@ -112,9 +112,10 @@ void clients_free(struct clients *cs)
     free(cs);
 }
 
-/* Its edge may not be delivered yet. What has arrived is served. */
+/* Its edge may not be delivered yet. What has arrived is served, unless the client has left. */
 static void read_afresh(struct client *cl)
 {
+    conn_look_for_end(&cl->conn);
     cl->conn.readable = true;
     cl->conn.drained = false;
     client_pump(cl);

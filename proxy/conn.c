@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -272,6 +273,14 @@ bool conn_peek(struct conn *c)
     else
         conn_check_broken(c);
     return true;
+}
+
+void conn_look_for_end(struct conn *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+    if (!c->hung_up && poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP)) != 0)
+        c->hung_up = true;
 }
 
 /* ---- output ---- */

@@ -107,6 +107,9 @@ bool conn_check_broken(struct conn *c);
  * nothing has. One system call, or two if unread bytes may hide an error. */
 bool conn_peek(struct conn *c);
 
+/* Sets `hung_up` if the peer's FIN has arrived, even after unread bytes; one system call. */
+void conn_look_for_end(struct conn *c);
+
 /* ---- output ---- */
 
 #define CONN_PIECES 4

@@ -75,6 +75,17 @@ static void an_announced_drain_makes_each_response_its_connections_last(void)
     assert_true(a->ended && b->ended && c->ended);
 }
 
+/* A drain reads what has arrived before epoll has reported it. */
+static void a_request_that_arrives_with_its_clients_end_is_not_sent(void)
+{
+    struct peer *a = comes();
+
+    says_at_once(a, GET);
+    peers_close(a);
+    is_ordered(WORLD_ANNOUNCE);
+    assert_int_equal(peers.n_apps, 0);
+}
+
 static void a_refusal_in_an_announced_drain_is_the_last_too(void)
 {
     struct peer *a = asks("OPTIONS / HTTP/1.1\r\n");
@@ -465,6 +476,7 @@ int main(void)
         SCENE(a_drain_closes_what_waits_for_nothing),
         SCENE(an_announced_drain_still_takes_tunnels_and_keeps_the_apps_connections),
         SCENE(an_announced_drain_makes_each_response_its_connections_last),
+        SCENE(a_request_that_arrives_with_its_clients_end_is_not_sent),
         SCENE(a_refusal_in_an_announced_drain_is_the_last_too),
         SCENE(after_a_cancel_connections_and_tunnels_are_kept_again),
         SCENE(a_drain_takes_no_new_tunnel),
