@@ -9,7 +9,7 @@
  * All other requests are refused here, without reading their bodies.
  *
  *   WAITING ── whole request ──► RESPONDING ── response sent ──► WAITING, or closed by evhtp
- *      │                   ├── the drain goes on ──► HELD ── it has ended ──► CLOSING
+ *      │                   ├── drain continues ──► HELD ── it has ended ──► CLOSING
  *      └── refused ──► CLOSING ── sent ──► closed
  *
  * At ADMIN_CONNECTIONS_MAX, the connection that has been WAITING longest is closed for a new one,
@@ -427,7 +427,7 @@ static bool check_request(struct visitor *v, const struct http_head *head)
     else if (v->route != NULL && ((v->route->methods | v->route->listed) & method) == 0)
         refuse(v, 405, "this page does not support that method");
     else if (reads && (head->chunked || head->content_length > 0))
-        refuse(v, 413, "a request that reads cannot have a body");
+        refuse(v, 413, "a request that only reads cannot have a body");
     else
         return reads || (may_change(v, head) && body_fits(v, head) && read_query(v, head->path));
     return false;

@@ -2,10 +2,10 @@
  * Who may change something through the admin port. Reading is open to all; a change is accepted
  *
  * - with the token (`Authorization: Bearer TOKEN`), from any address;
- * - else from this machine (loopback at both ends of the connection, or a Unix socket) and from the
- *   addresses in admin.allow, unless a web browser may have been led to send the request: by a page
- *   of another site (Origin, Sec-Fetch-Site), or by a name that an attacker's DNS server points at
- *   this address (DNS rebinding: Host must be an IP address or localhost).
+ * - otherwise from this machine (loopback at both ends of the connection, or a Unix socket) and
+ *   from the addresses in admin.allow, unless a web browser may have been tricked into sending the
+ *   request: by a page of another site (Origin, Sec-Fetch-Site), or by a name that an attacker's
+ *   DNS server points at this address (DNS rebinding: Host must be an IP address or localhost).
  *
  * Pure; any thread.
  */

@@ -144,8 +144,8 @@ static const struct admin_route routes[] = {
     {"/config", "the configuration in force, as JSON; PATCH changes it",
      ADMIN_READ | ADMIN_METHOD(HTTP_PATCH), 0, respond_config},
     {"/drain",
-     "serves what waits and runs; ?wait=25s: responds when that is done; ?ready=keep: /readyz does "
-     "not fail before the port is closed",
+     "serves waiting and running requests; ?wait=25s: responds when that is done; ?ready=keep: "
+     "/readyz does not fail before the port is closed",
      ADMIN_METHOD(HTTP_POST) | ADMIN_METHOD(HTTP_DELETE), ADMIN_METHOD(HTTP_GET), respond_drain},
     {"/pause", "holds all requests in the queue", ADMIN_METHOD(HTTP_POST), 0, respond_pause},
     {"/resume", "ends a pause", ADMIN_METHOD(HTTP_POST), 0, respond_resume},

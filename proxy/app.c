@@ -129,7 +129,7 @@ static bool health_is_checked(const struct app *a)
     return a->cf.health[0] != '\0' && (a->ill || app_is_up(a));
 }
 
-/* The path of the present attempt, or NULL for a connect. */
+/* The path of the current attempt, or NULL for a connect. */
 static const char *path_of(const struct app *a)
 {
     if (health_is_checked(a))
@@ -324,7 +324,8 @@ static void on_suspect(struct task *task)
     loop_timer_arm(a->loop, &a->doubt_due, loop_now(a->loop) + DOUBT_US);
 }
 
-/* The checks of health.path go on meanwhile: an app that often closes connections may be ill. */
+/* The checks of health.path continue meanwhile: an app that often closes connections may be
+ * unhealthy. */
 static void on_doubt_due(void *arg)
 {
     struct app *a = arg;

@@ -30,7 +30,7 @@ struct app_how {
     struct loop *loop; /* the control loop */
     struct limiter *limiter;
     const struct config *config; /* not kept */
-    /* Each time that the app is up: `chain` has the waiters whose wait has ended. Control thread.
+    /* Whenever the app comes up: `chain` has the waiters whose wait has ended. Control thread.
      */
     void (*on_up)(void *arg, struct limiter_waiter *chain);
     void *arg;
@@ -51,7 +51,7 @@ bool app_is_refusal(int error);
 
 /*
  * Any thread: a connection ended before its response. Perhaps the whole app is ending, and requests
- * that are sent before its listening socket is closed would be lost: no slot is granted for some
+ * that are sent before its listening socket is closed would be lost: no slot is granted for a few
  * milliseconds, until a probe has shown whether the app is still there. At most once a second, and
  * not if queue.length is 0: requests would be refused, not held back.
  */
@@ -78,8 +78,8 @@ static inline bool app_is_up(const struct app *a)
 mono_us app_deadline(const struct app *a, mono_us now, mono_us timeout);
 
 /*
- * Control thread: somebody asks for the state, and no connection is open that would have shown the
- * app's end. If it is UP, connects to it, at most twice a second: should that be refused, the app
+ * Control thread: the state is queried while no connection is open that would have shown that the
+ * app has ended. If it is UP, connects to it, at most twice a second: if that is refused, the app
  * is DOWN. health.path does the same, and more.
  */
 void app_look(struct app *a);

@@ -62,12 +62,11 @@ static const struct command commands[] = {
      "read; otherwise, the address is taken from the configuration.",
      TAKES_CONFIG | TAKES_READY, 0, cli_healthcheck, NULL},
     {"drain", "[--wait DURATION] [--keep-ready] [flags]", "drain a running weir",
-     "Begins what SIGTERM begins, except that weir does not exit afterwards: /readyz fails, after "
-     "drain.delay no connection is accepted, and running and waiting requests are served for up to "
-     "drain.timeout. With --wait, exits when all is done, or after that time. Exit status: 0 if "
-     "all "
-     "requests were served (without --wait: if the drain has begun), 3 if some were refused or cut "
-     "off, 1 if the drain has not ended in time, or on failure.\n"
+     "Begins the same drain as SIGTERM, except that weir does not exit afterwards: /readyz fails, "
+     "after drain.delay no connection is accepted, and running and waiting requests are served for "
+     "up to drain.timeout. With --wait, exits when the drain is complete, or after that time. Exit "
+     "status: 0 if all requests were served (without --wait: if the drain has begun), 3 if some "
+     "were refused or cut off, 1 if the drain has not ended in time, or on failure.\n"
      "In Kubernetes, `weir drain --keep-ready` is the preStop hook of weir's container: it runs "
      "before the app is stopped. The deletion of the pod removes it from the endpoints, and while "
      "no other pod is ready, nodes still connect to one that is terminating, if it is ready. "
@@ -114,8 +113,8 @@ static const struct command_flag command_flags[] = {
      "how long to wait for the end of the drain, such as 25s; without it, the command returns at "
      "once"},
     {"keep-ready", NULL, NULL, TAKES_KEEP,
-     "/readyz fails only when the port is closed, after drain.delay, and not at once; no effect on "
-     "a drain that has begun"},
+     "/readyz fails only when the port is closed, after drain.delay, rather than at once; has no "
+     "effect on a drain that has begun"},
     {"help", "h", NULL, 0, "print help"},
     {"version", "V", NULL, 0, "print the version"},
 };

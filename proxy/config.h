@@ -114,7 +114,7 @@ struct config_source {
     bool upstream_optional; /* neither required nor resolved: for commands that do not serve */
     unsigned errors;        /* reported earlier, included in the total */
 
-    /* The configuration in force, at a reload; NULL at start. Options that require a restart must
+    /* The configuration in force, at a reload; NULL at startup. Options that require a restart must
      * not differ from it, and its addresses are not looked up again. */
     const struct config *running;
 };

@@ -56,7 +56,7 @@ void config_change_keep_fixed(struct loader *ld, const struct config *running)
     }
 }
 
-/* ---- a change of single values -------------------------------------------------------------- */
+/* ---- a change to individual values ---------------------------------------------------------- */
 
 /* What the profile has set is a default again: the change may name another one. */
 static void forget_profile(struct loader *ld)

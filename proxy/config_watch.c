@@ -236,7 +236,7 @@ static void on_quiet(void *arg)
 
     w->latest = 0;
     if (!start(w)) {
-        log_warning("cannot watch %s: %s; weir tries again", w->path, strerror(errno));
+        log_warning("cannot watch %s: %s; weir will try again", w->path, strerror(errno));
         something_happened(w);
     }
     config_watch_seen(w);

@@ -4,9 +4,9 @@
  *
  *   SERVE ──► ANNOUNCE ──► CLOSE ──► LATE ──► CUT      a cancel leads from any of them to SERVE
  *
- * CLOSE and what follows begin only once the listener has been closed. All is done when no
- * connection is left anywhere, not even one that is being passed between loops, and no loop has an
- * exchange. Each function names its thread.
+ * CLOSE and the steps after it begin only once the listener has been closed. The drain is complete
+ * when no connection is left anywhere, not even one that is being passed between loops, and no loop
+ * has an exchange. Each function names its thread.
  */
 #pragma once
 
@@ -53,16 +53,16 @@ void drain_set_parts(struct drain *d, unsigned loop, const struct drain_parts *p
 
 void drain_announce(struct drain *d);  /* each response is the last on its connection */
 void drain_close(struct drain *d);     /* no connection is accepted */
-void drain_turn_away(struct drain *d); /* what is still queued is refused */
-void drain_cut(struct drain *d);       /* what remains is cut */
+void drain_turn_away(struct drain *d); /* requests that are still queued are refused */
+void drain_cut(struct drain *d);       /* what remains is cut off */
 
-/* Serve as before. False: `why` has the reason, and the drain goes on. */
+/* Serve as before. False: `why` has the reason, and the drain continues. */
 MUST_USE bool drain_cancel(struct drain *d, const char **why);
 
-/* Any thread: requests that this drain has refused or cut. */
+/* Any thread: requests that this drain has refused or cut off. */
 size_t drain_lost(const struct drain *d);
 
-/* The listener's loop: it is closed, and what was waiting there has been accepted. */
+/* The listener's loop: it is closed, and the connections waiting there have been accepted. */
 void drain_listener_is_closed(struct drain *d);
 
 /* ---- the worker's loop ---- */

@@ -1,5 +1,5 @@
 /*
- * See exchange_connect.h. A refused connect means that the app is not there: the request, of which
+ * See exchange_connect.h. A refused connect means that the app is down: the request, of which
  * the app has received nothing, goes back to its place in the queue.
  */
 #include "proxy/exchange_connect.h"
@@ -36,10 +36,10 @@ void exchange_connected(struct upstream_lease *l)
 }
 
 /*
- * The slot was of no use, so neither its hold nor the wait for it has been counted: the wait goes
- * on. A request that was sent before, on a reused connection that died, has been counted as
+ * The slot was of no use, so neither its hold nor the wait for it has been counted: the wait
+ * continues. A request that was sent before, on a reused connection that died, has been counted as
  * dispatched: that wait and hold are over, and another wait begins, with a deadline of its own. The
- * old one has often passed, since the app may have worked on it for long.
+ * old one has often passed, since the app may have worked on it for a long time.
  */
 static void count_requeued(struct exchange *ex, mono_us waited, mono_us hold)
 {
@@ -82,7 +82,7 @@ static void complain_of_connect(struct exchange *ex, int error)
                     socket_remedy(error, to), SPAN_PRINTF(ex->message.request_id), more);
 }
 
-/* The app is told of first, or the limiter would grant the slot to the next waiter, or to this one.
+/* `app` is notified first, or the limiter would grant the slot to the next waiter, or to this one.
  * A request to bypass.paths asks whether the app is ready: it is not held until it is. */
 static void refused(struct exchange *ex, int error)
 {

@@ -151,7 +151,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
         lc->handler->on_hangup(lc->arg);
         return;
     }
-    ask_to_end(lc, sig == SIGINT); /* at a terminal, no balancer has to learn of the end */
+    ask_to_end(lc, sig == SIGINT); /* at a terminal, no balancer has to learn of the shutdown */
 }
 
 /* ---- the interface ---- */

@@ -8,12 +8,13 @@
  * response is the last on its connection; SIGINT skips it. DRAINING: no connection is accepted,
  * queued and running requests are served. One second before drain.timeout, which counts from the
  * beginning, requests that are still queued are refused; at drain.timeout the remaining ones are
- * cut. After a drain that a signal has begun, the process ends. After any other it stays DRAINED,
- * until a signal or a cancel: the first signal only asks for that end. A second signal cuts.
+ * cut off. After a drain that a signal has begun, the process ends. After any other, it stays
+ * DRAINED until a signal or a cancel: the first signal only asks the process to end. A second
+ * signal cuts off the rest.
  *
- * If balancers learn of the end by other means, a drain may leave the instance ready while it is
- * ANNOUNCING, so that one that has no other instance still connects. The request that begins the
- * drain decides.
+ * If balancers learn of the shutdown by other means, a drain may leave the instance ready while it
+ * is ANNOUNCING, so that a balancer that has no other instance still connects. The request that
+ * begins the drain decides.
  */
 #pragma once
 
@@ -38,9 +39,9 @@ struct lifecycle_handler {
     void (*on_announce)(void *arg); /* make each response the last on its connection */
     void (*on_drain)(void *arg);    /* stop accepting, serve the rest, then lifecycle_drained() */
     void (*on_late)(void *arg);     /* refuse the requests that are still queued */
-    void (*on_cut)(void *arg);      /* end all that remain, then lifecycle_drained() */
-    void (*on_drained)(void *arg);  /* all is done; the process may go on */
-    /* Serve as before the drain. False: `why` has the reason, and the drain goes on. */
+    void (*on_cut)(void *arg);      /* end whatever remains, then lifecycle_drained() */
+    void (*on_drained)(void *arg);  /* all is done; the process may keep running */
+    /* Serve as before the drain. False: `why` has the reason, and the drain continues. */
     bool (*on_cancel)(void *arg, const char **why);
     void (*on_hangup)(void *arg); /* SIGHUP: read the configuration again */
 };
@@ -57,7 +58,7 @@ void lifecycle_configure(struct lifecycle *lc, const struct config *config);
  * The process does not end with it. */
 void lifecycle_drain(struct lifecycle *lc, bool keep_ready);
 
-/* Ends the drain: READY again. False: `why` has the reason, and the drain goes on. */
+/* Ends the drain: READY again. False: `why` has the reason, and the drain continues. */
 MUST_USE bool lifecycle_cancel(struct lifecycle *lc, const char **why);
 
 /* DRAINING: nothing remains. In any other state it does nothing. */

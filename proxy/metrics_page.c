@@ -363,7 +363,7 @@ static const struct family families[] = {
     {"weir_saturated_seconds_total", "counter", "", "Time during which no slot was free.",
      print_saturated, 0},
     {"weir_queue_wait_seconds", "histogram", "",
-     "Blocking time: from the moment when a request becomes eligible for a slot until the slot "
+     "Blocking time: from the moment a request becomes eligible for a slot until the slot "
      "is granted or the request leaves the queue without one; le=\"0\" counts requests that did "
      "not wait.",
      print_histogram, H_QUEUE_WAIT},
@@ -398,7 +398,7 @@ static const struct family families[] = {
      "the app; excludes upgraded connections.",
      print_histogram, H_SLOT_HOLD},
     {"weir_requests_requeued_total", "counter", "",
-     "Requests that went back to their place in the queue because the app was gone: it refused "
+     "Requests that went back to their place in the queue because the app was down: it refused "
      "their connection, or had closed the reused one that they were sent on.",
      print_counter, C_REQUEUED},
     {"weir_requeued_hold_seconds_total", "counter", "",
@@ -468,7 +468,7 @@ static const struct family families[] = {
      "reading ahead: buffers.budget.",
      print_buffered_limit, 0},
     {"weir_config_reloads_total", "counter", "result=applied, rejected",
-     "Changes of the configuration while weir was running: reloads and commands. A rejected one "
+     "Changes to the configuration while weir was running: reloads and commands. A rejected one "
      "had an error, which is in the log, and changed nothing.",
      print_reloads, 0},
     {"weir_accounting_error_total", "counter", "",

@@ -29,16 +29,16 @@
 const struct option option_table[] = {
     {"listen", OPTION_ADDRESS, FIELD(listen), 0, PORT_MAX, .preset = ":8080", .platform = "PORT",
      .also = "port bind address addr",
-     .restart = "the socket is bound at start",
+     .restart = "the socket is bound at startup",
      .help = "address that clients connect to; \":port\" means all addresses, including IPv6 if "
              "available"},
     {"listen_mode", OPTION_MODE, FIELD(listen.mode), 1, MODE_MAX, .special = "umask",
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
-     .restart = "the socket is bound at start",
+     .restart = "the socket is bound at startup",
      .help = "permissions of the Unix socket that \"listen\" names, such as 0660; \"umask\" "
              "applies the process's umask"},
     {"threads", OPTION_COUNT, FIELD(threads), 1, 64, .preset = "1", .also = "workers nbthread",
-     .restart = "the threads are created at start",
+     .restart = "the threads are created at startup",
      .help = "number of worker threads; each has its own connections to the app"},
     {"upstream.address", OPTION_ADDRESS, FIELD(upstream.address), 1, PORT_MAX,
      .computed = "none; required", .also = "url host backend app server target",
@@ -57,9 +57,9 @@ const struct option option_table[] = {
              "maximum time during which the app reads nothing from a request"},
     {"upstream.orphan_timeout", OPTION_DURATION, FIELD(upstream.orphan_timeout), 0, 24 * HOUR,
      .preset = "1s", .also = "abort_timeout stream_timeout",
-     .help = "with on_client_abort \"auto\", how long a response of unknown length is read on "
-             "after its client has disconnected, before the connection to the app is closed; has "
-             "no effect above upstream.idle_timeout"},
+     .help = "with on_client_abort \"auto\", how long weir continues to read a response of unknown "
+             "length after its client has disconnected, before the connection to the app is "
+             "closed; has no effect above upstream.idle_timeout"},
     {"upstream.keepalive_timeout", OPTION_DURATION, FIELD(upstream.keepalive_timeout), MS, HOUR,
      .preset = "4s", .also = "keep_alive keepalive",
      .help = "how long an idle connection to the app is kept open; must be shorter than the "
@@ -100,10 +100,10 @@ const struct option option_table[] = {
      .preset = "auto", .also = "client_abort on_abort abort_on_close",
      .help = "what happens when a client disconnects while the app is working on its request: "
              "\"finish\" lets the app finish and holds the slot until then; \"close\" closes the "
-             "connection to the app, for apps that then stop working on the request; \"auto\" "
-             "does as \"finish\", except that it closes the connection upstream.orphan_timeout "
-             "after the client has left if a response of unknown length (an event stream) has "
-             "begun, and at once if an upgrade has not been answered"},
+             "connection to the app, for apps that then stop working on the request; \"auto\" acts "
+             "like \"finish\", except that it closes the connection upstream.orphan_timeout after "
+             "the client has left if a response of unknown length (an event stream) has begun, and "
+             "at once if an upgrade has not been answered"},
     {"bypass.paths", OPTION_PATHS, FIELD(bypass.paths), 0, PATHS_MAX, .preset = "", .empty = "none",
      .also = "path urls health_checks health_paths exclude",
      .help = "paths whose requests do not wait in the queue, for health checks through weir's own "
@@ -112,7 +112,7 @@ const struct option option_table[] = {
     {"bypass.concurrency", OPTION_COUNT, FIELD(bypass.concurrency), 1, COUNT_MAX, .preset = "4",
      .also = "limit max_concurrency max_requests max",
      .help = "maximum number of requests to bypass.paths inside the app at once, in addition to "
-             "concurrency; further ones wait in a queue of their own, with the bounds of queue"},
+             "concurrency; additional ones wait in a queue of their own, with the bounds of queue"},
     {"client.max_connections", OPTION_COUNT, FIELD(client.max_connections), 1, COUNT_MAX,
      .preset = "4096", .also = "connections maxconn",
      .help = "maximum number of client connections; when it is reached, the connections that "
@@ -198,9 +198,9 @@ const struct option option_table[] = {
              "to begin its response"},
     {"startup.probe", OPTION_PATH, FIELD(startup.probe), .words = "tcp none", .empty = "none",
      .preset = "tcp",
-     .help = "how weir detects that the app has started, and is back after it was down: \"tcp\" "
-             "connects to it; a path requests it with GET, and any status below 500 means ready; "
-             "\"none\" (or \"\") assumes that the app has started"},
+     .help = "how weir detects that the app has started, and that it is back after being down: "
+             "\"tcp\" connects to it; with a path, weir requests it with GET, and any status below "
+             "500 means ready; \"none\" (or \"\") assumes that the app has started"},
     {"startup.timeout", OPTION_DURATION, FIELD(startup.timeout), 100 * MS, HOUR, .preset = "240s",
      .help = "how long requests wait for the app to start; after that, they are refused"},
     {"health.path", OPTION_PATH, FIELD(health.path), .preset = "",
@@ -226,19 +226,19 @@ const struct option option_table[] = {
              "learn of it; part of drain.timeout, and at most half of it"},
     {"drain.timeout", OPTION_DURATION, FIELD(drain.timeout), 0, HOUR, .preset = "25s",
      .also = "grace_period shutdown_timeout grace",
-     .help = "how long a drain may take, from its beginning: then weir cuts off the rest"},
+     .help = "how long a drain may take in all; after that, weir cuts off the rest"},
     {"admin.listen", OPTION_ADDRESS, FIELD(admin.listen), 0, PORT_MAX, .special = "off",
      .preset = ":9480", .also = "port bind address",
-     .restart = "the socket is bound at start",
+     .restart = "the socket is bound at startup",
      .help = "address of the admin port, which serves /metrics, /status and the probes"},
     {"admin.listen_mode", OPTION_MODE, FIELD(admin.listen.mode), 1, MODE_MAX, .special = "umask",
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
-     .restart = "the socket is bound at start",
+     .restart = "the socket is bound at startup",
      .help = "permissions of the Unix socket that \"admin.listen\" names"},
     {"admin.writable", OPTION_BOOL, FIELD(admin.writable), .preset = "false",
      .also = "write mutable changes",
      .help = "whether `weir set` and PATCH /config may change options while weir is running; they "
-             "need the rights that draining needs"},
+             "require the same rights as draining"},
     {"admin.token", OPTION_SECRET, FIELD(admin.token), SECRET_MIN, 0, .preset = "",
      .also = "secret password key",
      .help = "secret with which any client may drain, pause, resume and change weir through the "
@@ -246,8 +246,8 @@ const struct option option_table[] = {
     {"admin.allow", OPTION_RANGES, FIELD(admin.allow), 0, BLOCKS_MAX, .preset = "",
      .words = "private loopback", .empty = "none", .also = "allowed allow_from trusted",
      .help = "addresses of the clients that may drain, pause, resume and change weir through the "
-             "admin port without the token, and may send GET /drain; programs on the same machine always "
-             "may, through loopback or a Unix socket"},
+             "admin port without the token, and may send GET /drain; programs on the same machine "
+             "always may, through loopback or a Unix socket"},
     {"watch", OPTION_BOOL, FIELD(watch), .preset = "false", .also = "watch_config auto_reload",
      .help = "reload the configuration file when it changes; SIGHUP reloads it in any case"},
     {"log.level", OPTION_WORD, FIELD(log.level), .words = "error warning info debug",
@@ -258,7 +258,7 @@ const struct option option_table[] = {
     {"profile", OPTION_WORD, FIELD(profile), .words = "none cloudrun", .empty = "none",
      .preset = "none", .also = "platform preset",
      .help = "defaults for a platform; \"cloudrun\" sets overload.status 429, drain.delay 0s and "
-             "drain.timeout 9s, each unless it is set"},
+             "drain.timeout 9s, unless they are set"},
 };
 /* clang-format on */
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
@@ -1453,7 +1453,7 @@ static void write_example(const struct option *o, struct span text, struct strbu
         break;
     case OPTION_SECRET:
         strbuf_adds(out, span_equal(text, SPAN(OPTION_MASK))
-                             ? " (this is the mask of a token: replace it by the token)"
+                             ? " (this is the mask of a token: replace it with the token)"
                              : " (such as the output of openssl rand -hex 32)");
         break;
     case OPTION_PATH:

@@ -1,5 +1,5 @@
 /*
- * Changes of the configuration while weir is running: by reading its sources again (SIGHUP, or a
+ * Changes to the configuration while weir is running: by reading its sources again (SIGHUP, or a
  * changed file if `watch` is set), and by a command (PATCH /config). A change is checked as a
  * whole; one with an error changes nothing, and all its errors are reported. On the control loop.
  */

@@ -282,7 +282,8 @@ static bool listen_again(void *arg, const char **why)
     if (listener_reopen(s->listener))
         return true;
     *why = strerror(errno); /* static text */
-    log_error("cannot listen on %s again: %s; the drain goes on", listener_text(s->listener), *why);
+    log_error("cannot listen on %s again: %s; the drain continues", listener_text(s->listener),
+              *why);
     return false;
 }
 

@@ -169,7 +169,7 @@ static void what_requires_a_restart_is_named_key_by_key(void **state)
                       "{\"threads\": 4, \"listen\": \":9\", \"upstream\": \":7\","
                       " \"admin\": {\"listen\": \"off\"}, \"concurrency\": 7}"));
     assert_told(*state, "change:1:13: error: \"threads\": cannot change from 2 to 4 while weir is "
-                        "running (the threads are created at start): restart weir");
+                        "running (the threads are created at startup): restart weir");
     assert_told(*state, "\"listen\": cannot change from \":8080\" to \":9\"");
     assert_told(*state, "\"upstream.address\": cannot change from");
     assert_told(*state, "\"admin.listen\": cannot change from \":9480\" to \"off\"");

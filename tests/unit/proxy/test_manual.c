@@ -137,8 +137,8 @@ static void what_requires_a_restart_is_said_in_page_help_and_schema(void **state
     (void)state;
 
     manual_write_docs(&out);
-    assert_has(&out,
-               "each has its own connections to the app | no: the threads are created at start |");
+    assert_has(
+        &out, "each has its own connections to the app | no: the threads are created at startup |");
     manual_write_docs(&out);
     assert_has(&out, "maximum time that a request waits for a slot | yes |");
     manual_write_flags(&out);

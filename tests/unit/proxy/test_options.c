@@ -141,7 +141,7 @@ static void a_secret_is_never_shown(void **state)
     }
     assert_int_equal(read_into(&c, "admin.token", OPTION_MASK), OPTION_MALFORMED);
     assert_hint("admin.token", OPTION_MASK,
-                " (this is the mask of a token: replace it by the token)");
+                " (this is the mask of a token: replace it with the token)");
     memset(longest, 'x', sizeof(longest));
     longest[129] = '\0';
     assert_int_equal(read_into(&c, "admin.token", longest), OPTION_MALFORMED);
