@@ -16,6 +16,7 @@
 #define ACCEPT_AT_ONCE 64
 #define BACKLOG        4096
 #define HANDSHAKES_US  50000
+#define LOOPBACK_MS    1
 #define PAUSE_US       10000 /* then retries: no event tells when a client becomes idle */
 #define LOG_EVERY_US   10000000
 
@@ -258,7 +259,8 @@ static void on_handshakes_over(void *arg)
 
 /* Their handshake is complete: to the clients they are accepted, and closing would reset them. So
  * they are accepted even above the limit; the backlog bounds their number. Handshakes that have
- * begun have the time of a round trip; on loopback none can be half complete. */
+ * begun have the time of a round trip; on loopback that is the time in which another processor
+ * delivers the last segment, so short that the loop can wait for it. */
 static void on_stop(struct task *task)
 {
     struct listener *l = CONTAINER_OF(task, struct listener, stop_task);
@@ -267,11 +269,13 @@ static void on_stop(struct task *task)
     leave_path(l);
     socket_refuse_new(l->fd, &l->at);
     loop_timer_stop(&l->pause);
+    accept_the_rest(l);
     if (l->at.sa.ss_family == AF_UNIX || address_is_loopback(&l->at)) {
+        struct pollfd another = {.fd = l->fd, .events = POLLIN};
+        (void)poll(&another, 1, LOOPBACK_MS);
         finish_stop(l);
         return;
     }
-    accept_the_rest(l);
     loop_timer_arm(l->loop, &l->handshakes, loop_now(l->loop) + HANDSHAKES_US);
 }
 
