@@ -1,5 +1,5 @@
 /*
- * Who may change something through the admin port. Reading is open to all; a change is accepted
+ * Permission to make changes through the admin port. Reading is open to all; a change is accepted
  *
  * - with the token (`Authorization: Bearer TOKEN`), from any address;
  * - otherwise from this machine (loopback at both ends of the connection, or a Unix socket) and

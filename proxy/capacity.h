@@ -1,4 +1,4 @@
-/* What the limits of a configuration amount to, taken together. No state; any thread. */
+/* The limits that follow from several options together. No state; any thread. */
 #pragma once
 
 #include <stdint.h>

@@ -380,7 +380,7 @@ static void put_argument(struct cli *cli, const char *arg, json_t *json)
         put(json, o, value);
 }
 
-/* What the running weir has to say has places in the JSON that was sent, with excerpts. */
+/* The response of the running weir names places in the JSON that was sent, with excerpts. */
 static void print_refusal(const struct cli *cli, const struct admin_response *r)
 {
     struct strbuf problems = {0};

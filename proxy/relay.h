@@ -23,7 +23,7 @@
 struct conn;
 
 enum relay_status {
-    RELAY_WAIT,          /* the sender has nothing more for now */
+    RELAY_WAIT,          /* nothing more has arrived */
     RELAY_BLOCKED,       /* the receiver has `mark` bytes unsent */
     RELAY_BUSY,          /* there is more, but others must get their turn: call again soon */
     RELAY_END,           /* the body is complete, and passed to the receiver */
