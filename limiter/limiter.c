@@ -316,8 +316,10 @@ bool limiter_is_full(struct limiter *l)
     return full;
 }
 
-bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now)
+bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now,
+                    enum limiter_leave why)
 {
+    (void)why;
     lock_at(l, now);
     bool in_time = w->state == LIMITER_WAITING;
     if (in_time)

@@ -47,6 +47,9 @@
 
 #define LIMITER_UNLIMITED UINT32_MAX
 #define LIMITER_INSTANCES 64u /* numbered from 0 */
+#define LIMITER_CLASSES   18u
+#define LIMITER_POOLS     9u
+#define LIMITER_KEYS      64u
 
 struct limiter; /* opaque: defined in limiter.c */
 
@@ -127,7 +130,8 @@ bool limiter_is_full(struct limiter *l);
  * verdict is in a chain that another thread is about to hand over; the owner must wait for it, and
  * release the slot if it is ADMITTED.
  */
-MUST_USE bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now);
+MUST_USE bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now,
+                             enum limiter_leave why);
 
 /*
  * Sets a reason to pause: until every reason is cleared, no slot is granted; holders continue, and

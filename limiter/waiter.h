@@ -11,27 +11,39 @@ enum limiter_verdict {
     LIMITER_QUEUED,     /* waits; exactly one verdict will follow in a chain, unless cancelled */
     LIMITER_SHED_FULL,  /* refused: the queue is at its full length */
     LIMITER_SHED_BYTES, /* refused: the queue would hold too many bytes */
+    LIMITER_SHED_LATE,  /* refused: it would wait beyond the deadline that its client declared */
     LIMITER_EXPIRED,    /* its deadline passed while it waited; it holds no slot */
+    LIMITER_EVICTED,    /* in an overload, it made room for a newcomer; it holds no slot */
+    LIMITER_VERDICTS,
+};
+
+/* Why a waiter leaves the queue before its verdict. */
+enum limiter_leave {
+    LIMITER_CLIENT_LEFT, /* its client disconnected: its patience had ended */
+    LIMITER_TURNED_AWAY, /* its client is still there: a deadline has passed, or a drain ends */
 };
 
 enum limiter_waiter_state { LIMITER_IDLE, LIMITER_WAITING, LIMITER_HOLDING };
 
 /*
- * Embedded in the caller's object; zero-initialised is IDLE. Set `bytes` before acquire,
- * `apart` before release, and `deadline` before requeue if it is to be another; all other fields
- * are written by the limiter only, and may be read by the owner once it has the verdict. Must not
- * move in memory while WAITING. `class_` is 0, reserved for priority classes.
+ * Embedded in the caller's object; zero-initialised is IDLE. Set `bytes`, `class_`, `key` and
+ * `declared` before acquire, `apart` and `left_at` before release, and `deadline` before requeue if
+ * it is to be another; all other fields are written by the limiter only, and may be read by the
+ * owner once it has the verdict. Must not move in memory while WAITING.
  */
 struct limiter_waiter {
     struct limiter_waiter *next, *prev;
     enum limiter_waiter_state state;
     enum limiter_verdict verdict;
     unsigned class_;
-    unsigned instance;   /* whose slot it was granted */
-    bool apart;          /* its hold is atypical (a tunnel's), and does not count in the mean */
+    unsigned instance; /* whose slot it was granted */
+    uint8_t key; /* whose share of its class it uses, below LIMITER_KEYS; 0 without fair shares */
+    bool apart;  /* its hold is atypical (a tunnel's): nothing is learned from it */
     uint64_t place;      /* in the order of arrival */
     uint64_t bytes;      /* memory it uses while waiting, counted against queue_bytes */
     mono_us deadline;    /* MONO_NEVER: waits without limit */
+    mono_us declared;    /* when its client will give up, as it has declared; 0: it has not */
+    mono_us left_at;     /* when its client left before the response; 0: it is still there */
     mono_us queued_at;   /* the time of acquire */
     mono_us ended_at;    /* end of the wait: granted, expired, shed or cancelled */
     mono_us granted_at;  /* == queued_at if it did not wait */

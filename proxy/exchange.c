@@ -255,9 +255,15 @@ void exchange_ask(struct exchange *ex)
     case LIMITER_SHED_BYTES:
         exchange_reply(ex, REPLY_QUEUE_BYTES, 0, NULL);
         return;
+    case LIMITER_SHED_LATE:
+        exchange_reply(ex, REPLY_DEADLINE, 0, NULL);
+        return;
     case LIMITER_EXPIRED:
         exchange_reply(ex, expired_kind(ex), 0, NULL);
         return;
+    case LIMITER_EVICTED: /* not a newcomer's verdict */
+    case LIMITER_VERDICTS:
+        CHECK(false);
     }
 }
 
@@ -296,8 +302,10 @@ void exchange_deliver(struct limiter_waiter *chain)
 
 static void expire(struct exchange *ex)
 {
-    exchange_count_wait(ex, STATS_TIMEOUT);
-    exchange_reply(ex, expired_kind(ex), 0, NULL);
+    bool evicted = ex->waiter.verdict == LIMITER_EVICTED;
+
+    exchange_count_wait(ex, evicted ? STATS_EVICTED : STATS_TIMEOUT);
+    exchange_reply(ex, evicted ? REPLY_EVICTED : expired_kind(ex), 0, NULL);
 }
 
 static void abandoned(struct exchange *ex)
@@ -349,7 +357,7 @@ static void on_verdict(struct task *task)
 
 static void queue_deadline(struct exchange *ex)
 {
-    if (limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex)))
+    if (limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex), LIMITER_TURNED_AWAY))
         expire(ex);
     /* otherwise the verdict has already been posted, and it decides */
 }
@@ -606,7 +614,7 @@ static void on_timeout(void *arg)
 
 static void leave_queue(struct exchange *ex)
 {
-    if (!limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex))) {
+    if (!limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex), LIMITER_CLIENT_LEFT)) {
         exchange_set_state(ex, EXCHANGE_ABANDONED);
         return;
     }

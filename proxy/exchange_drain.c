@@ -45,7 +45,7 @@ static void end_streams(struct exchange_env *env)
 /* Of a QUEUED request. False: its verdict has already been posted, and may be a slot. */
 static bool leaves_queue(struct exchange *ex)
 {
-    if (!limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex)))
+    if (!limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex), LIMITER_TURNED_AWAY))
         return false;
     exchange_count_wait(ex, STATS_DRAINED);
     return true;

@@ -332,8 +332,9 @@ static void print_accounting(const struct family *f, const struct stats_reading 
     prometheus_count(out, f->name, NULL, stats_accounting_errors(r));
 }
 
-#define OUTCOME_LABELS "outcome=dispatched, timeout, client_gone, drained"
-#define REASON_LABELS  "reason=queue_full, queue_timeout, not_ready, draining, bytes, upgrades"
+#define OUTCOME_LABELS "outcome=dispatched, timeout, client_gone, drained, evicted"
+#define REASON_LABELS                                                                              \
+    "reason=queue_full, queue_timeout, not_ready, draining, bytes, upgrades, evicted, deadline"
 
 static const struct family families[] = {
     {"weir_build_info", "gauge", "version, revision",

@@ -19,15 +19,19 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 const char *const stats_outcome_names[STATS_OUTCOMES] = {
-    [STATS_DISPATCHED] = "dispatched",
-    [STATS_TIMEOUT] = "timeout",
-    [STATS_CLIENT_GONE] = "client_gone",
-    [STATS_DRAINED] = "drained",
+    [STATS_DISPATCHED] = "dispatched",   [STATS_TIMEOUT] = "timeout",
+    [STATS_CLIENT_GONE] = "client_gone", [STATS_DRAINED] = "drained",
+    [STATS_EVICTED] = "evicted",
 };
 const char *const stats_reason_names[STATS_REASONS] = {
-    [STATS_QUEUE_FULL] = "queue_full", [STATS_QUEUE_TIMEOUT] = "queue_timeout",
-    [STATS_NOT_READY] = "not_ready",   [STATS_DRAINING] = "draining",
-    [STATS_BYTES] = "bytes",           [STATS_UPGRADES] = "upgrades",
+    [STATS_QUEUE_FULL] = "queue_full",
+    [STATS_QUEUE_TIMEOUT] = "queue_timeout",
+    [STATS_NOT_READY] = "not_ready",
+    [STATS_DRAINING] = "draining",
+    [STATS_BYTES] = "bytes",
+    [STATS_UPGRADES] = "upgrades",
+    [STATS_REFUSED_EVICTED] = "evicted",
+    [STATS_DEADLINE] = "deadline",
 };
 const char *const stats_source_names[SOURCES] = {[STATS_SOURCE_APP] = "app",
                                                  [STATS_SOURCE_WEIR] = "weir",

@@ -20,6 +20,7 @@ enum stats_outcome { /* how a wait in the queue ended */
                      STATS_TIMEOUT,
                      STATS_CLIENT_GONE,
                      STATS_DRAINED,
+                     STATS_EVICTED,
                      STATS_OUTCOMES,
 };
 
@@ -30,6 +31,8 @@ enum stats_reason { /* why weir refused a request */
                     STATS_DRAINING,
                     STATS_BYTES,
                     STATS_UPGRADES,
+                    STATS_REFUSED_EVICTED,
+                    STATS_DEADLINE,
                     STATS_REASONS,
 };
 

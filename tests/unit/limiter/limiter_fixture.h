@@ -74,7 +74,7 @@ static inline int tear_down(void **state)
 
     for (unsigned i = 0; i < WAITERS; i++) {
         if (f->w[i].state == LIMITER_WAITING)
-            assert_true(limiter_cancel(f->limiter, &f->w[i], 0));
+            assert_true(limiter_cancel(f->limiter, &f->w[i], 0, LIMITER_CLIENT_LEFT));
     }
     for (unsigned i = 0; i < WAITERS; i++) {
         if (f->w[i].state == LIMITER_HOLDING)

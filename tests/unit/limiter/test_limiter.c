@@ -126,7 +126,7 @@ static void bytes_of_waiters_are_bounded_and_come_back(void **state)
 
     expect_only(f, release(f, 0, 2), 1, LIMITER_ADMITTED);
     assert_int_equal(snapshot(f, 2).bytes, 40);
-    assert_true(limiter_cancel(f->limiter, &f->w[2], 3));
+    assert_true(limiter_cancel(f->limiter, &f->w[2], 3, LIMITER_CLIENT_LEFT));
     assert_int_equal(snapshot(f, 3).bytes, 0);
 }
 
@@ -216,7 +216,7 @@ static void cancel_takes_a_waiter_out_and_the_next_gets_the_slot(void **state)
     acquire(f, 0, 1, LIMITER_ADMITTED);
     acquire(f, 1, 2, LIMITER_QUEUED);
     acquire(f, 2, 3, LIMITER_QUEUED);
-    assert_true(limiter_cancel(f->limiter, &f->w[1], 9));
+    assert_true(limiter_cancel(f->limiter, &f->w[1], 9, LIMITER_CLIENT_LEFT));
     assert_int_equal(f->w[1].state, LIMITER_IDLE);
     assert_int_equal(f->w[1].ended_at, 9);
     assert_int_equal(snapshot(f, 9).cancelled, 1);
@@ -231,7 +231,8 @@ static void cancel_comes_too_late_once_the_slot_is_granted(void **state)
     acquire(f, 0, 1, LIMITER_ADMITTED);
     acquire(f, 1, 2, LIMITER_QUEUED);
     struct limiter_waiter *chain = release(f, 0, 3);
-    assert_false(limiter_cancel(f->limiter, &f->w[1], 4)); /* before the chain is handed over */
+    assert_false(limiter_cancel(f->limiter, &f->w[1], 4,
+                                LIMITER_CLIENT_LEFT)); /* before the chain is handed over */
     expect_only(f, chain, 1, LIMITER_ADMITTED);
     assert_int_equal(f->w[1].ended_at, 3);
     assert_int_equal(snapshot(f, 4).cancelled, 0);
@@ -246,7 +247,7 @@ static void cancel_comes_too_late_once_the_waiter_has_expired(void **state)
     acquire(f, 0, 1, LIMITER_ADMITTED);
     acquire_until(f, 1, 1, 2, LIMITER_QUEUED);
     struct limiter_waiter *chain = release(f, 0, 3);
-    assert_false(limiter_cancel(f->limiter, &f->w[1], 4));
+    assert_false(limiter_cancel(f->limiter, &f->w[1], 4, LIMITER_CLIENT_LEFT));
     expect_only(f, chain, 1, LIMITER_EXPIRED);
     assert_int_equal(f->w[1].ended_at, 3);
 }
@@ -364,7 +365,7 @@ static void peaks_begin_anew_with_new_bounds(void **state)
 
     for (unsigned i = 0; i < 6; i++)
         acquire(f, i, 1, i < 2 ? LIMITER_ADMITTED : LIMITER_QUEUED);
-    assert_true(limiter_cancel(f->limiter, &f->w[5], 2));
+    assert_true(limiter_cancel(f->limiter, &f->w[5], 2, LIMITER_CLIENT_LEFT));
     assert_int_equal(snapshot(f, 2).in_flight_peak, 2);
     assert_int_equal(snapshot(f, 2).depth_peak, 4);
 
@@ -405,15 +406,15 @@ static void release_while_waiting(struct fixture *f)
 
 static void cancel_without_waiting(struct fixture *f)
 {
-    (void)!limiter_cancel(f->limiter, &f->w[0], 1);
+    (void)!limiter_cancel(f->limiter, &f->w[0], 1, LIMITER_CLIENT_LEFT);
 }
 
 static void cancel_twice(struct fixture *f)
 {
     acquire(f, 0, 1, LIMITER_ADMITTED);
     acquire(f, 1, 1, LIMITER_QUEUED);
-    assert_true(limiter_cancel(f->limiter, &f->w[1], 2));
-    (void)!limiter_cancel(f->limiter, &f->w[1], 3);
+    assert_true(limiter_cancel(f->limiter, &f->w[1], 2, LIMITER_CLIENT_LEFT));
+    (void)!limiter_cancel(f->limiter, &f->w[1], 3, LIMITER_CLIENT_LEFT);
 }
 
 static void free_under_a_holder(struct fixture *f)

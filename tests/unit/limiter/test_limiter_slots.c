@@ -258,7 +258,7 @@ static void a_requeued_waiter_may_leave(void **state)
     acquire(f, 0, 1, LIMITER_ADMITTED);
     pause_for(f, LIMITER_PAUSE_NOT_READY, 2);
     assert_null(requeue(f, 0, 3));
-    assert_true(limiter_cancel(f->limiter, &f->w[0], 4));
+    assert_true(limiter_cancel(f->limiter, &f->w[0], 4, LIMITER_CLIENT_LEFT));
     assert_int_equal(snapshot(f, 4).depth, 0);
 }
 
@@ -327,7 +327,7 @@ static void while_there_is_room_the_expired_are_left_to_their_timers(void **stat
     acquire_until(f, 1, 1, 5, LIMITER_QUEUED);
     acquire(f, 2, 9, LIMITER_QUEUED);
     assert_int_equal(snapshot(f, 9).depth, 2);
-    assert_true(limiter_cancel(f->limiter, &f->w[1], 9));
+    assert_true(limiter_cancel(f->limiter, &f->w[1], 9, LIMITER_CLIENT_LEFT));
 }
 
 static void those_behind_a_waiter_in_time_do_not_make_room(void **state)

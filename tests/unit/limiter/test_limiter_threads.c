@@ -297,7 +297,7 @@ static void job_cancel(struct worker *me, struct job *job)
 {
     bool surely_late = atomic_load(&job->under_way);
 
-    if (limiter_cancel(me->shared->limiter, &job->waiter, tick(me))) {
+    if (limiter_cancel(me->shared->limiter, &job->waiter, tick(me), LIMITER_CLIENT_LEFT)) {
         MUST(me, !surely_late);
         job->state = JOB_IDLE;
         me->in_time++;

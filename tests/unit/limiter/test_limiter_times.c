@@ -11,7 +11,7 @@ static void integrals_are_the_sums_of_holds_and_waits(void **state)
     acquire(f, 1, 120, LIMITER_QUEUED);            /* waits 120..250, holds 250..400 */
     acquire_until(f, 2, 130, 300, LIMITER_QUEUED); /* waits 130..400, expires */
     acquire(f, 3, 140, LIMITER_QUEUED);            /* waits 140..200, is cancelled */
-    assert_true(limiter_cancel(f->limiter, &f->w[3], 200));
+    assert_true(limiter_cancel(f->limiter, &f->w[3], 200, LIMITER_CLIENT_LEFT));
     expect_only(f, release(f, 0, 250), 1, LIMITER_ADMITTED);
     expect_only(f, release(f, 1, 400), 2, LIMITER_EXPIRED);
 
@@ -164,7 +164,7 @@ static void every_event_is_counted_once(void **state)
     acquire(f, 4, 4, LIMITER_QUEUED);
     acquire(f, 5, 4, LIMITER_SHED_BYTES);
     acquire_until(f, 6, 4, 4, LIMITER_EXPIRED);
-    assert_true(limiter_cancel(f->limiter, &f->w[3], 5));
+    assert_true(limiter_cancel(f->limiter, &f->w[3], 5, LIMITER_CLIENT_LEFT));
     struct limiter_waiter *chain = release(f, 0, 10);
     expect_only(f, expect_next(f, chain, 1, LIMITER_EXPIRED), 2, LIMITER_ADMITTED);
     set_queue(f, 1, 11);

@@ -18,14 +18,12 @@ static const struct kind {
     unsigned status;
     const char *reason;
 } kinds[] = {
-    {400, "bad_request"},     {408, "head_timeout"},
-    {408, "body_timeout"},    {413, "body_too_large"},
-    {200, "max_forwards"},    {503, "queue_full"},
-    {503, "bytes"},           {503, "queue_timeout"},
-    {503, "not_ready"},       {503, "draining"},
-    {503, "upgrades"},        {502, "connect_failed"},
-    {504, "connect_timeout"}, {502, "upstream_closed"},
-    {502, "upstream_broken"}, {504, "first_byte_timeout"},
+    {400, "bad_request"},     {408, "head_timeout"},    {408, "body_timeout"},
+    {413, "body_too_large"},  {200, "max_forwards"},    {503, "queue_full"},
+    {503, "bytes"},           {503, "queue_timeout"},   {503, "evicted"},
+    {503, "deadline"},        {503, "not_ready"},       {503, "draining"},
+    {503, "upgrades"},        {502, "connect_failed"},  {504, "connect_timeout"},
+    {502, "upstream_closed"}, {502, "upstream_broken"}, {504, "first_byte_timeout"},
     {504, "send_timeout"},
 };
 
