@@ -13,7 +13,8 @@ LIMITER := limiter/limiter.c limiter/waitq.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
 COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c proxy/cli_admin.c
-CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/config.c proxy/config_file.c proxy/config_change.c \
+CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option_value.c proxy/option_hint.c \
+           proxy/config.c proxy/config_file.c proxy/config_change.c \
            proxy/jsonpos.c proxy/capacity.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c \
            proxy/metrics_page.c proxy/status.c

@@ -44,6 +44,7 @@
 #include "proxy/client.h"
 #include "proxy/http/parse.h"
 #include "proxy/log_limit.h"
+#include "proxy/option_value.h"
 #include "proxy/options.h"
 
 enum {

@@ -14,6 +14,7 @@
 #include "proxy/completion.h"
 #include "proxy/manpage.h"
 #include "proxy/manual.h"
+#include "proxy/option_value.h"
 #include "proxy/options.h"
 
 #ifndef WEIR_VERSION

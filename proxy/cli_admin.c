@@ -10,6 +10,8 @@
 
 #include "proxy/admin_client.h"
 #include "proxy/cli_private.h"
+#include "proxy/option_hint.h"
+#include "proxy/option_value.h"
 #include "proxy/options.h"
 
 /* ---- where, and with which token ------------------------------------------------------------ */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proxy/manual.h"
+#include "proxy/option_value.h"
 #include "proxy/options.h"
 
 /* ---- common --------------------------------------------------------------------------------- */

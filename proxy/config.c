@@ -14,6 +14,8 @@
 
 #include "proxy/config_load.h"
 #include "proxy/jsonpos.h"
+#include "proxy/option_hint.h"
+#include "proxy/option_value.h"
 #include "proxy/options.h"
 
 #define QUEUE_DEFAULT    1000 /* maximum number of waiting requests if concurrency is unlimited */

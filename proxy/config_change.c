@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proxy/config_load.h"
+#include "proxy/option_value.h"
 
 static void write_both(const struct option *o, const struct config *from, const struct config *to,
                        const char *between, struct strbuf *out)

@@ -13,6 +13,8 @@
 
 #include "common/utf8.h"
 #include "proxy/config_load.h"
+#include "proxy/option_hint.h"
+#include "proxy/option_value.h"
 
 #define FILE_MAX (1024 * 1024)
 

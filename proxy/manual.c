@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proxy/option_value.h"
+
 /* ---- common --------------------------------------------------------------------------------- */
 
 static bool next_line_begins_section(size_t i)

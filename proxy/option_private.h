@@ -1,0 +1,48 @@
+/*
+ * What the table of options, its values and its hints share; not included elsewhere. No state; any
+ * thread.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/span.h"
+#include "common/strbuf.h"
+#include "proxy/options.h"
+
+#define MS     1000u
+#define SECOND (1000u * MS)
+#define HOUR   (UINT64_C(3600) * SECOND)
+#define KIB    UINT64_C(1024)
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
+
+struct option_unit {
+    const char *name;
+    uint64_t factor;
+};
+
+/* NULL is an empty list. */
+static inline struct span option_words(const char *list)
+{
+    return span_of(list == NULL ? "" : list);
+}
+
+static inline struct span option_trim(struct span s)
+{
+    while (s.len > 0 && s.at[0] == ' ')
+        s = (struct span){s.at + 1, s.len - 1};
+    while (s.len > 0 && s.at[s.len - 1] == ' ')
+        s.len--;
+    return s;
+}
+
+/* Takes the next element from a list in the form of a flag. */
+struct span option_next_element(struct span *list);
+
+/* In the unit of the option, or as its special word. */
+void option_write_number(const struct option *o, uint64_t n, struct strbuf *out);
+
+/* Whether this text is a string in JSON: "unlimited" is, even for numeric options. */
+bool option_in_quotes(const struct option *o, struct span text);
