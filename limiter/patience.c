@@ -1,0 +1,162 @@
+/*
+ * Two histograms of ages and one of holds. What a reader may want to check against the text of
+ * Kaplan and Meier: of those that leave within a bin, all count as at its beginning, when those
+ * whose requests end within it are still at risk; a bin with fewer than MINIMUM at risk says
+ * nothing.
+ *
+ * Products and sums are separate statements: a compiler may fuse the two within an expression, and
+ * the result would differ by a bit from machine to machine.
+ */
+#include "limiter/patience.h"
+
+#include <stdint.h>
+
+#define FIRST_EDGE 1000 /* us: the end of bin 0 */
+#define STEP       125  /* us: the width of the next eight bins, which doubles with each octave */
+#define KEEP       1024 /* ages; then their counts are halved */
+#define KEEP_HOLDS 256
+#define MINIMUM    8.0 /* at risk */
+#define LEAVES     3.0 /* that have been seen before anything is said */
+#define GOOD       0.98
+
+/* ---- bins ------------------------------------------------------------------------------------ */
+
+unsigned patience_bin(mono_us age)
+{
+    if (age < FIRST_EDGE)
+        return 0;
+    uint64_t steps = (uint64_t)age / STEP; /* at least 8 */
+    unsigned octave = 60 - (unsigned)__builtin_clzll(steps);
+    unsigned bin = 1 + 8 * octave + (unsigned)(steps >> octave & 7);
+    return bin < PATIENCE_BINS ? bin : PATIENCE_BINS - 1;
+}
+
+mono_us patience_bin_begin(unsigned bin)
+{
+    CHECK(bin <= PATIENCE_BINS);
+    if (bin == 0)
+        return 0;
+    return (mono_us)(8 + (bin - 1) % 8) * STEP << (bin - 1) / 8;
+}
+
+/* ---- learning -------------------------------------------------------------------------------- */
+
+static void halve(double counts[PATIENCE_BINS])
+{
+    for (unsigned i = 0; i < PATIENCE_BINS; i++)
+        counts[i] /= 2;
+}
+
+static void fade(struct patience *p)
+{
+    halve(p->leave);
+    halve(p->stay);
+    p->left /= 2;
+    p->ended /= 2;
+}
+
+void patience_learn(struct patience *p, mono_us age, bool left)
+{
+    unsigned bin = patience_bin(age);
+
+    if (left) {
+        p->leave[bin] += 1;
+        p->left += 1;
+    } else {
+        p->stay[bin] += 1;
+    }
+    p->ended += 1;
+    if (UNLIKELY(p->ended >= KEEP))
+        fade(p);
+}
+
+void patience_learn_hold(struct patience *p, mono_us hold)
+{
+    p->hold[patience_bin(hold)] += 1;
+    p->holds += 1;
+    if (UNLIKELY(p->holds >= KEEP_HOLDS)) {
+        halve(p->hold);
+        p->holds /= 2;
+    }
+}
+
+/* ---- estimates ------------------------------------------------------------------------------- */
+
+/* The share of clients that are still there in each bin if nobody serves them. */
+static void survival(const struct patience *p, double share[PATIENCE_BINS])
+{
+    double at_risk = p->ended, s = 1;
+
+    for (unsigned i = 0; i < PATIENCE_BINS; i++) {
+        if (at_risk >= MINIMUM) {
+            double stayed = 1 - p->leave[i] / at_risk;
+            s *= stayed > 0 ? stayed : 0;
+        }
+        share[i] = s;
+        double ends = p->leave[i] + p->stay[i];
+        at_risk -= ends;
+    }
+}
+
+/* The share of holds in a bin, and the latest age at which they may end. */
+struct hold {
+    mono_us end;
+    double share;
+};
+
+static unsigned distribution(const struct patience *p, struct hold holds[PATIENCE_BINS])
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < PATIENCE_BINS; i++)
+        if (p->hold[i] > 0)
+            holds[n++] = (struct hold){patience_bin_begin(i + 1), p->hold[i] / p->holds};
+    return n;
+}
+
+/* How likely the client of a request dispatched at `age` is there to the end. */
+static double success(const double there[PATIENCE_BINS], const struct hold *holds, unsigned n,
+                      mono_us age)
+{
+    double sum = 0;
+
+    for (unsigned k = 0; k < n; k++) {
+        double product = holds[k].share * there[patience_bin(age + holds[k].end)];
+        sum += product;
+    }
+    return sum;
+}
+
+mono_us patience_allowance(const struct patience *p)
+{
+    double there[PATIENCE_BINS];
+    struct hold holds[PATIENCE_BINS];
+
+    if (p->left < LEAVES || p->holds < 1)
+        return MONO_NEVER;
+    survival(p, there);
+    unsigned n = distribution(p, holds);
+    double fresh = success(there, holds, n, 0);
+    if (fresh <= 0)
+        return 0;
+    double enough = GOOD * fresh;
+    for (unsigned i = 1; i < PATIENCE_BINS; i++) {
+        double waited = there[i - 1];
+        if (waited <= 0 || success(there, holds, n, patience_bin_begin(i)) / waited < enough)
+            return patience_bin_begin(i - 1);
+    }
+    return MONO_NEVER;
+}
+
+mono_us patience_quantile(const struct patience *p, double q)
+{
+    double there[PATIENCE_BINS];
+
+    if (p->left < LEAVES)
+        return MONO_NEVER;
+    survival(p, there);
+    for (unsigned i = 0; i + 1 < PATIENCE_BINS; i++)
+        if (there[i] <= 1 - q)
+            return patience_bin_begin(i + 1);
+    return MONO_NEVER;
+}
