@@ -1,6 +1,7 @@
 #include "common/pool.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "common/check.h"
@@ -9,9 +10,23 @@
 #define KEPT_BYTES    (1024 * 1024)
 #define KEPT_AT_LEAST 64
 
-static const size_t class_bytes[] = {128,  192,  256,  384,  512,   768,   1024,
-                                     1536, 2048, 4096, 8192, 16384, 32768, LARGEST};
+/*
+ * Close together up to 2048: thousands of requests may wait, each with a client, an exchange and a
+ * message of that size. With twice the step, a seventh of that memory was unused.
+ */
+static const uint32_t class_bytes[] = {128,  192,  256,  320,   384,   448,    512,  576,
+                                       640,  704,  768,  896,   1024,  1280,   1536, 1792,
+                                       2048, 4096, 8192, 16384, 32768, LARGEST};
 #define CLASSES (sizeof(class_bytes) / sizeof(class_bytes[0]))
+
+/* The class of each size up to SMALL, by the number of steps that hold it. */
+#define STEP     64
+#define SMALL    2048
+#define TWICE(c) c, c
+#define FOUR(c)  TWICE(c), TWICE(c)
+static const uint8_t class_of_steps[SMALL / STEP + 1] = {
+    0, 0, 0,  1,         2,         3,        4,        5,        6,       7,
+    8, 9, 10, TWICE(11), TWICE(12), FOUR(13), FOUR(14), FOUR(15), FOUR(16)};
 
 struct block {
     struct block *next;
@@ -34,9 +49,11 @@ static const bool keeps_blocks = true;
 /* `size` is LARGEST at most. */
 static size_t class_of(size_t size)
 {
-    size_t c = 0;
-    while (class_bytes[c] < size)
-        c++;
+    if (size <= SMALL)
+        return class_of_steps[(size + STEP - 1) / STEP];
+    size_t c = CLASSES - 1;
+    while (class_bytes[c - 1] >= size)
+        c--;
     return c;
 }
 

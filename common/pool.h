@@ -3,9 +3,9 @@
  * does not allocate. Owner's thread only. Under a sanitizer each get and put is a malloc and a
  * free, so that the sanitizer sees them.
  *
- * Classes: 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, ... 65536 bytes. Larger blocks are
- * plain malloc. A class keeps at most 1 MiB of free blocks, or 64 blocks if that is more; others
- * are freed.
+ * Classes: every 64 bytes from 128 to 768, every 128 to 1024, every 256 to 2048, then 4096, 8192,
+ * ... 65536 bytes. Larger blocks are plain malloc. A class keeps at most 1 MiB of free blocks, or
+ * 64 blocks if that is more; others are freed.
  */
 #pragma once
 

@@ -232,7 +232,7 @@ void exchange_ask(struct exchange *ex)
     if (ex->has_body)
         stats_body_wait(ex->lane->stats, now - ex->arrived);
     loop_timer_stop(&ex->timer);
-    ex->waiter.bytes = ex->message.size + h1_server_kept(ex->client);
+    ex->waiter.bytes = message_fitted(&ex->message) + h1_server_kept(ex->client);
     struct limiter_waiter *ended;
     enum limiter_verdict verdict =
         limiter_acquire(ex->lane->limiter, &ex->waiter, now, ex->deadline, &ended);
@@ -246,6 +246,7 @@ void exchange_ask(struct exchange *ex)
         return;
     case LIMITER_QUEUED:
         exchange_set_state(ex, EXCHANGE_QUEUED);
+        message_fit(&ex->message, ex->env->c.loop);
         exchange_arm(ex, ex->deadline);
         exchange_turn_late_away(ex);
         return;

@@ -9,6 +9,7 @@
 
 #define INLINE_BODY_MAX 16384
 #define UUID_LEN        36
+#define FIT_MAX         16384 /* a larger block is not worth the copy */
 
 /*
  * Eight hexadecimal digits at once: each nibble gets its own byte, and those above 9 are raised by
@@ -125,16 +126,12 @@ void message_compose(struct message *m, struct loop *lp, const struct config *co
         add_body(m, from, with_head);
 }
 
-/* ---- waiting for the body ---- */
+/* ---- the block ---- */
 
-/* Doubles the size, so that a body that arrives slowly is not copied for each byte. */
-static void make_room(struct message *m, struct loop *lp, size_t n)
+/* To a block of `size` bytes, which must hold the message. */
+static void move(struct message *m, struct loop *lp, size_t size)
 {
-    if (n <= message_room(m))
-        return;
     struct span id = m->request_id;
-    size_t need = m->len + n + id.len;
-    size_t size = need > 2 * m->size ? need : 2 * m->size;
     char *at = pool_get(loop_pool(lp), size);
 
     memcpy(at, m->at, m->len);
@@ -146,18 +143,47 @@ static void make_room(struct message *m, struct loop *lp, size_t n)
     m->size = size;
 }
 
+static size_t used(const struct message *m)
+{
+    return m->len + m->request_id.len;
+}
+
+size_t message_fitted(const struct message *m)
+{
+    return m->size > FIT_MAX ? m->size : used(m);
+}
+
+void message_fit(struct message *m, struct loop *lp)
+{
+    size_t size = message_fitted(m);
+
+    if (pool_room(size) < pool_room(m->size))
+        move(m, lp, size);
+}
+
+/* ---- waiting for the body ---- */
+
+/* Doubles the size, so that a body that arrives slowly is not copied for each byte. */
+static void make_room(struct message *m, struct loop *lp, size_t n)
+{
+    size_t need = used(m) + n;
+
+    if (need > m->size)
+        move(m, lp, need > 2 * m->size ? need : 2 * m->size);
+}
+
 enum message_status message_take_body(struct message *m, struct loop *lp, struct client *cl,
                                       struct http_body *body, size_t most,
                                       struct http_problem *problem)
 {
     struct conn *from = client_conn(cl);
     size_t room = most > m->body ? most - m->body : 0;
-    size_t n = from->in.len < room ? from->in.len : room, used;
-    enum http_body_status st = http_body_take(body, from->in.at, n, &used, NULL, problem);
+    size_t n = from->in.len < room ? from->in.len : room, taken;
+    enum http_body_status st = http_body_take(body, from->in.at, n, &taken, NULL, problem);
 
-    make_room(m, lp, used);
-    add_body(m, from, used);
-    m->body += used;
+    make_room(m, lp, taken);
+    add_body(m, from, taken);
+    m->body += taken;
     if (st == HTTP_BODY_BAD)
         return MESSAGE_BAD;
     if (st == HTTP_BODY_DONE)
@@ -180,7 +206,7 @@ struct span message_upgrade(const struct message *m)
 
 size_t message_room(const struct message *m)
 {
-    return m->size - m->len - m->request_id.len;
+    return m->size - used(m);
 }
 
 void message_fini(struct message *m, struct loop *lp)

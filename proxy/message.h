@@ -56,6 +56,15 @@ MUST_USE enum message_status message_take_body(struct message *m, struct loop *l
                                                struct client *cl, struct http_body *body,
                                                size_t most, struct http_problem *problem);
 
+/*
+ * Moves a message that begins to wait to a block of its size, and request_id with it: it was
+ * composed in a block for the longest that it could become. A large one stays where it is.
+ */
+void message_fit(struct message *m, struct loop *lp);
+
+/* The size of the block after message_fit(). */
+size_t message_fitted(const struct message *m);
+
 /* The protocols that the head offers; empty: none. */
 struct span message_upgrade(const struct message *m);
 

@@ -382,6 +382,44 @@ static void a_long_body_that_trickles_moves_the_block_a_few_times_only(void **st
     ends_with("ABCDEFGHIJKLMN");
 }
 
+/* ---- waiting for a slot ---- */
+
+static void a_message_that_waits_is_moved_to_a_block_of_its_size(void **state)
+{
+    (void)state;
+    sends(POST("Content-Length: 5\r\nX-Request-Id: mine\r\n") "hello");
+    size_t len = fx.message.len, size = fx.message.size;
+    assert_true(size > len + 200);
+    assert_int_equal(message_fitted(&fx.message), len + 4);
+    message_fit(&fx.message, fx.loop);
+    assert_int_equal(fx.message.size, len + 4);
+    assert_int_equal(message_room(&fx.message), 0);
+    assert_memory_equal(fx.message.at, "POST /x HTTP/1.1\r\n", 18);
+    assert_int_equal(fx.message.len, len);
+    ends_with("\r\n\r\nhello");
+    id_is("mine");
+
+    const char *at = fx.message.at;
+    message_fit(&fx.message, fx.loop); /* there is nothing left to gain */
+    assert_ptr_equal(fx.message.at, at);
+}
+
+static void a_large_message_that_waits_is_not_copied(void **state)
+{
+    (void)state;
+    sends(POST("Content-Length: 50000\r\n"));
+    for (int i = 0; i < 1000; i++) {
+        sends("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN");
+        (void)takes(100000);
+    }
+    const char *at = fx.message.at;
+    size_t size = fx.message.size;
+    assert_int_equal(message_fitted(&fx.message), size);
+    message_fit(&fx.message, fx.loop);
+    assert_ptr_equal(fx.message.at, at);
+    assert_int_equal(fx.message.size, size);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, a_client_has_come, all_is_given_back)
@@ -402,6 +440,8 @@ int main(void)
         TEST(no_more_is_taken_than_is_allowed),
         TEST(a_chunk_that_is_none_is_told),
         TEST(a_long_body_that_trickles_moves_the_block_a_few_times_only),
+        TEST(a_message_that_waits_is_moved_to_a_block_of_its_size),
+        TEST(a_large_message_that_waits_is_not_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
