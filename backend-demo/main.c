@@ -48,9 +48,9 @@ static int print_help(void)
     struct strbuf text = {0};
     strbuf_adds(&text, "usage: backend-demo [--help | --version]\n\n"
                        "An app to put behind weir. It behaves like FastAPI under Uvicorn:\n"
-                       "  GET /usuarios    waits on the event loop (async def)\n"
-                       "  GET /produtos    sleeps in a thread of the pool (def)\n"
-                       "  GET /bloqueante  sleeps on the event loop and blocks it\n"
+                       "  GET /usuarios    waits on the event loop (async def); also /users\n"
+                       "  GET /produtos    sleeps in a thread of the pool (def); also /products\n"
+                       "  GET /bloqueante  sleeps on the event loop and blocks it; also /blocking\n"
                        "  GET /ping        responds at once\n"
                        "  ANY /echo        returns the request as JSON\n"
                        "  GET /metrics     metrics for Prometheus\n"

@@ -109,10 +109,14 @@ bool settings_read(struct settings *s, char *(*get)(const char *name), struct st
 #define LOOP(h, n) n, HANDLER_##h, ROUTE_LOOP
 #define POOL(h, n) n, HANDLER_##h, ROUTE_POOL
 
+/* An English path is another name of the same handler. */
 static const struct route routes[] = {
     {"/usuarios", LOOP(USUARIOS, "usuarios"), METHODS_READ, WORK, handle_usuarios},
+    {"/users", LOOP(USUARIOS, "usuarios"), METHODS_READ, WORK, handle_usuarios},
     {"/produtos", POOL(PRODUTOS, "produtos"), METHODS_READ, WORK, handle_produtos},
+    {"/products", POOL(PRODUTOS, "produtos"), METHODS_READ, WORK, handle_produtos},
     {"/bloqueante", LOOP(BLOQUEANTE, "bloqueante"), METHODS_READ, WORK, handle_bloqueante},
+    {"/blocking", LOOP(BLOQUEANTE, "bloqueante"), METHODS_READ, WORK, handle_bloqueante},
     {"/ping", LOOP(PING, "ping"), METHODS_READ, P(CPU_MS) | P(BYTES), handle_ping},
     {"/echo", LOOP(ECHO, "echo"), METHODS_ANY, UNREAD, handle_echo},
     {"/reset", LOOP(NONE, "reset"), METHODS_POST, 0, handle_reset},

@@ -133,6 +133,23 @@ static void the_articles_paths_run_where_they_should(void **state)
     assert_int_equal(at("/bloqueante")->kind, ROUTE_LOOP);
 }
 
+static void an_english_path_is_another_name_of_the_same_handler(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"/users", "/usuarios"}, {"/products", "/produtos"}, {"/blocking", "/bloqueante"}};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        const struct route *english = at(pairs[i][0]), *own = at(pairs[i][1]);
+        assert_ptr_not_equal(english, own);
+        assert_int_equal(english->handler, own->handler);
+        assert_string_equal(english->name, own->name);
+        assert_int_equal(english->kind, own->kind);
+        assert_int_equal(english->parameters, own->parameters);
+        assert_true(english->handle == own->handle);
+    }
+}
+
 static void only_the_exact_path_is_known(void **state)
 {
     static const char *const unknown[] = {"", "/", "/usuarios/", "/usuario", "/Usuarios", "//ping"};
@@ -296,6 +313,7 @@ int main(void)
         cmocka_unit_test(a_bad_value_is_refused_by_the_variables_name),
         cmocka_unit_test(all_bad_values_are_told_at_once),
         cmocka_unit_test(the_articles_paths_run_where_they_should),
+        cmocka_unit_test(an_english_path_is_another_name_of_the_same_handler),
         cmocka_unit_test(only_the_exact_path_is_known),
         cmocka_unit_test(methods_are_checked_by_the_route),
         cmocka_unit_test(every_handler_has_its_own_name),
