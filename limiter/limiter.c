@@ -4,14 +4,16 @@
  * The mutex guards all of `struct limiter`, and all fields of the waiters in the queue. Whenever it
  * is free, these invariants hold:
  *
- *   - a slot is free and no reason to pause is set  =>  the queue is empty;
+ *   - a slot is free and no reason to pause is set  =>  no waiter is of an eligible class;
  *   - a waiter is WAITING  <=>  it is in the queue;
  *   - `free` is the sum of the instances' free slots, `live.in_flight` that of their held slots;
+ *   - a class is in `eligible`  <=>  none of its pools holds its maximum of slots;
+ *   - the queue has no plain waiter  =>  no overload, and nobody is late for its age;
  *   - the integrals are correct up to `now`, which never decreases.
  *
- * While it is held, no code outside the limiter and its queue runs. The mutex is adaptive: it is
- * held for less time than a thread needs to go to sleep, so a thread that finds it taken spins
- * first.
+ * While it is held, no code outside the limiter's modules runs, and none that takes long: patience
+ * is estimated on a copy, without the mutex. The mutex is adaptive: it is held for less time than a
+ * thread needs to go to sleep, so a thread that finds it taken spins first.
  */
 #include "limiter/limiter.h"
 
@@ -19,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "limiter/choice.h"
 #include "limiter/waitq.h"
 
 #define CACHE_LINE 64
@@ -28,21 +31,33 @@ struct instance {
     uint32_t slots, held;
 };
 
+/* Waits that have ended, in the order of their end. */
+struct chain {
+    struct limiter_waiter *first, **tail;
+};
+
 struct limiter {
     /* Alone on its cache lines: false sharing with a neighbour on the heap would slow all threads
      * down. */
     _Alignas(CACHE_LINE) pthread_mutex_t mutex;
-    mono_us now;      /* the latest time passed by any caller */
-    uint64_t mean_x8; /* the mean slot hold, in eighths of a microsecond */
-    bool learned;     /* the mean includes at least one hold */
-    uint64_t free;    /* slots of all instances that nobody holds */
-    uint64_t places;  /* given to waiters so far */
-    struct waitq queue;
-    /* The part of limiter_snapshot() that is kept up to date; only `depth`, `bytes`, `oldest_wait`
-     * and `drain` are computed on the copy. */
+    mono_us now;                      /* the latest time passed by any caller */
+    uint64_t mean_x8;                 /* the mean slot hold, in eighths of a microsecond */
+    bool learned;                     /* the mean includes at least one hold */
+    uint64_t free;                    /* slots of all instances that nobody holds */
+    uint64_t places;                  /* given to waiters so far */
+    uint32_t plain;                   /* waiters of classes in no pool */
+    uint32_t eligible, plain_classes; /* sets of classes */
+    struct overload overload;
+    uint32_t pool_held[LIMITER_POOLS];      /* slots, by pool */
+    uint64_t latest_place[LIMITER_CLASSES]; /* of those that have had a slot */
+    /* The part of limiter_snapshot() that is kept up to date; what depends on the queue or the time
+     * is computed on the copy. */
     struct limiter_snapshot live;
+    struct limiter_config config;
+    struct patience patience;
     unsigned used; /* instances from here on have never had slots */
     struct instance instances[LIMITER_INSTANCES];
+    struct waitq queue;
 };
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -55,6 +70,8 @@ static void advance(struct limiter *l, mono_us now)
     l->live.in_flight_us += dt * l->live.in_flight;
     l->live.queued_us += dt * l->queue.depth;
     l->live.saturated_us += l->free == 0 ? dt : 0;
+    if (l->overload.over)
+        l->live.overload_us += dt;
     l->now = now;
 }
 
@@ -67,6 +84,60 @@ static void lock_at(struct limiter *l, mono_us now)
 static void unlock(struct limiter *l)
 {
     pthread_mutex_unlock(&l->mutex);
+}
+
+/* ---- chains ---------------------------------------------------------------------------------- */
+
+static void chain_init(struct chain *chain)
+{
+    chain->first = NULL;
+    chain->tail = &chain->first;
+}
+
+static void chain_add(struct chain *chain, struct limiter_waiter *w)
+{
+    *chain->tail = w;
+    chain->tail = &w->next;
+}
+
+/* ---- classes and pools ----------------------------------------------------------------------- */
+
+static uint16_t pools_of(const struct limiter *l, const struct limiter_waiter *w)
+{
+    return l->config.class_[w->class_].pools;
+}
+
+static bool is_plain(const struct limiter *l, const struct limiter_waiter *w)
+{
+    return pools_of(l, w) == 0;
+}
+
+static bool has_room_in_pools(const struct limiter *l, uint16_t pools)
+{
+    for (unsigned p = 0; p < LIMITER_POOLS; p++)
+        if ((pools & 1u << p) != 0 && l->pool_held[p] >= l->config.pool_max[p])
+            return false;
+    return true;
+}
+
+static void find_eligible_locked(struct limiter *l)
+{
+    l->eligible = 0;
+    for (unsigned c = 0; c < l->config.classes; c++)
+        if (has_room_in_pools(l, l->config.class_[c].pools))
+            l->eligible |= 1u << c;
+}
+
+static void count_in_pools_locked(struct limiter *l, const struct limiter_waiter *w, int slots)
+{
+    uint16_t pools = pools_of(l, w);
+
+    if (pools == 0)
+        return;
+    for (unsigned p = 0; p < LIMITER_POOLS; p++)
+        if ((pools & 1u << p) != 0)
+            l->pool_held[p] += (uint32_t)slots;
+    find_eligible_locked(l);
 }
 
 /* ---- slots ----------------------------------------------------------------------------------- */
@@ -100,9 +171,9 @@ static unsigned least_loaded_locked(const struct limiter *l)
     return best;
 }
 
-static void take_slot_locked(struct limiter *l, unsigned instance)
+static void take_slot_locked(struct limiter *l, const struct limiter_waiter *w)
 {
-    struct instance *in = &l->instances[instance];
+    struct instance *in = &l->instances[w->instance];
     struct limiter_snapshot *live = &l->live;
 
     live->accounting_errors += in->held >= in->slots;
@@ -111,16 +182,166 @@ static void take_slot_locked(struct limiter *l, unsigned instance)
     live->in_flight++;
     if (live->in_flight > live->in_flight_peak)
         live->in_flight_peak = live->in_flight;
+    count_in_pools_locked(l, w, 1);
 }
 
-static void return_slot_locked(struct limiter *l, unsigned instance)
+static void return_slot_locked(struct limiter *l, const struct limiter_waiter *w)
 {
-    struct instance *in = &l->instances[instance];
+    struct instance *in = &l->instances[w->instance];
 
     l->free -= free_of(in);
     in->held--;
     l->free += free_of(in);
     l->live.in_flight--;
+    count_in_pools_locked(l, w, -1);
+}
+
+/* ---- what is learned ------------------------------------------------------------------------- */
+
+/* Like srtt in TCP: the first hold is the mean, each later one has weight 1/8. */
+static void learn_hold_locked(struct limiter *l, mono_us hold)
+{
+    uint64_t us = (uint64_t)hold;
+
+    l->mean_x8 = l->learned ? l->mean_x8 - l->mean_x8 / 8 + us : us * 8;
+    l->learned = true;
+    patience_learn_hold(&l->patience, hold);
+}
+
+static mono_us hold_locked(const struct limiter *l)
+{
+    return (mono_us)(l->mean_x8 / 8);
+}
+
+/*
+ * Its client left at `until`, or was still there then. A declared deadline is a patience that is
+ * known exactly. Waits for a pool have another reason than the load, and teach nothing.
+ */
+static void learn_end_locked(struct limiter *l, const struct limiter_waiter *w, mono_us until,
+                             bool left)
+{
+    if (!is_plain(l, w))
+        return;
+    if (w->declared != 0)
+        patience_learn(&l->patience, w->declared - w->queued_at, true);
+    else
+        patience_learn(&l->patience, until - w->queued_at, left);
+}
+
+/* The slot was of no use. */
+static bool is_gone_locked(const struct limiter *l, const struct limiter_waiter *w)
+{
+    return w->left_at != 0 || (w->declared != 0 && l->now > w->declared);
+}
+
+static void learn_release_locked(struct limiter *l, const struct limiter_waiter *w)
+{
+    if (is_gone_locked(l, w))
+        l->live.wasted++;
+    if (!is_plain(l, w))
+        return;
+    learn_hold_locked(l, l->now - w->granted_at);
+    learn_end_locked(l, w, w->left_at != 0 ? w->left_at : l->now, w->left_at != 0);
+}
+
+/* ---- evidence of an overload ----------------------------------------------------------------- */
+
+/* How long it takes to serve `waiters`. */
+static mono_us time_for_locked(const struct limiter *l, uint64_t waiters)
+{
+    uint32_t limit = l->live.limit > 0 ? l->live.limit : 1;
+    uint64_t work_x8;
+
+    if (__builtin_mul_overflow(l->mean_x8, waiters, &work_x8))
+        return MONO_NEVER;
+    return (mono_us)(work_x8 / 8 / limit);
+}
+
+static bool is_adaptive(const struct limiter *l)
+{
+    return l->config.order == LIMITER_ADAPTIVE;
+}
+
+/* Whether the arrival of `w`, which has to queue, may be the begin of an overload. Before the first
+ * hold nothing is known; a pause is no overload, and those that wait for a pool are none. */
+static bool is_evidence_locked(const struct limiter *l, const struct limiter_waiter *w)
+{
+    return is_adaptive(l) && !l->overload.over && l->live.paused == 0 && l->learned &&
+           l->plain > 0 && is_plain(l, w);
+}
+
+/*
+ * Estimates the patience, if that is due: ten times a second at most. That takes tens of
+ * microseconds, so it is done without the mutex: call it only while all invariants hold, and
+ * rely on nothing that was read before.
+ */
+static void refresh_patience(struct limiter *l)
+{
+    if (!overload_is_due(&l->overload, l->now))
+        return;
+    overload_begin_refresh(&l->overload, l->now);
+    struct patience copy = l->patience;
+    unlock(l);
+    mono_us patience = patience_allowance(&copy);
+    pthread_mutex_lock(&l->mutex);
+    overload_set_patience(&l->overload, patience);
+}
+
+/* Age of the first on-time waiter, or -1. */
+static mono_us oldest_on_time_locked(const struct limiter *l)
+{
+    const struct limiter_waiter *first = waitq_first_on_time(&l->queue, l->plain_classes);
+
+    return first != NULL ? l->now - first->queued_at : -1;
+}
+
+static void begin_overload_locked(struct limiter *l, enum overload_cause cause)
+{
+    l->live.overloads[cause]++;
+    l->live.last = (struct limiter_overload_begin){
+        .cause = cause,
+        .depth = l->plain,
+        .at = l->now,
+        .turnover = time_for_locked(l, l->plain),
+        .oldest = oldest_on_time_locked(l),
+        .patience = l->overload.patience,
+        .allowance = overload_allowance(&l->overload, hold_locked(l)),
+    };
+}
+
+static void judge_arrival_locked(struct limiter *l, const struct limiter_waiter *w, bool full)
+{
+    enum overload_cause cause;
+    const struct overload_arrival a = {
+        .now = l->now,
+        .turnover = time_for_locked(l, l->plain),
+        .left = w->deadline != MONO_NEVER ? w->deadline - l->now : MONO_NEVER,
+        .oldest = oldest_on_time_locked(l),
+        .full = full,
+    };
+
+    if (is_evidence_locked(l, w) && overload_arrives(&l->overload, &a, &cause))
+        begin_overload_locked(l, cause);
+}
+
+static void judge_release_locked(struct limiter *l, const struct limiter_waiter *w)
+{
+    mono_us waited = w->granted_at - w->queued_at;
+
+    if (!is_adaptive(l) || l->live.paused != 0 || waited == 0 || w->apart || !is_plain(l, w))
+        return;
+    if (overload_releases(&l->overload, is_gone_locked(l, w), waited, l->plain == 0))
+        begin_overload_locked(l, OVERLOAD_WASTE);
+}
+
+/* Those that are still here wait for a pool: as nobody is late any more, they get their order
+ * back. */
+static void end_overload_if_empty_locked(struct limiter *l)
+{
+    if (l->plain > 0 || (!l->overload.over && !l->overload.marked))
+        return;
+    if (overload_ends(&l->overload) && l->queue.depth > 0)
+        waitq_make_all_on_time(&l->queue);
 }
 
 /* ---- one waiter's steps: the only functions that write its state ----------------------------- */
@@ -132,16 +353,23 @@ static void begin_locked(struct limiter *l, struct limiter_waiter *w, mono_us de
     w->deadline = deadline;
     w->queued_at = w->ended_at = l->now;
     w->granted_at = w->released_at = w->requeued_us = 0;
+    w->late = w->requeued = false;
 }
 
 static void grant_locked(struct limiter *l, struct limiter_waiter *w)
 {
+    uint64_t *latest = &l->latest_place[w->class_];
+
     w->state = LIMITER_HOLDING;
     w->verdict = LIMITER_ADMITTED;
     w->granted_at = w->ended_at = l->now;
     w->instance = least_loaded_locked(l);
-    take_slot_locked(l, w->instance);
+    take_slot_locked(l, w);
     l->live.admitted++;
+    if (w->place >= *latest)
+        *latest = w->place;
+    else if (!w->requeued)
+        l->live.overtaken++;
 }
 
 static void expire_locked(struct limiter *l, struct limiter_waiter *w)
@@ -156,6 +384,7 @@ static void wait_locked(struct limiter *l, struct limiter_waiter *w)
 {
     w->state = LIMITER_WAITING;
     w->verdict = LIMITER_QUEUED;
+    l->plain += is_plain(l, w);
     if (l->queue.depth > l->live.depth_peak)
         l->live.depth_peak = l->queue.depth;
 }
@@ -163,19 +392,9 @@ static void wait_locked(struct limiter *l, struct limiter_waiter *w)
 static void shed_locked(struct limiter *l, struct limiter_waiter *w, enum limiter_verdict verdict)
 {
     w->verdict = verdict;
-    if (verdict == LIMITER_SHED_FULL)
-        l->live.shed_full++;
-    else
-        l->live.shed_bytes++;
-}
-
-/* Like srtt in TCP: the first hold is the mean, each later one has weight 1/8. */
-static void learn_hold_locked(struct limiter *l, mono_us hold)
-{
-    uint64_t us = (uint64_t)hold;
-
-    l->mean_x8 = l->learned ? l->mean_x8 - l->mean_x8 / 8 + us : us * 8;
-    l->learned = true;
+    l->live.shed_full += verdict == LIMITER_SHED_FULL;
+    l->live.shed_bytes += verdict == LIMITER_SHED_BYTES;
+    l->live.shed_late += verdict == LIMITER_SHED_LATE;
 }
 
 static void give_back_locked(struct limiter *l, struct limiter_waiter *w)
@@ -183,9 +402,7 @@ static void give_back_locked(struct limiter *l, struct limiter_waiter *w)
     CHECK(w->state == LIMITER_HOLDING);
     w->state = LIMITER_IDLE;
     w->released_at = l->now;
-    if (!w->apart)
-        learn_hold_locked(l, w->released_at - w->granted_at);
-    return_slot_locked(l, w->instance);
+    return_slot_locked(l, w);
     l->live.released++;
 }
 
@@ -193,109 +410,212 @@ static void hand_back_locked(struct limiter *l, struct limiter_waiter *w)
 {
     CHECK(w->state == LIMITER_HOLDING);
     w->requeued_us += l->now - w->granted_at;
+    w->requeued = true;
     w->granted_at = 0;
-    return_slot_locked(l, w->instance);
+    return_slot_locked(l, w);
     l->live.requeued++;
-    waitq_push_back(&l->queue, w);
+    waitq_push_back(&l->queue, w, l->now);
     wait_locked(l, w);
 }
 
-static void leave_locked(struct limiter *l, struct limiter_waiter *w)
+/* It is its turn, or its time is over. */
+static void end_wait_locked(struct limiter *l, struct limiter_waiter *w, bool in_time)
 {
+    l->plain -= is_plain(l, w);
+    if (in_time) {
+        waitq_serve(&l->queue, w, l->now);
+        grant_locked(l, w);
+        return;
+    }
+    waitq_remove(&l->queue, w);
+    expire_locked(l, w);
+    learn_end_locked(l, w, l->now, false);
+}
+
+static void leave_locked(struct limiter *l, struct limiter_waiter *w, bool left)
+{
+    l->plain -= is_plain(l, w);
     waitq_remove(&l->queue, w);
     w->state = LIMITER_IDLE;
     w->ended_at = l->now;
-    l->live.cancelled++;
+    learn_end_locked(l, w, l->now, left);
+}
+
+/* One whose timer is late has expired, whatever else would have happened to it. */
+static void evict_locked(struct limiter *l, struct limiter_waiter *w)
+{
+    if (w->deadline <= l->now) {
+        end_wait_locked(l, w, false);
+        return;
+    }
+    leave_locked(l, w, false);
+    w->verdict = LIMITER_EVICTED;
+    l->live.evicted++;
 }
 
 /* ---- the invariants -------------------------------------------------------------------------- */
 
-/*
- * Ends waits in the order of the queue, until it is empty or the next waiter has time left and no
- * slot is free. Expired waiters use no slot.
- */
-static struct limiter_waiter *serve_queue_locked(struct limiter *l)
+static struct choice_terms terms_locked(const struct limiter *l)
 {
-    struct limiter_waiter *chain = NULL, **tail = &chain, *w;
-    bool in_time;
+    mono_us hold = hold_locked(l);
 
-    while ((w = waitq_next(&l->queue, l->now, &in_time)) != NULL &&
-           (!in_time || slot_free_locked(l))) {
-        waitq_remove(&l->queue, w);
-        if (in_time)
-            grant_locked(l, w);
-        else
-            expire_locked(l, w);
-        *tail = w;
-        tail = &w->next;
-    }
-    return chain;
+    return (struct choice_terms){
+        .now = l->now,
+        .fifo = !is_adaptive(l),
+        .over = l->overload.over,
+        .allowance = l->overload.over ? overload_allowance(&l->overload, hold) : MONO_NEVER,
+        .hold = hold,
+        .eligible = l->eligible,
+    };
 }
 
-/* If there is no room, waiters at the head of the queue whose deadline has passed leave first:
- * their timers may be late. */
-static struct limiter_waiter *queue_locked(struct limiter *l, struct limiter_waiter *w)
+/*
+ * Ends waits in the order of their turns, until no slot is free or nobody that may have one waits,
+ * and nobody at the head of a list has expired. Expired waiters use no slot.
+ */
+static void serve_queue_locked(struct limiter *l, struct chain *chain)
 {
-    struct limiter_waiter *ended = NULL;
-    enum limiter_verdict verdict = waitq_push(&l->queue, w);
+    struct limiter_waiter *w;
+    bool in_time;
 
-    if (verdict != LIMITER_QUEUED && (ended = serve_queue_locked(l)) != NULL)
-        verdict = waitq_push(&l->queue, w);
+    if (l->queue.depth == 0)
+        return;
+    struct choice_terms terms = terms_locked(l);
+    while ((w = choice_next(&l->queue, &terms, &in_time)) != NULL &&
+           (!in_time || slot_free_locked(l))) {
+        end_wait_locked(l, w, in_time);
+        chain_add(chain, w);
+        terms.eligible = l->eligible;
+    }
+    end_overload_if_empty_locked(l);
+}
+
+/* The newcomer takes the place of one victim, or of as many as its bytes require. */
+static bool make_room_locked(struct limiter *l, const struct limiter_waiter *w, struct chain *ended)
+{
+    const struct choice_terms terms = terms_locked(l);
+    const struct waitq *q = &l->queue;
+    struct limiter_waiter *victim;
+
+    if (w->bytes > q->max_bytes ||
+        q->bytes - choice_spare_bytes(&l->queue, &terms, w) > q->max_bytes - w->bytes)
+        return false;
+    do {
+        victim = choice_victim(&l->queue, &terms, w);
+        if (victim == NULL)
+            return false;
+        evict_locked(l, victim);
+        chain_add(ended, victim);
+    } while (q->bytes > q->max_bytes - w->bytes);
+    return true;
+}
+
+/* Whether those ahead of `w` take so long that its client will have given up. */
+static bool comes_too_late_locked(const struct limiter *l, const struct limiter_waiter *w)
+{
+    if (w->declared == 0 || l->live.paused != 0 || !l->learned)
+        return false;
+    const struct choice_terms terms = terms_locked(l);
+    uint32_t ahead = choice_ahead(&l->queue, &terms, w);
+
+    return time_for_locked(l, ahead) >= w->declared - l->now;
+}
+
+/* Without room, those whose deadline has passed leave first: their timers may be late. */
+static void queue_locked(struct limiter *l, struct limiter_waiter *w, struct chain *ended)
+{
+    enum limiter_verdict verdict = waitq_room(&l->queue, w->bytes);
+
+    if (verdict != LIMITER_QUEUED) {
+        serve_queue_locked(l, ended);
+        verdict = waitq_room(&l->queue, w->bytes);
+    }
+    judge_arrival_locked(l, w, verdict != LIMITER_QUEUED && w->bytes <= l->queue.max_bytes);
+    if (comes_too_late_locked(l, w))
+        verdict = LIMITER_SHED_LATE;
+    else if (verdict != LIMITER_QUEUED && make_room_locked(l, w, ended))
+        verdict = LIMITER_QUEUED;
     if (verdict != LIMITER_QUEUED) {
         shed_locked(l, w, verdict);
-        return ended;
+        end_overload_if_empty_locked(l);
+        return;
     }
     l->live.queued++;
+    waitq_push(&l->queue, w, l->now);
     wait_locked(l, w);
-    return ended;
 }
 
 /* ---- public functions ------------------------------------------------------------------------ */
 
+/* By the invariants, no waiter is of a class that may have a free slot. It is checked nevertheless:
+ * a new request must not overtake a waiting one. */
+static bool may_have_slot_locked(const struct limiter *l, const struct limiter_waiter *w)
+{
+    return slot_free_locked(l) && (l->eligible & 1u << w->class_) != 0 &&
+           (l->queue.used & 1u << w->class_) == 0;
+}
+
 enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w, mono_us now,
                                      mono_us deadline, struct limiter_waiter **ended)
 {
-    *ended = NULL;
+    struct chain chain;
+
+    chain_init(&chain);
     lock_at(l, now);
+    CHECK(w->class_ < l->config.classes);
+    if (!may_have_slot_locked(l, w) && is_evidence_locked(l, w))
+        refresh_patience(l);
     begin_locked(l, w, deadline);
-    /* A free slot implies an empty queue (above). It is checked nevertheless: a new request must
-     * not overtake a waiting one. */
-    if (slot_free_locked(l) && l->queue.depth == 0)
+    if (may_have_slot_locked(l, w))
         grant_locked(l, w);
     else if (deadline <= l->now)
         expire_locked(l, w);
     else
-        *ended = queue_locked(l, w);
+        queue_locked(l, w, &chain);
     /* Read under the mutex: afterwards a release on another thread may change it. */
     enum limiter_verdict verdict = w->verdict;
     unlock(l);
+    *ended = chain.first;
     return verdict;
 }
 
+/* What needs the estimate of patience comes first, while the slot is still held: the mutex is free
+ * in between. */
 struct limiter_waiter *limiter_release(struct limiter *l, struct limiter_waiter *w, mono_us now)
 {
+    struct chain chain;
+
+    chain_init(&chain);
     lock_at(l, now);
+    CHECK(w->state == LIMITER_HOLDING);
+    if (!w->apart)
+        learn_release_locked(l, w);
+    if (l->overload.over || (w->granted_at > w->queued_at && is_gone_locked(l, w)))
+        refresh_patience(l);
+    judge_release_locked(l, w);
     give_back_locked(l, w);
-    struct limiter_waiter *chain = serve_queue_locked(l);
+    serve_queue_locked(l, &chain);
     unlock(l);
-    return chain;
+    return chain.first;
 }
 
 struct limiter_waiter *limiter_requeue(struct limiter *l, struct limiter_waiter *w, mono_us now)
 {
+    struct chain chain;
+
+    chain_init(&chain);
     lock_at(l, now);
     hand_back_locked(l, w);
-    struct limiter_waiter *chain = serve_queue_locked(l);
+    serve_queue_locked(l, &chain);
     unlock(l);
-    return chain;
+    return chain.first;
 }
 
 bool limiter_has_plenty(struct limiter *l)
 {
     pthread_mutex_lock(&l->mutex);
     uint32_t quarter = l->live.limit / 4;
-    bool plenty =
-        l->live.paused == 0 && l->queue.depth == 0 && l->free > (quarter > 1 ? quarter : 1);
+    bool plenty = l->live.paused == 0 && l->plain == 0 && l->free > (quarter > 1 ? quarter : 1);
     unlock(l);
     return plenty;
 }
@@ -311,7 +631,7 @@ bool limiter_has_waiters(struct limiter *l)
 bool limiter_is_full(struct limiter *l)
 {
     pthread_mutex_lock(&l->mutex);
-    bool full = !slot_free_locked(l) && l->queue.depth >= l->live.queue_length;
+    bool full = !slot_free_locked(l) && !l->overload.over && l->queue.depth >= l->live.queue_length;
     unlock(l);
     return full;
 }
@@ -319,13 +639,16 @@ bool limiter_is_full(struct limiter *l)
 bool limiter_cancel(struct limiter *l, struct limiter_waiter *w, mono_us now,
                     enum limiter_leave why)
 {
-    (void)why;
     lock_at(l, now);
     bool in_time = w->state == LIMITER_WAITING;
-    if (in_time)
-        leave_locked(l, w);
-    else /* a verdict must have been given, or the caller would wait forever */
-        CHECK(w->state == LIMITER_HOLDING || w->verdict == LIMITER_EXPIRED);
+    if (in_time) {
+        leave_locked(l, w, why == LIMITER_CLIENT_LEFT);
+        l->live.cancelled++;
+        end_overload_if_empty_locked(l);
+    } else { /* a verdict must have been given, or the caller would wait forever */
+        CHECK(w->state == LIMITER_HOLDING || w->verdict == LIMITER_EXPIRED ||
+              w->verdict == LIMITER_EVICTED);
+    }
     unlock(l);
     return in_time;
 }
@@ -340,11 +663,17 @@ void limiter_pause(struct limiter *l, enum limiter_pause_reason reason, mono_us 
 struct limiter_waiter *limiter_resume(struct limiter *l, enum limiter_pause_reason reason,
                                       mono_us now)
 {
+    struct chain chain;
+
+    chain_init(&chain);
     lock_at(l, now);
+    bool was_paused = l->live.paused != 0;
     l->live.paused &= ~(unsigned)reason;
-    struct limiter_waiter *chain = serve_queue_locked(l);
+    if (was_paused && l->live.paused == 0)
+        overload_resumes(&l->overload);
+    serve_queue_locked(l, &chain);
     unlock(l);
-    return chain;
+    return chain.first;
 }
 
 /* ---- new bounds: a peak under other bounds says nothing about the new ones ------------------- */
@@ -365,43 +694,72 @@ static void sum_slots_locked(struct limiter *l)
 struct limiter_waiter *limiter_set_slots(struct limiter *l, unsigned instance, uint32_t slots,
                                          mono_us now)
 {
+    struct chain chain;
+
     CHECK(instance < LIMITER_INSTANCES);
+    chain_init(&chain);
     lock_at(l, now);
     if (instance >= l->used)
         l->used = instance + 1;
     l->instances[instance].slots = slots;
     sum_slots_locked(l);
     l->live.in_flight_peak = l->live.in_flight;
-    struct limiter_waiter *chain = serve_queue_locked(l);
+    serve_queue_locked(l, &chain);
     unlock(l);
-    return chain;
+    return chain.first;
+}
+
+/* A class keeps its pools while it is in use, or their counts would be wrong. */
+static void set_classes_locked(struct limiter *l, const struct limiter_config *config)
+{
+    unsigned classes = config->classes > 0 ? config->classes : 1;
+    bool idle = l->live.in_flight == 0 && l->queue.depth == 0;
+
+    CHECK(classes <= LIMITER_CLASSES && (idle || classes == l->config.classes));
+    l->plain_classes = 0;
+    for (unsigned c = 0; c < classes; c++) {
+        CHECK(idle || config->class_[c].pools == l->config.class_[c].pools);
+        CHECK(config->class_[c].pools < 1u << LIMITER_POOLS);
+        l->plain_classes |= config->class_[c].pools == 0 ? 1u << c : 0;
+        waitq_set_head_start(&l->queue, c, config->class_[c].head_start);
+    }
+    l->config = *config;
+    l->config.classes = classes;
+    find_eligible_locked(l);
 }
 
 /* The peak restarts here: one reached under the old bounds does not apply to the new ones. */
 static void configure_locked(struct limiter *l, const struct limiter_config *config)
 {
+    set_classes_locked(l, config);
     l->live.queue_length = config->queue_length;
     l->live.depth_peak = l->queue.depth;
     waitq_bound(&l->queue, config->queue_length, config->queue_bytes);
+    if (config->order == LIMITER_ADAPTIVE)
+        return;
+    waitq_make_all_on_time(&l->queue);
+    overload_ends(&l->overload);
+    overload_resumes(&l->overload);
 }
 
-void limiter_reconfigure(struct limiter *l, const struct limiter_config *config, mono_us now)
+struct limiter_waiter *limiter_reconfigure(struct limiter *l, const struct limiter_config *config,
+                                           mono_us now)
 {
+    struct chain chain;
+
+    chain_init(&chain);
     lock_at(l, now);
     configure_locked(l, config);
+    serve_queue_locked(l, &chain);
     unlock(l);
+    return chain.first;
 }
 
 /* ---- the estimate and the snapshot ----------------------------------------------------------- */
 
 static mono_us drain_locked(const struct limiter *l)
 {
-    uint32_t limit = l->live.limit > 0 ? l->live.limit : 1;
-    uint64_t work_x8;
-
-    if (__builtin_mul_overflow(l->mean_x8, (uint64_t)l->queue.depth + 1, &work_x8))
-        return MONO_NEVER;
-    return (mono_us)(work_x8 / 8 / limit);
+    return time_for_locked(l, (uint64_t)l->queue.depth + 1);
 }
 
 mono_us limiter_drain_estimate(struct limiter *l)
@@ -412,17 +770,42 @@ mono_us limiter_drain_estimate(struct limiter *l)
     return drain;
 }
 
+static mono_us allowance_locked(const struct limiter *l)
+{
+    if (!l->learned && l->overload.patience == MONO_NEVER)
+        return MONO_NEVER;
+    return overload_allowance(&l->overload, hold_locked(l));
+}
+
+/* What depends on the queue and the time. */
+static void fill_in_locked(const struct limiter *l, struct limiter_snapshot *out)
+{
+    const struct limiter_waiter *oldest = waitq_oldest(&l->queue);
+
+    out->depth = l->queue.depth;
+    out->bytes = l->queue.bytes;
+    out->overload = l->overload.over;
+    out->oldest_wait = oldest != NULL ? l->now - oldest->queued_at : 0;
+    out->drain = drain_locked(l);
+    out->allowance = allowance_locked(l);
+    for (unsigned c = 0; c < l->config.classes; c++)
+        out->class_depth[c] = waitq_class_depth(&l->queue.classes[c]);
+}
+
 void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *out)
 {
     lock_at(l, now);
-    const struct limiter_waiter *oldest = waitq_oldest(&l->queue);
     l->live.accounting_errors +=
         l->live.admitted != l->live.released + l->live.requeued + l->live.in_flight;
     *out = l->live;
-    out->depth = l->queue.depth;
-    out->bytes = l->queue.bytes;
-    out->oldest_wait = oldest != NULL ? l->now - oldest->queued_at : 0;
-    out->drain = drain_locked(l);
+    fill_in_locked(l, out);
+    unlock(l);
+}
+
+void limiter_patience(struct limiter *l, struct patience *out)
+{
+    pthread_mutex_lock(&l->mutex);
+    *out = l->patience;
     unlock(l);
 }
 
@@ -446,6 +829,7 @@ struct limiter *limiter_new(const struct limiter_config *config, mono_us now)
     memset(l, 0, sizeof(*l));
     mutex_init(&l->mutex);
     l->now = now;
+    overload_init(&l->overload);
     configure_locked(l, config);
     return l;
 }

@@ -1,13 +1,14 @@
 /*
- * The limiter's queue: one bounded list per priority class, each in the order of the waiters'
- * `place`. Both bounds, waiters and bytes, apply to all classes together. Not locked: the
- * limiter's mutex guards it.
+ * The limiter's queue: for each priority class two lanes, on time and late; in each lane a list for
+ * each key (a client's share of its class), in the order of the waiters' `place`. Both bounds,
+ * waiters and bytes, apply to all together. Not locked: the limiter's mutex guards it.
  *
- * Which waiter is next is decided by waitq_next() alone, from the queue and the time: today the
- * first of the lowest class that has any.
+ *     push, push_back ──► on time ── make_late ──► late        remove: from either
+ *                            ▲── make_all_on_time ───┘
  *
- * The lists are linked through the waiters, so nothing is allocated, and in both directions, so
- * that a waiter can leave from the middle. There is one class now; WAITQ_CLASSES sets their number.
+ * Whom to serve, and when somebody is late, is decided in limiter/choice.h. The lists are linked
+ * through the waiters, so nothing is allocated, and in both directions, so that a waiter can leave
+ * from the middle. Without fair shares, all waiters have key 0.
  */
 #pragma once
 
@@ -17,16 +18,32 @@
 #include "common/check.h"
 #include "limiter/waiter.h"
 
-#define WAITQ_CLASSES 1u
+enum waitq_when { WAITQ_ON_TIME, WAITQ_LATE, WAITQ_LANES };
 
 struct waitq_list {
     struct limiter_waiter *head, *tail;
+    uint32_t length;
+};
+
+struct waitq_lane {
+    struct waitq_list keys[LIMITER_KEYS];
+    uint64_t used; /* the set of keys that have waiters */
+    unsigned turn; /* the key whose turn it is: the first in use from here on, around */
+    uint32_t depth;
+    uint64_t bytes;
+};
+
+struct waitq_class {
+    struct waitq_lane lanes[WAITQ_LANES];
+    mono_us head_start; /* for how much earlier its waiters count as queued */
+    mono_us since;      /* the last time that it was served, or became non-empty */
 };
 
 /* Zero-initialised is empty and admits nobody. The fields may be read; only the functions write
  * them. */
 struct waitq {
-    struct waitq_list lists[WAITQ_CLASSES];
+    struct waitq_class classes[LIMITER_CLASSES];
+    uint32_t used; /* the set of classes that have waiters */
     uint32_t depth, max_depth;
     uint64_t bytes, max_bytes;
 };
@@ -34,28 +51,46 @@ struct waitq {
 /* Sets new bounds. Waiters stay in the queue; newcomers are refused until there is room again. */
 void waitq_bound(struct waitq *q, uint32_t max_depth, uint64_t max_bytes);
 
-/*
- * Appends `w`, whose place is after all others', to its class: LIMITER_QUEUED. Or refuses it:
- * LIMITER_SHED_FULL, LIMITER_SHED_BYTES. `w->bytes` and `w->class_` must not change while it is
- * queued.
- */
-MUST_USE enum limiter_verdict waitq_push(struct waitq *q, struct limiter_waiter *w);
+/* Not negative. */
+void waitq_set_head_start(struct waitq *q, unsigned class_, mono_us head_start);
+
+/* Whether there is room for one more with `bytes`: LIMITER_QUEUED, or else LIMITER_SHED_FULL or
+ * LIMITER_SHED_BYTES. */
+MUST_USE enum limiter_verdict waitq_room(const struct waitq *q, uint64_t bytes);
 
 /*
- * Inserts `w`, which has been in the queue or has passed it by, at its place among the waiters of
- * its class, whatever the bounds; the sum of bytes must not wrap. O(k) when k others that have come
- * back are ahead of it.
+ * Appends `w`, whose place is after all others', to its class and key, on time, whatever the
+ * bounds; the sum of bytes must not wrap. `w->bytes`, `w->class_` and `w->key` must not change
+ * while it is queued.
  */
-void waitq_push_back(struct waitq *q, struct limiter_waiter *w);
+void waitq_push(struct waitq *q, struct limiter_waiter *w, mono_us now);
 
-/*
- * The waiter whose turn it is at `now`, still in the queue, or NULL. `*in_time` (unchanged with
- * NULL): it may have the next slot; else its deadline has passed, and it has to leave without one.
- */
-MUST_USE struct limiter_waiter *waitq_next(const struct waitq *q, mono_us now, bool *in_time);
+/* The same for one that has been in the queue or has passed it by: at its place. O(k) when k others
+ * that have come back are ahead of it. */
+void waitq_push_back(struct waitq *q, struct limiter_waiter *w, mono_us now);
 
 /* `w` must be in `q`; this cannot be checked. Its links are cleared. */
 void waitq_remove(struct waitq *q, struct limiter_waiter *w);
 
-/* The waiter of any class that has waited longest (by `queued_at`), or NULL. */
+/* The same, because it was its turn: then it is that of the next key. */
+void waitq_serve(struct waitq *q, struct limiter_waiter *w, mono_us now);
+
+/* Moves `w`, which is on time, to the late lane, at its place. */
+void waitq_make_late(struct waitq *q, struct limiter_waiter *w);
+
+/* Moves all who are late back, each at its place. O(depth) if there are any. */
+void waitq_make_all_on_time(struct waitq *q);
+
+/* The list of the key whose turn it is in a lane, or NULL when the lane is empty. */
+MUST_USE const struct waitq_list *waitq_in_turn(const struct waitq_lane *lane);
+
+/* The first on-time waiter of these classes (a set) by `place`, or NULL. O(keys in use). */
+MUST_USE const struct limiter_waiter *waitq_first_on_time(const struct waitq *q, uint32_t classes);
+
+/* The waiter of any class that has waited longest (by `place`), or NULL. O(keys in use). */
 MUST_USE const struct limiter_waiter *waitq_oldest(const struct waitq *q);
+
+static inline uint32_t waitq_class_depth(const struct waitq_class *class_)
+{
+    return class_->lanes[WAITQ_ON_TIME].depth + class_->lanes[WAITQ_LATE].depth;
+}

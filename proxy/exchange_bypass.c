@@ -38,6 +38,6 @@ void exchange_bypass_configure(struct exchange_shared *shared, const struct conf
     const struct limiter_config lc = {.queue_length = config->queue.length,
                                       .queue_bytes = config->queue.max_bytes};
 
-    limiter_reconfigure(shared->bypass, &lc, now);
+    exchange_deliver(limiter_reconfigure(shared->bypass, &lc, now));
     exchange_deliver(limiter_set_slots(shared->bypass, INSTANCE, config->bypass.concurrency, now));
 }

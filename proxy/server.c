@@ -524,7 +524,7 @@ static void set_limits(struct server *s)
                                       .queue_bytes = cf->queue.max_bytes};
     mono_us now = loop_tick(s->control);
 
-    limiter_reconfigure(s->shared.limiter, &lc, now);
+    exchange_deliver(limiter_reconfigure(s->shared.limiter, &lc, now));
     exchange_deliver(limiter_set_slots(s->shared.limiter, INSTANCE, capacity_inside(cf), now));
     exchange_bypass_configure(&s->shared, cf, now);
 }

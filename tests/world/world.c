@@ -426,7 +426,7 @@ static void set_limits(void)
     const struct limiter_config lc = {.queue_length = world.config->queue.length,
                                       .queue_bytes = world.config->queue.max_bytes};
 
-    limiter_reconfigure(world.shared.limiter, &lc, peers.now);
+    exchange_deliver(limiter_reconfigure(world.shared.limiter, &lc, peers.now));
     exchange_deliver(
         limiter_set_slots(world.shared.limiter, 0, world.config->concurrency, peers.now));
 }

@@ -20,7 +20,7 @@ struct fixture {
 /* One instance with `slots` slots; the others have none. */
 static inline int set_up_bytes(void **state, uint32_t slots, uint32_t queue_length, uint64_t bytes)
 {
-    const struct limiter_config config = {queue_length, bytes};
+    const struct limiter_config config = {.queue_length = queue_length, .queue_bytes = bytes};
 
     static struct fixture f;
 
@@ -121,9 +121,9 @@ static inline struct limiter_waiter *set_slots(struct fixture *f, uint32_t slots
 
 static inline void set_queue(struct fixture *f, uint32_t queue_length, mono_us now)
 {
-    const struct limiter_config config = {queue_length, UINT64_MAX};
+    const struct limiter_config config = {.queue_length = queue_length, .queue_bytes = UINT64_MAX};
 
-    limiter_reconfigure(f->limiter, &config, now);
+    assert_null(limiter_reconfigure(f->limiter, &config, now));
 }
 
 static inline struct limiter_waiter *requeue(struct fixture *f, unsigned i, mono_us now)

@@ -300,6 +300,7 @@ static void model_reconfigure(struct model *m, const struct limiter_config *conf
 {
     m->config = *config;
     m->events.depth_peak = m->depth;
+    model_serve(m);
 }
 
 static void model_set_slots(struct model *m, unsigned instance, uint32_t slots)
@@ -453,7 +454,8 @@ static unsigned pick(struct pair *p, enum limiter_waiter_state state)
 
 static struct limiter_config random_config(struct dice *d)
 {
-    struct limiter_config config = {below(d, 12), 100 + below(d, 900)};
+    struct limiter_config config = {
+        .queue_length = below(d, 12), .queue_bytes = 100 + below(d, 900), .order = LIMITER_FIFO};
 
     if (below(d, 8) == 0)
         config.queue_length = 0;
@@ -582,7 +584,7 @@ static void op_reconfigure(struct pair *p, mono_us now)
 
     p->doing = "reconfigure";
     model_reconfigure(&p->model, &config);
-    limiter_reconfigure(p->limiter, &config, now);
+    compare_chain(p, limiter_reconfigure(p->limiter, &config, now));
     p->reconfigures++;
 }
 

@@ -604,7 +604,8 @@ static size_t arrivals_first(struct wait *all, size_t n)
 
 static void shared_init(struct shared *shared, uint64_t seed)
 {
-    const struct limiter_config config = {THREADS * JOBS / 3, UINT64_MAX};
+    const struct limiter_config config = {
+        .queue_length = THREADS * JOBS / 3, .queue_bytes = UINT64_MAX, .order = LIMITER_FIFO};
 
     memset(shared, 0, sizeof(*shared));
     shared->steps = number_from_environment("WEIR_OPS", STEPS_DEFAULT);

@@ -146,6 +146,7 @@ static void a_new_limiter_is_all_zero_but_its_bounds(void **state)
     memset(&expected, 0, sizeof(expected));
     expected.limit = 2;
     expected.queue_length = 6;
+    expected.allowance = MONO_NEVER;
     got = snapshot(f, 12345);
     assert_memory_equal(&got, &expected, sizeof(got));
 }
