@@ -260,7 +260,7 @@ demo: ## send three bursts through weir, then print a table
 .PHONY: test
 test: deps ## all tests: unit, configuration, end-to-end
 	@$(MAKE) --no-print-directory $(in_jobs) build units
-	@$(MAKE) --no-print-directory $(in_jobs) --output-sync=target check config-check
+	@$(MAKE) --no-print-directory $(in_jobs) --output-sync=target check config-check replay-check
 	@$(MAKE) --no-print-directory e2e
 
 .PHONY: units
@@ -278,6 +278,20 @@ $(UNIT_BIN:=.run): %.run: %
 .PHONY: config-check
 config-check: build
 	@$(PYTEST) tests/config
+
+# The limiter between simulated clients and a simulated app, against a slow model in Python.
+$(OUT)/tests/replay/replay: $(call obj,tests/replay/replay.c common/clock.c $(LIMITER))
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_NO) -o $@ $^
+
+.PHONY: replay-check
+replay-check: build $(OUT)/tests/replay/replay
+	@env REPLAY=$(OUT)/tests/replay/replay $(PYTEST) tests/replay
+
+.PHONY: replay
+replay: build $(OUT)/tests/replay/replay ## simulated overloads: the limiter against its model (5 min)
+	@env WEIR_REPLAY=1 WEIR_SEED=$(or $(given_seed),0) REPLAY=$(OUT)/tests/replay/replay $(PYTEST) -s tests/replay
 
 # Load that Python cannot make; built below.
 HEAVY := $(addprefix $(OUT)/bench/,gauge client)
