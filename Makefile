@@ -342,8 +342,8 @@ $(OUT)/bench/limiter: $(call obj,bench/limiter.c common/clock.c $(LIMITER))
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^
 
-# The load of the tests that need more than Python sends.
-$(HEAVY): $(OUT)/bench/%: $(call obj,bench/%.c bench/net.c)
+# The load of the tests that need more than Python sends, and that of bench/overload.
+$(HEAVY) $(OUT)/bench/overload/crowd: $(OUT)/bench/%: $(call obj,bench/%.c bench/net.c)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^
@@ -355,6 +355,10 @@ bench-limiter: $(OUT)/bench/limiter ## nanoseconds of the limiter alone (a secon
 .PHONY: bench-pairs
 bench-pairs: build ## CPU compared with another build: BEFORE=path/to/weir
 	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir)) $(PAIRS)
+
+.PHONY: overload
+overload: build $(OUT)/bench/overload/crowd ## useful work under overload, with others beside (25 min); OVERLOAD=--quick: 3 min
+	@$(PYTHON) bench/overload/overload.py $(OVERLOAD)
 
 .PHONY: compare
 compare: build ## limiters under overload: the table in README.md (4 min)

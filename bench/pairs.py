@@ -20,9 +20,10 @@ import tempfile
 
 sys.dont_write_bytecode = True  # before our own modules: nothing is left in the tree
 
+from machine import raise_file_limit
 from processes import BenchError
 from programs import Tools, running
-from run import FULL, HELPERS, LOADS, ROOT, Bench, Load, build_helpers, raise_file_limit, say
+from run import FULL, HELPERS, LOADS, ROOT, Bench, Load, build_helpers, say
 
 DEARER = 1.03
 CALL_ROUNDS = 5  # of both: how many events one turn finds differs from run to run
@@ -102,7 +103,7 @@ def main() -> int:
     options = parser.parse_args()
     loads = [load for load in LOADS if options.load is None or load.key in options.load]
     try:
-        raise_file_limit(32768)
+        raise_file_limit(32768, FULL.queued + 1000)
         build_helpers()
         with contextlib.ExitStack() as stack:
             benches = {}

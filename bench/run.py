@@ -11,12 +11,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
-import platform
-import resource
 import shutil
 import signal
 import subprocess
@@ -27,7 +24,9 @@ import time
 sys.dont_write_bytecode = True  # before our own modules: nothing is left in the tree
 
 import bulk
+import page
 import report
+from machine import describe, raise_file_limit
 from processes import BenchError, Process, SyscallCounter
 from programs import LIMIT, Tools, running, version_of
 
@@ -371,6 +370,7 @@ class Bench:
 
     def everything(self) -> dict:
         start_load = os.getloadavg()[0]
+        versions = {n: version_of(self.tools, n) for n in self.programs if n != "relay"}
         loads = self.rounds()
         self.counts(loads)
         queues = self.queues()
@@ -378,7 +378,7 @@ class Bench:
         say("bulk transfers")
         bulks = bulk.bulks(self)
         return {
-            "machine": machine(self.tools, self.programs, start_load),
+            "machine": describe(versions, start_load),
             "rounds": len(loads[0]["programs"][self.programs[0]]["cpu_us"]),
             "requests": {"own": self.size.requests, "shared": self.size.requests_shared},
             "limit": LIMIT,
@@ -399,24 +399,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def machine(tools: Tools, programs: list[str], load: float) -> dict:
-    cpu = pathlib.Path("/proc/cpuinfo").read_text()
-    fields = dict(
-        (part.strip() for part in line.split(":", 1)) for line in cpu.splitlines() if ":" in line
-    )
-    congestion = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
-    return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
-        "cpu": fields.get("model name", platform.machine()),
-        "cores": os.cpu_count(),
-        "virtual": "hypervisor" in fields.get("flags", "").split(),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "congestion": congestion,
-        "load": f"{load:.2f}",
-        "versions": {n: version_of(tools, n) for n in programs if n != "relay"},
-    }
-
-
 def build_helpers() -> None:
     HELPERS.mkdir(parents=True, exist_ok=True)
     cc = os.environ.get("CC", "cc").split()
@@ -427,17 +409,6 @@ def build_helpers() -> None:
     subprocess.run(argv, cwd=ROOT, check=True)
     shared = ["-shared", "-fPIC", "-o", HELPERS / "malloc_count.so", "bench/malloc_count.c"]
     subprocess.run([*cc, *CFLAGS, *shared], cwd=ROOT, check=True)
-
-
-def raise_file_limit(wanted: int) -> None:
-    """Two descriptors a connection, where the system lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))
-        return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard < FULL.queued + 1000:
-        raise BenchError(f"only {hard} files may be open; the queue needs {FULL.queued + 1000}")
 
 
 def arguments() -> argparse.Namespace:
@@ -467,7 +438,7 @@ def programs_here(options: argparse.Namespace) -> list[str]:
 
 def bench(options: argparse.Namespace) -> dict:
     programs = programs_here(options)
-    raise_file_limit(32768)
+    raise_file_limit(32768, FULL.queued + 1000)
     build_helpers()
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as scratch:
         tools = Tools(options.weir.resolve(), HELPERS, pathlib.Path(scratch))
@@ -476,14 +447,15 @@ def bench(options: argparse.Namespace) -> dict:
 
 def write_results(options: argparse.Namespace, results: dict) -> bool:
     judged = not options.peers_only
-    page = options.page
-    if page is None:
+    path = options.page
+    if path is None:
         quick = options.quick or options.peers_only
-        page = ROOT / ("build" if quick else "docs") / "performance.md"
+        path = ROOT / ("build" if quick else "docs") / "performance.md"
     text = report.markdown(results, judged)
     options.json.write_text(json.dumps(results, indent=1) + "\n")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    overload = page.part(path.read_text(), "overload") if path.exists() else ""
+    path.write_text(f"{text}\n{overload}" if overload else text)
     print(text)
     return not judged or all(verdict.passed for verdict in report.verdicts(results))
 
