@@ -357,7 +357,7 @@ bench-pairs: build ## CPU compared with another build: BEFORE=path/to/weir
 	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir)) $(PAIRS)
 
 .PHONY: overload
-overload: build $(OUT)/bench/overload/crowd ## useful work under overload, with others beside (25 min); OVERLOAD=--quick: 3 min
+overload: build $(OUT)/bench/overload/crowd ## goodput under overload, and of others (25 min; --quick: 3)
 	@$(PYTHON) bench/overload/overload.py $(OVERLOAD)
 
 .PHONY: compare
