@@ -247,6 +247,7 @@ class Limiter:
         self.judge_arrival(c, full)
         if c.declared and not self.paused and self.known and self.work(len(self.ontime)) >= c.declared - now:
             self.sums["late"] += 1
+            self.learn_end(c, now, False)  # else only those with much time would teach
             return self.ended(c, "late")
         if full and not self.make_room():
             return self.ended(c, "full")

@@ -98,12 +98,12 @@ static const char *const words[LIMITER_VERDICTS] = {
     [LIMITER_QUEUED] = "queued",
 };
 
-static unsigned number_of(const struct limiter_waiter *w)
+static unsigned number_of(struct limiter_waiter *w)
 {
-    return (unsigned)(CONTAINER_OF(w, const struct client, waiter) - clients);
+    return (unsigned)(CONTAINER_OF(w, struct client, waiter) - clients);
 }
 
-static void verdict(const struct limiter_waiter *w, mono_us now)
+static void verdict(struct limiter_waiter *w, mono_us now)
 {
     unsigned i = number_of(w);
 
@@ -114,7 +114,7 @@ static void verdict(const struct limiter_waiter *w, mono_us now)
         plan(w->deadline, i, TIMEOUT);
 }
 
-static void verdicts(const struct limiter_waiter *chain, mono_us now)
+static void verdicts(struct limiter_waiter *chain, mono_us now)
 {
     for (; chain != NULL; chain = chain->next)
         verdict(chain, now);
