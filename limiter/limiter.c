@@ -531,10 +531,12 @@ static void queue_locked(struct limiter *l, struct limiter_waiter *w, struct cha
         verdict = waitq_room(&l->queue, w->bytes);
     }
     judge_arrival_locked(l, w, verdict != LIMITER_QUEUED && w->bytes <= l->queue.max_bytes);
-    if (comes_too_late_locked(l, w))
+    if (comes_too_late_locked(l, w)) {
         verdict = LIMITER_SHED_LATE;
-    else if (verdict != LIMITER_QUEUED && make_room_locked(l, w, ended))
+        learn_end_locked(l, w, l->now, false); /* else only those with much time would teach */
+    } else if (verdict != LIMITER_QUEUED && make_room_locked(l, w, ended)) {
         verdict = LIMITER_QUEUED;
+    }
     if (verdict != LIMITER_QUEUED) {
         shed_locked(l, w, verdict);
         end_overload_if_empty_locked(l);

@@ -567,6 +567,27 @@ static void a_mistake_of_ours_stops_the_process_where_it_happens(void **state)
         assert_stops(mistakes[i], *state);
 }
 
+/* ---- declared deadlines ---------------------------------------------------------------------- */
+
+static void what_would_come_too_late_is_refused_and_its_deadline_is_learned(void **state)
+{
+    static struct patience p;
+    struct fixture *f = *state;
+
+    acquire(f, 0, 0, LIMITER_ADMITTED);
+    assert_null(release(f, 0, 2000));
+    acquire(f, 0, 2000, LIMITER_ADMITTED);
+    acquire(f, 1, 2000, LIMITER_QUEUED);
+    f->w[2].declared = 3999; /* when the one ahead of it has been served, or a little before */
+    acquire_until(f, 2, 2000, 3999, LIMITER_SHED_LATE);
+    assert_int_equal(f->w[2].state, LIMITER_IDLE);
+    assert_int_equal(snapshot(f, 2000).shed_late, 1);
+    limiter_patience(f->limiter, &p);
+    assert_true(p.leave[patience_bin(1999)] == 1 && p.left == 1);
+    f->w[2].declared = 4001;
+    acquire_until(f, 2, 2000, 4001, LIMITER_QUEUED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -603,6 +624,7 @@ int main(void)
         WITH(one_slot, somebody_waits_from_being_queued_to_the_verdict),
         cmocka_unit_test(freeing_null_is_allowed),
         WITH(one_slot, a_mistake_of_ours_stops_the_process_where_it_happens),
+        WITH(one_slot, what_would_come_too_late_is_refused_and_its_deadline_is_learned),
     };
     return cmocka_run_group_tests_name("limiter", tests, NULL, NULL);
 }
