@@ -20,10 +20,10 @@ BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c pro
            proxy/metrics_page.c proxy/status.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
-           proxy/message.c proxy/reply.c proxy/settings.c proxy/probe.c proxy/app.c
+           proxy/message.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c proxy/app.c
 EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
             proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c \
-            proxy/exchange_orphan.c proxy/exchange_bypass.c
+            proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c
 SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
@@ -425,7 +425,7 @@ FUZZERS     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz
 SECONDS     ?= 60
 
 fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c common/utf8.c
-fuzz_src_request  := $(HTTP) $(fuzz_reader)
+fuzz_src_request  := $(HTTP) $(fuzz_reader) proxy/deadline.c
 fuzz_src_response := $(HTTP) $(fuzz_reader)
 fuzz_src_body     := $(HTTP) $(fuzz_reader)
 fuzz_src_config   := $(filter-out $(COMMANDS) proxy/capacity.c,$(CONFIG)) common/address.c common/strbuf.c common/utf8.c

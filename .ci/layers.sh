@@ -11,8 +11,8 @@ threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
 base='proxy/(loop|wheel|budget|log_limit|config_watch|cidr|paths|words|config|buckets|stats|stats_reading|metrics_page|status|accesslog)\.h'
-ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|settings|probe|app|child)\.h'
-sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|settings|probe|app|child)\.h'
+ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|deadline|settings|probe|app|child)\.h'
+sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|deadline|settings|probe|app|child)\.h'
 judged=$(mktemp)
 trap 'rm -f "$judged"' EXIT
 fail=0
@@ -48,7 +48,7 @@ for m in loop wheel budget log_limit config_watch buckets stats stats_reading me
 done
 
 # 3  the ends: sockets and processes. They do not know what an exchange is
-for m in conn listener client upstream relay ws tunnel h1_client h1_server message reply settings probe child; do
+for m in conn listener client upstream relay ws tunnel h1_client h1_server message reply deadline settings probe child; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|$base|$ends"
 done
 # app pauses the limiter

@@ -27,6 +27,7 @@ enum config_forwarded { CONFIG_FORWARDED_APPEND, CONFIG_FORWARDED_REPLACE, CONFI
 enum config_underscores { CONFIG_UNDERSCORES_DROP, CONFIG_UNDERSCORES_PASS };
 enum config_abort { CONFIG_ABORT_AUTO, CONFIG_ABORT_FINISH, CONFIG_ABORT_CLOSE };
 enum config_half_close { CONFIG_HALF_CLOSE_ABORT, CONFIG_HALF_CLOSE_ALLOW };
+enum config_deadline { CONFIG_DEADLINE_TRUSTED, CONFIG_DEADLINE_ALL };
 enum config_profile { CONFIG_PROFILE_NONE, CONFIG_PROFILE_CLOUDRUN };
 
 /* Durations in microseconds, sizes in bytes. Field names follow the JSON paths. */
@@ -49,6 +50,10 @@ struct config {
     struct {
         unsigned status; /* 503 or 429 */
     } overload;
+    struct {
+        uint32_t headers; /* a set: DEADLINE_BIT of deadline.h */
+        enum config_deadline from;
+    } deadline;
     enum config_abort on_client_abort;
     struct {
         struct paths paths;

@@ -400,6 +400,20 @@ static void bad_value(struct loader *ld, const struct option *o, enum option_ver
     strbuf_fini(&message);
 }
 
+static const char *element_of(const struct option *o)
+{
+    return o->type == OPTION_PATHS ? "path" : o->type == OPTION_SET ? "name" : "range";
+}
+
+/* Its first word, if it has some. */
+static struct span example_of(const struct option *o)
+{
+    struct span list = span_of(o->words == NULL ? "/healthz" : o->words), word = list;
+
+    (void)next_word(&list, &word);
+    return word;
+}
+
 static void read_list(struct loader *ld, const struct option *o, const json_t *list, size_t node)
 {
     size_t child = node + 1;
@@ -415,7 +429,7 @@ static void read_list(struct loader *ld, const struct option *o, const json_t *l
         if (json_is_string(value) && span_equal_nocase(text_of(value, SPAN("")), span_of(o->empty)))
             loader_problem_at(ld, ld->jp.nodes[child].at, ld->jp.nodes[child].len,
                               "\"%s%s\" is not a %s: an empty list is []", o->path, element,
-                              o->type == OPTION_PATHS ? "path" : "range");
+                              element_of(o));
         else if (verdict != OPTION_READ)
             bad_value(ld, o, verdict, value, child, element);
     }
@@ -431,10 +445,9 @@ static void read_list_value(struct loader *ld, const struct option *o, const jso
         read_list(ld, o, value, node);
     else
         loader_problem_at(ld, at->at, at->len,
-                          "\"%s\" expects a list such as [\"%s\"], or [] for none, got %.*s%s",
-                          o->path, o->type == OPTION_PATHS ? "/healthz" : "private",
-                          (int)(show.len > 60 ? 60 : show.len), show.at,
-                          show.len > 60 ? "..." : "");
+                          "\"%s\" expects a list such as [\"%.*s\"], or [] for none, got %.*s%s",
+                          o->path, SPAN_PRINTF(example_of(o)), (int)(show.len > 60 ? 60 : show.len),
+                          show.at, show.len > 60 ? "..." : "");
 }
 
 static void read_value(struct loader *ld, const struct option *o, const json_t *value, size_t node)

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "proxy/exchange_bypass.h"
 #include "proxy/exchange_connect.h"
+#include "proxy/exchange_deadline.h"
 #include "proxy/exchange_orphan.h"
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
@@ -111,11 +112,6 @@ static struct span offers_of(struct exchange_env *env, const struct http_head *h
     return (struct span){out, http_upgrade_offers(head, out)};
 }
 
-mono_us exchange_deadline(const struct exchange *ex, mono_us now)
-{
-    return app_deadline(ex->env->c.shared->app, now, ex->config->queue.timeout);
-}
-
 /* Refuses a request if its head alone is reason enough. True: weir has replied; the exchange may
  * have ended. */
 static bool refused_at_once(struct exchange *ex, const struct http_head *head, bool too_large,
@@ -141,6 +137,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     struct http_body body;
 
     client_serve(cl, ex);
+    exchange_note_declared(ex, head);
     ex->json = reply_wants_json(head);
     ex->expects = head->expect_continue;
     http_body_of_request(&body, head, ex->config->headers.underscores == CONFIG_UNDERSCORES_PASS);
@@ -200,12 +197,6 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
 
 /* ---- asking for a slot ---- */
 
-/* The reply to a request whose wait has expired. */
-static enum reply_kind expired_kind(const struct exchange *ex)
-{
-    return app_is_up(ex->env->c.shared->app) ? REPLY_QUEUE_TIMEOUT : REPLY_NOT_READY;
-}
-
 /*
  * The request holds a slot, but one of the pending tasks may be the verdict of a request that
  * waited and was granted its slot earlier: this request is dispatched after that one.
@@ -232,6 +223,10 @@ void exchange_ask(struct exchange *ex)
     if (ex->has_body)
         stats_body_wait(ex->lane->stats, now - ex->arrived);
     loop_timer_stop(&ex->timer);
+    if (exchange_is_too_late(ex)) {
+        exchange_reply(ex, REPLY_DEADLINE, 0, NULL);
+        return;
+    }
     ex->waiter.bytes = message_fitted(&ex->message) + h1_server_kept(ex->client);
     struct limiter_waiter *ended;
     enum limiter_verdict verdict =
@@ -260,7 +255,7 @@ void exchange_ask(struct exchange *ex)
         exchange_reply(ex, REPLY_DEADLINE, 0, NULL);
         return;
     case LIMITER_EXPIRED:
-        exchange_reply(ex, expired_kind(ex), 0, NULL);
+        exchange_reply(ex, exchange_expired_kind(ex), 0, NULL);
         return;
     case LIMITER_EVICTED: /* not a newcomer's verdict */
     case LIMITER_VERDICTS:
@@ -306,7 +301,7 @@ static void expire(struct exchange *ex)
     bool evicted = ex->waiter.verdict == LIMITER_EVICTED;
 
     exchange_count_wait(ex, evicted ? STATS_EVICTED : STATS_TIMEOUT);
-    exchange_reply(ex, evicted ? REPLY_EVICTED : expired_kind(ex), 0, NULL);
+    exchange_reply(ex, evicted ? REPLY_EVICTED : exchange_expired_kind(ex), 0, NULL);
 }
 
 static void abandoned(struct exchange *ex)

@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/socket.h"
+#include "proxy/exchange_deadline.h"
 #include "proxy/exchange_request.h"
 
 void exchange_granted(struct exchange *ex)
@@ -20,9 +21,13 @@ void exchange_granted(struct exchange *ex)
                                                : UPSTREAM_ALIVE);
 }
 
+/* A request whose declared deadline has passed goes back to the queue, where its wait ends as one
+ * that has expired. */
 void exchange_connect(struct exchange *ex, enum upstream_kind kind)
 {
-    if (h1_client_open(&ex->app, kind))
+    if (exchange_is_too_late(ex))
+        exchange_requeue(ex);
+    else if (h1_client_open(&ex->app, kind))
         exchange_dispatch(ex);
     else if (!client_peek(ex->client)) /* cheaper than connecting: see may_have_left() */
         exchange_lose_client(ex);
@@ -32,7 +37,12 @@ void exchange_connected(struct upstream_lease *l)
 {
     struct exchange *ex = exchange_of(l->arg);
     CHECK(ex->state == EXCHANGE_CONNECTING);
-    exchange_dispatch(ex);
+    if (!exchange_is_too_late(ex)) {
+        exchange_dispatch(ex);
+        return;
+    }
+    h1_client_return(&ex->app, !h1_client_has_event(&ex->app));
+    exchange_requeue(ex);
 }
 
 /*

@@ -9,7 +9,8 @@ void exchange_granted(struct exchange *ex);
 /* Holding a slot, asks for a connection. */
 void exchange_connect(struct exchange *ex, enum upstream_kind kind);
 
-/* The app may be gone: the request, which holds a slot, goes back to its place in the queue. */
+/* The slot is of no use, as the app may be gone or the declared deadline has passed: the request
+ * goes back to its place in the queue. */
 void exchange_requeue(struct exchange *ex);
 
 /* on_ready and on_failed of the lease. */

@@ -1,8 +1,8 @@
 /*
  * What the files of an exchange share: exchange.c (the spine), exchange_connect.c,
  * exchange_request.c, exchange_response.c, exchange_tunnel.c, exchange_bypass.c, exchange_orphan.c,
- * exchange_drain.c. No other file includes it. A caller must not use the exchange after a call that
- * may have ended it.
+ * exchange_deadline.c, exchange_drain.c. No other file includes it. A caller must not use the
+ * exchange after a call that may have ended it.
  */
 #pragma once
 
@@ -55,9 +55,6 @@ void exchange_set_state(struct exchange *ex, enum exchange_state next);
 
 /* Logs a problem with the app, at a limited rate. */
 void exchange_complain(struct exchange *ex, const char *what);
-
-/* The deadline of a request that asks for a slot now. */
-mono_us exchange_deadline(const struct exchange *ex, mono_us now);
 
 /* Asks for a slot: the request is dispatched, queued or refused. */
 void exchange_ask(struct exchange *ex);

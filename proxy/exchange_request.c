@@ -5,6 +5,7 @@
 
 #include "proxy/exchange_bypass.h"
 #include "proxy/exchange_connect.h"
+#include "proxy/exchange_deadline.h"
 #include "proxy/exchange_response.h"
 #include "proxy/h1_server.h"
 #include "proxy/http/body.h"
@@ -144,6 +145,8 @@ static void arm_buffering(struct exchange *ex)
 
     if (!exchange_body_is_small(ex, &ex->up->body) && stream < due)
         due = stream > now ? stream : now;
+    if (ex->waiter.declared != 0 && ex->waiter.declared < due)
+        due = ex->waiter.declared;
     exchange_arm(ex, due);
 }
 
@@ -190,8 +193,10 @@ void exchange_wait_for_body(struct exchange *ex)
 
 void exchange_late_body(struct exchange *ex)
 {
-    if (!exchange_body_is_small(ex, &ex->up->body) &&
-        exchange_now(ex) >= ex->arrived + STREAM_AFTER_US)
+    bool may_stream = !exchange_body_is_small(ex, &ex->up->body) &&
+                      exchange_now(ex) >= ex->arrived + STREAM_AFTER_US;
+
+    if (may_stream || exchange_is_too_late(ex)) /* then it is refused */
         exchange_ask(ex);
     else
         exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);

@@ -69,7 +69,7 @@ void manual_write_metavar(const struct option *o, struct strbuf *out)
         [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
         [OPTION_BOOL] = "true|false",   [OPTION_ADDRESS] = "ADDRESS", [OPTION_FIELD] = "NAME",
         [OPTION_RANGES] = "RANGE,...",  [OPTION_PATHS] = "PATH,...",  [OPTION_MODE] = "MODE",
-        [OPTION_SECRET] = "TOKEN",      [OPTION_PATH] = "PATH",
+        [OPTION_SECRET] = "TOKEN",      [OPTION_PATH] = "PATH",       [OPTION_SET] = "NAME,...",
     };
 
     if (o->type == OPTION_PATH && o->words != NULL) {
@@ -187,6 +187,7 @@ static void write_text_pattern(const struct option *o, struct strbuf *out)
     case OPTION_COUNT:
     case OPTION_CODE:
     case OPTION_WORD:
+    case OPTION_SET:
     case OPTION_BOOL:
         break;
     }
@@ -250,6 +251,11 @@ static void write_type(const struct option *o, struct strbuf *out)
     case OPTION_BOOL:
         strbuf_adds(out, "\"type\": \"boolean\"");
         return;
+    case OPTION_SET:
+        strbuf_adds(out, "\"type\": \"array\", \"items\": {\"enum\": [");
+        write_words(o, "\"", ", ", out);
+        strbuf_adds(out, "]}");
+        return;
     case OPTION_RANGES:
     case OPTION_PATHS:
         strbuf_addf(out, "\"type\": \"array\", \"maxItems\": %llu, \"items\": {",
@@ -280,6 +286,18 @@ static void write_type_or_special(const struct option *o, struct strbuf *out)
     strbuf_adds(out, "}]");
 }
 
+static void write_default_list(const struct option *o, struct strbuf *out)
+{
+    const char *before = "[\"";
+
+    for (const char *c = o->preset; *c != '\0'; c++) {
+        strbuf_adds(out, before);
+        before = *c == ',' ? "\", \"" : "";
+        strbuf_add(out, c, *c != ',');
+    }
+    strbuf_adds(out, *o->preset == '\0' ? "[]" : "\"]");
+}
+
 static void write_default(const struct option *o, struct strbuf *out)
 {
     bool word = o->special != NULL && o->preset != NULL && strcmp(o->preset, o->special) == 0;
@@ -287,10 +305,8 @@ static void write_default(const struct option *o, struct strbuf *out)
     if (o->preset == NULL)
         return;
     strbuf_adds(out, ", \"default\": ");
-    if (option_is_list(o) && *o->preset == '\0')
-        strbuf_adds(out, "[]");
-    else if (option_is_list(o))
-        strbuf_addf(out, "[\"%s\"]", o->preset);
+    if (option_is_list(o))
+        write_default_list(o, out);
     else if (option_is_text(o) || word)
         strbuf_add_json(out, span_of(o->preset));
     else
@@ -383,6 +399,7 @@ void manual_write_values(const struct option *o, struct strbuf *out)
         [OPTION_FIELD] = "a header name, or `\"\"`",
         [OPTION_RANGES] = "a list of CIDR ranges, ",
         [OPTION_PATHS] = "a list of paths",
+        [OPTION_SET] = "a list of ",
         [OPTION_MODE] = "octal permissions",
         [OPTION_SECRET] = "a token, or `\"\"`",
         [OPTION_PATH] = "a path, ",
@@ -409,7 +426,7 @@ void manual_write_values(const struct option *o, struct strbuf *out)
 
 static void write_row(const struct option *o, struct strbuf *out)
 {
-    bool code = o->preset != NULL && *o->preset != '\0';
+    bool code = o->computed == NULL && o->preset != NULL && *o->preset != '\0';
 
     strbuf_addf(out, "| `%s` | ", o->path);
     manual_write_values(o, out);

@@ -399,8 +399,9 @@ static const struct family families[] = {
      "the app; excludes upgraded connections.",
      print_histogram, H_SLOT_HOLD},
     {"weir_requests_requeued_total", "counter", "",
-     "Requests that went back to their place in the queue because the app was down: it refused "
-     "their connection, or had closed the reused one that they were sent on.",
+     "Requests that went back to their place in the queue because the app was down (it refused "
+     "their connection, or had closed the reused one that they were sent on), or because the "
+     "deadline that their client had declared passed before they were sent.",
      print_counter, C_REQUEUED},
     {"weir_requeued_hold_seconds_total", "counter", "",
      "Time that requests held slots in which they were not sent; not part of "

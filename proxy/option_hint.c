@@ -73,6 +73,7 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
         break;
     case OPTION_CODE:
     case OPTION_WORD:
+    case OPTION_SET:
         write_choice(o, out);
         break;
     case OPTION_BOOL:
@@ -222,9 +223,9 @@ static bool fix_word(const char *words, struct span text, struct strbuf *fix)
     return n.answer != NULL;
 }
 
-/* Replaces each invalid range of a list with the nearest name. Also false if nothing changes: a
+/* Replaces each invalid element of a list with the nearest name. Also false if nothing changes: a
  * list in the form of a flag is not an element of a JSON list. */
-static bool fix_ranges(const struct option *o, struct span text, struct strbuf *fix)
+static bool fix_names(const struct option *o, struct span text, struct strbuf *fix)
 {
     struct strbuf all = {0};
     bool changed = false;
@@ -347,7 +348,8 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
     case OPTION_ADDRESS:
         return fix_address(o, text, fix);
     case OPTION_RANGES:
-        return fix_ranges(o, text, fix);
+    case OPTION_SET:
+        return fix_names(o, text, fix);
     case OPTION_PATHS:
         return text.len > 0 && fix_paths(o, text, fix);
     case OPTION_MODE:
@@ -404,6 +406,7 @@ static void write_example(const struct option *o, struct span text, struct strbu
     case OPTION_COUNT:
     case OPTION_CODE:
     case OPTION_WORD:
+    case OPTION_SET:
     case OPTION_BOOL:
         break;
     }

@@ -381,7 +381,7 @@ static enum option_verdict read_range(const struct option *o, struct span text, 
 
 bool option_is_list(const struct option *o)
 {
-    return o->type == OPTION_RANGES || o->type == OPTION_PATHS;
+    return o->type == OPTION_RANGES || o->type == OPTION_PATHS || o->type == OPTION_SET;
 }
 
 static enum option_verdict read_path(const struct option *o, struct span text, struct config *c)
@@ -396,14 +396,28 @@ static enum option_verdict read_path(const struct option *o, struct span text, s
     return OPTION_READ;
 }
 
+static enum option_verdict read_member(const struct option *o, struct span text, struct config *c)
+{
+    unsigned i = word_index(o, text);
+
+    if (i >= word_index(o, SPAN("")))
+        return OPTION_MALFORMED;
+    store(o, c, load(o, c) | UINT64_C(1) << i);
+    return OPTION_READ;
+}
+
 enum option_verdict option_read_element(const struct option *o, struct span text, struct config *c)
 {
+    if (o->type == OPTION_SET)
+        return read_member(o, text, c);
     return o->type == OPTION_PATHS ? read_path(o, text, c) : read_range(o, text, c);
 }
 
 void option_clear_list(const struct option *o, struct config *c)
 {
-    if (o->type == OPTION_PATHS)
+    if (o->type == OPTION_SET)
+        store(o, c, 0);
+    else if (o->type == OPTION_PATHS)
         paths_clear(place(o, c));
     else
         clear_ranges(list_in(o, c));
@@ -475,6 +489,7 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
         return read_secret(o, text, c);
     case OPTION_RANGES:
     case OPTION_PATHS:
+    case OPTION_SET:
         break;
     }
     return read_list(o, text, c);
@@ -591,14 +606,28 @@ static void write_cidr(const struct option *o, const struct cidr *range, struct 
 
 static size_t list_length(const struct option *o, const struct config *c)
 {
+    if (o->type == OPTION_SET)
+        return (size_t)__builtin_popcountll(load(o, c));
     if (o->type == OPTION_PATHS)
         return ((const struct paths *)place_const(o, c))->n;
     return list_of(o, c)->n;
 }
 
+/* The word of the i-th member, in the order of the words. */
+static void write_member(const struct option *o, uint64_t set, size_t i, struct strbuf *out)
+{
+    while (i-- > 0)
+        set &= set - 1;
+    write_word(o, (uint64_t)__builtin_ctzll(set), out);
+}
+
 static void write_element(const struct option *o, const struct config *c, size_t i,
                           struct strbuf *out)
 {
+    if (o->type == OPTION_SET) {
+        write_member(o, load(o, c), i, out);
+        return;
+    }
     if (o->type == OPTION_RANGES) {
         write_cidr(o, &list_of(o, c)->at[i], out);
         return;
@@ -656,6 +685,7 @@ void option_write_text(const struct option *o, const struct config *c, struct st
         return;
     case OPTION_RANGES:
     case OPTION_PATHS:
+    case OPTION_SET:
         write_list(o, c, out);
         return;
     case OPTION_MODE:

@@ -13,6 +13,7 @@
 #define COUNT_MAX  1000000
 #define PATHS_MAX  64
 #define MODE_MAX   0777
+#define DEADLINES  "X-Request-Deadline grpc-timeout X-Envoy-Expected-Rq-Timeout-Ms Request-Timeout"
 #define SECRET_MIN 16 /* characters; a shorter one could be guessed */
 
 /* The forwarded head must fit into LOOP_SCRATCH, including a request id, a date and timing. */
@@ -89,6 +90,17 @@ const struct option option_table[] = {
     {"overload.status", OPTION_CODE, FIELD(overload.status), .words = "503 429", .preset = "503",
      .also = "code status_code",
      .help = "status of the response to a request that is refused for lack of capacity"},
+    {"deadline.headers", OPTION_SET, FIELD(deadline.headers), .words = DEADLINES,
+     .preset = "X-Request-Deadline,grpc-timeout,X-Envoy-Expected-Rq-Timeout-Ms,Request-Timeout",
+     .computed = "all four", .empty = "none", .also = "header names",
+     .help = "request headers in which a client declares by when it wants its response: "
+             "X-Request-Deadline (Unix time in seconds or milliseconds), grpc-timeout (such as "
+             "500m), X-Envoy-Expected-Rq-Timeout-Ms, Request-Timeout (seconds); the earliest "
+             "counts, and a request that has no slot by then is refused with 503; queue.timeout "
+             "still applies"},
+    {"deadline.from", OPTION_WORD, FIELD(deadline.from), .words = "trusted all",
+     .preset = "trusted", .also = "clients trust",
+     .help = "clients whose deadlines count: those in headers.trusted, or all"},
     {"on_client_abort", OPTION_WORD, FIELD(on_client_abort), .words = "auto finish close",
      .preset = "auto", .also = "client_abort on_abort abort_on_close",
      .help = "what happens when a client disconnects while the app is working on its request: "
@@ -257,9 +269,10 @@ const struct option option_table[] = {
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
 
 const char option_reserved_fields[] =
-    "connection content-length content-type cookie daphne-root-path date expect forwarded host "
-    "keep-alive proxy proxy-* te trailer transfer-encoding upgrade via weir-reason x-forwarded-* "
-    "x-real-ip x-request-start";
+    "connection content-length content-type cookie daphne-root-path date expect forwarded "
+    "grpc-timeout host keep-alive proxy proxy-* request-timeout te trailer transfer-encoding "
+    "upgrade via weir-reason x-envoy-expected-rq-timeout-ms x-forwarded-* x-real-ip "
+    "x-request-deadline x-request-start";
 
 /* ---- names ---------------------------------------------------------------------------------- */
 

@@ -28,6 +28,7 @@ enum option_type {
     OPTION_PATH,    /* char[CONFIG_PATH]: a path, one of `words`, or "" */
     OPTION_MODE,    /* uint32_t: permissions in octal, text in JSON too; `special` is 0 */
     OPTION_SECRET,  /* char[129]: a token or ""; masked wherever values are written */
+    OPTION_SET,     /* uint32_t: a set of `words`, 1 << index; a list in JSON, commas in flags */
 };
 
 struct option {
@@ -36,10 +37,10 @@ struct option {
     size_t at, width;     /* offset and size in struct config */
     uint64_t min, max;    /* for durations, sizes and counts, and the port of an address */
     const char *special;  /* a word allowed instead of a number or an address, or NULL */
-    const char *words;    /* for WORD, CODE, RANGES and PATH, separated by spaces */
+    const char *words;    /* for WORD, CODE, RANGES, SET and PATH, separated by spaces */
     const char *empty;    /* the word that "" stands for, or NULL; for lists: [] in a flag */
     const char *preset;   /* the default as text; NULL: see `computed` */
-    const char *computed; /* the default in words, if it is not a constant */
+    const char *computed; /* the default in words, if it is not a constant, or is long */
     const char *platform; /* the platform's variable for it, or NULL */
     const char *also;     /* other programs' names for the last part of the path, for hints */
     const char *at_zero;  /* the message when a 0 is refused */

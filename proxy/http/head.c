@@ -20,7 +20,7 @@ static const struct known_name {
     [9] = {{"forwarded", HTTP_FIELD_FORWARDED}, {"x-real-ip", HTTP_FIELD_FORWARDED_OTHER}},
     [10] = {{"connection", HTTP_FIELD_CONNECTION}, {"keep-alive", HTTP_FIELD_KEEP_ALIVE}},
     [11] = {{"weir-reason", HTTP_FIELD_WEIR_REASON}},
-    [12] = {{"max-forwards", HTTP_FIELD_MAX_FORWARDS}},
+    [12] = {{"max-forwards", HTTP_FIELD_MAX_FORWARDS}, {"grpc-timeout", HTTP_FIELD_DEADLINE}},
     [14] = {{"content-length", HTTP_FIELD_CONTENT_LENGTH}},
     [15] = {{"x-forwarded-for", HTTP_FIELD_X_FORWARDED_FOR},
             {"x-request-start", HTTP_FIELD_X_REQUEST_START}},
@@ -29,7 +29,8 @@ static const struct known_name {
             {"daphne-root-path", HTTP_FIELD_FORWARDED_OTHER}},
     [17] = {{"transfer-encoding", HTTP_FIELD_TRANSFER_ENCODING},
             {"x-forwarded-proto", HTTP_FIELD_X_FORWARDED_PROTO}},
-    [18] = {{"proxy-authenticate", HTTP_FIELD_PROXY_AUTHENTICATE}},
+    [18] = {{"proxy-authenticate", HTTP_FIELD_PROXY_AUTHENTICATE},
+            {"x-request-deadline", HTTP_FIELD_DEADLINE}},
     [19] = {{"proxy-authorization", HTTP_FIELD_PROXY_AUTHORIZATION}},
 };
 
@@ -56,6 +57,35 @@ static enum http_field_id forwarded_id_of(struct span rest)
     return HTTP_FIELD_FORWARDED_OTHER;
 }
 
+static bool begins(struct span name, const char *known, size_t len)
+{
+    return name.len >= len && folds_to(name.at, known, len);
+}
+
+/* The id of a name that is not in the table, which has no room for one of these and is too short
+ * for another. */
+static enum http_field_id other_id_of(struct span name)
+{
+    static const char timeout[] = "request-timeout", envoys[] = "x-envoy-expected-rq-timeout-ms";
+
+    switch (name.len > 0 ? name.at[0] | 0x20 : 0) {
+    case 'p':
+        return begins(name, "proxy-", 6) ? HTTP_FIELD_PROXY_OTHER : HTTP_FIELD_OTHER;
+    case 'r':
+        return name.len == sizeof(timeout) - 1 && begins(name, timeout, name.len)
+                   ? HTTP_FIELD_DEADLINE
+                   : HTTP_FIELD_OTHER;
+    case 'x':
+        if (begins(name, "x-forwarded-", 12))
+            return forwarded_id_of((struct span){name.at + 12, name.len - 12});
+        return name.len == sizeof(envoys) - 1 && begins(name, envoys, name.len)
+                   ? HTTP_FIELD_DEADLINE
+                   : HTTP_FIELD_OTHER;
+    default:
+        return HTTP_FIELD_OTHER;
+    }
+}
+
 enum http_field_id http_field_id_of(struct span name)
 {
     if (name.len > 0 && name.len <= NAMES_LONGEST) {
@@ -65,11 +95,7 @@ enum http_field_id http_field_id_of(struct span name)
         if (folds_to(name.at, known[1].text, name.len))
             return known[1].id;
     }
-    if (name.len >= 6 && folds_to(name.at, "proxy-", 6))
-        return HTTP_FIELD_PROXY_OTHER;
-    if (name.len >= 12 && folds_to(name.at, "x-forwarded-", 12))
-        return forwarded_id_of((struct span){name.at + 12, name.len - 12});
-    return HTTP_FIELD_OTHER;
+    return other_id_of(name);
 }
 
 const struct http_field *http_head_find(const struct http_head *head, enum http_field_id id)

@@ -40,6 +40,7 @@ enum http_field_id {
     HTTP_FIELD_CONNECTION,
     HTTP_FIELD_CONTENT_LENGTH,
     HTTP_FIELD_DATE,
+    HTTP_FIELD_DEADLINE, /* by when the client wants its response: see proxy/deadline.h */
     HTTP_FIELD_EXPECT,
     HTTP_FIELD_FORWARDED,
     HTTP_FIELD_FORWARDED_OTHER,  /* X-Real-IP, Daphne-Root-Path and any other X-Forwarded-* */

@@ -117,7 +117,7 @@ static bool note_expect(struct reader *r, struct span value)
 static bool note_field(struct reader *r, const struct http_field *f)
 {
     const uint32_t plain = HTTP_FIELD_BIT(HTTP_FIELD_OTHER) | HTTP_FIELD_BIT(HTTP_FIELD_ACCEPT) |
-                           HTTP_FIELD_BIT(HTTP_FIELD_DATE);
+                           HTTP_FIELD_BIT(HTTP_FIELD_DATE) | HTTP_FIELD_BIT(HTTP_FIELD_DEADLINE);
     if (HTTP_FIELD_BIT(f->id) & plain)
         return true;
     if (f->id == HTTP_FIELD_CONTENT_LENGTH)
@@ -148,7 +148,8 @@ static bool folds_alike(struct span a, struct span b)
     return true;
 }
 
-/* Clients read the names in a response, and they do not fold them. */
+/* Clients read the names in a response, and they do not fold them. A deadline that is spelt in
+ * another way than its clients do declares nothing. */
 static bool classify_underscore(struct reader *r, struct http_field *f)
 {
     if (f->id == HTTP_FIELD_CONTENT_LENGTH || f->id == HTTP_FIELD_TRANSFER_ENCODING)
@@ -156,7 +157,8 @@ static bool classify_underscore(struct reader *r, struct http_field *f)
     if (r->response)
         f->id = HTTP_FIELD_OTHER;
     else if (f->id != HTTP_FIELD_X_REQUEST_ID)
-        f->id = f->id == HTTP_FIELD_OTHER ? HTTP_FIELD_UNDERSCORE : HTTP_FIELD_ALIAS;
+        f->id = f->id == HTTP_FIELD_OTHER || f->id == HTTP_FIELD_DEADLINE ? HTTP_FIELD_UNDERSCORE
+                                                                          : HTTP_FIELD_ALIAS;
     return true;
 }
 

@@ -165,6 +165,7 @@ def check_counts(m):
     timeouts = m.total("weir_queue_waits_total", outcome="timeout")
     refused = m.total("weir_requests_rejected_total", reason="queue_timeout")
     late = m.total("weir_requests_rejected_total", reason="not_ready")
+    late += m.total("weir_requests_rejected_total", reason="deadline")
     assert refused <= timeouts <= refused + late, f"{timeouts} timeouts, {refused} refused for it"
     assert m.total("weir_orphan_hold_seconds_count") == m.one("weir_requests_orphaned_total")
 

@@ -100,6 +100,8 @@ static void what_connection_names_stays_here(void **state)
         "Accept: c\r\n",
         "A: b\r\n");
     fields("Connection: trailer\r\nTrailer: X-A\r\nA: b\r\n", "A: b\r\n");
+    fields("Connection: grpc-timeout\r\nRequest-Timeout: 5\r\ngrpc-timeout: 5S\r\n",
+           "Request-Timeout: 5\r\n");
     fields("Connection: trailers\r\nTrailer: X-A\r\n", "Trailer: X-A\r\n");
 }
 

@@ -62,6 +62,11 @@ static void hints_are_values_that_can_be_read(void **state)
     assert_hint("bypass.paths", "/a b", " (such as \"/healthz\")");
     assert_hint("bypass.paths", "/\xc3\xa9", " (such as \"/healthz\")");
     assert_hint("bypass.paths", "[]", " (did you mean \"none\"?)");
+    assert_hint("deadline.headers", "Grpc-Timeout", " (did you mean \"grpc-timeout\"?)");
+    assert_hint("deadline.headers", "request_timeout, grpc-timeout",
+                " (did you mean \"Request-Timeout,grpc-timeout\"?)");
+    assert_hint("deadline.headers", "Deadline-At", "");
+    assert_hint("deadline.headers", "[]", " (did you mean \"none\"?)");
     assert_hint("headers.underscores", "dorp", " (did you mean \"drop\"?)");
     assert_hint("listen_mode", "0o660", " (did you mean \"660\"?)");
     assert_hint("listen_mode", "rw", " (such as \"0660\")");
