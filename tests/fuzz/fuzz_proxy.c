@@ -88,6 +88,9 @@ static void reload(uint8_t bits)
     next.client.max_headers = bits & 8 ? 2 : 24;
     next.client.keepalive_timeout = bits & 16 ? 1000 : 3 * SECOND;
     next.upstream.keepalive_timeout = bits & 16 ? 1000 : SECOND;
+    next.deadline.from = bits & 32 ? CONFIG_DEADLINE_ALL : CONFIG_DEADLINE_TRUSTED;
+    if (bits & 64)
+        next.deadline.headers = 0;
     (void)world_configure(&next);
 }
 

@@ -1,7 +1,8 @@
 /*
  * Request heads: the same result however they are split; the rewritten head is accepted, with the
- * same method, length and host; and the strict reader reads accepted heads the same way.
+ * same method, length, host and deadline; and the strict reader reads accepted heads the same way.
  */
+#include "proxy/deadline.h"
 #include "proxy/http/rewrite.h"
 #include "tests/fuzz/fuzz_head.h"
 #include "tests/fuzz/strict_reader.h"
@@ -23,6 +24,16 @@ static void check_second_reader(const struct http_head *head, const char *at, si
     CHECK(m.chunked == head->chunked && m.has_length == head->has_content_length);
     CHECK(m.length == head->content_length && strict_persists(&m) == http_head_persistent(head));
     strict_fini(&m);
+}
+
+/* Whatever the digits and the clock are, a deadline is within its bounds. */
+static mono_us deadline_of(const struct http_head *head, wall_us wall)
+{
+    mono_us left = deadline_left(head, DEADLINE_BIT(DEADLINE_HEADERS) - 1, wall);
+
+    CHECK(left == MONO_NEVER || (left >= 0 && left <= DEADLINE_MAX_US));
+    CHECK(left == MONO_NEVER || head->present & HTTP_FIELD_BIT(HTTP_FIELD_DEADLINE));
+    return left;
 }
 
 static void check_rewritten(const struct http_head *head, uint8_t choice)
@@ -54,6 +65,9 @@ static void check_rewritten(const struct http_head *head, uint8_t choice)
     CHECK(again.whole.len == len && again.minor == 1 && again.authority.len == 0);
     CHECK(head->host.len == 0 || span_equal(again.host, head->host));
     fuzz_check_same_message(head, &again);
+    if (!head->names_fields) /* Connection may remove a deadline */
+        CHECK(deadline_of(&again, 1) == deadline_of(head, 1));
+    deadline_of(head, INT64_C(1764390000000000));
     check_second_reader(&again, out, len);
     CHECK(again.has_upgrade == (how.upgrade.len > 0));
     CHECK(again.expect_continue == (head->expect_continue && !how.drop_expect));
