@@ -17,14 +17,14 @@ CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option
            proxy/config.c proxy/config_file.c proxy/config_change.c \
            proxy/jsonpos.c proxy/capacity.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c \
-           proxy/metrics_page.c proxy/status.c
+           proxy/metrics_page.c proxy/status.c proxy/load.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c proxy/app.c
 EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
             proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c \
             proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c
-SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c \
+SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
@@ -199,6 +199,7 @@ unit_ld_test_probe    := $(call wrap,connect)
 unit_ld_test_client   := $(call wrap,clock_mono)
 unit_ld_test_app      := $(call wrap,connect clock_mono)
 unit_ld_test_listener := $(call wrap,accept4 clock_mono)
+unit_ld_test_agent    := $(call wrap,accept4 clock_mono)
 
 define unit_rule
 $(OUT)/tests/unit/$(1)/%: $(OUT)/obj/tests/unit/$(1)/%.o $$(call obj,$$(unit_src_$(1)))
@@ -316,6 +317,10 @@ reloads: build $(HEAVY) ## 100 reloads at full load; the app checks the limit
 .PHONY: restarts
 restarts: build ## restarts of the app under load, KILLS=100 kills (6 min)
 	@WEIR_RESTARTS=$(or $(KILLS),100) $(PYTEST) -s tests/e2e/test_restart.py
+
+.PHONY: agent
+agent: build ## HAProxy in front of three weirs with agent-check (1 min)
+	@WEIR_AGENT=1 $(PYTEST) -s tests/e2e/test_agent.py -k haproxy
 
 .PHONY: quantiles
 quantiles: build ## documented quantiles compared with exact ones (8 min)

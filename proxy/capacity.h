@@ -25,8 +25,9 @@ uint32_t capacity_upgrades(const struct config *cf);
 
 /*
  * The number of clients. Each of their connections takes a descriptor, and each request in the app
- * takes another; `admin` is the number that the admin port may take. Raises the process's limit on
- * them if necessary. If there are still too few, the number of clients is reduced, which is logged,
- * and the app and the admin port keep theirs: otherwise idle clients could starve both.
+ * takes another; `admin` is the number that the admin and agent ports may take. Raises the
+ * process's limit on them if necessary. If there are still too few, the number of clients is
+ * reduced, which is logged, and the app and the admin port keep theirs: otherwise idle clients
+ * could starve both.
  */
 uint32_t capacity_clients(const struct config *cf, unsigned admin);

@@ -390,6 +390,7 @@ static void resolve_all(struct loader *ld)
 {
     resolve(ld, "listen");
     resolve(ld, "admin.listen");
+    resolve(ld, "agent.listen");
     if (!ld->src->upstream_optional)
         resolve(ld, "upstream.address");
 }
@@ -416,23 +417,41 @@ static void check_mode(struct loader *ld, const char *path, const struct address
                             "applies only to a Unix socket: remove it");
 }
 
+static void check_not_own(struct loader *ld, const char *path, const struct address *own)
+{
+    char text[128];
+
+    if (!address_covers(own, &ld->c->upstream.address))
+        return;
+    snprintf(text, sizeof(text),
+             "must differ from weir's own \"%s\" address; otherwise, weir would connect to itself",
+             path);
+    loader_problem_with(ld, option_find(SPAN("upstream.address")), text);
+}
+
+static void check_differs(struct loader *ld, const char *path, const struct address *a,
+                          const char *other, const struct address *b)
+{
+    char text[128];
+
+    if (!address_covers(a, b) && !address_covers(b, a))
+        return;
+    snprintf(text, sizeof(text), "must differ from \"%s\": choose another port, or \"off\"", other);
+    loader_problem_with(ld, option_find(span_of(path)), text);
+}
+
 static void check_addresses(struct loader *ld)
 {
     const struct config *c = ld->c;
-    const struct option *upstream = option_find(SPAN("upstream.address"));
 
-    if (address_covers(&c->listen, &c->upstream.address))
-        loader_problem_with(ld, upstream,
-                            "must differ from weir's own \"listen\" address; otherwise, weir would "
-                            "connect to itself");
-    if (address_covers(&c->admin.listen, &c->upstream.address))
-        loader_problem_with(ld, upstream,
-                            "must differ from weir's own \"admin.listen\" address; otherwise, weir "
-                            "would connect to itself");
-    if (address_covers(&c->admin.listen, &c->listen) ||
-        address_covers(&c->listen, &c->admin.listen))
-        loader_problem_with(ld, option_find(SPAN("admin.listen")),
-                            "must differ from \"listen\": choose another port, or \"off\"");
+    check_not_own(ld, "listen", &c->listen);
+    check_not_own(ld, "admin.listen", &c->admin.listen);
+    check_differs(ld, "admin.listen", &c->admin.listen, "listen", &c->listen);
+    if (!c->agent.enabled)
+        return;
+    check_not_own(ld, "agent.listen", &c->agent.listen);
+    check_differs(ld, "agent.listen", &c->agent.listen, "listen", &c->listen);
+    check_differs(ld, "agent.listen", &c->agent.listen, "admin.listen", &c->admin.listen);
 }
 
 static bool is_preset(const struct loader *ld, const struct option *o)
@@ -500,6 +519,7 @@ static void finish(struct loader *ld)
     else
         resolve_all(ld);
     ld->c->admin.enabled = strcmp(ld->c->admin.listen.text, "off") != 0;
+    ld->c->agent.enabled = strcmp(ld->c->agent.listen.text, "off") != 0;
     check_upstream_is_given(ld);
     if (ld->errors > 0)
         return;

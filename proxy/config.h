@@ -101,6 +101,10 @@ struct config {
         struct cidr_list allow;
     } admin;
     struct {
+        bool enabled; /* false when agent.listen is "off" */
+        struct address listen;
+    } agent;
+    struct {
         enum log_level level;
         enum log_format format;
     } log;

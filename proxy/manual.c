@@ -519,9 +519,9 @@ static const char docs_tail[] =
     "\n"
     "## Values that must agree\n"
     "\n"
-    "- `upstream.address` must differ from `listen` and `admin.listen`; otherwise, weir would\n"
-    "  connect to itself.\n"
-    "- `listen` and `admin.listen` must differ.\n"
+    "- `upstream.address` must differ from `listen`, `admin.listen` and `agent.listen`;\n"
+    "  otherwise, weir would connect to itself.\n"
+    "- `listen`, `admin.listen` and `agent.listen` must differ from each other.\n"
     "- `listen_mode` and `admin.listen_mode` are valid only for Unix sockets.\n"
     "- `concurrency`, if set, must not exceed `client.max_connections`: a connection carries\n"
     "  one request at a time.\n";

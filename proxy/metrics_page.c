@@ -260,6 +260,21 @@ static void print_startup(const struct family *f, const struct stats_reading *r,
     prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->upstream_startup);
 }
 
+static void print_agent_checks(const struct family *f, const struct stats_reading *r,
+                               struct strbuf *out)
+{
+    for (size_t i = 0; i < STATS_AGENT_REPLIES; i++) {
+        const struct prometheus_label reply[] = {{"reply", stats_agent_names[i]}, {NULL, NULL}};
+        prometheus_count(out, f->name, reply, r->now->agent.replies[i]);
+    }
+}
+
+static void print_agent_weight(const struct family *f, const struct stats_reading *r,
+                               struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->agent.weight);
+}
+
 static void print_reloads(const struct family *f, const struct stats_reading *r, struct strbuf *out)
 {
     const struct prometheus_label applied[] = {{"result", "applied"}, {NULL, NULL}};
@@ -469,6 +484,11 @@ static const struct family families[] = {
      "Maximum of weir_buffered_bytes for requests and responses together, at which weir stops "
      "reading ahead: buffers.budget.",
      print_buffered_limit, 0},
+    {"weir_agent_checks_total", "counter", "reply=up, drain, down",
+     "Checks of the balancers on the agent port (agent.listen), by reply.", print_agent_checks, 0},
+    {"weir_agent_weight_percent", "gauge", "",
+     "Weight in the latest reply on the agent port, from 1 to 100; 0 unless that reply was \"up\".",
+     print_agent_weight, 0},
     {"weir_config_reloads_total", "counter", "result=applied, rejected",
      "Changes to the configuration while weir was running: reloads and commands. A rejected one "
      "had an error, which is in the log, and changed nothing.",

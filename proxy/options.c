@@ -253,6 +253,11 @@ const struct option option_table[] = {
      .help = "addresses of the clients that may drain, pause, resume and change weir through the "
              "admin port without the token, and may send GET /drain; programs on the same machine "
              "always may, through loopback or a Unix socket"},
+    {"agent.listen", OPTION_ADDRESS, FIELD(agent.listen), 0, PORT_MAX, .special = "off",
+     .preset = "off", .also = "port bind address agent_port agent_check",
+     .restart = "the socket is bound at startup",
+     .help = "address of a port that speaks HAProxy's agent-check protocol: it tells the balancer "
+             "the share of free slots as a weight, that weir drains, or that the app is down"},
     {"watch", OPTION_BOOL, FIELD(watch), .preset = "false", .also = "watch_config auto_reload",
      .help = "reload the configuration file when it changes; SIGHUP reloads it in any case"},
     {"log.level", OPTION_WORD, FIELD(log.level), .words = "error warning info debug",

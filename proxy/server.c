@@ -13,6 +13,7 @@
 #include "common/socket.h"
 #include "limiter/limiter.h"
 #include "proxy/admin.h"
+#include "proxy/agent.h"
 #include "proxy/app.h"
 #include "proxy/capacity.h"
 #include "proxy/drain.h"
@@ -58,6 +59,7 @@ struct server {
     struct lifecycle *lifecycle;
     struct drain *drain;
     struct admin *admin;
+    struct agent *agent;
     _Atomic uint32_t max_connections;
     struct loop_timer settle; /* the cap of connections, after the limit was lowered */
     mono_us settle_pause;
@@ -396,6 +398,7 @@ static void look_now(struct server *s, struct stats_now *now)
 
     limiter_snapshot(s->shared.limiter, clock_mono(), &now->limiter);
     limiter_snapshot(s->shared.bypass, clock_mono(), &bypass);
+    agent_read(s->agent, &now->agent);
     stats_read_bypass(s->bypass_stats, &bypass, &now->bypass);
     now->bypass.limit = exchange_bypass_limit(s->config);
 }
@@ -443,19 +446,35 @@ static bool admin_started(void *arg, const char **why)
     return app_state(s->shared.app) != APP_STARTING;
 }
 
+/* Without a connection, nothing shows that the app has ended: looks, for the next time. */
+static bool is_up(struct server *s)
+{
+    if (upstream_shared_open(s->upstreams) == 0)
+        app_look(s->shared.app);
+    return app_is_up(s->shared.app);
+}
+
 static bool admin_ready(void *arg, const char **why)
 {
     struct server *s = arg;
 
     if (!admin_started(arg, why))
         return false;
-    if (upstream_shared_open(s->upstreams) == 0)
-        app_look(s->shared.app); /* shows in the next response */
     *why = "the app is down";
-    if (!app_is_up(s->shared.app))
+    if (!is_up(s))
         return false;
     *why = "weir is draining";
     return lifecycle_is_ready(s->lifecycle);
+}
+
+/* The same condition as for /readyz: a drain that keeps it for its delay keeps this, too. */
+static enum stats_agent_reply agent_state(void *arg)
+{
+    struct server *s = arg;
+
+    return !lifecycle_is_ready(s->lifecycle) ? STATS_AGENT_DRAIN
+           : is_up(s)                        ? STATS_AGENT_UP
+                                             : STATS_AGENT_DOWN;
 }
 
 static void admin_pause(void *arg)
@@ -516,6 +535,12 @@ static bool admin_drain_state(void *arg, struct strbuf *out)
 
 /* ---- the configuration ---- */
 
+/* Those of the ports of the control thread. */
+static unsigned control_descriptors(const struct config *cf)
+{
+    return ADMIN_DESCRIPTORS + (cf->agent.enabled ? AGENT_DESCRIPTORS : 0);
+}
+
 /* The limiter's share of the configuration. */
 static void set_limits(struct server *s)
 {
@@ -569,7 +594,7 @@ static void server_change(void *arg, struct config *next)
     if (lower)
         set_limits(s);
     log_configure(next->log.level, next->log.format);
-    atomic_store(&s->max_connections, capacity_clients(next, ADMIN_DESCRIPTORS));
+    atomic_store(&s->max_connections, capacity_clients(next, control_descriptors(next)));
     listener_configure(s->listener, atomic_load(&s->max_connections));
     budget_resize(&s->shared.budget, next->buffers.budget);
     atomic_store(&s->shared.upgrades_max, capacity_upgrades(next));
@@ -624,6 +649,23 @@ static bool worker_build(struct server *s, unsigned i)
     return true;
 }
 
+static bool agent_build(struct server *s)
+{
+    char problem[256];
+    const struct agent_how how = {.loop = s->control,
+                                  .listen = &s->config->agent.listen,
+                                  .limiter = s->shared.limiter,
+                                  .state = agent_state,
+                                  .arg = s};
+
+    if (!s->config->agent.enabled)
+        return true;
+    s->agent = agent_new(&how, problem, sizeof(problem));
+    if (s->agent == NULL)
+        log_error("%s", problem);
+    return s->agent != NULL;
+}
+
 static bool ports_build(struct server *s)
 {
     char problem[256];
@@ -646,12 +688,12 @@ static bool ports_build(struct server *s)
         log_error("%s", problem);
         return false;
     }
-    if (!s->config->admin.enabled)
-        return true;
-    s->admin = admin_new(loop_base(s->control), s->config, &source, problem, sizeof(problem));
-    if (s->admin == NULL)
-        log_error("%s", problem);
-    return s->admin != NULL;
+    if (s->config->admin.enabled) {
+        s->admin = admin_new(loop_base(s->control), s->config, &source, problem, sizeof(problem));
+        if (s->admin == NULL)
+            log_error("%s", problem);
+    }
+    return (s->admin != NULL || !s->config->admin.enabled) && agent_build(s);
 }
 
 static void app_build(struct server *s)
@@ -703,6 +745,7 @@ static bool build(struct server *s)
 static void take_down(struct server *s)
 {
     admin_free(s->admin);
+    agent_free(s->agent);
     reload_free(s->reload);
     loop_timer_fini(&s->settle);
     app_free(s->shared.app);
@@ -766,9 +809,10 @@ static void greet(const struct server *s)
 
     if (capacity_inside(cf) != UINT32_MAX)
         snprintf(limit, sizeof(limit), "%u", capacity_inside(cf));
-    log_info("weir %s listens on %s for the app at %s: concurrency %s, queue %u, admin %s",
+    log_info("weir %s listens on %s for the app at %s: concurrency %s, queue %u, admin %s%s%s",
              WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
-             cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off");
+             cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off",
+             s->agent != NULL ? ", agent " : "", s->agent != NULL ? agent_text(s->agent) : "");
     if (config_trust_is_default(cf))
         log_info("forwarding headers from private addresses are trusted: set headers.trusted to [] "
                  "if every client appears to have one (a published container port, a NAT)");
@@ -802,7 +846,7 @@ int server_main(struct config *config, const struct config_source *source)
     s->config = config_get(config);
     s->source = source;
     s->n = config->threads;
-    s->max_connections = capacity_clients(config, ADMIN_DESCRIPTORS);
+    s->max_connections = capacity_clients(config, control_descriptors(config));
     bool ran = run(s);
     join_workers(s);
     block_signals();

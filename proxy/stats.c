@@ -36,6 +36,8 @@ const char *const stats_reason_names[STATS_REASONS] = {
 const char *const stats_source_names[SOURCES] = {[STATS_SOURCE_APP] = "app",
                                                  [STATS_SOURCE_WEIR] = "weir",
                                                  [STATS_SOURCE_CLIENT_GONE] = "client_gone"};
+const char *const stats_agent_names[STATS_AGENT_REPLIES] = {
+    [STATS_AGENT_UP] = "up", [STATS_AGENT_DRAIN] = "drain", [STATS_AGENT_DOWN] = "down"};
 const char *const stats_upstream_names[STATS_REPLAYED + 1] = {[STATS_OPENED] = "opened",
                                                               [STATS_REUSED] = "reused",
                                                               [STATS_FAILED] = "failed",

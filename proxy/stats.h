@@ -101,10 +101,26 @@ struct stats_bypass {
 void stats_read_bypass(const struct stats *s, const struct limiter_snapshot *limiter,
                        struct stats_bypass *out);
 
+/* What the agent port has replied to balancers. */
+enum stats_agent_reply {
+    STATS_AGENT_UP,
+    STATS_AGENT_DRAIN,
+    STATS_AGENT_DOWN,
+    STATS_AGENT_REPLIES,
+};
+
+struct stats_agent {
+    bool on;                     /* there is such a port */
+    enum stats_agent_reply last; /* valid once there are replies */
+    unsigned weight;             /* in percent, of the latest reply; 0 unless that was UP */
+    uint64_t replies[STATS_AGENT_REPLIES];
+};
+
 /* Known only to the server, at the time of a scrape. */
 struct stats_now {
     struct limiter_snapshot limiter;
     struct stats_bypass bypass;
+    struct stats_agent agent;
     mono_us queue_timeout;
     uint64_t queue_max_bytes, buffers_budget;
     uint32_t client_connections_max, upgrades_max; /* UINT32_MAX: none */

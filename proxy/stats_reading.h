@@ -72,6 +72,7 @@ static inline size_t stats_connections_cell(enum stats_side side, enum stats_con
 extern const char *const stats_outcome_names[STATS_OUTCOMES];
 extern const char *const stats_reason_names[STATS_REASONS];
 extern const char *const stats_source_names[SOURCES];
+extern const char *const stats_agent_names[STATS_AGENT_REPLIES];
 extern const char *const stats_upstream_names[STATS_REPLAYED + 1];
 
 struct stats_reading {

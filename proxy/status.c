@@ -80,6 +80,27 @@ static void json_bypass(const struct stats_reading *r, struct strbuf *out)
     json_close(out);
 }
 
+/* null: there is no agent port. The reply is that of the latest check. */
+static void json_agent(const struct stats_reading *r, struct strbuf *out)
+{
+    const struct stats_agent *a = &r->now->agent;
+    uint64_t checks = 0;
+
+    if (!a->on) {
+        json_key(out, "agent");
+        strbuf_adds(out, "null");
+        return;
+    }
+    for (int i = 0; i < STATS_AGENT_REPLIES; i++)
+        checks += a->replies[i];
+    json_open(out, "agent");
+    json_key(out, "reply");
+    strbuf_add_json(out, checks > 0 ? span_of(stats_agent_names[a->last]) : SPAN("none"));
+    json_count(out, "weight_percent", a->weight);
+    json_count(out, "checks", checks);
+    json_close(out);
+}
+
 static void json_ends(const struct stats_reading *r, struct strbuf *out)
 {
     json_open(out, "clients");
@@ -174,6 +195,7 @@ void status_write(const struct stats *s, const struct stats_now *now, struct str
     json_bool(out, "paused", stats_paused(&r));
     json_queue(&r, out);
     json_bypass(&r, out);
+    json_agent(&r, out);
     json_ends(&r, out);
     json_totals(&r, out);
     strbuf_adds(out, "}\n");

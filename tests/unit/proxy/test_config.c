@@ -248,6 +248,12 @@ static void addresses_that_contradict_each_other_are_told_at_their_place(void **
                    "{\"listen\": \"10.0.0.1:5\"}}",
                    "\"admin.listen\": must differ");
     assert_problem(f, "{\"upstream\": \"unix:/a\", \"listen\": \"unix:/a\"}", "connect to itself");
+    assert_problem(f, "{\"upstream\": \":1\", \"agent\": {\"listen\": \":8080\"}}",
+                   "\"agent.listen\": must differ from \"listen\"");
+    assert_problem(f, "{\"upstream\": \":1\", \"agent\": {\"listen\": \"127.0.0.1:9480\"}}",
+                   "\"agent.listen\": must differ from \"admin.listen\"");
+    assert_problem(f, "{\"upstream\": \":9\", \"agent\": {\"listen\": \":9\"}}",
+                   "own \"agent.listen\"");
     assert_problem(f, "{\"upstream\": \"a..b:1\"}",
                    "\"upstream.address\": cannot resolve host \"a..b\"");
     assert_null(load_flags(f, environment, NULL, NULL));

@@ -22,7 +22,7 @@ static void the_first_scrape_has_every_series_with_zero(void **state)
     expect("weir_build_info{version=\"" WEIR_VERSION "\",revision=\"" WEIR_REVISION "\"}", "1");
     assert_non_null(exposition_value(&page, "process_open_fds"));
     print_message("series: %zu in %zu families\n", page.n, page.families);
-    assert_in_range(page.n, 1, 400); /* 156 of them for the wait */
+    assert_in_range(page.n, 1, 440); /* 156 of them for the wait */
 }
 
 static void what_the_limiter_says_is_passed_on(void **state)
@@ -44,6 +44,7 @@ static void what_the_limiter_says_is_passed_on(void **state)
     };
     now.bypass = (struct stats_bypass){
         .limit = 4, .in_flight = 3, .queued = 1, .requests = {10, 20, 30}, .accounting_errors = 1};
+    now.agent = (struct stats_agent){.on = true, .weight = 37, .replies = {5, 6, 7}};
     now.upstream_ready = false;
     assert_false(stats_audit(stats_shard_of(*state, 1), &(struct stats_present){.begun = 1}));
     scrape(*state, &now);
@@ -57,6 +58,10 @@ static void what_the_limiter_says_is_passed_on(void **state)
     expect("weir_buffered_limit_bytes", "5000000000");
     expect("weir_connections_limit{side=\"client\"}", "4096");
     expect("weir_connections_limit{side=\"upstream\"}", "11");
+    expect("weir_agent_weight_percent", "37");
+    expect("weir_agent_checks_total{reply=\"up\"}", "5");
+    expect("weir_agent_checks_total{reply=\"drain\"}", "6");
+    expect("weir_agent_checks_total{reply=\"down\"}", "7");
     expect("weir_bypass_limit", "4");
     expect("weir_bypass_in_flight", "3");
     expect("weir_bypass_requests_total{source=\"app\"}", "10");

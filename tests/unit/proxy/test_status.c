@@ -91,10 +91,32 @@ static void status_says_unlimited_in_a_word_and_never_as_null(void **state)
     json_decref(root);
 }
 
+static void the_agent_port_tells_its_latest_reply(void **state)
+{
+    struct stats_now now = quiet();
+    json_t *root = status(*state, &now), *agent;
+    assert_true(json_is_null(json_object_get(root, "agent")));
+    json_decref(root);
+    now.agent.on = true;
+    root = status(*state, &now);
+    agent = json_object_get(root, "agent");
+    assert_string_equal(json_string_value(json_object_get(agent, "reply")), "none");
+    json_decref(root);
+    now.agent = (struct stats_agent){
+        .on = true, .last = STATS_AGENT_UP, .weight = 37, .replies = {5, 6, 7}};
+    root = status(*state, &now);
+    agent = json_object_get(root, "agent");
+    assert_string_equal(json_string_value(json_object_get(agent, "reply")), "up");
+    assert_int_equal(json_integer_value(json_object_get(agent, "weight_percent")), 37);
+    assert_int_equal(json_integer_value(json_object_get(agent, "checks")), 18);
+    json_decref(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(status_is_one_json_object_with_the_same_numbers),
+        TEST(the_agent_port_tells_its_latest_reply),
         TEST(a_pause_of_another_reason_is_not_the_operators),
         TEST(status_says_unlimited_in_a_word_and_never_as_null),
     };
