@@ -17,7 +17,7 @@ CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option
            proxy/config.c proxy/config_file.c proxy/config_change.c \
            proxy/jsonpos.c proxy/capacity.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c \
-           proxy/metrics_page.c proxy/status.c proxy/load.c
+           proxy/metrics_page.c proxy/status.c proxy/load.c proxy/load_header.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c proxy/app.c
@@ -291,7 +291,7 @@ replay-check: build $(OUT)/tests/replay/replay
 	@env REPLAY=$(OUT)/tests/replay/replay $(PYTEST) tests/replay
 
 .PHONY: replay
-replay: build $(OUT)/tests/replay/replay ## simulated overloads: the limiter against its model (5 min)
+replay: build $(OUT)/tests/replay/replay ## the limiter against its model, simulated (5 min)
 	@env WEIR_REPLAY=1 WEIR_SEED=$(or $(given_seed),0) REPLAY=$(OUT)/tests/replay/replay $(PYTEST) -s tests/replay
 
 # Load that Python cannot make; built below.
@@ -362,7 +362,7 @@ bench-pairs: build ## CPU compared with another build: BEFORE=path/to/weir
 	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir)) $(PAIRS)
 
 .PHONY: overload
-overload: build $(OUT)/bench/overload/crowd ## goodput under overload, and of others (25 min; --quick: 3)
+overload: build $(OUT)/bench/overload/crowd ## goodput under overload, others too (25 min)
 	@$(PYTHON) bench/overload/overload.py $(OVERLOAD)
 
 .PHONY: compare

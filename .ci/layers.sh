@@ -10,7 +10,7 @@ pure="$pure|(emmintrin|immintrin|arm_neon)\.h"
 threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
-base='proxy/(loop|wheel|budget|log_limit|config_watch|cidr|paths|words|config|buckets|stats|stats_reading|metrics_page|status|load|accesslog)\.h'
+base='proxy/(loop|wheel|budget|log_limit|config_watch|cidr|paths|words|config|buckets|stats|stats_reading|metrics_page|status|load|load_header|accesslog)\.h'
 ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|deadline|settings|probe|app|child)\.h'
 sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|reply|deadline|settings|probe|app|child)\.h'
 judged=$(mktemp)
@@ -43,7 +43,7 @@ layer 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|
 for m in cidr paths words config config_file config_change config_load options option_value option_hint option_private jsonpos capacity manual command completion manpage admin_client cli cli_admin cli_private; do
     layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|paths|words|config|config_change|config_load|options|option_value|option_hint|option_private|jsonpos|capacity|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_private)\.h"
 done
-for m in loop wheel budget log_limit config_watch buckets stats stats_reading metrics_page status load accesslog; do
+for m in loop wheel budget log_limit config_watch buckets stats stats_reading metrics_page status load load_header accesslog; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"
 done
 

@@ -13,6 +13,11 @@ struct span {
     size_t len;
 };
 
+/* A name and its value. */
+struct span_pair {
+    struct span name, value;
+};
+
 #define SPAN(literal)  ((struct span){(literal), sizeof(literal) - 1})
 #define SPAN_PRINTF(s) (int)(s).len, (s).at /* for "%.*s" */
 

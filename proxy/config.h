@@ -28,6 +28,7 @@ enum config_underscores { CONFIG_UNDERSCORES_DROP, CONFIG_UNDERSCORES_PASS };
 enum config_abort { CONFIG_ABORT_AUTO, CONFIG_ABORT_FINISH, CONFIG_ABORT_CLOSE };
 enum config_half_close { CONFIG_HALF_CLOSE_ABORT, CONFIG_HALF_CLOSE_ALLOW };
 enum config_deadline { CONFIG_DEADLINE_TRUSTED, CONFIG_DEADLINE_ALL };
+enum config_load { CONFIG_LOAD_OFF, CONFIG_LOAD_PLAIN, CONFIG_LOAD_ORCA };
 enum config_profile { CONFIG_PROFILE_NONE, CONFIG_PROFILE_CLOUDRUN };
 
 /* Durations in microseconds, sizes in bytes. Field names follow the JSON paths. */
@@ -80,6 +81,7 @@ struct config {
         enum config_underscores underscores;
         char request_id[64]; /* field name; "" for none */
         bool request_start, server_timing;
+        enum config_load load;
     } headers;
     struct {
         char probe[CONFIG_PATH]; /* "tcp", "none" or a path */

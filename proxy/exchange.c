@@ -180,6 +180,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
         .close = true,
         .head_only = h1_server_begins_with_head(cl),
         .date = exchange_date(env),
+        .load = exchange_load(env, env->settings->config),
     };
 
     if (log_limit_allows(&env->log_limit, loop_now(env->c.loop), problem->reason, more))
@@ -546,6 +547,7 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
         .request_id_name = span_of(ex->config->headers.request_id),
         .request_id = ex->message.request_id,
         .date = exchange_date(ex->env),
+        .load = exchange_load(ex->env, ex->config),
     };
     exchange_release_upgrade(ex);
     if (refusal != NULL)

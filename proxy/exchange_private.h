@@ -30,6 +30,16 @@ static inline struct span exchange_date(struct exchange_env *env)
     return http_date(&env->date, loop_wall(env->c.loop));
 }
 
+/* The header field that reports the app's load, or NULL. */
+static inline const struct span_pair *exchange_load(struct exchange_env *env,
+                                                    const struct config *config)
+{
+    if (config->headers.load == CONFIG_LOAD_OFF)
+        return NULL;
+    return load_header_of(&env->load, config->headers.load, env->c.shared->limiter,
+                          loop_now(env->c.loop));
+}
+
 static inline bool exchange_bypasses(const struct exchange *ex)
 {
     return ex->lane == &ex->env->lanes[EXCHANGE_BYPASS];

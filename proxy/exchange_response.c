@@ -150,6 +150,7 @@ static struct relay_front respond(struct exchange *ex)
         .request_id = ex->message.request_id,
         .server_timing = timing_of(ex, timing, sizeof(timing)),
         .date = exchange_date(env),
+        .load = exchange_load(env, ex->config),
     };
     struct relay_front front = h1_server_respond(ex->client, &env->head, ex->down, &how);
 

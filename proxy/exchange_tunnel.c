@@ -112,7 +112,8 @@ void exchange_switch_protocols(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
     const struct h1_response how = {.request_id_name = span_of(ex->config->headers.request_id),
-                                    .request_id = ex->message.request_id};
+                                    .request_id = ex->message.request_id,
+                                    .load = exchange_load(env, ex->config)};
     struct client *cl = ex->client;
 
     if (!ex->upgrade || !http_upgrade_is_sound(&env->head, message_upgrade(&ex->message))) {

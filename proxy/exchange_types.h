@@ -13,6 +13,7 @@
 #include "proxy/http/date.h"
 #include "proxy/http/head.h"
 #include "proxy/http/parse.h"
+#include "proxy/load_header.h"
 #include "proxy/log_limit.h"
 #include "proxy/message.h"
 #include "proxy/relay.h"
@@ -97,5 +98,6 @@ struct exchange_env {
     struct settings *settings; /* for those that arrive */
     struct log_limit log_limit;
     struct http_date date;
+    struct load_header load;
     struct http_head head; /* of the response being read */
 };

@@ -80,6 +80,7 @@ struct relay_front h1_server_respond(struct client *cl, const struct http_head *
         .request_id_name = how->request_id_name,
         .request_id = how->request_id,
         .server_timing = how->server_timing,
+        .load = how->load,
         .date = how->date,
     };
     return front_of(cl, head, &rewrite);
@@ -88,8 +89,10 @@ struct relay_front h1_server_respond(struct client *cl, const struct http_head *
 bool h1_server_switch(struct client *cl, const struct http_head *head,
                       const struct h1_response *how)
 {
-    const struct http_response_rewrite rewrite = {
-        .upgrade = true, .request_id_name = how->request_id_name, .request_id = how->request_id};
+    const struct http_response_rewrite rewrite = {.upgrade = true,
+                                                  .request_id_name = how->request_id_name,
+                                                  .request_id = how->request_id,
+                                                  .load = how->load};
 
     return send_one(cl, front_of(cl, head, &rewrite).head);
 }

@@ -35,6 +35,7 @@ struct h1_response {
     bool http10; /* the client speaks HTTP/1.0, which has no chunks */
     bool last;   /* the connection ends with it; h1_server_respond() may set it */
     struct span request_id_name, request_id, server_timing, date;
+    const struct span_pair *load; /* or NULL */
 };
 
 /*

@@ -201,6 +201,11 @@ const struct option option_table[] = {
      .also = "timing",
      .help = "report in Server-Timing how long the request was queued and how long the app took "
              "to begin its response"},
+    {"headers.load", OPTION_WORD, FIELD(headers.load), .words = "off plain orca",
+     .preset = "off", .also = "load_header load_report report orca",
+     .help = "report the load of the app in a header of each response, for balancers: \"plain\" "
+             "adds Weir-Load: in_flight=3, limit=8, queued=0; \"orca\" adds endpoint-load-metrics "
+             "with an ORCA load report in text form"},
     {"startup.probe", OPTION_PATH, FIELD(startup.probe), .words = "tcp none", .empty = "none",
      .preset = "tcp",
      .help = "how weir detects that the app has started, and that it is back after being down: "
@@ -276,7 +281,7 @@ const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
 const char option_reserved_fields[] =
     "connection content-length content-type cookie daphne-root-path date expect forwarded "
     "grpc-timeout host keep-alive proxy proxy-* request-timeout te trailer transfer-encoding "
-    "upgrade via weir-reason x-envoy-expected-rq-timeout-ms x-forwarded-* x-real-ip "
+    "upgrade via weir-load weir-reason x-envoy-expected-rq-timeout-ms x-forwarded-* x-real-ip "
     "x-request-deadline x-request-start";
 
 /* ---- names ---------------------------------------------------------------------------------- */

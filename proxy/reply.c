@@ -135,6 +135,8 @@ static void write_fields(const struct reply *r, struct writer *w)
         add(w, "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
     if (r->request_id.len > 0 && r->request_id_name.len > 0)
         add(w, "%.*s: %.*s\r\n", SPAN_PRINTF(r->request_id_name), SPAN_PRINTF(r->request_id));
+    if (r->load != NULL)
+        add(w, "%.*s: %.*s\r\n", SPAN_PRINTF(r->load->name), SPAN_PRINTF(r->load->value));
     if (r->close)
         add(w, "Connection: close\r\n");
     else if (r->keep_alive)

@@ -56,6 +56,7 @@ struct reply {
     bool head_only;                          /* the request was a HEAD */
     struct span request_id_name, request_id; /* echoed unless empty */
     struct span date;                        /* RFC 9110 section 6.6.1 */
+    const struct span_pair *load;            /* a field to add, or NULL */
 };
 
 #define REPLY_MAX 2048 /* most bytes of a reply */

@@ -447,7 +447,9 @@ static void put_connection(struct writer *w, const struct http_response_rewrite 
 size_t http_rewrite_response_bound(const struct http_head *head,
                                    const struct http_response_rewrite *how)
 {
-    return head->whole.len + how->request_id_name.len + how->request_id.len +
+    size_t load = how->load != NULL ? how->load->name.len + how->load->value.len : 0;
+
+    return load + head->whole.len + how->request_id_name.len + how->request_id.len +
            how->server_timing.len + how->date.len + FIXED_ROOM;
 }
 
@@ -468,6 +470,8 @@ size_t http_rewrite_response(const struct http_head *head, const struct http_res
         put_field(&w, how->request_id_name, how->request_id);
     if (how->server_timing.len > 0)
         put_field(&w, SPAN("Server-Timing"), how->server_timing);
+    if (how->load != NULL && !has_field(head, how->load->name))
+        put_field(&w, how->load->name, how->load->value);
     PUT(&w, "\r\n");
     return (size_t)(w.at - out);
 }

@@ -60,7 +60,8 @@ struct http_response_rewrite {
     bool upgrade;                /* Upgrade is forwarded: the status is 101 or 426 */
     struct span request_id_name; /* echoed unless the app sends one; empty: not */
     struct span request_id;
-    struct span server_timing; /* a whole value to add, or empty */
+    struct span server_timing;    /* a whole value to add, or empty */
+    const struct span_pair *load; /* a field to add unless the app sends it; NULL: none */
     struct span date; /* for a final response without Date (RFC 9110 section 6.6.1); empty: none */
 };
 

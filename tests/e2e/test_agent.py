@@ -88,6 +88,22 @@ def test_a_crowd_on_the_port_keeps_no_balancer_out(world):
         member.sock.close()
 
 
+def test_responses_tell_the_load_if_they_are_asked_to(world):
+    origin, weir = world.pair(concurrency=2, queue_length=0, admin_writable="true")
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    assert world.connect(weir).ask("GET", "/").get("Weir-Load") is None
+    assert weir.command("set", "headers.load=plain").returncode == 0
+    until(lambda: world.connect(weir).ask("GET", "/").get("Weir-Load"), "the change")
+    held = [world.connect(weir).get("/held") for _ in range(2)]
+    weir.wait_in_flight(2)
+    time.sleep(0.002)  # a report is used again for a millisecond
+    refused = world.connect(weir).ask("GET", "/")
+    assert (refused.status, refused.get("Weir-Load")) == (503, "in_flight=2, limit=2, queued=0")
+    gate.open()
+    assert [client.response().status for client in held] == [200, 200]
+
+
 # ---- HAProxy --------------------------------------------------------------------------------------
 
 

@@ -627,6 +627,17 @@ static void the_request_id_is_echoed_unless_the_app_sent_one(void **state)
              "Server-Timing: queue;dur=1\r\n\r\n");
 }
 
+static void a_load_report_is_added_unless_the_app_sent_one(void **state)
+{
+    const struct span_pair load = {SPAN("Weir-Load"), SPAN("in_flight=1")};
+    const struct http_response_rewrite how = {.load = &load};
+    (void)state;
+    response("HTTP/1.1 200 OK\r\n\r\n", &how,
+             "HTTP/1.1 200 OK\r\n" VIA "Weir-Load: in_flight=1\r\n\r\n");
+    response("HTTP/1.1 200 OK\r\nweir-load: x\r\n\r\n", &how,
+             "HTTP/1.1 200 OK\r\nweir-load: x\r\n" VIA "\r\n");
+}
+
 static void a_final_response_without_date_gets_one(void **state)
 {
     const struct http_response_rewrite how = {.date = SPAN("now")};
@@ -821,6 +832,7 @@ int main(void)
         cmocka_unit_test(only_weir_says_weir_reason),
         cmocka_unit_test(responses_are_framed_the_usual_way_too),
         cmocka_unit_test(the_request_id_is_echoed_unless_the_app_sent_one),
+        cmocka_unit_test(a_load_report_is_added_unless_the_app_sent_one),
         cmocka_unit_test(a_final_response_without_date_gets_one),
         cmocka_unit_test(without_an_id_or_its_name_nothing_is_echoed),
         cmocka_unit_test(fields_of_an_earlier_message_are_not_looked_at),

@@ -149,6 +149,40 @@ static void server_timing_is_told_where_it_is_wanted(void)
     hears(b, "\r\nServer-Timing: queue;dur=10");
 }
 
+static void the_load_is_told_in_responses_of_the_app_and_of_weir(void)
+{
+    scene.how.config.headers.load = CONFIG_LOAD_PLAIN;
+    scene.how.config.queue.length = 1;
+    struct peer *a = asks(GET), *b = asks(GET);
+
+    until(100);
+    is_told(asks(GET), 503, "queue_full", "\r\nWeir-Load: in_flight=1, limit=1, queued=1\r\n");
+    hears(asks("bad\r\n\r\n"), "\r\nWeir-Load: in_flight=1, limit=1, queued=1\r\n");
+    says(app(0), "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    assert_false(has_heard(a, "Weir-Load"));
+    until(102);
+    says(app(0), OK);
+    hears(a, "200 OK\r\nContent-Length: 2\r\n");
+    until(104);
+    says(app(0), OK);
+    hears(b, "\r\nWeir-Load: in_flight=1, limit=1, queued=0\r\n");
+}
+
+static void a_load_report_may_take_the_form_of_orca(void)
+{
+    scene.how.config.headers.load = CONFIG_LOAD_ORCA;
+    struct peer *a = asks(GET), *b;
+
+    says(app(0), OK);
+    hears(a, "\r\nendpoint-load-metrics: TEXT named_metrics.queue_depth=0\r\n");
+    from_now();
+    until(300);
+    b = asks(GET);
+    until(600);
+    says(app(0), OK);
+    hears(b, "\r\nendpoint-load-metrics: TEXT application_utilization=0.");
+}
+
 /* ---- interim responses ---- */
 
 static void an_interim_response_goes_on_at_once_and_is_life(void)
@@ -508,6 +542,8 @@ int main(void)
         SCENE(a_cut_that_only_the_end_could_tell_is_told_by_a_reset),
         SCENE(a_connection_that_the_app_does_not_keep_is_not_used_again),
         SCENE(server_timing_is_told_where_it_is_wanted),
+        SCENE(the_load_is_told_in_responses_of_the_app_and_of_weir),
+        SCENE(a_load_report_may_take_the_form_of_orca),
         SCENE(an_interim_response_goes_on_at_once_and_is_life),
         SCENE(http10_gets_no_interim_response),
         SCENE(many_interim_responses_are_a_flood_only_when_they_come_together),
