@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Shows where requests wait: starts the demo app with weir in front of it, and sends three bursts.
+"""Shows what weir is for: the demo app alone and behind weir, under twice the load that it can serve.
 
-usage: demo.py [--backend FILE] [--weir FILE]      (or BACKEND_DEMO and WEIR in the environment)
+usage: demo.py [--quick] [--backend FILE] [--weir FILE]     (or BACKEND_DEMO and WEIR in the environment)
 
-Everything listens on free ports of the loopback interface and is stopped at the end, also on
-Ctrl-C. Exit status: 0 when every request was answered, 1 otherwise. Standard library only.
+Each client sends one request at its appointed time, whatever became of the others, and closes its connection
+when its patience ends. Everything listens on free ports of the loopback interface and is stopped at the end,
+also on Ctrl-C. Exit status: 0, or 1 if something failed. Standard library only.
 """
 
 import argparse
 import asyncio
+import dataclasses
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -18,18 +21,66 @@ import sys
 import tempfile
 import time
 
-REQUESTS = 200
-BURSTS = (("/produtos", 80), ("/produtos", 40), ("/usuarios", 80))
 READY_TIMEOUT = 5.0
-BURST_TIMEOUT = 9.0  # with the starts below 45 s for the three, whatever goes wrong
-BAR = 24
+LATE = 0.1  # seconds; a request that is sent later than that is worth a word
+WIDTH = 80
 
 
 class Failure(Exception):
     """Something that the person at the terminal can act upon."""
 
 
-# ---- the children ----------------------------------------------------------------------------
+# ---- what is shown -----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    threads: int  # of the app's pool
+    hold: float  # seconds of /products and /users
+    block: float  # seconds of /blocking
+    patience: float
+    settled: float  # the figures are of the requests sent from then on
+    counted: float  # for so many seconds; the load goes on until their clients have left
+
+    def seconds(self):
+        return self.settled + self.counted + self.patience
+
+
+FULL = Size(threads=40, hold=0.5, block=0.1, patience=2.0, settled=10.0, counted=8.0)
+QUICK = Size(threads=8, hold=0.1, block=0.02, patience=0.4, settled=2.0, counted=1.6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    path: str
+    rate: float  # requests a second
+    most: float  # answers a second that the app can give
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    name: str
+    told: str
+    parts: tuple
+    limits: tuple  # one weir for each
+
+
+def scenes(size):
+    pool, loop = size.threads / size.hold, 1 / size.block
+    mixed = (Part("/products", 2 * pool, pool), Part("/users", pool / 2, pool / 2))
+    return (
+        Scene("mixed",
+              f"Mixed handlers: /products sleeps {size.hold:g} s in a pool of {size.threads} threads, /users "
+              f"awaits {size.hold:g} s. The pool can answer {pool:g} /products a second; {2 * pool:g} arrive, "
+              f"and {pool / 2:g} /users.", mixed, (size.threads + size.threads // 4,)),
+        Scene("/blocking",
+              f"A handler that blocks the event loop: /blocking takes {size.block:g} s, one after the other, so "
+              f"{loop:g} a second can be answered; {2 * loop:g} arrive.",
+              (Part("/blocking", 2 * loop, loop),), (1, 80)),
+    )
+
+
+# ---- the children ------------------------------------------------------------------------------
 
 
 class Child:
@@ -54,17 +105,28 @@ class Child:
         if self.process.poll() is not None:
             raise Failure(f"{self.name} ended with status {self.process.returncode}:\n{self.said()}")
 
-    def stop(self):
+    def ask_to_end(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+
+    def end(self):
         # Asked once it finishes what it has, asked twice it ends at once.
-        for send in (self.process.terminate, self.process.terminate, self.process.kill):
-            if self.process.poll() is not None:
-                break
-            send()
+        for send in (self.process.terminate, self.process.kill):
             try:
-                self.process.wait(2)
+                self.process.wait(0.2)
+                break
             except subprocess.TimeoutExpired:
-                continue
+                send()
+        self.process.wait(5)
         self.log.close()
+
+
+def end_all(children):
+    for child in children:
+        child.ask_to_end()
+    for child in reversed(children):
+        child.end()
+    children.clear()
 
 
 async def until_ready(child, probe):
@@ -79,8 +141,11 @@ async def until_ready(child, probe):
     raise Failure(f"{child.name} was not ready after {READY_TIMEOUT:g} s:\n{child.said()}")
 
 
-async def start_backend(children, path):
-    child = Child("backend-demo", [path], {"BACKEND_LISTEN": "127.0.0.1:0"})
+async def start_backend(children, path, size):
+    child = Child("backend-demo", [path], {
+        "BACKEND_LISTEN": "127.0.0.1:0", "BACKEND_POOL_THREADS": str(size.threads),
+        "BACKEND_USUARIOS_MS": f"{1000 * size.hold:.0f}", "BACKEND_PRODUTOS_MS": f"{1000 * size.hold:.0f}",
+        "BACKEND_BLOQUEANTE_MS": f"{1000 * size.block:.0f}"})
     children.append(child)
 
     async def port():
@@ -110,225 +175,325 @@ async def start_weir(children, path, upstream, limit):
     children.append(child)
 
     async def ready():
-        return (await fetch(admin, "GET", "/readyz"))[0] == 200
+        try:
+            return await get(admin, "/readyz") == 200
+        except OSError:
+            return False
 
     await until_ready(child, ready)
-    return child, port, admin
+    return port
 
 
-# ---- HTTP, as little as it takes ----------------------------------------------------------------
+# ---- the clients -------------------------------------------------------------------------------
 
 
-async def exchange(reader, writer, method, path, patience):
-    """Sends one request and reads one answer: its status, head and body; status 0: there was none."""
-
-    async def talk():
-        length = "Content-Length: 0\r\n" if method == "POST" else ""
-        writer.write(f"{method} {path} HTTP/1.1\r\nHost: demo\r\n{length}\r\n".encode())
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        size = re.search(r"\r\ncontent-length: *(\d+)", head, re.I)
-        body = await reader.readexactly(int(size[1])) if size else await reader.read()
-        return int(head.split(" ", 2)[1]), head, body.decode()
-
+async def get(port, path):
+    """The status of the response, once all of it has arrived."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        return await asyncio.wait_for(talk(), patience)
-    except (OSError, EOFError, ValueError, IndexError, asyncio.TimeoutError):
-        return 0, "", ""
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: demo\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = re.search(r"\r\ncontent-length: *(\d+)", head, re.I)
+        await (reader.readexactly(int(length[1])) if length else reader.read())
+        return int(head.split(" ", 2)[1])
     finally:
         writer.close()
 
 
-async def fetch(port, method, path):
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
-    except OSError:
-        return 0, "", ""
-    return await exchange(reader, writer, method, path, 2.0)
+@dataclasses.dataclass
+class Request:
+    path: str
+    at: float  # when it was to be sent, from the beginning
+    took: float = 0.0
+    status: int = 0  # 0: its client has left
 
 
-# ---- numbers from metrics ------------------------------------------------------------------------
+class Target:
+    """The app alone, or a weir before it, and all requests that were sent to it."""
+
+    def __init__(self, name, port, limit=None):
+        self.name = name
+        self.port = port
+        self.limit = limit
+        self.requests = []
+        self.answers = []  # when those in time arrived
+        self.failures = []
+        self.late = 0.0
+
+    async def send(self, request, begin, patience):
+        now = time.monotonic() - begin
+        self.late = max(self.late, now - request.at)
+        self.requests.append(request)
+        try:
+            request.status = await asyncio.wait_for(get(self.port, request.path),
+                                                    request.at + patience - now)
+        except asyncio.TimeoutError:
+            return
+        except (OSError, EOFError, ValueError, IndexError) as error:
+            self.failures.append(f"{self.name}: {request.path}: {error!r}")
+            return
+        request.took = time.monotonic() - begin - request.at
+        if request.status == 200:
+            self.answers.append(request.at + request.took)
+        elif request.status not in (429, 503):
+            self.failures.append(f"{self.name}: {request.path}: status {request.status}")
+
+    def of(self, paths, size):
+        return [r for r in self.requests
+                if r.path in paths and size.settled <= r.at < size.settled + size.counted]
 
 
-async def scrape(port):
-    """A page of metrics as {line without its value: value}."""
-    _, _, page = await fetch(port, "GET", "/metrics")
-    found = {}
-    for line in page.splitlines():
-        name, _, value = line.rpartition(" ")
-        if name and not line.startswith("#"):
-            found[name] = float(value)
-    return found
+def arrivals(parts, seconds):
+    """All requests of a scene, evenly spaced in each part, in the order of their times."""
+    found = [Request(part.path, i / part.rate)
+             for part in parts for i in range(int(part.rate * seconds))]
+    return sorted(found, key=lambda request: request.at)
 
 
-def total(metrics, name, *labels):
-    """The sum of the series of one name that carry all these labels."""
-    return sum(value for series, value in metrics.items()
-               if series.partition("{")[0] == name and all(label in series for label in labels))
+async def send_all(targets, parts, size, begin):
+    tasks = []
+    for request in arrivals(parts, size.seconds()):
+        wait = begin + request.at - time.monotonic()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        tasks += [asyncio.ensure_future(t.send(dataclasses.replace(request), begin, size.patience))
+                  for t in targets]
+    await asyncio.gather(*tasks)
 
 
-def spent(head, what):
-    """Seconds out of the Server-Timing that the backend adds: `app` inside it, `pool` waiting there."""
-    found = re.search(rf"\r\nserver-timing:[^\r]*\b{what};dur=([\d.]+)", head, re.I)
-    return float(found[1]) / 1000 if found else 0.0
-
-
-def rank_of(values, q):
-    return sorted(values)[min(len(values) - 1, int(q * len(values)))] if values else 0.0
-
-
-# ---- the live line -----------------------------------------------------------------------------
+# ---- the live lines ----------------------------------------------------------------------------
 
 
 class Screen:
-    """On a terminal one line that is drawn over; elsewhere a line each second."""
+    """On a terminal, lines that are drawn over; elsewhere, each once."""
 
     def __init__(self):
-        self.live = sys.stdout.isatty()
-        self.colour = self.live and "NO_COLOR" not in os.environ
+        self.live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self.colour = self.live and not os.environ.get("NO_COLOR")
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        self.full, self.empty, self.times = ("█", "░", "×") if utf8 else ("#", ".", "x")
-        self.last = -1
+        self.steps = " ▁▂▃▄▅▆▇█" if utf8 else " .:-=+*#@"
+        self.drawn = 0
 
     def paint(self, code, text):
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
 
-    def bar(self, code, value, top, width):
-        n = min(width, round(width * value / top))
-        return self.paint(code, self.full * n) + self.paint("2", self.empty * (width - n))
+    def curve(self, times, width, step, most):
+        """Answers for each `step` seconds."""
+        counts = [0] * width
+        for t in times:
+            counts[min(width - 1, int(t / step))] += 1
+        top = len(self.steps) - 1
+        return "".join(self.steps[min(top, -int(-top * n / (most * step) // 1))] for n in counts)
 
-    def show(self, elapsed, flying, limit, depth):
-        if not self.live and int(elapsed) == self.last:
+    def draw(self, lines, last):
+        if not self.live and not last:
             return
-        self.last = int(elapsed)
-        line = (f"  {elapsed:4.1f} s  in flight {self.bar('32', flying, limit, BAR // 2)} {flying:3.0f}"
-                f"   queue {self.bar('33', depth, REQUESTS, BAR)} {depth:3.0f}")
-        print(f"\r{line}\x1b[K" if self.live else line, end="" if self.live else "\n", flush=True)
-
-    def clear(self):
-        self.last = -1
-        if self.live:
-            print("\r\x1b[K", end="", flush=True)
+        if self.drawn:
+            print(f"\x1b[{self.drawn}A", end="")
+        for line in lines:
+            print(f"{line}\x1b[K" if self.live else line)
+        sys.stdout.flush()
+        self.drawn = 0 if last else len(lines)
 
 
-async def watch(screen, admin, limit):
-    start = time.monotonic()
+def curves(screen, scene, targets, size):
+    most = sum(part.most for part in scene.parts)
+    width = 40
+    for target in targets:
+        curve = screen.curve(target.answers, width, (size.seconds() + size.patience) / width, most)
+        code = "33" if target.limit is None else "32"
+        yield f"  {target.name:16} {screen.paint(code, curve)}  {len(target.answers):5} in time"
+
+
+async def watch(screen, scene, targets, size):
     while True:
-        seen = await scrape(admin)
-        screen.show(time.monotonic() - start, total(seen, "weir_requests_in_flight"), limit,
-                    total(seen, "weir_queue_depth"))
-        await asyncio.sleep(0.1)
+        screen.draw(list(curves(screen, scene, targets, size)), False)
+        await asyncio.sleep(0.2)
 
 
-# ---- a burst -----------------------------------------------------------------------------------
+def tell_of_gap(target, scene, size):
+    """Of a weir that has come back from answering nothing in time."""
+    pairs = zip([0.0, *target.answers], target.answers)
+    longest, end = max((b - a, b) for a, b in pairs) if target.answers else (0.0, 0.0)
+    after = sum(1 for t in target.answers if t > end) / (size.seconds() - end) if end < size.settled else 0.0
+    if longest > size.patience / 2 and after > sum(part.most for part in scene.parts) / 2:
+        print_text("In the gap, weir still serves in order of arrival, and each response comes too late. From the "
+                   "clients that leave, it learns how long they wait, and passes over requests that have waited too "
+                   f"long: {end:.1f} s after the first request, responses are in time again.")
 
 
-async def send_all(port, path):
-    """All connections first, then all requests at once: [(status, head, seconds)], all seconds."""
-    pairs = await asyncio.gather(
-        *(asyncio.open_connection("127.0.0.1", port) for _ in range(REQUESTS)))
-    start = time.monotonic()
-
-    async def one(pair):
-        status, head, _ = await exchange(*pair, "GET", path, BURST_TIMEOUT)
-        return status, head, time.monotonic() - start
-
-    answers = await asyncio.gather(*(one(pair) for pair in pairs))
-    return answers, time.monotonic() - start
+# ---- a scene -----------------------------------------------------------------------------------
 
 
-async def run_burst(screen, children, weir_path, backend, path, limit):
-    weir, port, admin = await start_weir(children, weir_path, backend, limit)
-    print(f"{REQUESTS} {screen.times} {path} through weir at limit {limit}")
-    await fetch(backend, "POST", "/reset")
-    watcher = asyncio.ensure_future(watch(screen, admin, limit))
+async def play(screen, children, args, scene, size):
+    print_text(scene.told)
+    targets = [Target("app alone", await start_backend(children, args.backend, size))]
+    for limit in scene.limits:
+        backend = await start_backend(children, args.backend, size)
+        port = await start_weir(children, args.weir, backend, limit)
+        targets.append(Target(f"weir, limit {limit}", port, limit))
+    watcher = asyncio.ensure_future(watch(screen, scene, targets, size))
     try:
-        answers, seconds = await send_all(port, path)
-    except OSError as error:
-        weir.check()
-        raise Failure(f"cannot connect to weir: {error}") from error
+        await send_all(targets, scene.parts, size, time.monotonic())
     finally:
         watcher.cancel()
-        screen.clear()
-    at_weir, at_backend = await scrape(admin), await scrape(backend)
-    weir.stop()
-    return result(path, limit, seconds, answers, at_weir, at_backend)
-
-
-def result(path, limit, seconds, answers, at_weir, at_backend):
-    good = [(head, t) for status, head, t in answers if status == 200]
-    outcome = 'outcome="dispatched"'
-    waited = total(at_weir, "weir_queue_waited_seconds_total", outcome)
-    return {
-        "path": path, "limit": limit, "seconds": seconds,
-        "mean": waited / max(1, total(at_weir, "weir_queue_waits_total", outcome)),
-        "weir": [t - spent(head, "app") for head, t in good],
-        "pool": [spent(head, "pool") for head, _ in good],
-        "client": [t for _, t in good],
-        "most": at_backend.get('backend_concurrent_max{handler="all"}', 0),
-        "answered": len(good), "refused": sum(a[0] in (429, 503) for a in answers),
-    }
+    screen.draw(list(curves(screen, scene, targets, size)), True)
+    for child in children:
+        child.check()
+    end_all(children)
+    for target in targets[1:]:
+        tell_of_gap(target, scene, size)
+    return targets
 
 
 # ---- the table ---------------------------------------------------------------------------------
 
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    rate: float  # answers in time, a second
+    p99: float  # of these; 0: there are none
+
+
+def figures(target, paths, size):
+    took = sorted(r.took for r in target.of(paths, size) if r.status == 200)
+    p99 = took[min(len(took) - 1, int(0.99 * len(took)))] if took else 0.0
+    return Figures(len(took) / size.counted, p99)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    limit: int
+    offered: float
+    most: float
+    alone: Figures
+    weir: Figures
+
+
+def rows_of(scene, targets, size):
+    """One for each weir, and if the scene has several parts, one for each of these."""
+    alone, *weirs = targets
+    for weir in weirs:
+        groups = [scene.parts]
+        if len(scene.parts) > 1:
+            groups += [(part,) for part in scene.parts]
+        for parts in groups:
+            paths = {part.path for part in parts}
+            whole = parts is scene.parts
+            yield Row(scene.name if whole else f"  {parts[0].path}", weir.limit if whole else 0,
+                      sum(part.rate for part in parts), sum(part.most for part in parts),
+                      figures(alone, paths, size), figures(weir, paths, size))
+
+
 HEAD = (
-    f"{'':27}{'wait in weir':>16}{'in pool':>11}{'client':>11}{'most':>5}{'answered':>9}",
-    f"{'burst':15}{'limit':>6}{'total':>6}{'mean':>6}{'p50':>5}{'p99':>5}{'p50':>6}{'p99':>5}"
-    f"{'p50':>6}{'p99':>5}{'in':>5}{'/refused':>9}",
+    f"{'':19}{'limit of':>8}  {'requests a second':>18}{'answered in time':>19}{'p99, s':>14}",
+    f"{'':19}{'weir':>8}  {'sent':>9}{'possible':>9}{'alone':>10}{'weir':>9}{'alone':>8}{'weir':>6}",
 )
 
 
-def ranks(values):
-    return f"{rank_of(values, 0.5):5.2f}{rank_of(values, 0.99):5.2f}"
+def seconds(value):
+    return f"{value:.2f}" if value > 0 else "-"
 
 
 def table_row(screen, r):
-    burst, answers = f"{REQUESTS} {screen.times} {r['path']}", f"{r['answered']}/{r['refused']}"
-    return (f"{burst:15}{r['limit']:>6}{r['seconds']:>6.2f}{r['mean']:>6.2f}{ranks(r['weir'])} "
-            f"{ranks(r['pool'])} {ranks(r['client'])}{r['most']:>5.0f}{answers:>9}")
+    better = screen.paint("32" if r.weir.rate > r.alone.rate else "33", f"{r.weir.rate:>9.1f}")
+    return (f"{r.name:19}{r.limit or '':>8}  {r.offered:>9.0f}{r.most:>9.0f}{r.alone.rate:>10.1f}{better}"
+            f"{seconds(r.alone.p99):>8}{seconds(r.weir.p99):>6}")
 
 
-def print_table(screen, results):
+def print_table(screen, rows, size):
     print()
     for line in HEAD:
         print(screen.paint("1", line))
-    for r in results:
+    for r in rows:
         print(table_row(screen, r))
+    end = size.settled + size.counted
+    print_text(f"Of the requests sent between {size.settled:g} and {end:g} s after the first. Answered in time: "
+               f"before the client left, {size.patience:g} s after its request was due. p99: of these.")
+
+
+# ---- in words ----------------------------------------------------------------------------------
+
+
+def of_mixed(rows):
+    _, products, users = rows
+    said = ("Mixed: alone, the threads work on requests whose clients have left, and answer "
+            f"{products.alone.rate:.1f} /products a second in time; behind weir, {products.weir.rate:.1f} of the "
+            f"{products.most:.0f} that are possible.")
+    if users.weir.rate < users.alone.rate:
+        said += (" /users, which needs no thread, does better alone "
+                 f"({users.alone.rate:.1f}, not {users.weir.rate:.1f}): in weir, all wait in one queue.")
+    return said
+
+
+def of_blocking(one, many):
+    yield ("/blocking at limit 1: the queue is in weir, which sees each client that leaves; "
+           f"{one.weir.rate:.1f} a second are answered in time, alone {one.alone.rate:.1f}.")
+    yield (f"/blocking at limit {many.limit}: the queue is in the app again, where weir cannot reach it; "
+           f"{many.weir.rate:.1f} a second are answered in time. A limit above what the app can do at once "
+           "protects nothing.")
+
+
+def wrapped(text):
+    line = ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > WIDTH:
+            yield line
+            line = ""
+        line += f" {word}" if line else word
+    yield line
+
+
+def print_text(text):
     print()
-    print("Times in seconds. The mean is measured by weir (weir_queue_waited_seconds_total); p50\n"
-          "and p99 are measured by the clients, which subtract the time inside the app from the\n"
-          "total. \"Most in\" is the highest number of requests inside the app at once.\n")
+    for line in wrapped(text):
+        print(line)
 
 
-def verdict(results):
-    bad = sum(REQUESTS - r["answered"] for r in results)
-    if bad:
-        return f"{bad} requests got no response from the app, which the demo does not expect."
-    return ("A limit above the app's 40 threads does not speed anything up: it moves the wait from\n"
-            "weir's queue, where it is visible and bounded, into the app's pool, where it is not.\n"
-            "Async handlers have no such pool; there, only the limit determines the throughput.")
+def print_words(rows):
+    *mixed, one, many = rows
+    for text in (of_mixed(mixed), *of_blocking(one, many)):
+        print_text(text)
+
+
+def has_failed(targets):
+    """Says what has failed, and whether the load was sent as it should be."""
+    failures = [failure for target in targets for failure in target.failures]
+    failures += [f"{target.name}: no response in time" for target in targets if not target.answers]
+    late = max(target.late for target in targets)
+    if late > LATE:
+        print_text(f"Requests were sent up to {late:.1f} s late: this machine is busy, and that is in the figures.")
+    for failure in failures[:5]:
+        print(f"demo: {failure}", file=sys.stderr)
+    if failures:
+        print(f"demo: {len(failures)} failures", file=sys.stderr)
+    return bool(failures)
 
 
 # ---- all together ------------------------------------------------------------------------------
 
 
 async def run(args):
-    screen, children, results = Screen(), [], []
+    size = QUICK if args.quick else FULL
+    screen, children, rows, seen = Screen(), [], [], []
+    print(f"Twice the load that the app can serve; each client leaves after {size.patience:g} s.")
     try:
-        backend = await start_backend(children, args.backend)
-        for path, limit in BURSTS:
-            results.append(await run_burst(screen, children, args.weir, backend, path, limit))
+        for scene in scenes(size):
+            targets = await play(screen, children, args, scene, size)
+            rows += rows_of(scene, targets, size)
+            seen += targets
     finally:
-        for child in reversed(children):
-            child.stop()
-    print_table(screen, results)
-    print(verdict(results))
-    return 0 if all(r["answered"] == REQUESTS for r in results) else 1
+        end_all(children)
+    print_table(screen, rows, size)
+    print_words(rows)
+    return 1 if has_failed(seen) else 0
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Send three bursts through weir and show where the requests wait.")
+        description="Put twice the load that the demo app can serve on the app alone and on weir before it.")
+    parser.add_argument("--quick", action="store_true", help="all times divided by five: 10 s, less exact")
     parser.add_argument("--backend", default=os.environ.get("BACKEND_DEMO", "build/backend-demo"),
                         help="path of the demo app (default: %(default)s)")
     parser.add_argument("--weir", default=os.environ.get("WEIR", "build/weir"),
@@ -337,12 +502,19 @@ def parse_arguments():
 
 
 def on_terminate(signum, _frame):
-    raise SystemExit(128 + signum)  # so that the children are stopped on the way out
+    raise SystemExit(128 + signum)  # so that the children are ended on the way out
+
+
+def raise_file_limit():
+    """Clients that leave stay connections of the app until it has come to them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main():
     args = parse_arguments()
     signal.signal(signal.SIGTERM, on_terminate)
+    raise_file_limit()
     try:
         return asyncio.run(run(args))
     except Failure as failure:
@@ -351,6 +523,9 @@ def main():
     except KeyboardInterrupt:
         print("\ndemo: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # nobody reads on: Python is not to complain of that once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":
