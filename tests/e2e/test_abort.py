@@ -66,7 +66,7 @@ def test_an_orphan_keeps_its_slot_until_the_apps_last_byte(world, how):
     assert client.final_head().status == 200
     assert client.exactly(3) == b"one"
     LEAVE[how](client)
-    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    until(lambda: weir.glance().one("weir_orphans_in_flight") == 1, "the orphan")
     nextone = world.connect(weir).get("/next")
     weir.wait_depth(1)
     stays(lambda: not origin.seen("/next"), "the next request outside")
@@ -166,7 +166,7 @@ def test_a_half_closed_client_has_left_by_default(world):
     waiting.half_close()
     weir.wait_depth(0)
     inside.half_close()
-    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    until(lambda: weir.glance().one("weir_orphans_in_flight") == 1, "the orphan")
     gate.open()
     weir.wait_quiet()
     assert origin.seen("/never") == []
@@ -236,7 +236,7 @@ def test_a_pipelining_client_that_leaves_takes_its_unread_requests_along(world):
     client.send(b"".join(app.wire.request("GET", f"/{i}") for i in range(5)))
     origin.wait_inside(1)
     client.rst()
-    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    until(lambda: weir.glance().one("weir_orphans_in_flight") == 1, "the orphan")
     gate.open()
     weir.wait_quiet()
     assert world.connect(weir).ask("GET", "/after").status == 200

@@ -293,7 +293,7 @@ def test_requests_behind_one_that_is_not_read_hold_no_more_than_the_budget(world
         assert MIB / 2 <= held <= most
         stays(lambda: weir.metrics().total("weir_buffered_bytes") <= most, "the bound")
         asks_on(good)
-    until(lambda: weir.metrics().total("weir_buffered_bytes") == 0, "all to be given back")
+    until(lambda: weir.glance().total("weir_buffered_bytes") == 0, "all to be given back")
     assert set(origin.targets()) == {"/good"}
 
 

@@ -192,7 +192,7 @@ class Watch:
 
     def look(self, sent=0):
         """`sent`: bytes that were sent since the last look."""
-        kept = self.weir.metrics().total("weir_buffered_bytes")
+        kept = self.weir.glance().total("weir_buffered_bytes")
         grown = self.weir.rss() - self.at_first
         now = time.monotonic()
         if kept > self.kept or grown > self.grown + 64 * KIB or sent:
@@ -250,7 +250,7 @@ def let_go(weir, crowd):
     for member in crowd.members:
         if member.sock.fileno() >= 0:
             reset_socket(member.sock)
-    until(lambda: weir.metrics().total("weir_buffered_bytes") == 0, "all to be given back")
+    until(lambda: weir.glance().total("weir_buffered_bytes") == 0, "all to be given back")
 
 
 @pytest.mark.parametrize("what", SENDERS)

@@ -82,5 +82,5 @@ def test_a_request_whose_client_leaves_reaches_the_app_no_further(app, world):
     sock = app.accept()
     sock.recv(1)
     reset_socket(client.sock)
-    until(lambda: weir.metrics().one("weir_requests_in_flight") == 0, "the slot to be free")
+    until(lambda: weir.glance().one("weir_requests_in_flight") == 0, "the slot to be free")
     assert_cut(sock)

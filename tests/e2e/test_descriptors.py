@@ -51,7 +51,7 @@ def test_fewer_clients_are_let_in_where_descriptors_are_few(world):
     weir = world.weir(origin, concurrency=10, nofile=FEW)
     assert "the descriptor limit is 172" in weir.log()
     crowd = [world.connect(weir) for _ in range(FEW)]
-    until(lambda: weir.metrics().total("weir_connections", side="client") == 34, "34 clients let in")
+    until(lambda: weir.glance().total("weir_connections", side="client") == 34, "34 clients let in")
     # The last of the crowd, and who comes now, are let in and served: as many as the limit at once.
     gate = origin.gate()
     origin.on("/held", app.wait(gate), app.answer())
@@ -69,7 +69,7 @@ def test_fewer_clients_are_let_in_where_descriptors_are_few(world):
 def test_each_further_thread_keeps_eight_for_itself(world):
     weir = world.weir(world.origin(), concurrency=10, threads=7, nofile=FEW + 24)
     crowd = [world.connect(weir) for _ in range(FEW)]
-    until(lambda: weir.metrics().total("weir_connections", side="client") == 10, "10 clients let in")
+    until(lambda: weir.glance().total("weir_connections", side="client") == 10, "10 clients let in")
     assert len(crowd) > 10
 
 
@@ -110,7 +110,7 @@ def test_without_a_free_descriptor_the_idle_make_room_for_a_connection_to_the_ap
 def test_an_app_that_cannot_be_connected_to_for_lack_of_descriptors_is_a_502(world):
     origin, weir = world.pair(upstream_connect_timeout="300ms")
     client = world.connect(weir)
-    until(lambda: weir.metrics().total("weir_connections", side="client") == 1, "the client let in")
+    until(lambda: weir.glance().total("weir_connections", side="client") == 1, "the client let in")
     taken = settled(weir)
     limit(weir, min(set(range(len(taken) + 1)) - set(taken)))
     answer = client.ask("GET", "/")

@@ -45,10 +45,10 @@ def busy(weir, load):
     until(lambda: load.rounds > 3 * KEEPING, "those who keep on")
     load.websockets(SOCKETS, "/ws")
     load.event_streams(STREAMS, "/events")
-    until(lambda: weir.metrics().one("weir_upgrades_in_flight") == SOCKETS, "the WebSockets")
+    until(lambda: weir.glance().one("weir_upgrades_in_flight") == SOCKETS, "the WebSockets")
     load.ask(RUNNING + WAITING, "/held")
     until(
-        lambda: weir.metrics().one("weir_requests_in_flight") == LIMIT
+        lambda: weir.glance().one("weir_requests_in_flight") == LIMIT
         and weir.metrics().total("weir_queue_depth") >= WAITING,
         "the queue",
     )

@@ -412,7 +412,7 @@ def answer_unread(world, most):
         weir.wait_sent()
         inside.send(OK)
         until(
-            lambda: weir.metrics().one("weir_requests_in_flight") == 0 or played.is_asked(),
+            lambda: weir.glance().one("weir_requests_in_flight") == 0 or played.is_asked(),
             "the answer to be passed on, or not to be one",
         )
         if played.is_asked():

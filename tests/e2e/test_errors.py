@@ -288,7 +288,7 @@ def test_the_apps_own_errors_pass_untouched(world):
         assert answer.get("Retry-After") == "7"
         assert answer.get("Weir-Reason") is None
     until(
-        lambda: weir.metrics().total("weir_requests_total", source="app") == 7,
+        lambda: weir.glance().total("weir_requests_total", source="app") == 7,
         "all to be counted",
     )
     assert weir.metrics().total("weir_requests_rejected_total") == 0

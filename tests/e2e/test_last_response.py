@@ -85,7 +85,7 @@ def test_a_drain_spares_what_an_idle_client_still_reads(world):
     origin.on("/", app.answer(BODY))
     client = world.narrow(weir).get("/")
     until(lambda: not client.is_open(), "the response to be there")
-    until(lambda: weir.metrics().total("weir_requests_total"), "the response to be weir's kernel's")
+    until(lambda: weir.glance().total("weir_requests_total"), "the response to be weir's kernel's")
     after = world.connect(weir)  # of all clients the last that the drain comes to
     assert after.ask("GET", "/after").status == 200
     weir.signal()

@@ -217,7 +217,7 @@ def test_a_client_that_has_left_is_not_waited_for_by_interim_responses(world):
     client = world.connect(weir).get("/x")
     assert client.head().status == 102
     client.fin()
-    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    until(lambda: weir.glance().one("weir_orphans_in_flight") == 1, "the orphan")
     weir.wait_in_flight(0, within=SOON)
     assert world.connect(weir).ask("GET", "/next").status == 200
 

@@ -196,7 +196,7 @@ def no_memory(world):
     origin.default = (app.wait(gate), app.answer())
     clients = [world.connect(weir).get("/", "X-Long: " + "x" * 30_000) for _ in range(4)]
     refused = lambda: weir.metrics().one("weir_requests_rejected_total", reason="bytes")
-    until(lambda: refused() + weir.metrics().one("weir_queue_depth") == 3, "all to have come")
+    until(lambda: refused() + weir.glance().one("weir_queue_depth") == 3, "all to have come")
     gate.open()
     assert {client.response().status for client in clients} == {200, 503}
     return weir.wait_counted(4)
@@ -253,10 +253,10 @@ def test_a_response_is_timed_by_who_gave_it(world):
     left = world.connect(weir).get("/left")
     origin.wait_inside(1)
     left.fin()
-    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    until(lambda: weir.glance().one("weir_orphans_in_flight") == 1, "the orphan")
     gone = time.monotonic() - began
     time_of = lambda m, by: m.one("weir_request_duration_seconds_sum", source=by)
-    until(lambda: weir.metrics().one("weir_slot_hold_seconds_count") == 1, "the first")
+    until(lambda: weir.glance().one("weir_slot_hold_seconds_count") == 1, "the first")
     while time.monotonic() - began < 3 * gone:
         weir.metrics()
     other.open()
@@ -323,7 +323,7 @@ def test_a_run_of_known_requests_gives_exact_numbers(world):
     waiting.pop().rst()
     weir.wait_depth(2)
     held.pop().fin()
-    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    until(lambda: weir.glance().one("weir_orphans_in_flight") == 1, "the orphan")
     gate.open()
     for client in held + waiting:
         assert client.response().status == 200
@@ -385,4 +385,4 @@ def test_connections_are_counted_as_they_come_and_go(world):
     assert weir.metrics().total("weir_connections", side="upstream") == 1
     for client in clients[:4]:
         client.fin()
-    until(lambda: weir.metrics().total("weir_connections", side="client") == 3, "3 clients")
+    until(lambda: weir.glance().total("weir_connections", side="client") == 3, "3 clients")

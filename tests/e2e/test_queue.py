@@ -91,7 +91,7 @@ def test_who_comes_last_in_a_turn_does_not_overtake(world):
     played = RudeApp(path=world.path("app.sock"), timeout=5)
     weir = world.weir(played, concurrency=5)
     clients = [world.connect(weir) for _ in range(5)]
-    until(lambda: weir.metrics().total("weir_connections", side="client") == 5, "the clients")
+    until(lambda: weir.glance().total("weir_connections", side="client") == 5, "the clients")
     with weir.frozen():
         for i, client in enumerate(clients):
             client.get(f"/{i}")
@@ -118,7 +118,7 @@ def test_pipelined_requests_are_answered_in_order_with_one_in_the_app_at_a_time(
 def wait_answered(weir, status, n):
     """A request is counted when its answer is out."""
     until(
-        lambda: weir.metrics().total("weir_requests_total", code=str(status), source="weir") == n,
+        lambda: weir.glance().total("weir_requests_total", code=str(status), source="weir") == n,
         f"{n} answers of {status} to be counted",
     )
 
@@ -215,7 +215,7 @@ def test_the_queue_is_bounded_in_bytes_too(world):
     big = "X-Big: " + "x" * 6000
     clients = [world.connect(weir).get("/", big) for _ in range(40)]
     until(
-        lambda: weir.metrics().total("weir_requests_rejected_total", reason="bytes")
+        lambda: weir.glance().total("weir_requests_rejected_total", reason="bytes")
         + weir.metrics().total("weir_queue_depth")
         == 40,
         "all to be queued or refused",
@@ -255,7 +255,7 @@ def test_the_gauges_show_who_runs_and_who_waits(world):
     assert m.one("weir_concurrency_limit") == 3
     assert m.one("weir_queue_limit") == 50
     assert m.total("weir_queue_oldest_wait_seconds") > 0
-    until(lambda: weir.metrics().one("weir_saturated_seconds_total") > 0.01, "saturated time")
+    until(lambda: weir.glance().one("weir_saturated_seconds_total") > 0.01, "saturated time")
     gate.open()
     for client in held + waiting:
         assert client.response().status == 200

@@ -32,7 +32,7 @@ def in_restart(world, path, limit, down):
     )
     weir = world.weir(origin, concurrency=limit, queue_length=2 * CLIENTS, queue_timeout="30s")
     clients = [world.connect(weir, timeout=40) for _ in range(CLIENTS)]
-    until(lambda: weir.metrics().total("weir_connections", side="client") == CLIENTS, "all clients")
+    until(lambda: weir.glance().total("weir_connections", side="client") == CLIENTS, "all clients")
     for i, client in enumerate(clients):
         ask(client, i)
     weir.wait_depth(CLIENTS - limit)
@@ -126,7 +126,7 @@ def test_a_kept_connection_that_dies_with_the_app_costs_no_request(world, thread
         origin._call(lambda: [conn.close() for conn in origin.connections])
         for client in clients:
             client.get("/again")
-    until(lambda: weir.metrics().one("weir_upstream_ready") == 0, "the app to be down", within=1)
+    until(lambda: weir.glance().one("weir_upstream_ready") == 0, "the app to be down", within=1)
     origin.listen()
     assert [client.response().status for client in clients] == [200] * 4
     assert len(origin.seen("/again")) == 4

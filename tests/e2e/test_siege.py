@@ -48,7 +48,7 @@ def test_a_good_client_finds_a_place_within_a_second(world, demo, kind, bound, t
     weir = world.weir(demo.upstream, concurrency=10, queue_length=MANY, threads=threads, **few)
     with Siege(weir.address, kind, MANY) as siege:
         most = 0.8 * (PLACES if bound == "connections" else 140)
-        until(lambda: weir.metrics().total("weir_connections", side="client") > most, "the crowd")
+        until(lambda: weir.glance().total("weir_connections", side="client") > most, "the crowd")
         with Visits(weir.address, "/ping") as good:
             time.sleep(SECONDS)
             told = good.stop()

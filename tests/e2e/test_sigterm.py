@@ -129,7 +129,7 @@ def test_a_request_that_is_arriving_is_served(world):
     origin, weir, gate, clients = busy(world, waiting=0)
     late = world.connect(weir)
     late.send(b"GET /late HTTP/1.1\r\nHost: a\r\n")
-    until(lambda: weir.metrics().total("weir_connections", side="client") == 2, "both clients")
+    until(lambda: weir.glance().total("weir_connections", side="client") == 2, "both clients")
     weir.signal()
     until(lambda: is_refused(weir.address), "the listener to close")
     late.send(b"\r\n")
@@ -189,7 +189,7 @@ def test_sigint_drains_too(world):
 def test_an_orphan_is_waited_for(world):
     origin, weir, gate, clients = busy(world, waiting=0)
     clients[0].rst()
-    until(lambda: weir.metrics().one("weir_orphans_in_flight") == 1, "the orphan")
+    until(lambda: weir.glance().one("weir_orphans_in_flight") == 1, "the orphan")
     weir.signal()
     until(lambda: is_refused(weir.address), "the listener to close")
     assert weir.process.poll() is None

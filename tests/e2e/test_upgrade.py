@@ -130,7 +130,7 @@ def test_a_side_that_stops_reading_stops_the_other(world):
 
     origin.on("/t", app.send(SWITCH), pour, app.close())
     client = open_tunnel(world, weir)
-    until(lambda: weir.metrics().one("weir_buffered_bytes", what="response") >= 65536, "the buffer full")
+    until(lambda: weir.glance().one("weir_buffered_bytes", what="response") >= 65536, "the buffer full")
     before = weir.rss()
     stays(lambda: weir.rss() < before + 4 * MIB, "weir's memory")
     assert len(sent) < 64

@@ -44,13 +44,48 @@ class Family:
         return [self.name + end for end in ends]
 
 
-class Metrics:
-    """One scrape."""
+class Asked:
+    """What may be asked of a scrape; `_of(name)` is {label set: value}."""
+
+    def series(self, name, **labels):
+        """label set -> value of the series of that name that carry these labels."""
+        want = set(labels.items())
+        return {have: v for have, v in self._of(name).items() if want <= have}
+
+    def total(self, name, **labels):
+        """Their sum; the series must exist."""
+        found = self.series(name, **labels)
+        assert found, f"no series {name} {labels}"
+        return sum(found.values())
+
+    def one(self, name, **labels):
+        found = self.series(name, **labels)
+        assert len(found) == 1, f"{len(found)} series {name} {labels}"
+        return next(iter(found.values()))
+
+
+class Glance(Asked):
+    """One scrape of many, in which only what is asked for is read."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def _of(self, name):
+        found = {}
+        for line in re.findall(rf"^{name}[{{ ].*$", self.text, re.M):
+            series, _, value = line.rpartition(" ")
+            found[series_of(series)[1]] = float(value)
+        return found
+
+
+class Metrics(Asked):
+    """One scrape, all of it read."""
 
     def __init__(self, text):
         self.text = text
         self.families = {}
         self.samples = {}  # (name, frozenset of label pairs) -> float
+        self._named = {}  # name -> {frozenset of label pairs: float}
         assert text.endswith("\n"), "the last line must end with a line feed"
         self._closed = set()
         self._current = None
@@ -88,6 +123,7 @@ class Metrics:
         assert series[0] in family.names, f"{line!r} among the samples of {family.name}"
         assert series[:2] not in self.samples, f"the same series twice: {line!r}"
         self.samples[series[:2]] = value = float(value)
+        self._named.setdefault(series[0], {})[series[1]] = value
         family.samples.append((series, value))
 
     def _check_family(self, family):
@@ -111,23 +147,8 @@ class Metrics:
             assert counts[-1] == self.samples[(name + "_count", rest)], f"{name}: +Inf != count"
             assert (name + "_sum", rest) in self.samples, f"{name}: no sum"
 
-    # ---- asking ----------------------------------------------------------------------------
-
-    def series(self, name, **labels):
-        """label set -> value of the series of that name that carry these labels."""
-        want = set(labels.items())
-        return {have: v for (n, have), v in self.samples.items() if n == name and want <= have}
-
-    def total(self, name, **labels):
-        """Their sum; the series must exist."""
-        found = self.series(name, **labels)
-        assert found, f"no series {name} {labels}"
-        return sum(found.values())
-
-    def one(self, name, **labels):
-        found = self.series(name, **labels)
-        assert len(found) == 1, f"{len(found)} series {name} {labels}"
-        return next(iter(found.values()))
+    def _of(self, name):
+        return self._named.get(name, {})
 
 
 def is_quiet(m):
@@ -175,10 +196,10 @@ linted = set()
 
 def promtool_check(text):
     """What Prometheus' own linter says; nothing where it is not installed. It looks at names, text
-    and form, so a page that differs from an earlier one in digits alone is not shown to it again."""
-    tool, form = shutil.which("promtool"), re.sub(r"\d+", "0", text)
-    if not tool or form in linted:
+    and form, so a page is shown to it only if a line differs in more than digits from all before."""
+    tool, forms = shutil.which("promtool"), set(re.sub(r"\d+", "0", text).split("\n"))
+    if not tool or forms <= linted:
         return
     run = subprocess.run([tool, "check", "metrics"], input=text, text=True, capture_output=True)
     assert run.returncode == 0, f"promtool: {run.stdout}{run.stderr}"
-    linted.add(form)
+    linted.update(forms)

@@ -130,6 +130,10 @@ class Weir:
     def metrics(self):
         return metrics.Metrics(self.admin_get("/metrics").body.decode())
 
+    def glance(self):
+        """For one who asks again and again."""
+        return metrics.Glance(self.admin_get("/metrics").body.decode())
+
     def status(self):
         return json.loads(self.admin_get("/status").body)
 
@@ -148,11 +152,11 @@ class Weir:
         return os.pread(self.stderr.fileno(), 1 << 24, 0).decode(errors="replace")
 
     def wait_depth(self, n, within=10):
-        until(lambda: self.metrics().total("weir_queue_depth") == n, f"{n} in the queue", within)
+        until(lambda: self.glance().total("weir_queue_depth") == n, f"{n} in the queue", within)
 
     def wait_in_flight(self, n, within=10):
         until(
-            lambda: self.metrics().total("weir_requests_in_flight") == n, f"{n} in flight", within
+            lambda: self.glance().total("weir_requests_in_flight") == n, f"{n} in flight", within
         )
 
     def wait_sent(self):
@@ -160,30 +164,33 @@ class Weir:
         self.wait_in_flight(1)
         until(lambda: set(self._states()) == {"S"}, "weir to be at rest")
 
-    def wait_quiet(self, within=15):
-        """The first scrape in which nothing runs and nothing waits."""
+    def _quiet(self, within):
 
         def quiet():
-            m = self.metrics()
+            m = self.glance()
             return m if metrics.is_quiet(m) else None
 
         return until(quiet, "weir to be quiet", within, every=0.02)
+
+    def wait_quiet(self, within=15):
+        """The first scrape in which nothing runs and nothing waits."""
+        return metrics.Metrics(self._quiet(within).text)
 
     def wait_counted(self, requests, within=10):
         """The first quiet scrape that has counted so many requests."""
 
         def counted():
-            m = self.metrics()
+            m = self.glance()
             done = m.total("weir_requests_total") >= requests and metrics.is_quiet(m)
             return m if done else None
 
         try:
-            return until(counted, "the requests to be counted", within, every=0.02)
+            return metrics.Metrics(until(counted, "the requests to be counted", within, every=0.02).text)
         except AssertionError:
             return self.metrics()
 
     def identities(self, requests=None):
-        self.wait_quiet()
+        self._quiet(15)
         m = self.wait_counted(requests or 0)
         metrics.check_identities(m, requests)
         return m
