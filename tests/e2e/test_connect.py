@@ -147,7 +147,7 @@ def test_a_connection_to_itself_is_no_app(world, probe, status, reason):
     path = world.path("weir.sock")
     argv = ["serve", "--upstream", "127.0.0.1:40000", "--listen", f"unix:{path}",
             "--admin-listen", "off", "--startup-probe", probe, "--startup-timeout", "300ms",
-            "--queue-timeout", "300ms"]
+            "--queue-timeout", "300ms", "--drain-delay", "0s"]
     with tempfile.TemporaryFile("w+b") as log:
         weir = subprocess.Popen(["unshare", "-rn", sys.executable, "-c", ALONE, BINARY, *argv],
                                 stderr=log, env=clean_environment())

@@ -20,7 +20,7 @@ def start(world):
 
     def start(redirections="", **how):
         port = free_port()
-        flags = f"--upstream {origin.upstream} --listen 127.0.0.1:{port} --admin-listen off"
+        flags = f"--upstream {origin.upstream} --listen 127.0.0.1:{port} --admin-listen off --drain-delay 0s"
         command = f"exec {BINARY} {flags} --log-level debug {redirections}"
         process = subprocess.Popen(["sh", "-c", command], env=clean_environment(), **how)
         processes.append(process)

@@ -39,7 +39,7 @@ def test_a_unix_listener_is_used_like_any_other(world):
 @pytest.mark.parametrize("mode", ["0660", "0600", "777"])
 def test_a_unix_socket_has_the_mode_that_is_asked_for(world, mode):
     path, admin = world.path("weir.sock"), world.path("admin.sock")
-    command = [BINARY, "--upstream", "127.0.0.1:1", "--startup-probe", "none"]
+    command = [BINARY, "--upstream", "127.0.0.1:1", "--startup-probe", "none", "--drain-delay", "0s"]
     command += ["--listen", f"unix:{path}", "--listen-mode", mode]
     command += ["--admin-listen", f"unix:{admin}", "--admin-listen-mode", "0640"]
     weir = subprocess.Popen(command, stderr=subprocess.PIPE, env=clean_environment())
