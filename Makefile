@@ -241,8 +241,8 @@ in_jobs = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 WORKERS ?= $(shell echo $$((3 * $$(nproc 2>/dev/null || echo 2))))
 has_xdist = $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo yes)
 side_by_side = $(if $(has_xdist),-n $(WORKERS) --dist loadgroup)
-# Those that are disturbed by such a crowd do not mind one more of their own kind.
-two_files = $(if $(has_xdist),-n 2 --dist loadfile)
+# Those that are disturbed by such a crowd do not mind two more of their own kind.
+three = $(if $(has_xdist),-n 3 --dist loadgroup)
 
 .PHONY: deps
 deps: ## install the build and test dependencies with apt
@@ -300,7 +300,12 @@ HEAVY := $(addprefix $(OUT)/bench/,gauge client)
 .PHONY: e2e
 e2e: build $(HEAVY) ## end-to-end tests (2 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one by one
 	@bad=0; $(PYTEST) $(side_by_side) -m 'not alone' tests/e2e || bad=1; \
-	$(PYTEST) $(two_files) -m alone tests/e2e || [ $$? = 5 ] || bad=1; exit $$bad
+	$(PYTEST) $(three) -m alone tests/e2e || [ $$? = 5 ] || bad=1; exit $$bad
+
+.PHONY: storms
+storms: build ## 60,000 requests with faults and aborts at random (2 min)
+	@WEIR_STORMS=1 $(PYTEST) $(side_by_side) tests/e2e/test_storm.py \
+	    tests/e2e/test_stray.py -k 'storm or another'
 
 .PHONY: attack
 attack: build ## 2,000 slow or idle clients alongside a good one (5 min)

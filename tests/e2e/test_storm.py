@@ -1,6 +1,7 @@
 """The storm: aborts and faults at random, through several limits and threads; the laws must hold.
 
-WEIR_SEED chooses the storm; the seed is printed, so that a failure can be had again.
+WEIR_SEED chooses the storm; the seed is printed, so that a failure can be had again. `make storms` has
+the long form.
 """
 
 import asyncio
@@ -15,11 +16,11 @@ from support import origin as app
 from support import wire
 from support.seed import SEED
 from support.waiting import until
-from support.world import scaled
+from support.world import STORMS, scaled
 
 
 pytestmark = pytest.mark.race
-TOTAL = scaled(20_000, least=1200)
+TOTAL = scaled(20_000 if STORMS else 8000, least=2000)
 ROUNDS = [(limit, threads) for limit in (1, 7, 80) for threads in (1, 2)]
 
 FIRST_BYTE_TIMEOUT = 2  # seconds; far more than the app takes, even on a busy machine

@@ -14,6 +14,7 @@ from .origin import Origin
 from .weir import Weir
 
 SCALE = float(os.environ.get("WEIR_SCALE", "1"))
+STORMS = bool(os.environ.get("WEIR_STORMS"))  # make storms
 
 
 def scaled(n, least=1):
