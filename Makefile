@@ -253,7 +253,7 @@ build-deps:
 	@.ci/deps.sh build
 
 .PHONY: demo
-demo: ## the demo app alone and behind weir, under overload (1 min)
+demo: ## the demo app under overload, alone and behind weir
 	@.ci/deps.sh demo
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) lab/demo.py --weir $(OUT)/weir --backend $(OUT)/backend-demo
