@@ -30,15 +30,15 @@ static bool has_expired(const struct choice_terms *t, const struct limiter_waite
 static struct limiter_waiter *candidate(struct waitq *q, struct waitq_class *class_,
                                         const struct choice_terms *t)
 {
-    const struct waitq_list *list;
+    unsigned key = waitq_key_in_turn(class_);
+    struct limiter_waiter *w;
 
-    while ((list = waitq_in_turn(&class_->lanes[WAITQ_ON_TIME])) != NULL) {
-        struct limiter_waiter *w = list->head;
+    while ((w = class_->lanes[WAITQ_ON_TIME].keys[key].head) != NULL) {
         if (has_expired(t, w) || !is_late(t, w))
             return w;
         waitq_make_late(q, w);
     }
-    return waitq_in_turn(&class_->lanes[WAITQ_LATE])->tail;
+    return class_->lanes[WAITQ_LATE].keys[key].tail;
 }
 
 static mono_us rank(const struct waitq_class *class_, const struct choice_terms *t,
@@ -119,15 +119,37 @@ static uint32_t classes_with_late(const struct waitq *q, uint32_t classes)
     return with;
 }
 
-/* The classes all of whose waiters give way to `newcomer`. */
+/* The classes that have a waiter to spare: the only one of a class keeps its place, or a lower
+ * class would never see its turn come. */
+static uint32_t sparing_classes(const struct waitq *q)
+{
+    uint32_t sparing = 0;
+
+    FOR_EACH_CLASS(c, q->used)
+    sparing |= waitq_class_depth(&q->classes[c]) > 1 ? BIT(c) : 0;
+    return sparing;
+}
+
+/* Those that may have no slot now, and are no higher than `newcomer`. */
+static uint32_t held_back_classes(const struct waitq *q, const struct choice_terms *t,
+                                  const struct limiter_waiter *newcomer)
+{
+    return lower_classes(q, newcomer->class_, true) & ~t->eligible;
+}
+
+/* The classes whose waiters give way to `newcomer`, on time or not. */
 static uint32_t yielding_classes(const struct waitq *q, const struct choice_terms *t,
                                  const struct limiter_waiter *newcomer)
 {
     uint32_t yielding = lower_classes(q, newcomer->class_, false);
+    uint32_t not_higher = lower_classes(q, newcomer->class_, true);
+    bool runs = (t->eligible & BIT(newcomer->class_)) != 0;
 
-    if ((t->eligible & BIT(newcomer->class_)) != 0)
-        yielding |= lower_classes(q, newcomer->class_, true) & ~t->eligible;
-    return yielding;
+    if (runs)
+        yielding |= held_back_classes(q, t, newcomer);
+    if (runs && (q->used & BIT(newcomer->class_)) == 0)
+        yielding |= q->used & ~not_higher;
+    return yielding & sparing_classes(q);
 }
 
 /* `classes` is not empty. */
@@ -204,7 +226,7 @@ struct limiter_waiter *choice_victim(struct waitq *q, const struct choice_terms 
     if (t->over) {
         uint32_t lower = lower_classes(q, newcomer->class_, true);
         find_late(q, lower, t);
-        late = classes_with_late(q, lower);
+        late = classes_with_late(q, lower & (sparing_classes(q) | BIT(newcomer->class_)));
     }
     if (late != 0)
         return oldest_late(lowest_of(q, late));
@@ -213,6 +235,13 @@ struct limiter_waiter *choice_victim(struct waitq *q, const struct choice_terms 
         return newest_of(lowest, longest_key(lowest));
     }
     return newest_of_longer_key(&q->classes[newcomer->class_], newcomer->key);
+}
+
+bool choice_has_held_back(const struct waitq *q, const struct choice_terms *t,
+                          const struct limiter_waiter *newcomer)
+{
+    return (t->eligible & BIT(newcomer->class_)) != 0 &&
+           (held_back_classes(q, t, newcomer) & sparing_classes(q)) != 0;
 }
 
 uint64_t choice_spare_bytes(struct waitq *q, const struct choice_terms *t,

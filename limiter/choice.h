@@ -2,8 +2,8 @@
  * Which waiter of the queue is next, and which one makes room for a newcomer.
  *
  * Within a class, keys are served in turn, and the waiters of a key in order of arrival. A waiter
- * is late, and all others of its class pass it, if it has waited longer than the allowance in an
- * overload, or if it can no longer be done before the deadline that its client has declared. Slots
+ * is late, and all others of its key pass it, if it has waited longer than the allowance in an
+ * overload, or if it can no longer be done before the deadline that its client has declared. Turns
  * that no on-time waiter needs go to the late, the newest first: it is the most likely to be still
  * wanted.
  *
@@ -42,12 +42,18 @@ MUST_USE struct limiter_waiter *choice_next(struct waitq *q, const struct choice
  *   - in an overload, the oldest late one of its class or a lower one;
  *   - the newest one of the lowest class below its own;
  *   - if its class is eligible: the newest one of a class that is not, and not a higher one;
+ *   - if that has no waiters at all: the newest one of a higher class;
  *   - the newest one of its class's longest key, if that is longer than its own by two or more.
  *
- * A class is lower if its head start is smaller. O(classes + keys).
+ * A class is lower if its head start is smaller. The only waiter of another class never makes room.
+ * O(classes + keys).
  */
 MUST_USE struct limiter_waiter *choice_victim(struct waitq *q, const struct choice_terms *t,
                                               const struct limiter_waiter *newcomer);
+
+/* Whether a waiter that its pool holds back would make room for `newcomer`. */
+MUST_USE bool choice_has_held_back(const struct waitq *q, const struct choice_terms *t,
+                                   const struct limiter_waiter *newcomer);
 
 /* At most how many bytes the victims for `newcomer` can free together. */
 MUST_USE uint64_t choice_spare_bytes(struct waitq *q, const struct choice_terms *t,

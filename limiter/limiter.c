@@ -521,29 +521,49 @@ static bool comes_too_late_locked(const struct limiter *l, const struct limiter_
     return time_for_locked(l, ahead) >= w->declared - l->now;
 }
 
-/* Without room, those whose deadline has passed leave first: their timers may be late. */
+/* Whether somebody has to be refused for want of room, for another reason than a full pool or its
+ * own size. */
+static bool is_full_locked(const struct limiter *l, const struct limiter_waiter *w)
+{
+    if (waitq_room(&l->queue, w->bytes) == LIMITER_QUEUED || w->bytes > l->queue.max_bytes)
+        return false;
+    const struct choice_terms terms = terms_locked(l);
+
+    return !choice_has_held_back(&l->queue, &terms, w);
+}
+
+/* LIMITER_QUEUED if it is to wait. */
+static enum limiter_verdict judge_newcomer_locked(struct limiter *l, struct limiter_waiter *w,
+                                                  struct chain *ended)
+{
+    judge_arrival_locked(l, w, is_full_locked(l, w));
+    if (comes_too_late_locked(l, w)) {
+        learn_end_locked(l, w, l->now, false); /* else only those with much time would teach */
+        return LIMITER_SHED_LATE;
+    }
+    enum limiter_verdict verdict = waitq_room(&l->queue, w->bytes);
+    if (verdict != LIMITER_QUEUED && make_room_locked(l, w, ended))
+        return LIMITER_QUEUED;
+    return verdict;
+}
+
+/* Without room, those whose deadline has passed leave first: their timers may be late. A class
+ * whose only waiter makes room for `w` has not been empty. */
 static void queue_locked(struct limiter *l, struct limiter_waiter *w, struct chain *ended)
 {
-    enum limiter_verdict verdict = waitq_room(&l->queue, w->bytes);
+    const struct waitq_class *class_ = &l->queue.classes[w->class_];
 
-    if (verdict != LIMITER_QUEUED) {
+    if (waitq_room(&l->queue, w->bytes) != LIMITER_QUEUED)
         serve_queue_locked(l, ended);
-        verdict = waitq_room(&l->queue, w->bytes);
-    }
-    judge_arrival_locked(l, w, verdict != LIMITER_QUEUED && w->bytes <= l->queue.max_bytes);
-    if (comes_too_late_locked(l, w)) {
-        verdict = LIMITER_SHED_LATE;
-        learn_end_locked(l, w, l->now, false); /* else only those with much time would teach */
-    } else if (verdict != LIMITER_QUEUED && make_room_locked(l, w, ended)) {
-        verdict = LIMITER_QUEUED;
-    }
+    mono_us since = waitq_class_depth(class_) > 0 ? class_->since : l->now;
+    enum limiter_verdict verdict = judge_newcomer_locked(l, w, ended);
     if (verdict != LIMITER_QUEUED) {
         shed_locked(l, w, verdict);
         end_overload_if_empty_locked(l);
         return;
     }
     l->live.queued++;
-    waitq_push(&l->queue, w, l->now);
+    waitq_push(&l->queue, w, since);
     wait_locked(l, w);
 }
 

@@ -63,27 +63,28 @@ static void unlink_from(struct waitq_lane *lane, struct limiter_waiter *w)
 
 /* ---- in and out ------------------------------------------------------------------------------ */
 
-static void add(struct waitq *q, struct limiter_waiter *prev, struct limiter_waiter *w, mono_us now)
+static void add(struct waitq *q, struct limiter_waiter *prev, struct limiter_waiter *w,
+                mono_us since)
 {
     uint32_t bit = UINT32_C(1) << w->class_;
 
     if ((q->used & bit) == 0)
-        q->classes[w->class_].since = now;
+        q->classes[w->class_].since = since;
     q->used |= bit;
     q->depth++;
     q->bytes += w->bytes;
     link_after(lane_of(q, w), prev, w);
 }
 
-void waitq_push(struct waitq *q, struct limiter_waiter *w, mono_us now)
+void waitq_push(struct waitq *q, struct limiter_waiter *w, mono_us since)
 {
     CHECK(w->class_ < LIMITER_CLASSES && w->key < LIMITER_KEYS);
     w->late = false;
-    add(q, lane_of(q, w)->keys[w->key].tail, w, now);
+    add(q, lane_of(q, w)->keys[w->key].tail, w, since);
 }
 
 /* From the head: those ahead of `w` have come back as well, or it would not have been served. */
-void waitq_push_back(struct waitq *q, struct limiter_waiter *w, mono_us now)
+void waitq_push_back(struct waitq *q, struct limiter_waiter *w, mono_us since)
 {
     CHECK(w->bytes <= UINT64_MAX - q->bytes);
     w->late = false;
@@ -91,7 +92,7 @@ void waitq_push_back(struct waitq *q, struct limiter_waiter *w, mono_us now)
 
     for (; next != NULL && next->place < w->place; next = next->next)
         prev = next;
-    add(q, prev, w, now);
+    add(q, prev, w, since);
 }
 
 void waitq_remove(struct waitq *q, struct limiter_waiter *w)
@@ -108,7 +109,7 @@ void waitq_remove(struct waitq *q, struct limiter_waiter *w)
 void waitq_serve(struct waitq *q, struct limiter_waiter *w, mono_us now)
 {
     q->classes[w->class_].since = now;
-    lane_of(q, w)->turn = (w->key + 1u) % LIMITER_KEYS;
+    q->classes[w->class_].turn = (w->key + 1u) % LIMITER_KEYS;
     waitq_remove(q, w);
 }
 
@@ -152,13 +153,12 @@ void waitq_make_all_on_time(struct waitq *q)
 
 /* ---- who is where ---------------------------------------------------------------------------- */
 
-const struct waitq_list *waitq_in_turn(const struct waitq_lane *lane)
+unsigned waitq_key_in_turn(const struct waitq_class *class_)
 {
-    uint64_t from = lane->used & UINT64_MAX << lane->turn;
+    uint64_t used = class_->lanes[WAITQ_ON_TIME].used | class_->lanes[WAITQ_LATE].used;
+    uint64_t from = used & UINT64_MAX << class_->turn;
 
-    if (lane->used == 0)
-        return NULL;
-    return &lane->keys[__builtin_ctzll(from != 0 ? from : lane->used)];
+    return (unsigned)__builtin_ctzll(from != 0 ? from : used);
 }
 
 static const struct limiter_waiter *earlier(const struct limiter_waiter *a,

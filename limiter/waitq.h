@@ -28,13 +28,13 @@ struct waitq_list {
 struct waitq_lane {
     struct waitq_list keys[LIMITER_KEYS];
     uint64_t used; /* the set of keys that have waiters */
-    unsigned turn; /* the key whose turn it is: the first in use from here on, around */
     uint32_t depth;
     uint64_t bytes;
 };
 
 struct waitq_class {
     struct waitq_lane lanes[WAITQ_LANES];
+    unsigned turn;      /* the next key in use from here on, around, has its turn */
     mono_us head_start; /* for how much earlier its waiters count as queued */
     mono_us since;      /* the last time that it was served, or became non-empty */
 };
@@ -60,14 +60,14 @@ MUST_USE enum limiter_verdict waitq_room(const struct waitq *q, uint64_t bytes);
 
 /*
  * Appends `w`, whose place is after all others', to its class and key, on time, whatever the
- * bounds; the sum of bytes must not wrap. `w->bytes`, `w->class_` and `w->key` must not change
- * while it is queued.
+ * bounds; the sum of bytes must not wrap. A class that was empty is non-empty `since` then.
+ * `w->bytes`, `w->class_` and `w->key` must not change while it is queued.
  */
-void waitq_push(struct waitq *q, struct limiter_waiter *w, mono_us now);
+void waitq_push(struct waitq *q, struct limiter_waiter *w, mono_us since);
 
 /* The same for one that has been in the queue or has passed it by: at its place. O(k) when k others
  * that have come back are ahead of it. */
-void waitq_push_back(struct waitq *q, struct limiter_waiter *w, mono_us now);
+void waitq_push_back(struct waitq *q, struct limiter_waiter *w, mono_us since);
 
 /* `w` must be in `q`; this cannot be checked. Its links are cleared. */
 void waitq_remove(struct waitq *q, struct limiter_waiter *w);
@@ -81,8 +81,8 @@ void waitq_make_late(struct waitq *q, struct limiter_waiter *w);
 /* Moves all who are late back, each at its place. O(depth) if there are any. */
 void waitq_make_all_on_time(struct waitq *q);
 
-/* The list of the key whose turn it is in a lane, or NULL when the lane is empty. */
-MUST_USE const struct waitq_list *waitq_in_turn(const struct waitq_lane *lane);
+/* The key whose turn it is, in a class that has waiters. */
+MUST_USE unsigned waitq_key_in_turn(const struct waitq_class *class_);
 
 /* The first on-time waiter of these classes (a set) by `place`, or NULL. O(keys in use). */
 MUST_USE const struct limiter_waiter *waitq_first_on_time(const struct waitq *q, uint32_t classes);

@@ -232,6 +232,12 @@ static inline void simulation_step(struct simulation *s)
         s->on_event(s);
 }
 
+static inline void simulation_run_until(struct simulation *s, mono_us until)
+{
+    while (s->events > 0 && s->heap[0].at < until)
+        simulation_step(s);
+}
+
 static inline struct limiter_snapshot simulation_run(struct simulation *s)
 {
     struct limiter_snapshot end;

@@ -178,17 +178,17 @@ static void keys_are_served_in_turn(void **state)
     serve(f, c);
 }
 
-static void a_key_with_only_late_ones_waits_for_all_that_are_on_time(void **state)
+static void a_key_with_only_late_ones_has_its_turns_as_well(void **state)
 {
     struct fixture *f = *state;
     struct limiter_waiter *a = add(f, 0, 1, 1), *b = add(f, 0, 1, 2);
     struct limiter_waiter *c = add(f, 0, 2, 9800), *d = add(f, 0, 2, 9900);
 
     f->t.over = true;
-    serve(f, c);
-    serve(f, d);
     serve(f, b);
+    serve(f, c);
     serve(f, a);
+    serve(f, d);
 }
 
 /* ---- classes --------------------------------------------------------------------------------- */
@@ -278,36 +278,63 @@ static void in_an_overload_the_oldest_late_one_of_the_lowest_class_makes_room(vo
     expect_victim(f, c);
     expect_victim(f, a);
     f->newcomer.class_ = 0;
-    expect_victim(f, NULL);
+    expect_victim(f, NULL); /* none is late */
 }
 
 static void the_newest_of_the_lowest_class_makes_room_for_a_higher_one(void **state)
 {
     struct fixture *f = *state;
-    struct limiter_waiter *a = add(f, 1, 0, 1), *b = add(f, 0, 0, 2), *c = add(f, 0, 0, 3);
+    struct limiter_waiter *a, *c;
 
+    add(f, 1, 0, 1);
+    a = add(f, 1, 0, 1);
+    add(f, 0, 0, 2);
+    c = add(f, 0, 0, 3);
     f->newcomer.class_ = 2;
-    assert_int_equal(choice_spare_bytes(&f->q, &f->t, &f->newcomer), 300);
+    assert_int_equal(choice_spare_bytes(&f->q, &f->t, &f->newcomer), 400);
     expect_victim(f, c);
-    expect_victim(f, b);
-    expect_victim(f, a);
+    expect_victim(f, a); /* the only one of a class keeps its place */
     expect_victim(f, NULL);
 }
 
 static void one_that_its_pool_holds_back_makes_room_for_one_that_may_run(void **state)
 {
     struct fixture *f = *state;
-    struct limiter_waiter *a = add(f, 1, 0, 1);
+    struct limiter_waiter *b;
 
+    add(f, 1, 0, 1);
+    b = add(f, 1, 0, 2);
     f->newcomer.class_ = 1;
     f->t.eligible = 5;
+    assert_false(choice_has_held_back(&f->q, &f->t, &f->newcomer));
     expect_victim(f, NULL);
     waitq_set_head_start(&f->q, 2, 1000);
     f->newcomer.class_ = 2;
-    expect_victim(f, a);
-    add(f, 1, 0, 1);
-    f->newcomer.class_ = 0; /* it is of a lower class */
+    assert_true(choice_has_held_back(&f->q, &f->t, &f->newcomer));
+    expect_victim(f, b);
+    assert_false(choice_has_held_back(&f->q, &f->t, &f->newcomer));
     expect_victim(f, NULL);
+}
+
+static void a_low_class_has_one_place_at_least(void **state)
+{
+    struct fixture *f = *state;
+    struct limiter_waiter *a, *b;
+
+    add(f, 1, 0, 1);
+    a = add(f, 1, 0, 2);
+    b = add(f, 1, 0, 3);
+    f->t.eligible = 6;
+    expect_victim(f, NULL);
+    f->t.eligible = 7;
+    expect_victim(f, b);
+    waitq_push(&f->q, &f->newcomer, 4);
+    expect_victim(f, NULL);
+    f->newcomer.place = 9;
+    struct limiter_waiter second = {.place = 10, .class_ = 1};
+    assert_ptr_equal(choice_victim(&f->q, &f->t, &second), NULL);
+    second.class_ = 2;
+    assert_ptr_equal(choice_victim(&f->q, &f->t, &second), a);
 }
 
 static void the_longest_key_makes_room_for_one_that_is_shorter_by_two(void **state)
@@ -363,7 +390,7 @@ int main(void)
         WITH(one_that_cannot_be_done_before_its_declared_deadline_is_late),
         WITH(a_late_one_expires_at_its_turn),
         WITH(keys_are_served_in_turn),
-        WITH(a_key_with_only_late_ones_waits_for_all_that_are_on_time),
+        WITH(a_key_with_only_late_ones_has_its_turns_as_well),
         WITH(a_head_start_counts_as_a_longer_wait),
         WITH(a_class_that_may_have_no_slot_is_passed_by),
         WITH(a_low_class_of_late_ones_is_not_starved_beyond_the_head_start),
@@ -371,6 +398,7 @@ int main(void)
         WITH(in_an_overload_the_oldest_late_one_of_the_lowest_class_makes_room),
         WITH(the_newest_of_the_lowest_class_makes_room_for_a_higher_one),
         WITH(one_that_its_pool_holds_back_makes_room_for_one_that_may_run),
+        WITH(a_low_class_has_one_place_at_least),
         WITH(the_longest_key_makes_room_for_one_that_is_shorter_by_two),
         WITH(those_ahead_are_on_time_of_its_class_or_a_higher_one_and_may_run),
     };

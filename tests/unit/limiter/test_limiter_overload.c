@@ -303,12 +303,6 @@ static void switch_to(struct simulation *s, enum limiter_order order)
     simulation_deliver(s, limiter_reconfigure(s->limiter, &s->config, s->now));
 }
 
-static void run_until(struct simulation *s, mono_us until)
-{
-    while (s->events > 0 && s->heap[0].at < until)
-        simulation_step(s);
-}
-
 static void a_switch_to_fifo_in_an_overload_holds_from_the_next_grant_on(void **state)
 {
     const struct load load = {.offered = 3, .patience = MIXED, .to = 40 * SECOND};
@@ -319,20 +313,20 @@ static void a_switch_to_fifo_in_an_overload_holds_from_the_next_grant_on(void **
     simulation_init(&s, &adaptive, 10);
     simulation_reserve(&s, 20000);
     offer(&s, &load, CAPACITY, 100 * MS);
-    run_until(&s, 20 * SECOND);
+    simulation_run_until(&s, 20 * SECOND);
     limiter_snapshot(s.limiter, s.now, &now);
     assert_true(now.overload && now.depth > 50);
     assert_true(now.oldest_wait > 2 * now.allowance);
     switch_to(&s, LIMITER_FIFO);
     size_t before = s.grants;
-    run_until(&s, 30 * SECOND);
+    simulation_run_until(&s, 30 * SECOND);
     assert_true(s.grants > before + 500);
     for (size_t i = before + 1; i < s.grants; i++)
         assert_true(s.granted[i]->w.place > s.granted[i - 1]->w.place);
     limiter_snapshot(s.limiter, s.now, &now);
     assert_false(now.overload);
     switch_to(&s, LIMITER_ADAPTIVE);
-    run_until(&s, 35 * SECOND);
+    simulation_run_until(&s, 35 * SECOND);
     limiter_snapshot(s.limiter, s.now, &now);
     assert_true(now.overload);
     (void)simulation_run(&s);

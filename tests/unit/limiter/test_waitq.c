@@ -31,11 +31,13 @@ static int empty_with_room_for_four(void **state)
     return 0;
 }
 
-/* The first one of a key of class 0, taken out. */
+/* The first one of the key of class 0 that has its turn, taken out. */
 static struct limiter_waiter *pop_from(struct waitq *q, enum waitq_when when)
 {
-    const struct waitq_list *list = waitq_in_turn(&q->classes[0].lanes[when]);
-    struct limiter_waiter *w = list != NULL ? list->head : NULL;
+    const struct waitq_class *class_ = &q->classes[0];
+    bool any = waitq_class_depth(class_) > 0;
+    struct limiter_waiter *w =
+        any ? class_->lanes[when].keys[waitq_key_in_turn(class_)].head : NULL;
 
     if (w != NULL)
         waitq_serve(q, w, 0);
