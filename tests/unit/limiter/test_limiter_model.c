@@ -1,11 +1,8 @@
 /*
  * Random calls, each compared with a slow model: every field of the snapshot, every waiter of the
- * chain, every field of every waiter, after every operation.
- *
- * The model is independent of the limiter's design. It keeps the queue as an array; instead of
- * integrals, it adds up the holds and waits it has seen; instead of counters, it counts the
- * holders of each instance, among the waiters; instead of a place in the queue, it knows the order
- * in which all have arrived.
+ * chain, every field of every waiter, after every operation
+ * (limiter_model.h). Half of the limiters have one class and no keys, and half of those never leave
+ * the strict order; the others have classes, pools and keys.
  *
  * WEIR_SEED repeats a run, WEIR_OPS sets its length.
  */
@@ -17,9 +14,8 @@
 
 #include <cmocka.h>
 
-#include "limiter/limiter.h"
+#include "tests/unit/limiter/limiter_model.h"
 
-#define WAITERS         24u
 #define INSTANCES       5u /* in use at most; each at a random number */
 #define OPS_PER_LIMITER 2000u
 
@@ -58,301 +54,21 @@ static uint64_t number_from_environment(const char *name, uint64_t otherwise)
     return given != 0 ? given : otherwise;
 }
 
-/* ---- the model ------------------------------------------------------------------------------- */
-
-struct model {
-    struct limiter_config config;
-    uint32_t slots[LIMITER_INSTANCES];
-    unsigned reasons;
-    bool has_mean;
-    mono_us now;
-    uint64_t mean_x8;
-    struct limiter_waiter w[WAITERS]; /* as the limiter's should be, except for links */
-    mono_us waits_from[WAITERS];      /* begin of the present wait: arrival, or the last requeue */
-    uint64_t arrival[WAITERS], arrivals;
-    unsigned queue[WAITERS], depth;
-    unsigned chain[WAITERS], chain_length;
-    uint64_t held_us, waited_us, saturated_us; /* of holds and waits that have ended */
-    struct limiter_snapshot events;            /* only its counters and peaks */
-};
-
-static uint32_t model_holders(const struct model *m)
-{
-    uint32_t n = 0;
-
-    for (unsigned i = 0; i < WAITERS; i++)
-        n += m->w[i].state == LIMITER_HOLDING;
-    return n;
-}
-
-static uint64_t model_bytes(const struct model *m)
-{
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < m->depth; i++)
-        sum += m->w[m->queue[i]].bytes;
-    return sum;
-}
-
-static uint32_t model_held(const struct model *m, unsigned instance)
-{
-    uint32_t n = 0;
-
-    for (unsigned i = 0; i < WAITERS; i++)
-        n += m->w[i].state == LIMITER_HOLDING && m->w[i].instance == instance;
-    return n;
-}
-
-static uint32_t model_limit(const struct model *m)
-{
-    uint32_t sum = 0;
-
-    for (unsigned i = 0; i < LIMITER_INSTANCES; i++) {
-        if (m->slots[i] == LIMITER_UNLIMITED)
-            return LIMITER_UNLIMITED;
-        sum += m->slots[i];
-    }
-    return sum;
-}
-
-/* The one with the smallest part of its slots in use, or LIMITER_INSTANCES. With these numbers, two
- * different parts differ as doubles. */
-static unsigned model_least_loaded(const struct model *m)
-{
-    unsigned best = LIMITER_INSTANCES;
-    double least = 1;
-
-    for (unsigned i = 0; i < LIMITER_INSTANCES; i++) {
-        double load = m->slots[i] > 0 ? (double)model_held(m, i) / m->slots[i] : 1;
-        if (load < least) {
-            least = load;
-            best = i;
-        }
-    }
-    return best;
-}
-
-static uint64_t model_free(const struct model *m)
-{
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < LIMITER_INSTANCES; i++) {
-        uint32_t held = model_held(m, i);
-        sum += m->slots[i] > held ? m->slots[i] - held : 0;
-    }
-    return sum;
-}
-
-static void model_time(struct model *m, mono_us now)
-{
-    if (now <= m->now)
-        return;
-    if (model_least_loaded(m) == LIMITER_INSTANCES)
-        m->saturated_us += (uint64_t)(now - m->now);
-    m->now = now;
-}
-
-static void model_peaks(struct model *m)
-{
-    if (model_holders(m) > m->events.in_flight_peak)
-        m->events.in_flight_peak = model_holders(m);
-    if (m->depth > m->events.depth_peak)
-        m->events.depth_peak = m->depth;
-}
-
-static void model_end_wait(struct model *m, unsigned i, enum limiter_verdict verdict)
-{
-    struct limiter_waiter *w = &m->w[i];
-
-    if (verdict == LIMITER_ADMITTED)
-        w->instance = model_least_loaded(m);
-    w->verdict = verdict;
-    w->ended_at = m->now;
-    w->state = verdict == LIMITER_ADMITTED ? LIMITER_HOLDING : LIMITER_IDLE;
-    m->waited_us += (uint64_t)(w->ended_at - m->waits_from[i]);
-    if (verdict == LIMITER_ADMITTED) {
-        w->granted_at = m->now;
-        m->events.admitted++;
-    }
-    m->events.expired += verdict == LIMITER_EXPIRED;
-    model_peaks(m);
-}
-
-static void model_take_out(struct model *m, unsigned place)
-{
-    m->depth--;
-    memmove(&m->queue[place], &m->queue[place + 1], (m->depth - place) * sizeof(m->queue[0]));
-}
-
-static bool model_slot_free(const struct model *m)
-{
-    return m->reasons == 0 && model_least_loaded(m) < LIMITER_INSTANCES;
-}
-
-static void model_serve(struct model *m)
-{
-    m->chain_length = 0;
-    while (m->depth > 0) {
-        unsigned i = m->queue[0];
-        bool expired = m->w[i].deadline <= m->now;
-        if (!expired && !model_slot_free(m))
-            return;
-        model_take_out(m, 0);
-        model_end_wait(m, i, expired ? LIMITER_EXPIRED : LIMITER_ADMITTED);
-        m->chain[m->chain_length++] = i;
-    }
-}
-
-static enum limiter_verdict model_room(const struct model *m, const struct limiter_waiter *w)
-{
-    if (m->depth >= m->config.queue_length)
-        return LIMITER_SHED_FULL;
-    if (model_bytes(m) + w->bytes > m->config.queue_bytes)
-        return LIMITER_SHED_BYTES;
-    return LIMITER_QUEUED;
-}
-
-/* Without room, the chain gets the expired at the head; no slot is free for others. */
-static enum limiter_verdict model_judge_newcomer(struct model *m, const struct limiter_waiter *w)
-{
-    if (model_slot_free(m))
-        return LIMITER_ADMITTED;
-    if (w->deadline <= m->now)
-        return LIMITER_EXPIRED;
-    if (model_room(m, w) != LIMITER_QUEUED)
-        model_serve(m);
-    return model_room(m, w);
-}
-
-static void model_acquire(struct model *m, unsigned i, mono_us deadline)
-{
-    struct limiter_waiter *w = &m->w[i];
-
-    m->chain_length = 0;
-    m->arrival[i] = m->arrivals++;
-    m->waits_from[i] = m->now;
-    w->deadline = deadline;
-    w->queued_at = w->ended_at = m->now;
-    w->granted_at = w->released_at = w->requeued_us = 0;
-    w->verdict = model_judge_newcomer(m, w);
-    m->events.shed_full += w->verdict == LIMITER_SHED_FULL;
-    m->events.shed_bytes += w->verdict == LIMITER_SHED_BYTES;
-    if (w->verdict == LIMITER_ADMITTED || w->verdict == LIMITER_EXPIRED)
-        model_end_wait(m, i, w->verdict);
-    if (w->verdict != LIMITER_QUEUED)
-        return;
-    w->state = LIMITER_WAITING;
-    m->queue[m->depth++] = i;
-    m->events.queued++;
-    model_peaks(m);
-}
-
-static void model_release(struct model *m, unsigned i)
-{
-    struct limiter_waiter *w = &m->w[i];
-    uint64_t hold = (uint64_t)(m->now - w->granted_at);
-
-    w->state = LIMITER_IDLE;
-    w->released_at = m->now;
-    m->held_us += hold;
-    m->events.released++;
-    m->mean_x8 = m->has_mean ? m->mean_x8 - m->mean_x8 / 8 + hold : hold * 8;
-    m->has_mean = true;
-    model_serve(m);
-}
-
-/* Back in front of the first that arrived later. */
-static void model_requeue(struct model *m, unsigned i)
-{
-    struct limiter_waiter *w = &m->w[i];
-    unsigned place = 0;
-
-    m->held_us += (uint64_t)(m->now - w->granted_at);
-    w->requeued_us += m->now - w->granted_at;
-    w->granted_at = 0;
-    w->state = LIMITER_WAITING;
-    w->verdict = LIMITER_QUEUED;
-    m->waits_from[i] = m->now;
-    m->events.requeued++;
-    while (place < m->depth && m->arrival[m->queue[place]] < m->arrival[i])
-        place++;
-    memmove(&m->queue[place + 1], &m->queue[place], (m->depth - place) * sizeof(m->queue[0]));
-    m->queue[place] = i;
-    m->depth++;
-    model_peaks(m);
-    model_serve(m);
-}
-
-static void model_cancel(struct model *m, unsigned i)
-{
-    unsigned place = 0;
-
-    while (m->queue[place] != i)
-        place++;
-    model_take_out(m, place);
-    m->w[i].state = LIMITER_IDLE;
-    m->w[i].ended_at = m->now;
-    m->waited_us += (uint64_t)(m->now - m->waits_from[i]);
-    m->events.cancelled++;
-}
-
-static void model_reconfigure(struct model *m, const struct limiter_config *config)
-{
-    m->config = *config;
-    m->events.depth_peak = m->depth;
-    model_serve(m);
-}
-
-static void model_set_slots(struct model *m, unsigned instance, uint32_t slots)
-{
-    m->slots[instance] = slots;
-    m->events.in_flight_peak = model_holders(m);
-    model_serve(m);
-}
-
-static bool model_plenty(const struct model *m)
-{
-    uint32_t quarter = model_limit(m) / 4;
-
-    return model_slot_free(m) && m->depth == 0 && model_free(m) > (quarter > 1 ? quarter : 1);
-}
-
-static struct limiter_snapshot model_snapshot(const struct model *m)
-{
-    struct limiter_snapshot s = m->events;
-
-    s.limit = model_limit(m);
-    s.queue_length = m->config.queue_length;
-    s.in_flight = model_holders(m);
-    s.depth = m->depth;
-    s.bytes = model_bytes(m);
-    s.paused = m->reasons;
-    s.oldest_wait = m->depth > 0 ? m->now - m->w[m->queue[0]].queued_at : 0;
-    s.drain = (mono_us)(m->mean_x8 * (m->depth + 1) / 8 / (s.limit > 0 ? s.limit : 1));
-    s.in_flight_us = m->held_us;
-    s.queued_us = m->waited_us;
-    s.saturated_us = m->saturated_us;
-    for (unsigned i = 0; i < WAITERS; i++) {
-        if (m->w[i].state == LIMITER_HOLDING)
-            s.in_flight_us += (uint64_t)(m->now - m->w[i].granted_at);
-        if (m->w[i].state == LIMITER_WAITING)
-            s.queued_us += (uint64_t)(m->now - m->waits_from[i]);
-    }
-    return s;
-}
-
 /* ---- limiter and model ----------------------------------------------------------------------- */
 
 struct pair {
     struct dice dice;
     uint64_t op;
+    mono_us scale; /* of all times */
+    bool classes, busy;
     const char *doing;
     struct limiter *limiter;
     struct limiter_waiter w[WAITERS];
     struct model model;
     unsigned instances[INSTANCES];
     uint64_t seen[LIMITER_VERDICTS], cancels, late_cancels, chained, resumes, reconfigures;
-    uint64_t requeues, requeues_kept, slots_set, made_room, elsewhere, over;
+    uint64_t requeues, requeues_kept, slots_set, made_room, elsewhere, over, overtaken;
+    uint64_t by_cause[OVERLOAD_CAUSES];
 };
 
 static void same(const struct pair *p, const char *what, uint64_t got, uint64_t expected)
@@ -393,12 +109,28 @@ static void compare_snapshots(struct pair *p, mono_us now)
     SAME(p, &got, &model, released);
     SAME(p, &got, &model, requeued);
     SAME(p, &got, &model, accounting_errors);
+    SAME(p, &got, &model, overload);
+    SAME(p, &got, &model, allowance);
+    SAME(p, &got, &model, overload_us);
+    SAME(p, &got, &model, shed_late);
+    SAME(p, &got, &model, evicted);
+    SAME(p, &got, &model, overtaken);
+    SAME(p, &got, &model, wasted);
+    SAME(p, &got, &model, last.at);
+    SAME(p, &got, &model, last.depth);
+    SAME(p, &got, &model, last.turnover);
+    SAME(p, &got, &model, last.oldest);
+    SAME(p, &got, &model, last.patience);
+    SAME(p, &got, &model, last.allowance);
+    for (unsigned cause = 0; cause < OVERLOAD_CAUSES; cause++)
+        SAME(p, &got, &model, overloads[cause]);
+    for (unsigned c = 0; c < LIMITER_CLASSES; c++)
+        SAME(p, &got, &model, class_depth[c]);
     SAME(p, &got, &model, in_flight_peak);
     SAME(p, &got, &model, depth_peak);
     same(p, "plenty", limiter_has_plenty(p->limiter), model_plenty(&p->model));
     same(p, "waiters", limiter_has_waiters(p->limiter), model.depth > 0);
-    same(p, "full", limiter_is_full(p->limiter),
-         !model_slot_free(&p->model) && model.depth >= model.queue_length);
+    same(p, "full", limiter_is_full(p->limiter), model_full(&p->model));
     same(p, "drain estimate", (uint64_t)limiter_drain_estimate(p->limiter), (uint64_t)model.drain);
 }
 
@@ -416,6 +148,8 @@ static void compare_waiters(struct pair *p)
         SAME(p, got, model, released_at);
         SAME(p, got, model, requeued_us);
         SAME(p, got, model, instance);
+        if (model->state == LIMITER_WAITING)
+            SAME(p, got, model, late);
     }
 }
 
@@ -452,25 +186,45 @@ static unsigned pick(struct pair *p, enum limiter_waiter_state state)
     return WAITERS;
 }
 
-static struct limiter_config random_config(struct dice *d)
+/* The bounds and the order; what must not change in use is that of `before`. */
+static struct limiter_config random_bounds(struct dice *d, const struct limiter_config *before)
 {
-    struct limiter_config config = {
-        .queue_length = below(d, 12), .queue_bytes = 100 + below(d, 900), .order = LIMITER_FIFO};
+    struct limiter_config config = *before;
 
+    config.queue_length = below(d, 8) == 0 ? 0 : below(d, 12);
+    config.queue_bytes = below(d, 2) == 0 ? UINT64_MAX / 2 : 100 + below(d, 900);
     if (below(d, 8) == 0)
-        config.queue_length = 0;
-    if (below(d, 2) == 0)
-        config.queue_bytes = UINT64_MAX / 2;
+        config.order = LIMITER_FIFO;
+    else if (below(d, 2) == 0)
+        config.order = LIMITER_ADAPTIVE;
+    for (unsigned pool = 0; pool < LIMITER_POOLS; pool++)
+        config.pool_max[pool] = below(d, 5);
     return config;
+}
+
+static struct limiter_config random_config(struct pair *p)
+{
+    struct dice *d = &p->dice;
+    struct limiter_config config = {.order = below(d, 2) == 0 ? LIMITER_FIFO : LIMITER_ADAPTIVE};
+
+    p->classes = below(d, 2) == 0;
+    config.classes = p->classes ? 1 + below(d, 4) : 0;
+    for (unsigned c = 0; c < config.classes; c++) {
+        config.class_[c].head_start = below(d, 3) * 500 * p->scale;
+        config.class_[c].pools = (uint16_t)(below(d, 3) == 0 ? 1u << below(d, 2) : 0);
+        if (below(d, 6) == 0)
+            config.class_[c].pools = 3;
+    }
+    return random_bounds(d, &config);
 }
 
 static uint32_t random_slots(struct dice *d)
 {
-    unsigned kind = below(d, 24);
+    unsigned kind = below(d, 48);
 
     if (kind == 0)
         return LIMITER_UNLIMITED;
-    return kind < 9 ? 0 : 1 + below(d, 3);
+    return kind < 20 ? 0 : 1 + below(d, 3);
 }
 
 static mono_us random_deadline(struct pair *p, mono_us now)
@@ -481,8 +235,30 @@ static mono_us random_deadline(struct pair *p, mono_us now)
     case 1:
         return now - 2 + below(&p->dice, 5); /* past, present, or soon */
     default:
-        return now + below(&p->dice, 2000);
+        return now + below(&p->dice, 2000) * p->scale;
     }
+}
+
+static void choose_what_it_is(struct pair *p, unsigned i, mono_us now, mono_us *deadline)
+{
+    struct limiter_waiter *w = &p->w[i];
+
+    w->bytes = below(&p->dice, 200);
+    w->class_ = p->classes ? below(&p->dice, p->model.config.classes) : 0;
+    w->key = (uint8_t)(p->classes && below(&p->dice, 2) == 0 ? below(&p->dice, 3) * 31 : 0);
+    w->declared = 0;
+    w->left_at = 0;
+    w->apart = false;
+    if (below(&p->dice, 6) == 0)
+        w->declared = now + below(&p->dice, 4000) * p->scale;
+    if (w->declared != 0 && w->declared < *deadline)
+        *deadline = w->declared;
+    p->model.w[i].bytes = w->bytes;
+    p->model.w[i].class_ = w->class_;
+    p->model.w[i].key = w->key;
+    p->model.w[i].declared = w->declared;
+    p->model.w[i].left_at = 0;
+    p->model.w[i].apart = false;
 }
 
 static void op_acquire(struct pair *p, mono_us now)
@@ -493,7 +269,7 @@ static void op_acquire(struct pair *p, mono_us now)
     p->doing = "acquire";
     if (i == WAITERS)
         return;
-    p->w[i].bytes = p->model.w[i].bytes = below(&p->dice, 200);
+    choose_what_it_is(p, i, now, &deadline);
     model_acquire(&p->model, i, deadline);
     struct limiter_waiter *ended = &p->w[i];
     enum limiter_verdict verdict = limiter_acquire(p->limiter, &p->w[i], now, deadline, &ended);
@@ -510,6 +286,10 @@ static void op_release(struct pair *p, mono_us now)
     p->doing = "release";
     if (i == WAITERS)
         return;
+    if (below(&p->dice, 4) == 0)
+        p->w[i].left_at = p->model.w[i].left_at =
+            p->model.now - below(&p->dice, 100) * p->scale / 4;
+    p->w[i].apart = p->model.w[i].apart = below(&p->dice, 16) == 0;
     model_release(&p->model, i);
     compare_chain(p, limiter_release(p->limiter, &p->w[i], now));
 }
@@ -534,8 +314,9 @@ static void op_cancel(struct pair *p, mono_us now)
     p->doing = "cancel";
     if (i == WAITERS)
         return;
-    model_cancel(&p->model, i);
-    same(p, "cancel", limiter_cancel(p->limiter, &p->w[i], now, LIMITER_CLIENT_LEFT), true);
+    enum limiter_leave why = below(&p->dice, 3) == 0 ? LIMITER_TURNED_AWAY : LIMITER_CLIENT_LEFT;
+    model_cancel(&p->model, i, why);
+    same(p, "cancel", limiter_cancel(p->limiter, &p->w[i], now, why), true);
     p->cancels++;
 }
 
@@ -561,8 +342,7 @@ static void resume_from(struct pair *p, enum limiter_pause_reason reason, mono_u
 {
     p->doing = "resume";
     p->resumes += p->model.reasons == (unsigned)reason;
-    p->model.reasons &= ~(unsigned)reason;
-    model_serve(&p->model);
+    model_resume(&p->model, (unsigned)reason);
     compare_chain(p, limiter_resume(p->limiter, reason, now));
 }
 
@@ -580,7 +360,7 @@ static void op_resume_all(struct pair *p, mono_us now)
 
 static void op_reconfigure(struct pair *p, mono_us now)
 {
-    struct limiter_config config = random_config(&p->dice);
+    struct limiter_config config = random_bounds(&p->dice, &p->model.config);
 
     p->doing = "reconfigure";
     model_reconfigure(&p->model, &config);
@@ -612,10 +392,10 @@ static mono_us random_time(struct pair *p)
     unsigned kind = below(&p->dice, 8);
 
     if (kind == 0)
-        return p->model.now - below(&p->dice, 500);
+        return p->model.now - below(&p->dice, 500) * p->scale;
     if (kind < 3)
         return p->model.now;
-    return p->model.now + below(&p->dice, kind == 3 ? 2000 : 100);
+    return p->model.now + below(&p->dice, kind == 3 ? 2000 : 100) * p->scale;
 }
 
 /* Acquire and release are equally likely, so the queue swings between empty and full. */
@@ -631,20 +411,27 @@ static void step(struct pair *p)
     mono_us now = random_time(p);
 
     model_time(&p->model, now);
-    ops[below(&p->dice, sizeof(ops) / sizeof(ops[0]))](p, now);
+    if (p->busy && below(&p->dice, 3) == 0)
+        op_acquire(p, now);
+    else
+        ops[below(&p->dice, sizeof(ops) / sizeof(ops[0]))](p, now);
     compare_snapshots(p, now);
     compare_waiters(p);
 }
 
 static void begin(struct pair *p)
 {
-    struct limiter_config config = random_config(&p->dice);
-    mono_us now = below(&p->dice, 100000);
+    mono_us now = 1 + below(&p->dice, 100000);
+
+    p->scale = below(&p->dice, 3) == 0 ? 1 : 50;
+    p->busy = below(&p->dice, 3) > 0;
+    struct limiter_config config = random_config(p);
 
     memset(p->w, 0, sizeof(p->w));
     memset(&p->model, 0, sizeof(p->model));
-    p->model.config = config;
     p->model.now = now;
+    overload_init(&p->model.overload);
+    model_reconfigure(&p->model, &config);
     p->limiter = limiter_new(&config, now);
     assert_non_null(p->limiter);
     for (unsigned i = 0; i < INSTANCES; i++)
@@ -666,6 +453,9 @@ static void end(struct pair *p)
         op_release(p, now);
     compare_snapshots(p, now);
     compare_waiters(p);
+    p->overtaken += p->model.events.overtaken;
+    for (unsigned cause = 0; cause < OVERLOAD_CAUSES; cause++)
+        p->by_cause[cause] += p->model.events.overloads[cause];
     limiter_free(p->limiter);
 }
 
@@ -690,6 +480,10 @@ static void random_calls_do_what_the_slow_model_does(void **state)
                   p->seen[LIMITER_SHED_BYTES], p->seen[LIMITER_EXPIRED], p->cancels,
                   p->late_cancels, p->chained, p->requeues, p->requeues_kept, p->made_room,
                   p->over);
+    print_message("evicted %" PRIu64 ", shed late %" PRIu64 ", overtaken %" PRIu64
+                  ", overloads %" PRIu64 " hopeless, %" PRIu64 " crowded, %" PRIu64 " waste\n",
+                  p->seen[LIMITER_EVICTED], p->seen[LIMITER_SHED_LATE], p->overtaken,
+                  p->by_cause[0], p->by_cause[1], p->by_cause[2]);
 }
 
 /* A random test proves little unless it reaches every case. */
@@ -699,9 +493,8 @@ static void the_random_calls_went_everywhere(void **state)
 
     if (p->op < 50000)
         skip();
-    for (unsigned verdict = 0; verdict <= LIMITER_EXPIRED; verdict++)
-        if (verdict != LIMITER_SHED_LATE) /* without declared deadlines */
-            assert_true(p->seen[verdict] > p->op / 500);
+    for (unsigned verdict = 0; verdict < LIMITER_VERDICTS; verdict++)
+        assert_true(p->seen[verdict] > p->op / 1000);
     assert_true(p->cancels > p->op / 500);
     assert_true(p->late_cancels > p->op / 500);
     assert_true(p->resumes > p->op / 500);
@@ -712,6 +505,9 @@ static void the_random_calls_went_everywhere(void **state)
     assert_true(p->over > p->op / 500);
     assert_true(p->elsewhere > p->op / 500);
     assert_true(p->made_room > p->op / 2000);
+    assert_true(p->overtaken > p->op / 2000);
+    for (unsigned cause = 0; p->op >= 1000000 && cause < OVERLOAD_CAUSES; cause++)
+        assert_true(p->by_cause[cause] > 10);
 }
 
 static int seeded(void **state)
