@@ -274,14 +274,23 @@ void exchange_count_wait(struct exchange *ex, enum stats_outcome outcome)
     stats_queue_wait(ex->lane->stats, outcome, exchange_waited(ex) - ex->waited_before);
 }
 
+/* Whether the client left before it could receive a byte of the response: at the same time as the
+ * first byte means before it, since nothing could be sent any more. */
+static bool left_unserved(const struct exchange *ex)
+{
+    return ex->left != 0 && (ex->first_byte == 0 || ex->left <= ex->first_byte);
+}
+
 void exchange_release_slot(struct exchange *ex)
 {
     exchange_count_wait(ex, STATS_DISPATCHED);
+    if (left_unserved(ex))
+        ex->waiter.left_at = ex->left;
     struct limiter_waiter *chain =
         limiter_release(ex->lane->limiter, &ex->waiter, exchange_now(ex));
 
     mono_us hold = ex->waiter.released_at - ex->waiter.granted_at;
-    if (ex->waiter.apart)
+    if (ex->tunnel != NULL)
         stats_upgrade_ends(ex->lane->stats, hold);
     else
         stats_slot_hold(ex->lane->stats, hold);
@@ -308,6 +317,7 @@ static void expire(struct exchange *ex)
 static void abandoned(struct exchange *ex)
 {
     exchange_count_wait(ex, STATS_CLIENT_GONE);
+    ex->waiter.apart = true; /* the app has received nothing: this is no hold */
     if (ex->waiter.verdict == LIMITER_ADMITTED)
         exchange_release_slot(ex);
     exchange_done(ex);

@@ -8,19 +8,13 @@
 
 #include "proxy/exchange_response.h"
 
-static bool has_unknown_length(const struct exchange *ex)
-{
-    enum http_framing framing = ex->down->body.framing;
-    return framing == HTTP_BODY_CHUNKED || framing == HTTP_BODY_UNTIL_CLOSE;
-}
-
 void exchange_arm_orphan(struct exchange *ex)
 {
     const struct config *cf = ex->config;
     mono_us due = not_before(ex->left, ex->first_byte) + cf->upstream.idle_timeout;
     mono_us soon = not_before(ex->left + cf->upstream.orphan_timeout, exchange_now(ex));
 
-    if (cf->on_client_abort == CONFIG_ABORT_AUTO && soon < due && has_unknown_length(ex))
+    if (cf->on_client_abort == CONFIG_ABORT_AUTO && soon < due && exchange_has_no_length(ex))
         due = soon;
     exchange_arm(ex, due);
 }

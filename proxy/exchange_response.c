@@ -123,6 +123,12 @@ static bool interim(struct exchange *ex)
     return false;
 }
 
+bool exchange_has_no_length(const struct exchange *ex)
+{
+    enum http_framing framing = ex->down->body.framing;
+    return framing == HTTP_BODY_CHUNKED || framing == HTTP_BODY_UNTIL_CLOSE;
+}
+
 static double milliseconds(mono_us us)
 {
     return (double)us / 1000;
@@ -155,7 +161,7 @@ static struct relay_front respond(struct exchange *ex)
     struct relay_front front = h1_server_respond(ex->client, &env->head, ex->down, &how);
 
     ex->close = how.last;
-    ex->events = relay_can_finish(ex->down) && http_head_is_event_stream(&env->head);
+    ex->events = ex->waiter.apart && relay_can_finish(ex->down);
     ex->down->finish = ex->events && env->ending;
     return front;
 }
@@ -175,6 +181,8 @@ static void final_head(struct exchange *ex)
     ex->down->budget = &env->c.shared->budget;
     exchange_release_upgrade(ex);
     http_body_of_response(&ex->down->body, &env->head, ex->method);
+    /* An event stream holds its slot for as long as its reader likes. */
+    ex->waiter.apart = exchange_has_no_length(ex) && http_head_is_event_stream(&env->head);
     if (ex->state == EXCHANGE_ORPHANED) {
         exchange_arm_orphan(ex);
         exchange_download(ex, NULL);

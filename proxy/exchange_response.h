@@ -11,6 +11,9 @@ void exchange_bad_response(struct exchange *ex, const char *why);
 /* Reads the heads of responses, interim ones and the final one, and continues with its body. */
 void exchange_read_head(struct exchange *ex);
 
+/* Whether the response that has begun shows its end only when it ends: a stream, for instance. */
+bool exchange_has_no_length(const struct exchange *ex);
+
 /* The client holds up its last response. It may be a client that sends everything before it reads,
  * so its input is discarded. */
 void exchange_discard_upload(struct exchange *ex);
