@@ -185,7 +185,7 @@ unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 # tests/world/: the whole of weir but the clock, the threads and the ports, which are the test's; for
 # fuzz_proxy, and for the unit tests that want it.
 WORLD    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
-            $(filter-out $(COMMANDS) proxy/capacity.c,$(CONFIG)) \
+            $(filter-out $(COMMANDS),$(CONFIG)) \
             $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
             tests/world/peers.c tests/world/probe.c tests/world/world.c
 world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \

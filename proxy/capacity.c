@@ -14,6 +14,15 @@ uint32_t capacity_inside(const struct config *cf)
     return most < cf->concurrency ? most : cf->concurrency;
 }
 
+struct limiter_config capacity_queue(const struct config *cf)
+{
+    return (struct limiter_config){
+        .queue_length = cf->queue.length,
+        .queue_bytes = cf->queue.max_bytes,
+        .order = cf->queue.order == CONFIG_ORDER_FIFO ? LIMITER_FIFO : LIMITER_ADAPTIVE,
+    };
+}
+
 uint32_t capacity_connections(const struct config *cf)
 {
     uint32_t most = capacity_inside(cf);

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "limiter/limiter.h"
 #include "proxy/config.h"
 
 /* Clients per further thread that are accepted before others are closed. */
@@ -14,6 +15,9 @@
  * queue and without queue.timeout.
  */
 uint32_t capacity_inside(const struct config *cf);
+
+/* The queue: its bounds and its order. */
+struct limiter_config capacity_queue(const struct config *cf);
 
 /* The number of connections to the app. Requests to bypass.paths must not wait for one behind the
  * others. */

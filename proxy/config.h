@@ -47,6 +47,7 @@ struct config {
         uint32_t length; /* default: 10 x concurrency */
         mono_us timeout;
         uint64_t max_bytes;
+        enum config_order { CONFIG_ORDER_ADAPTIVE, CONFIG_ORDER_FIFO } order;
     } queue;
     struct {
         unsigned status; /* 503 or 429 */
@@ -144,8 +145,7 @@ const char *config_path_text(const char *path);
  * masked: config_load refuses the mask. */
 void config_write_json(const struct config *c, struct strbuf *out);
 
-/* One line per option: path, value, and origin of the value; secrets are masked. `c` is from
- * config_load. */
+/* One line per option: path, value and its origin; secrets are masked. `c` is from config_load. */
 void config_write(const struct config *c, struct strbuf *out);
 
 /* Reference counting. Any thread. The last config_put frees; NULL is allowed. */

@@ -36,7 +36,8 @@ void exchange_bypass_configure(struct exchange_shared *shared, const struct conf
                                mono_us now)
 {
     const struct limiter_config lc = {.queue_length = config->queue.length,
-                                      .queue_bytes = config->queue.max_bytes};
+                                      .queue_bytes = config->queue.max_bytes,
+                                      .order = LIMITER_FIFO};
 
     exchange_deliver(limiter_reconfigure(shared->bypass, &lc, now));
     exchange_deliver(limiter_set_slots(shared->bypass, INSTANCE, config->bypass.concurrency, now));

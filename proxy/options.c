@@ -87,6 +87,12 @@ const struct option option_table[] = {
     {"queue.max_bytes", OPTION_SIZE, FIELD(queue.max_bytes), 64 * KIB, 64 * GIB, .preset = "64MiB",
      .also = "bytes memory max_memory",
      .help = "maximum total size of all waiting requests"},
+    {"queue.order", OPTION_WORD, FIELD(queue.order), .words = "adaptive fifo",
+     .preset = "adaptive", .also = "discipline policy strategy mode lifo codel",
+     .help = "which waiting request gets the next slot: \"fifo\" always the first in the order of "
+             "arrival; \"adaptive\" as well, except in an overload that lasts, in which requests "
+             "that have waited longer than their clients are expected to wait are passed by the "
+             "others and get the slots that those leave over, the newest first"},
     {"overload.status", OPTION_CODE, FIELD(overload.status), .words = "503 429", .preset = "503",
      .also = "code status_code",
      .help = "status of the response to a request that is refused for lack of capacity"},

@@ -545,8 +545,7 @@ static unsigned control_descriptors(const struct config *cf)
 static void set_limits(struct server *s)
 {
     const struct config *cf = s->config;
-    const struct limiter_config lc = {.queue_length = cf->queue.length,
-                                      .queue_bytes = cf->queue.max_bytes};
+    const struct limiter_config lc = capacity_queue(cf);
     mono_us now = loop_tick(s->control);
 
     exchange_deliver(limiter_reconfigure(s->shared.limiter, &lc, now));
@@ -709,8 +708,7 @@ static void app_build(struct server *s)
 static bool build(struct server *s)
 {
     const struct config *cf = s->config;
-    const struct limiter_config lc = {.queue_length = cf->queue.length,
-                                      .queue_bytes = cf->queue.max_bytes};
+    const struct limiter_config lc = capacity_queue(cf);
     mono_us now = clock_mono();
 
     loop_timer_init(&s->settle, on_settle, s);

@@ -82,6 +82,7 @@ static void reload(uint8_t bits)
     memcpy(&next, world.config, sizeof(next));
     next.concurrency = bits & 1 ? 1 : 2;
     next.queue.length = bits & 2 ? 0 : 2;
+    next.queue.order = bits & 32 ? CONFIG_ORDER_FIFO : CONFIG_ORDER_ADAPTIVE;
     next.buffers.budget = bits & 4 ? 8192 : 1048576;
     next.buffers.response = bits & 4 ? 4096 : 16384;
     next.client.max_head = bits & 8 ? 128 : 1024;

@@ -9,6 +9,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "proxy/capacity.h"
 #include "tests/world/peers.h"
 
 #define TURNS_MAX   20000 /* if it does not come to rest within these, it spins */
@@ -169,8 +170,7 @@ static void app_comes_up(void)
 static void build_shared(const struct world_how *how)
 {
     const struct config *cf = world.config;
-    const struct limiter_config lc = {.queue_length = cf->queue.length,
-                                      .queue_bytes = cf->queue.max_bytes};
+    const struct limiter_config lc = capacity_queue(cf);
 
     world.stats = stats_new(1, cf);
     world.bypass_stats = stats_new(1, cf);
@@ -423,8 +423,7 @@ static void on_config(struct task *task)
 
 static void set_limits(void)
 {
-    const struct limiter_config lc = {.queue_length = world.config->queue.length,
-                                      .queue_bytes = world.config->queue.max_bytes};
+    const struct limiter_config lc = capacity_queue(world.config);
 
     exchange_deliver(limiter_reconfigure(world.shared.limiter, &lc, peers.now));
     exchange_deliver(

@@ -44,6 +44,19 @@ static void tunnels_leave_a_slot_unless_there_is_only_one(void **state)
     assert_true(capacity_upgrades(&none) == UINT32_MAX);
 }
 
+static void the_queue_has_its_bounds_and_its_order_from_the_options(void **state)
+{
+    struct config c = {.queue = {.length = 7, .max_bytes = 1 << 20}};
+    (void)state;
+
+    struct limiter_config lc = capacity_queue(&c);
+    assert_int_equal(lc.queue_length, 7);
+    assert_int_equal(lc.queue_bytes, 1 << 20);
+    assert_int_equal(lc.order, LIMITER_ADAPTIVE);
+    c.queue.order = CONFIG_ORDER_FIFO;
+    assert_int_equal(capacity_queue(&c).order, LIMITER_FIFO);
+}
+
 /* Lowers the limits of this process: the last test, since they cannot be raised again. */
 static void without_descriptors_there_are_fewer_clients(void **state)
 {
@@ -73,6 +86,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_lower_of_slots_and_connections_counts),
         cmocka_unit_test(tunnels_leave_a_slot_unless_there_is_only_one),
+        cmocka_unit_test(the_queue_has_its_bounds_and_its_order_from_the_options),
         cmocka_unit_test(without_descriptors_there_are_fewer_clients),
     };
     return cmocka_run_group_tests(tests, quietly, NULL);

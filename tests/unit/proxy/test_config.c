@@ -224,7 +224,7 @@ static void the_example_of_the_manual_reads_as_it_is_printed_there(void **state)
                            "weir.json:7:5: error: unknown key \"max_dept\" in \"queue\"\n"
                            "    7 |     \"max_dept\": 800,\n"
                            "      |     ^~~~~~~~~~ did you mean \"length\"? "
-                           "(known: length, timeout, max_bytes)\n"));
+                           "(known: length, timeout, max_bytes, order)\n"));
     assert_non_null(strstr(strbuf_cstr(&f->problems),
                            "weir.json:9:16: error: \"queue.timeout\" expects a duration with a "
                            "unit, got 10 (did you mean \"10s\"?)\n"));

@@ -189,6 +189,8 @@ static void counts_codes_words_and_booleans_are_exact(void **state)
     assert_int_equal(c.headers.forwarded, CONFIG_FORWARDED_OFF);
     assert_int_equal(read_into(&c, "client.half_close", "allow"), OPTION_READ);
     assert_int_equal(c.client.half_close, CONFIG_HALF_CLOSE_ALLOW);
+    assert_int_equal(read_into(&c, "queue.order", "fifo"), OPTION_READ);
+    assert_int_equal(c.queue.order, CONFIG_ORDER_FIFO);
     assert_int_equal(read_into(&c, "startup.probe", "none"), OPTION_READ);
     assert_string_equal(c.startup.probe, "none");
     assert_int_equal(read_into(&c, "startup.probe", "/healthz?full=1"), OPTION_READ);
