@@ -43,7 +43,7 @@ layer 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|
 for m in cidr paths words config config_file config_change config_load options option_value option_hint option_private jsonpos capacity manual command completion manpage admin_client cli cli_admin cli_private; do
     layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|paths|words|config|config_change|config_load|options|option_value|option_hint|option_private|jsonpos|capacity|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_private)\.h"
 done
-for m in loop wheel budget log_limit config_watch buckets stats stats_reading metrics_page status load load_header accesslog; do
+for m in loop wheel budget log_limit config_watch buckets stats stats_reading metrics_page status load load_header overload_log accesslog; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"
 done
 

@@ -125,7 +125,12 @@ static void print_in_flight(const struct family *f, const struct stats_reading *
 static void print_queue_depth(const struct family *f, const struct stats_reading *r,
                               struct strbuf *out)
 {
-    prometheus_count(out, f->name, NULL, r->now->limiter.depth);
+    /* The limiter keeps the long-lived requests of each class as a class of their own. */
+    for (unsigned k = 0; k < r->now->classes; k++) {
+        const struct prometheus_label labels[] = {{"class", r->now->class_names[k]}, {NULL, NULL}};
+        const uint32_t *depth = &r->now->limiter.class_depth[2 * k];
+        prometheus_count(out, f->name, labels, (uint64_t)depth[0] + depth[1]);
+    }
 }
 
 static void print_oldest_wait(const struct family *f, const struct stats_reading *r,
@@ -137,6 +142,54 @@ static void print_oldest_wait(const struct family *f, const struct stats_reading
 static void print_drain(const struct family *f, const struct stats_reading *r, struct strbuf *out)
 {
     prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->limiter.drain);
+}
+
+static void print_overload(const struct family *f, const struct stats_reading *r,
+                           struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.overload);
+}
+
+static void print_overloads(const struct family *f, const struct stats_reading *r,
+                            struct strbuf *out)
+{
+    for (size_t i = 0; i < OVERLOAD_CAUSES; i++) {
+        const struct prometheus_label labels[] = {{"cause", stats_cause_names[i]}, {NULL, NULL}};
+        prometheus_count(out, f->name, labels, r->now->limiter.overloads[i]);
+    }
+}
+
+static void print_overload_time(const struct family *f, const struct stats_reading *r,
+                                struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, r->now->limiter.overload_us);
+}
+
+static void print_allowance(const struct family *f, const struct stats_reading *r,
+                            struct strbuf *out)
+{
+    prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->limiter.allowance);
+}
+
+static void print_patience(const struct family *f, const struct stats_reading *r,
+                           struct strbuf *out)
+{
+    for (size_t i = 0; i < STATS_QUANTILES; i++) {
+        const struct prometheus_label labels[] = {{"quantile", stats_quantiles[i].name},
+                                                  {NULL, NULL}};
+        prometheus_seconds(out, f->name, labels, (uint64_t)r->now->patience[i]);
+    }
+}
+
+static void print_overtaken(const struct family *f, const struct stats_reading *r,
+                            struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.overtaken);
+}
+
+static void print_wasted(const struct family *f, const struct stats_reading *r, struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->limiter.wasted);
 }
 
 static void print_request_seconds(const struct family *f, const struct stats_reading *r,
@@ -348,6 +401,7 @@ static void print_accounting(const struct family *f, const struct stats_reading 
 }
 
 #define OUTCOME_LABELS "outcome=dispatched, timeout, client_gone, drained, evicted"
+#define CAUSE_LABELS   "cause=hopeless, crowded, waste"
 #define REASON_LABELS                                                                              \
     "reason=queue_full, queue_timeout, not_ready, draining, bytes, upgrades, evicted, deadline"
 
@@ -359,7 +413,7 @@ static const struct family families[] = {
     {"weir_concurrency_limit", "gauge", "",
      "Maximum number of requests inside the app at once; +Inf if unlimited.",
      print_concurrency_limit, 0},
-    {"weir_queue_depth", "gauge", "", "Requests waiting for a slot.", print_queue_depth, 0},
+    {"weir_queue_depth", "gauge", "class", "Requests waiting for a slot.", print_queue_depth, 0},
     {"weir_queue_limit", "gauge", "", "Maximum number of waiting requests.", print_queue_limit, 0},
     {"weir_queue_bytes", "gauge", "", "Memory used by waiting requests.", print_queue_bytes, 0},
     {"weir_queue_limit_bytes", "gauge", "",
@@ -372,6 +426,36 @@ static const struct family families[] = {
     {"weir_queue_drain_seconds", "gauge", "",
      "Estimated time to serve all requests now in the queue; the basis of Retry-After.",
      print_drain, 0},
+    {"weir_queue_overload", "gauge", "",
+     "1 during an overload of the queue, otherwise 0. An overload begins with lasting evidence "
+     "that "
+     "requests wait in vain, and ends when the queue is empty.",
+     print_overload, 0},
+    {"weir_queue_overload_total", "counter", CAUSE_LABELS,
+     "Overloads of the queue, by the evidence with which they began. hopeless: the queue was full, "
+     "or longer than a newcomer may wait; crowded: the first request had waited longer than "
+     "clients do; waste: slots went to requests whose clients had left.",
+     print_overloads, 0},
+    {"weir_queue_overload_seconds_total", "counter", "",
+     "Time during which the queue was overloaded.", print_overload_time, 0},
+    {"weir_queue_allowance_seconds", "gauge", "",
+     "Time that a request may wait in an overload before others pass it: half of the wait "
+     "that clients are known to accept, or a quarter of the mean slot hold while that is unknown; "
+     "+Inf "
+     "before the first release of a slot.",
+     print_allowance, 0},
+    {"weir_client_patience_seconds", "summary", "quantile=0.1, 0.5, 0.9",
+     "Time within which this share of the clients leaves if they are not served, estimated from "
+     "those that left and those that were served before they would have; +Inf while unknown.",
+     print_patience, 0},
+    {"weir_queue_overtaken_total", "counter", "",
+     "Requests that were granted a slot after one of their class that had arrived later; only in "
+     "an overload.",
+     print_overtaken, 0},
+    {"weir_requests_wasted_total", "counter", "",
+     "Requests that were granted a slot in vain: the client left before the response began, or the "
+     "response came after the deadline that the client had declared.",
+     print_wasted, 0},
     {"weir_request_seconds_total", "counter", "state=in_flight, queued",
      "Time integral of the requests in flight and of the requests queued; its rate() is the "
      "exact mean.",
@@ -528,7 +612,7 @@ static const char docs_top[] =
     "from 100 to 599 has a series of its own, and all others, which an app may send, share\n"
     "`other`, so an app can create at most 501 series. No label contains a path, a method, a\n"
     "host or a client, so the number of series does not depend on the traffic: with the\n"
-    "default timeouts there are about 390, of which `weir_queue_wait_seconds` has 156.\n"
+    "default timeouts there are about 410, of which `weir_queue_wait_seconds` has 156.\n"
     "\n"
     "| name | type | labels | meaning |\n"
     "|---|---|---|---|\n";
@@ -561,7 +645,7 @@ static const char docs_histograms[] =
     "| histogram | bounds in seconds |\n"
     "|---|---|\n";
 
-static const char docs_bottom[] =
+static const char docs_questions[] =
     "## Questions and their queries\n"
     "\n"
     "Each query selects one app and groups by pod, so that different apps in the same\n"
@@ -639,6 +723,34 @@ static const char docs_bottom[] =
     "/ on (namespace, pod) group_left ()\n"
     "sum by (namespace, pod) (\n"
     "  rate(weir_requests_total{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n";
+
+static const char docs_overload[] =
+    "For what share of the time was the queue overloaded?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_queue_overload_seconds_total{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "What share of the slots is granted in vain? In an overload, `queue.order` keeps this low; a\n"
+    "higher share than the share of clients that leave at random means that clients give up\n"
+    "without closing their connection, or that the app itself is slower than they wait:\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_requests_wasted_total{app=\"web\"}[5m]))\n"
+    "/ sum by (namespace, pod) (\n"
+    "  rate(weir_queue_waits_total{outcome=\"dispatched\", app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n"
+    "How long does the least patient tenth of the clients wait? +Inf means that too few have left\n"
+    "to know:\n"
+    "\n"
+    "```promql\n"
+    "min by (namespace, pod) (\n"
+    "  weir_client_patience_seconds{quantile=\"0.1\", app=\"web\"})\n"
     "```\n"
     "\n"
     "How many replicas does the load require? The load is the number of requests inside and\n"
@@ -734,5 +846,6 @@ void metrics_page_write_docs(struct strbuf *out)
         docs_row(out, p[i].name, p[i].type, "", p[i].help);
     docs_buckets(out);
     docs_codes(out);
-    strbuf_adds(out, docs_bottom);
+    strbuf_adds(out, docs_questions);
+    strbuf_adds(out, docs_overload);
 }

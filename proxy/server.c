@@ -21,6 +21,7 @@
 #include "proxy/lifecycle.h"
 #include "proxy/listener.h"
 #include "proxy/metrics_page.h"
+#include "proxy/overload_log.h"
 #include "proxy/reload.h"
 #include "proxy/status.h"
 
@@ -63,6 +64,8 @@ struct server {
     _Atomic uint32_t max_connections;
     struct loop_timer settle; /* the cap of connections, after the limit was lowered */
     mono_us settle_pause;
+    struct loop_timer overload_tick;
+    struct overload_log overload_log;
     unsigned dealt;         /* listener's loop */
     _Atomic unsigned asked; /* for room */
     unsigned n;
@@ -383,6 +386,9 @@ static void look_now(struct server *s, struct stats_now *now)
     enum app_state state = app_state(s->shared.app);
 
     *now = (struct stats_now){
+        .fifo = s->config->queue.order == CONFIG_ORDER_FIFO,
+        .classes = 1,
+        .class_names = {"default"},
         .queue_timeout = s->config->queue.timeout,
         .reloads_applied = reload_counts(s->reload).applied,
         .reloads_rejected = reload_counts(s->reload).rejected,
@@ -395,12 +401,26 @@ static void look_now(struct server *s, struct stats_now *now)
         .upstream_startup = app_startup(s->shared.app),
     };
     struct limiter_snapshot bypass;
+    struct patience patience;
 
+    limiter_patience(s->shared.limiter, &patience);
+    for (size_t i = 0; i < STATS_QUANTILES; i++)
+        now->patience[i] = patience_quantile(&patience, stats_quantiles[i].q);
     limiter_snapshot(s->shared.limiter, clock_mono(), &now->limiter);
     limiter_snapshot(s->shared.bypass, clock_mono(), &bypass);
     agent_read(s->agent, &now->agent);
     stats_read_bypass(s->bypass_stats, &bypass, &now->bypass);
     now->bypass.limit = exchange_bypass_limit(s->config);
+}
+
+static void on_overload_tick(void *arg)
+{
+    struct server *s = arg;
+    struct limiter_snapshot now;
+
+    limiter_snapshot(s->shared.limiter, loop_now(s->control), &now);
+    overload_log_look(&s->overload_log, &now);
+    loop_timer_arm(s->control, &s->overload_tick, loop_now(s->control) + OVERLOAD_LOG_EVERY_US);
 }
 
 /* Each loop audits itself between two callbacks; the next scrape shows the result. */
@@ -712,6 +732,7 @@ static bool build(struct server *s)
     mono_us now = clock_mono();
 
     loop_timer_init(&s->settle, on_settle, s);
+    loop_timer_init(&s->overload_tick, on_overload_tick, s);
     s->control = loop_new(s->n);
     s->stats = stats_new(s->n, s->config);
     s->bypass_stats = stats_new(s->n, s->config);
@@ -746,6 +767,7 @@ static void take_down(struct server *s)
     agent_free(s->agent);
     reload_free(s->reload);
     loop_timer_fini(&s->settle);
+    loop_timer_fini(&s->overload_tick);
     app_free(s->shared.app);
     lifecycle_free(s->lifecycle);
     listener_free(s->listener);
@@ -822,6 +844,7 @@ static bool run(struct server *s)
         return false;
     greet(s);
     app_start(s->shared.app);
+    on_overload_tick(s);
     loop_run(s->control);
     return true;
 }

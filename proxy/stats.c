@@ -33,6 +33,13 @@ const char *const stats_reason_names[STATS_REASONS] = {
     [STATS_REFUSED_EVICTED] = "evicted",
     [STATS_DEADLINE] = "deadline",
 };
+const char *const stats_cause_names[OVERLOAD_CAUSES] = {
+    [OVERLOAD_HOPELESS] = "hopeless",
+    [OVERLOAD_CROWDED] = "crowded",
+    [OVERLOAD_WASTE] = "waste",
+};
+const struct stats_quantile stats_quantiles[STATS_QUANTILES] = {
+    {"0.1", 0.1}, {"0.5", 0.5}, {"0.9", 0.9}};
 const char *const stats_source_names[SOURCES] = {[STATS_SOURCE_APP] = "app",
                                                  [STATS_SOURCE_WEIR] = "weir",
                                                  [STATS_SOURCE_CLIENT_GONE] = "client_gone"};

@@ -101,6 +101,15 @@ struct stats_bypass {
 void stats_read_bypass(const struct stats *s, const struct limiter_snapshot *limiter,
                        struct stats_bypass *out);
 
+#define STATS_CLASSES   9 /* the classes of requests: `default`, and those that are configured */
+#define STATS_QUANTILES 3
+
+extern const char *const stats_cause_names[OVERLOAD_CAUSES];
+extern const struct stats_quantile {
+    const char *name;
+    double q;
+} stats_quantiles[STATS_QUANTILES];
+
 /* What the agent port has replied to balancers. */
 enum stats_agent_reply {
     STATS_AGENT_UP,
@@ -119,6 +128,10 @@ struct stats_agent {
 /* Known only to the server, at the time of a scrape. */
 struct stats_now {
     struct limiter_snapshot limiter;
+    bool fifo;                         /* queue.order */
+    mono_us patience[STATS_QUANTILES]; /* of clients; MONO_NEVER: not known */
+    unsigned classes;                  /* at least 1 */
+    const char *class_names[STATS_CLASSES];
     struct stats_bypass bypass;
     struct stats_agent agent;
     mono_us queue_timeout;

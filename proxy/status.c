@@ -60,6 +60,8 @@ static void json_queue(const struct stats_reading *r, struct strbuf *out)
 {
     const struct limiter_snapshot *l = &r->now->limiter;
     json_open(out, "queue");
+    json_key(out, "order");
+    strbuf_adds(out, r->now->fifo ? "\"fifo\"" : "\"adaptive\"");
     json_count(out, "depth", l->depth);
     json_count(out, "limit", l->queue_length);
     json_count(out, "bytes", l->bytes);
@@ -68,6 +70,28 @@ static void json_queue(const struct stats_reading *r, struct strbuf *out)
     json_seconds(out, "timeout_seconds", (uint64_t)r->now->queue_timeout);
     json_seconds(out, "oldest_wait_seconds", (uint64_t)l->oldest_wait);
     json_seconds(out, "drain_seconds", (uint64_t)l->drain);
+    json_close(out);
+}
+
+static void json_overload(const struct stats_reading *r, struct strbuf *out)
+{
+    const struct limiter_snapshot *l = &r->now->limiter;
+
+    json_open(out, "overload");
+    json_bool(out, "active", l->overload);
+    json_seconds(out, "seconds", l->overload_us);
+    json_open(out, "begun");
+    for (size_t i = 0; i < OVERLOAD_CAUSES; i++)
+        json_count(out, stats_cause_names[i], l->overloads[i]);
+    json_close(out);
+    json_seconds(out, "allowance_seconds", (uint64_t)l->allowance);
+    json_open(out, "patience_seconds");
+    for (size_t i = 0; i < STATS_QUANTILES; i++)
+        json_seconds(out, stats_quantiles[i].name, (uint64_t)r->now->patience[i]);
+    json_close(out);
+    json_count(out, "overtaken", l->overtaken);
+    json_count(out, "evicted", l->evicted);
+    json_count(out, "wasted", l->wasted);
     json_close(out);
 }
 
@@ -194,6 +218,7 @@ void status_write(const struct stats *s, const struct stats_now *now, struct str
     json_count(out, "in_flight", now->limiter.in_flight);
     json_bool(out, "paused", stats_paused(&r));
     json_queue(&r, out);
+    json_overload(&r, out);
     json_bypass(&r, out);
     json_agent(&r, out);
     json_ends(&r, out);

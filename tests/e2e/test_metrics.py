@@ -6,6 +6,7 @@ import pytest
 
 from support import metrics
 from support import origin as app
+from support.overload import overloaded
 from support.waiting import until
 
 DURATIONS = ".005 .01 .025 .05 .1 .25 .5 1 2.5 5 10 30 60".split()
@@ -25,6 +26,13 @@ FAMILIES = {
     "weir_queue_wait_seconds": "histogram",
     "weir_queue_oldest_wait_seconds": "gauge",
     "weir_queue_drain_seconds": "gauge",
+    "weir_queue_overload": "gauge",
+    "weir_queue_overload_total": "counter",
+    "weir_queue_overload_seconds_total": "counter",
+    "weir_queue_allowance_seconds": "gauge",
+    "weir_queue_overtaken_total": "counter",
+    "weir_client_patience_seconds": "summary",
+    "weir_requests_wasted_total": "counter",
     "weir_requests_rejected_total": "counter",
     "weir_requests_total": "counter",
     "weir_request_duration_seconds": "histogram",
@@ -57,7 +65,7 @@ FAMILIES = {
     "process_start_time_seconds": "gauge",
 }
 
-OUTCOMES = ["dispatched", "timeout", "client_gone", "drained"]
+OUTCOMES = ["dispatched", "timeout", "client_gone", "drained", "evicted"]
 SOURCES = ["app", "weir", "client_gone"]
 
 PRESET = {
@@ -65,8 +73,10 @@ PRESET = {
     "weir_queue_waited_seconds_total": {"outcome": OUTCOMES},
     "weir_request_duration_seconds_count": {"source": SOURCES},
     "weir_requests_rejected_total": {
-        "reason": "queue_full queue_timeout not_ready draining bytes upgrades".split()
+        "reason": "queue_full queue_timeout not_ready draining bytes upgrades evicted deadline".split()
     },
+    "weir_queue_overload_total": {"cause": ["hopeless", "crowded", "waste"]},
+    "weir_queue_depth": {"class": ["default"]},
     "weir_request_seconds_total": {"state": ["in_flight", "queued"]},
     "weir_upstream_connections_total": {"result": ["opened", "reused", "failed", "replayed"]},
     "weir_requests_total": {"source": SOURCES},
@@ -202,6 +212,12 @@ def no_memory(world):
     return weir.wait_counted(4)
 
 
+def evicted(world):
+    origin, weir = world.pair(concurrency=1, queue_length=1)
+    overloaded(world, origin, weir, 1).open()
+    return weir.wait_quiet()
+
+
 def no_tunnel(world):
     _, weir = world.pair(upgrades_max=0)
     upgrade = ("Connection: Upgrade", "Upgrade: websocket")
@@ -229,14 +245,14 @@ def draining(world):
 
 def test_every_series_of_the_queue_can_move(world):
     """A label's value that nothing can cause has no place in the page."""
-    causes = (timed_out, no_place, no_memory, no_tunnel, not_started, draining)
+    causes = (timed_out, no_place, no_memory, evicted, no_tunnel, not_started, draining)
     pages = [cause(world) for cause in causes]
     for name, label in (
         ("weir_requests_rejected_total", "reason"),
         ("weir_queue_waits_total", "outcome"),
     ):
         seen = set().union(*(moved(m, name, label) for m in pages))
-        assert seen == values(pages[0], name, label)
+        assert seen == values(pages[0], name, label) - {"deadline"}  # that a client declares
 
 
 def test_a_response_is_timed_by_who_gave_it(world):

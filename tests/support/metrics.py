@@ -188,6 +188,8 @@ def check_counts(m):
     late = m.total("weir_requests_rejected_total", reason="not_ready")
     late += m.total("weir_requests_rejected_total", reason="deadline")
     assert refused <= timeouts <= refused + late, f"{timeouts} timeouts, {refused} refused for it"
+    evicted = m.total("weir_queue_waits_total", outcome="evicted")
+    assert evicted == m.total("weir_requests_rejected_total", reason="evicted")
     assert m.total("weir_orphan_hold_seconds_count") == m.one("weir_requests_orphaned_total")
 
 

@@ -168,7 +168,7 @@ static inline bool exposition_type(struct exposition *e, const char *line)
     bool total = name > 6 && strcmp(e->family + name - 6, "_total") == 0;
     if (total != (strcmp(e->type, "counter") == 0))
         return exposition_fail(e, "_total and counter go together", line);
-    return strstr("counter gauge histogram", e->type) != NULL ||
+    return strstr("counter gauge histogram summary", e->type) != NULL ||
            exposition_fail(e, "unknown type", line);
 }
 

@@ -35,6 +35,9 @@ static inline struct stats_now quiet(void)
 {
     return (struct stats_now){
         .limiter = {.limit = 80, .queue_length = 800},
+        .patience = {MONO_NEVER, MONO_NEVER, MONO_NEVER},
+        .classes = 1,
+        .class_names = {"default"},
         .queue_timeout = 10000000,
         .queue_max_bytes = 1 << 26,
         .buffers_budget = 5000000000,

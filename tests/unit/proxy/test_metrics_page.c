@@ -22,7 +22,7 @@ static void the_first_scrape_has_every_series_with_zero(void **state)
     expect("weir_build_info{version=\"" WEIR_VERSION "\",revision=\"" WEIR_REVISION "\"}", "1");
     assert_non_null(exposition_value(&page, "process_open_fds"));
     print_message("series: %zu in %zu families\n", page.n, page.families);
-    assert_in_range(page.n, 1, 440); /* 156 of them for the wait */
+    assert_in_range(page.n, 1, 480); /* 156 of them for the wait */
 }
 
 static void what_the_limiter_says_is_passed_on(void **state)
@@ -33,6 +33,7 @@ static void what_the_limiter_says_is_passed_on(void **state)
         .queue_length = 70,
         .in_flight = 6,
         .depth = 5,
+        .class_depth = {4, 1},
         .oldest_wait = 1234567,
         .drain = 40,
         .in_flight_us = 9007199254740993,
@@ -52,7 +53,7 @@ static void what_the_limiter_says_is_passed_on(void **state)
     expect("weir_queue_limit", "70");
     expect("weir_queue_timeout_seconds", "10");
     expect("weir_requests_in_flight", "6");
-    expect("weir_queue_depth", "5");
+    expect("weir_queue_depth{class=\"default\"}", "5");
     expect("weir_queue_bytes", "12345");
     expect("weir_queue_limit_bytes", "67108864");
     expect("weir_buffered_limit_bytes", "5000000000");
@@ -77,6 +78,48 @@ static void what_the_limiter_says_is_passed_on(void **state)
     expect("weir_upstream_ready", "0");
     expect("weir_upstream_startup_seconds", "0.25");
     expect("weir_accounting_error_total", "4");
+}
+
+static void an_overload_shows_with_its_cause_and_what_is_known_of_clients(void **state)
+{
+    struct stats_now now = quiet();
+    scrape(*state, &now);
+    expect("weir_queue_overload", "0");
+    expect("weir_queue_overload_total{cause=\"waste\"}", "0");
+    expect("weir_client_patience_seconds{quantile=\"0.5\"}", "+Inf");
+    now.limiter.overload = true;
+    now.limiter.overloads[OVERLOAD_CROWDED] = 3;
+    now.limiter.overload_us = 1500000;
+    now.limiter.allowance = 250000;
+    now.limiter.overtaken = 11;
+    now.limiter.wasted = 12;
+    now.patience[0] = 400000;
+    scrape(*state, &now);
+    expect("weir_queue_overload", "1");
+    expect("weir_queue_overload_total{cause=\"hopeless\"}", "0");
+    expect("weir_queue_overload_total{cause=\"crowded\"}", "3");
+    expect("weir_queue_overload_seconds_total", "1.5");
+    expect("weir_queue_allowance_seconds", "0.25");
+    expect("weir_queue_overtaken_total", "11");
+    expect("weir_requests_wasted_total", "12");
+    expect("weir_client_patience_seconds{quantile=\"0.1\"}", "0.4");
+    expect("weir_client_patience_seconds{quantile=\"0.9\"}", "+Inf");
+    now.limiter.allowance = MONO_NEVER;
+    scrape(*state, &now);
+    expect("weir_queue_allowance_seconds", "+Inf");
+}
+
+static void each_class_has_its_depth_with_its_long_lived_requests(void **state)
+{
+    struct stats_now now = quiet();
+    now.classes = 2;
+    now.class_names[1] = "gold";
+    now.limiter.class_depth[0] = 5;
+    now.limiter.class_depth[2] = 3;
+    now.limiter.class_depth[3] = 1;
+    scrape(*state, &now);
+    expect("weir_queue_depth{class=\"default\"}", "5");
+    expect("weir_queue_depth{class=\"gold\"}", "4");
 }
 
 static void no_limit_and_no_timeout_are_infinite(void **state)
@@ -179,6 +222,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(the_first_scrape_has_every_series_with_zero),
         TEST(what_the_limiter_says_is_passed_on),
+        TEST(an_overload_shows_with_its_cause_and_what_is_known_of_clients),
+        TEST(each_class_has_its_depth_with_its_long_lived_requests),
         TEST(no_limit_and_no_timeout_are_infinite),
         TEST(an_unusual_code_appears_once_it_was_seen),
         TEST(an_invalid_code_still_counts_as_a_response),

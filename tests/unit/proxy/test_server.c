@@ -518,7 +518,7 @@ static void a_request_without_a_response(void)
     app_listens();
     int client = asks(), fd = app_gets_a_request(), waits = asks();
 
-    must(admin_comes_to_say("/metrics", "weir_queue_depth 1\n"), "one waits");
+    must(admin_comes_to_say("/metrics", "weir_queue_depth{class=\"default\"} 1\n"), "one waits");
     is_told(SIGTERM);
     must(hears(waits, "\r\nWeir-Reason: draining\r\n"), "who waits is turned away");
     ends(client, "the client's end");

@@ -65,6 +65,31 @@ static void status_is_one_json_object_with_the_same_numbers(void **state)
     json_decref(root);
 }
 
+static void status_shows_an_overload_and_what_is_not_known_as_null(void **state)
+{
+    struct stats_now now = quiet();
+    now.fifo = true;
+    now.limiter.overload = true;
+    now.limiter.overload_us = 2500000;
+    now.limiter.overloads[OVERLOAD_WASTE] = 2;
+    now.limiter.allowance = 250000;
+    now.limiter.wasted = 9;
+    now.patience[1] = 500000;
+    json_t *root = status(*state, &now);
+    json_t *overload = json_object_get(root, "overload");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(root, "queue"), "order")),
+                        "fifo");
+    assert_true(json_is_true(json_object_get(overload, "active")));
+    assert_true(json_number_value(json_object_get(overload, "seconds")) == 2.5);
+    assert_true(json_number_value(json_object_get(overload, "allowance_seconds")) == 0.25);
+    assert_int_equal(json_integer_value(json_object_get(overload, "wasted")), 9);
+    assert_int_equal(at(root, "overload", "begun", "waste"), 2);
+    json_t *patience = json_object_get(overload, "patience_seconds");
+    assert_true(json_is_null(json_object_get(patience, "0.1")));
+    assert_true(json_number_value(json_object_get(patience, "0.5")) == 0.5);
+    json_decref(root);
+}
+
 static void a_pause_of_another_reason_is_not_the_operators(void **state)
 {
     struct stats_now now = quiet();
@@ -117,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(status_is_one_json_object_with_the_same_numbers),
         TEST(the_agent_port_tells_its_latest_reply),
+        TEST(status_shows_an_overload_and_what_is_not_known_as_null),
         TEST(a_pause_of_another_reason_is_not_the_operators),
         TEST(status_says_unlimited_in_a_word_and_never_as_null),
     };
