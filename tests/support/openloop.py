@@ -21,29 +21,45 @@ def poisson(rate, seconds, seed):
         moments.append(at)
 
 
-def run(port, arrivals):
-    """`arrivals`: (moment, target), ascending. An Outcome of each, in that order."""
-    return asyncio.run(_Loop(port).run(arrivals))
+def run(port, arrivals, patience=None):
+    """`arrivals`: (moment, target), ascending. An Outcome of each, in that order. With `patience`,
+    in seconds, a client that has waited so long closes its connection; its status is 0."""
+    return asyncio.run(_Loop(port, patience).run(arrivals))
 
 
 class _Loop:
-    def __init__(self, port):
-        self.port, self.free = port, []
+    def __init__(self, port, patience):
+        self.port, self.patience, self.free = port, patience, []
 
     async def run(self, arrivals):
         begun, tasks = time.monotonic(), []
         for moment, target in arrivals:
             await asyncio.sleep(begun + moment - time.monotonic())
-            tasks.append(asyncio.ensure_future(self._ask(target)))
+            tasks.append(asyncio.ensure_future(self._ask_or_leave(target)))
         outcomes = await asyncio.gather(*tasks)
         for _, writer in self.free:
             writer.close()
         return outcomes
 
+    async def _ask_or_leave(self, target):
+        if self.patience is None:
+            return await self._ask(target)
+        try:
+            return await asyncio.wait_for(self._ask(target), self.patience)
+        except asyncio.TimeoutError:
+            return Outcome(0, None, self.patience, None, None)
+
     async def _ask(self, target):
         if not self.free:
             self.free.append(await asyncio.open_connection("127.0.0.1", self.port))
         reader, writer = self.free.pop()
+        try:
+            return await self._ask_on(reader, writer, target)
+        except asyncio.CancelledError:
+            writer.close()
+            raise
+
+    async def _ask_on(self, reader, writer, target):
         began = time.monotonic()
         writer.write(f"GET {target} HTTP/1.1\r\nHost: weir.test\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
