@@ -218,6 +218,12 @@ def evicted(world):
     return weir.wait_quiet()
 
 
+def too_late(world):
+    _, weir = world.pair()
+    assert world.connect(weir).ask("GET", "/", "Request-Timeout: 0").status == 503
+    return weir.wait_counted(1)
+
+
 def no_tunnel(world):
     _, weir = world.pair(upgrades_max=0)
     upgrade = ("Connection: Upgrade", "Upgrade: websocket")
@@ -245,14 +251,14 @@ def draining(world):
 
 def test_every_series_of_the_queue_can_move(world):
     """A label's value that nothing can cause has no place in the page."""
-    causes = (timed_out, no_place, no_memory, evicted, no_tunnel, not_started, draining)
+    causes = (timed_out, no_place, no_memory, evicted, too_late, no_tunnel, not_started, draining)
     pages = [cause(world) for cause in causes]
     for name, label in (
         ("weir_requests_rejected_total", "reason"),
         ("weir_queue_waits_total", "outcome"),
     ):
         seen = set().union(*(moved(m, name, label) for m in pages))
-        assert seen == values(pages[0], name, label) - {"deadline"}  # that a client declares
+        assert seen == values(pages[0], name, label)
 
 
 def test_a_response_is_timed_by_who_gave_it(world):
