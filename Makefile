@@ -295,7 +295,7 @@ replay: build $(OUT)/tests/replay/replay ## the limiter against its model, simul
 	@env WEIR_REPLAY=1 WEIR_SEED=$(or $(given_seed),0) REPLAY=$(OUT)/tests/replay/replay $(PYTEST) -s tests/replay
 
 # Load that Python cannot make; built below.
-HEAVY := $(addprefix $(OUT)/bench/,gauge client)
+HEAVY := $(addprefix $(OUT)/bench/,gauge client overload/crowd)
 
 .PHONY: e2e
 e2e: build $(HEAVY) ## end-to-end tests (2 min); WEIR_SCALE=0.1: shorter, WORKERS=0: one by one
@@ -352,8 +352,8 @@ $(OUT)/bench/limiter: $(call obj,bench/limiter.c common/clock.c $(LIMITER))
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^
 
-# The load of the tests that need more than Python sends, and that of bench/overload.
-$(HEAVY) $(OUT)/bench/overload/crowd: $(OUT)/bench/%: $(call obj,bench/%.c bench/net.c)
+# The load of the tests that need more than Python sends.
+$(HEAVY): $(OUT)/bench/%: $(call obj,bench/%.c bench/net.c)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^

@@ -65,8 +65,9 @@ class Run:
         return fate.status == 200 and fate.responded is not None and ask.wanted_at(fate.responded)
 
     def capacity(self, begin: float, end: float) -> float:
-        holds = [ask.hold for ask, fate in self.pairs if fate.begun is not None]
-        return self.slots * (end - begin) / (sum(holds) / len(holds)) if holds else 0.0
+        """Handlers that the slots can run in this time, by the mean hold of those that began in it."""
+        begun = [a.hold for a, f in self.pairs if f.begun is not None and begin <= f.begun < end]
+        return self.slots * (end - begin) / (sum(begun) / len(begun)) if begun else 0.0
 
     def good_between(self, begin: float, end: float) -> list[tuple[Ask, Fate]]:
         return [p for p in self.pairs if self.is_good(*p) and begin <= p[1].responded < end]
@@ -132,8 +133,9 @@ class Run:
         return sum(fate.begun is not None for _, fate in self.pairs)
 
     def lateness(self) -> tuple[float, float]:
-        """How late the clients came, seconds: 99 % of them at most, and the latest."""
-        late = [fate.late for _, fate in self.pairs if fate.late is not None]
+        """How late the clients came, seconds: 99 % of them at most, and the latest. Those of a burst
+        cannot all come at once."""
+        late = [f.late for ask, f in self.pairs if f.late is not None and not ask.burst]
         return quantile(late, 0.99), max(late, default=0.0)
 
     def overrun(self) -> float:

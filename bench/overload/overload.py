@@ -88,9 +88,9 @@ def measure(options: argparse.Namespace) -> dict:
 
 
 def write(options: argparse.Namespace, results: dict) -> bool:
-    text = report.markdown(results)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(results, indent=1) + "\n")
+    text = report.markdown(results)
     (ROOT / "build" / "overload.md").write_text(text)
     print(text)
     if not options.quick and not options.only:

@@ -7,17 +7,19 @@ import math
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 960, 400
+WIDTH, HEIGHT = 960, 376
 LEFT, TOP, PANEL, GAP, PLOT = 64, 92, 400, 80, 226
 STYLE = """
     .ink { fill: #1f2933 } .soft { fill: #5b6875 } .grid { stroke: #dbe1e8 } .axis { stroke: #8a97a5 }
-    .a { stroke: #2f6fdf; fill: #2f6fdf } .b { stroke: #c8452b; fill: #c8452b } .c { stroke: #9a6700; fill: #9a6700 }
-    .curve { fill: none; stroke-linejoin: round } .title { font-size: 16px; font-weight: 600 }
-    .label { font-size: 14px } .small { font-size: 12.5px } text { stroke: none } .mark { stroke: none }
+    .curve { fill: none; stroke-linejoin: round }
+    .curve.a { stroke: #2f6fdf } .curve.b { stroke: #c8452b } .curve.c { stroke: #9a6700 }
+    .mark.a { fill: #2f6fdf } .mark.b { fill: #c8452b } .mark.c { fill: #9a6700 }
+    .label { font-size: 14px } .small { font-size: 12.5px }
     @media (prefers-color-scheme: dark) {
       .ground { fill: #12181f } .ink { fill: #e8edf2 } .soft { fill: #a3b0bd } .grid { stroke: #2b3640 }
-      .axis { stroke: #71808f } .a { stroke: #6ea2ff; fill: #6ea2ff } .b { stroke: #ff7d63; fill: #ff7d63 }
-      .c { stroke: #e3b341; fill: #e3b341 }
+      .axis { stroke: #71808f }
+      .curve.a { stroke: #6ea2ff } .curve.b { stroke: #ff7d63 } .curve.c { stroke: #e3b341 }
+      .mark.a { fill: #6ea2ff } .mark.b { fill: #ff7d63 } .mark.c { fill: #e3b341 }
     }
 """
 WAYS = {  # of drawing the first, second and third curve
@@ -62,16 +64,16 @@ def text(x: float, y: float, words: str, style: str, anchor: str = "start") -> s
 
 def mark(shape: str, x: float, y: float, color: str) -> str:
     if shape == "circle":
-        return f'<circle class="{color} mark" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
+        return f'<circle class="mark {color}" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
     if shape == "square":
-        return f'<rect class="{color} mark" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>'
-    return f'<path class="{color} mark" d="M{x:.1f} {y - 5:.1f} l5 9 h-10 z"/>'
+        return f'<rect class="mark {color}" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>'
+    return f'<path class="mark {color}" d="M{x:.1f} {y - 5:.1f} l5 9 h-10 z"/>'
 
 
 def legend(names: Sequence[str]) -> list[str]:
     lines, x = [], float(LEFT)
     for (color, (way, shape)), name in zip(WAYS.items(), names):
-        lines.append(f'<path class="{color} curve" d="M{x:.0f} 39 h36" {way}/>')
+        lines.append(f'<path class="curve {color}" d="M{x:.0f} 39 h36" {way}/>')
         lines.append(mark(shape, x + 18, 39, color))
         lines.append(text(x + 46, 44, name, "ink label"))
         x += 80 + 7.6 * len(name)
@@ -100,7 +102,7 @@ def curves(panel: int, curves_: Sequence[Curve], axis: Axis) -> list[str]:
     for (color, (way, shape)), curve in reversed(list(zip(WAYS.items(), curves_))):
         points = [(across(x, panel), down(y, axis)) for x, y in curve.points]
         path = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-        lines.append(f'<path class="{color} curve" d="M{path}" {way}/>')
+        lines.append(f'<path class="curve {color}" d="M{path}" {way}/>')
         lines += [mark(shape, x, y, color) for x, y in points]
     return lines
 

@@ -92,7 +92,7 @@ SCENARIOS = {
         Scenario("closers", "clients close after 0.5 s", (0.5, 0.9, 1, 1.2, 1.5, 2, 3, 5, 10)),
         Scenario(
             "uneven",
-            "the same, holds exponential",
+            "clients close after 0.5 s, holds exponential",
             (0.9, 1, 1.2, 2, 5, 10),
             hold=exponential(0.1),
         ),
@@ -105,14 +105,14 @@ SCENARIOS = {
         Scenario(
             "silent",
             "clients give up after 0.5 s and do not close",
-            (2, 5, 10),
+            (1, 1.2, 2, 5, 10),
             closes=False,
             warm=5.0,
             seconds=35.0,
         ),
         Scenario(
             "declared",
-            "the same, each declares its deadline",
+            "clients declare a deadline of 0.5 s and do not close",
             (1, 2, 5, 10),
             closes=False,
             declares=True,
