@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 960, 376
-LEFT, TOP, PANEL, GAP, PLOT = 64, 92, 400, 80, 226
+LEFT, TOP, PANEL, GAP, PLOT = 64, 92, 392, 80, 226
 STYLE = """
     .ink { fill: #1f2933 } .soft { fill: #5b6875 } .grid { stroke: #dbe1e8 } .axis { stroke: #8a97a5 }
     .curve { fill: none; stroke-linejoin: round }
