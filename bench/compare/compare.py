@@ -162,14 +162,21 @@ async def offer(
 # ---- the programs ----------------------------------------------------------------------------
 
 
-def weir(options, port: int, app: int, directory: pathlib.Path, queue_timeout="10s"):
+def weir(
+    options, port: int, app: int, directory: pathlib.Path, queue_timeout="10s", order="adaptive"
+):
     argv = [str(options.weir), "serve", "--upstream", f"127.0.0.1:{app}"]
     argv += ["--listen", f"127.0.0.1:{port}", "--admin-listen", "off"]
-    return [*argv, "--concurrency", str(SLOTS), "--queue-timeout", queue_timeout], {}
+    argv += ["--concurrency", str(SLOTS), "--queue-order", order]
+    return [*argv, "--queue-timeout", queue_timeout], {}
 
 
-def weir_short(options, port: int, app: int, directory: pathlib.Path):
-    return weir(options, port, app, directory, SHORT_QUEUE)
+def weir_fifo(options, port: int, app: int, directory: pathlib.Path):
+    return weir(options, port, app, directory, order="fifo")
+
+
+def weir_fifo_short(options, port: int, app: int, directory: pathlib.Path):
+    return weir(options, port, app, directory, SHORT_QUEUE, "fifo")
 
 
 def haproxy(_, port: int, app: int, directory: pathlib.Path, line="", queue_timeout="10s"):
@@ -249,7 +256,8 @@ class Program:
 
 PROGRAMS = (
     Program("weir", weir, lambda o: o.weir.exists()),
-    Program("weir, `queue.timeout` 300ms", weir_short, lambda o: o.weir.exists()),
+    Program("weir, `queue.order` fifo", weir_fifo, lambda o: o.weir.exists()),
+    Program("weir, fifo, `queue.timeout` 300ms", weir_fifo_short, lambda o: o.weir.exists()),
     Program("HAProxy `maxconn`", haproxy, lambda _: installed("haproxy")),
     Program("HAProxy `maxconn`, `timeout queue` 300ms", haproxy_short, lambda _: installed("haproxy")),
     Program("HAProxy `maxconn`, `abortonclose`", haproxy_abort, lambda _: installed("haproxy")),

@@ -37,6 +37,7 @@ def weir(place: Place, order: str) -> list[str]:
         "admin-listen": f"127.0.0.1:{place.admin}",
         "admin-writable": "true",
         "concurrency": place.slots,
+        "queue-order": order,
         "queue-length": place.queue_length,
         "queue-timeout": place.queue_timeout,
         "client-max-connections": 18000,
@@ -44,8 +45,6 @@ def weir(place: Place, order: str) -> list[str]:
         "drain-delay": "0s",
         "drain-timeout": "100ms",
     }
-    if has_order(place.weir):
-        flags["queue-order"] = order
     argv = [str(place.weir), "serve"]
     for flag, value in flags.items():
         argv += [f"--{flag}", str(value)]
@@ -114,18 +113,6 @@ EVERYBODY = tuple(CONTENDERS)
 def first_line(argv: list[str]) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     return (done.stdout + done.stderr).strip().splitlines()[0]
-
-
-def has_order(binary: pathlib.Path) -> bool:
-    """An older weir has no queue.order, and is always fifo."""
-    if binary not in _has_order:
-        argv = [str(binary), "help", "serve"]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
-        _has_order[binary] = "--queue-order" in done.stdout
-    return _has_order[binary]
-
-
-_has_order: dict[pathlib.Path, bool] = {}
 
 
 def versions(binary: pathlib.Path) -> dict[str, str]:

@@ -81,15 +81,16 @@ def measure(options: argparse.Namespace) -> dict:
         raise BenchError(f"{options.weir} is not there: run make build")
     raise_file_limit(40000, 19000)
     weir = options.weir.resolve()
-    about = describe(versions(weir), os.getloadavg()[0])
+    results = {"machine": describe(versions(weir), os.getloadavg()[0]), "rows": []}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="weir-overload-") as scratch:
-        played = everything(cells_of(options), weir, pathlib.Path(scratch))
-        return {"machine": about, "rows": [judge.row_of(one) for one in played]}
+        for played in everything(cells_of(options), weir, pathlib.Path(scratch)):
+            results["rows"] += [judge.row_of(one) for one in played]
+            options.json.write_text(json.dumps(results, indent=1) + "\n")
+    return results
 
 
 def write(options: argparse.Namespace, results: dict) -> bool:
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(results, indent=1) + "\n")
     text = report.markdown(results)
     (ROOT / "build" / "overload.md").write_text(text)
     print(text)

@@ -166,15 +166,14 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def everything(cells: list[Cell], weir: pathlib.Path, scratch: pathlib.Path) -> list[Played]:
+def everything(cells: list[Cell], weir: pathlib.Path, scratch: pathlib.Path) -> Iterator[list[Played]]:
     groups = list(packed(cells))
     left = sum(group[0].seconds + 1 for group in groups)
-    played: list[Played] = []
     for group in groups:
-        say(f"{', '.join(map(str, group))}; {left:.0f} s left")
+        names = ", ".join(map(str, group))
+        say(f"{names}; {left:.0f} s left")
         try:
-            played += play(group, weir, scratch)
+            yield play(group, weir, scratch)
         except BenchError as error:
-            raise BenchError(f"{', '.join(map(str, group))}: {error}") from error
+            raise BenchError(f"{names}: {error}") from error
         left -= group[0].seconds + 1
-    return played

@@ -21,41 +21,47 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in [header, rule, *rows]] + [""]
 
 
-def loads_of(rows: Rows, scenario: str) -> str:
-    return ", ".join(f"{load:g}" for load in rows.loads(scenario))
-
-
-def each_load(rows: Rows, scenario: str, contender: str, show) -> str:
-    found = [rows.of(scenario, load, contender) for load in rows.loads(scenario)]
-    return ", ".join(show(row) if row else "-" for row in found)
+def percent(value: float) -> str:
+    return f"{value:.0f}" if value < 95 else f"{value:.1f}"
 
 
 def goodput_table(rows: Rows, scenario: str) -> list[str]:
-    def p99(row: Row) -> str:
-        return f"{row['p99']:.2f}" if row["goodput"] >= 1 else "-"
-
-    lines = [f"**{SCENARIOS[scenario].title}**; at {loads_of(rows, scenario)} times the capacity:", ""]
-    header = ["", "goodput %", "p99 of the served, s", "inside the app at once", "wasted %"]
+    loads = rows.loads(scenario)
     body = []
     for contender in rows.contenders(scenario):
-        columns = (
-            lambda row: f"{row['goodput']:.0f}" if row["goodput"] < 95 else f"{row['goodput']:.1f}",
-            p99,
-            lambda row: f"{row['inside']}",
-            lambda row: f"{row['wasted']:.0f}",
-        )
-        cells = [each_load(rows, scenario, contender, show) for show in columns]
-        body.append([CONTENDERS[contender].title, *cells])
-    return lines + table(header, body)
+        cells = [rows.of(scenario, load, contender) for load in loads]
+        shown = [percent(row["goodput"]) if row else "-" for row in cells]
+        body.append([CONTENDERS[contender].title, *shown])
+    return table(["goodput %, at", *(f"{load:g}x" for load in loads)], body)
+
+
+def detail_table(rows: Rows, scenario: str) -> list[str]:
+    """The rest, at the load that is nearest to twice the capacity."""
+    load = min(rows.loads(scenario), key=lambda load: abs(load - 2))
+    body = []
+    for contender in rows.contenders(scenario):
+        if row := rows.of(scenario, load, contender):
+            served = [f"{row[key]:.2f}" if row["goodput"] >= 1 else "-" for key in ("p50", "p99")]
+            cells = [*served, row["inside"], row["refused"], f"{row['wasted']:.0f}", row["gone"]]
+            body.append([CONTENDERS[contender].title, *map(str, cells)])
+    header = [f"at {load:g}x", "p50 of the served, s", "p99, s", "inside the app at once", "refused"]
+    return table([*header, "wasted %", "begun for clients that had left"], body)
+
+
+def scenario_part(rows: Rows, scenario: str) -> list[str]:
+    title = SCENARIOS[scenario].title
+    heading = f"### {title[0].upper()}{title[1:]}"
+    return [heading, "", *goodput_table(rows, scenario), *detail_table(rows, scenario)]
 
 
 def foresight_words(rows: Rows) -> list[str]:
-    best = each_load(rows, "uneven", "adaptive", lambda row: f"{row['blind']:.0f}")
-    oracle = each_load(rows, "uneven", "adaptive", lambda row: f"{row['foresight']:.0f}")
+    found = [rows.of("uneven", load) for load in rows.loads("uneven")]
+    blind = ", ".join(percent(row["blind"]) for row in found if row)
+    oracle = ", ".join(f"{row['foresight']:.0f}" for row in found if row)
     return [
-        f"With exponential holds, weir reaches {best} % of what a queue could that knew when clients",
-        "leave, and dispatched each as it came. One that knew all holds too, and left out the long",
-        f"ones, would do {oracle} % of the capacity in number.",
+        f"At these loads, weir reaches {blind} % of what a queue can without knowing the holds: all slots",
+        "busy, each for a client that has just come. A queue that knew each hold beforehand, and left out",
+        f"the long ones, would reach {oracle} % of the capacity, in number of requests.",
         "",
     ]
 
@@ -68,19 +74,20 @@ def burst_table(rows: Rows) -> list[str]:
             overtaken = f"{100 * row['overtaken'] / row['begun']:.1f}"
             cells = [SCENARIOS[scenario].title, CONTENDERS[contender].title, str(row["lost"])]
             body.append([*cells, str(row["refused"]), overtaken])
-    header = ["40 slots of 1 s, load 0.9", "", "of the 200, not served", "refused", "overtaken %"]
-    return table(header, body) if body else []
+    header = ["", "", "of the 200, not served", "refused", "overtaken %"]
+    heading = ["### A burst of 200 patient requests, 40 slots of 1 s, load 0.9", ""]
+    return heading + table(header, body) if body else []
 
 
 def steps_table(rows: Rows) -> list[str]:
-    loads = ", ".join(f"{load:g}" for _, load in STEPS)
     body = [
         [CONTENDERS[contender].title, *(f"{value:.1f}" for value in row["phases"])]
         for contender in rows.contenders("steps")
         if (row := rows.of("steps", 2, contender))
     ]
-    header = [f"goodput % of the arrivals; load {loads}", *(f"at {load:g}" for _, load in STEPS)]
-    return table(header, body) if body else []
+    header = ["goodput % of the arrivals", *(f"at {load:g}x" for _, load in STEPS)]
+    heading = ["### A step of the load, from 2 s after each change", ""]
+    return heading + table(header, body) if body else []
 
 
 def machine_words(results: dict) -> list[str]:
@@ -111,7 +118,7 @@ def markdown(results: dict) -> str:
     lines = ["Generated by `make overload`.", "", *machine_words(results), *judged]
     for scenario in ("closers", "uneven", "mixed", "silent", "declared"):
         if rows.loads(scenario):
-            lines += goodput_table(rows, scenario)
+            lines += scenario_part(rows, scenario)
         if scenario == "uneven" and rows.loads(scenario):
             lines += foresight_words(rows)
     return "\n".join([*lines, *steps_table(rows), *burst_table(rows)]).rstrip() + "\n"
