@@ -41,7 +41,7 @@ void exchange_connected(struct upstream_lease *l)
         exchange_dispatch(ex);
         return;
     }
-    h1_client_return(&ex->app, !h1_client_has_event(&ex->app));
+    h1_client_return(&ex->app, true);
     exchange_requeue(ex);
 }
 

@@ -58,6 +58,27 @@ def test_a_deadline_that_has_passed_is_refused_at_once(world):
     world.expect_requests(weir, 4)
 
 
+def test_one_that_the_queue_cannot_serve_in_time_is_refused_on_arrival(world):
+    origin, weir = world.pair(concurrency=1, queue_timeout="60s", queue_length=100)
+    origin.on("/slow", app.delay(0.1), app.answer())
+    assert world.connect(weir).ask("GET", "/slow").status == 200  # what a slot is held for
+    gate, held = hold_the_slot(world, origin, weir)
+    waiting = [world.connect(weir).get("/waits") for _ in range(50)]
+    weir.wait_depth(50)
+    client = world.connect(weir)
+    began = time.monotonic()
+    is_refused(client.ask("GET", "/late", "Request-Timeout: 3"))
+    assert time.monotonic() - began < 2.5
+    assert weir.metrics().total("weir_queue_waits_total", outcome="timeout") == 0
+    client.get("/patient", "Request-Timeout: 60")
+    weir.wait_depth(51)
+    gate.open()
+    for one in (held, *waiting, client):
+        assert one.response().status == 200
+    assert origin.seen("/late") == []
+    world.expect_requests(weir, 54)
+
+
 def test_whose_deadlines_count_can_change_while_weir_runs(world):
     origin, weir = world.pair(concurrency=4, headers_trusted="none", admin_writable="true")
     client = world.connect(weir)

@@ -121,6 +121,62 @@ static void one_whose_deadline_has_passed_is_refused_though_a_slot_is_free(void)
     slots_are(1, 0);
 }
 
+/* A request holds its slot for 100 ms, then one is in the app and three wait. */
+static void the_app_is_busy(void)
+{
+    struct peer *a = asks(GET);
+
+    from_now();
+    until(100);
+    says(app(0), OK);
+    hears(a, "200 OK");
+    for (int i = 0; i < 4; i++)
+        asks(GET);
+    slots_are(1, 3);
+}
+
+static void one_that_the_queue_cannot_serve_in_time_is_refused_at_once(void)
+{
+    the_app_is_busy();
+    struct peer *b = asks(BY("/b", WITHIN("0.25"))), *c = asks(BY("/c", WITHIN("0.5")));
+
+    is_told(b, 503, "deadline", "\r\nRetry-After: 1\r\n");
+    slots_are(1, 4);
+    hears_nothing(c);
+    REFUSALS(1);
+    ENDED_IN_TIMEOUT(0);
+}
+
+static void one_whose_body_came_late_is_refused_by_what_is_left(void)
+{
+    the_app_is_busy();
+    struct peer *b = asks(PUT_BY(WITHIN("0.5")));
+
+    from_now();
+    until(150);
+    hears_nothing(b);
+    until(250);
+    says(b, "56789");
+    is_told(b, 503, "deadline", NULL);
+}
+
+static void none_is_refused_for_the_time_of_the_queue_while_the_app_is_down(void)
+{
+    scene.how.config.queue.length = 8;
+    the_app_is_busy();
+    peers.away = true;
+    leaves(app(0)); /* what was inside is to be sent again, and its connect is refused */
+    slots_are(0, 4);
+    struct peer *b = asks(BY("/b", WITHIN("0.25")));
+
+    from_now();
+    until(240);
+    hears_nothing(b);
+    until(265);
+    is_told(b, 503, "deadline", NULL);
+    ENDED_IN_TIMEOUT(1);
+}
+
 static void the_time_of_a_deadline_is_that_of_the_wall_clock(void)
 {
     char request[128];
@@ -348,16 +404,13 @@ static void a_connection_that_comes_too_late_is_kept_for_the_next(void)
 static void a_connection_on_which_the_app_spoke_is_not_kept(void)
 {
     peers.next_connect = PEERS_CONNECT_LATER;
-    struct peer *a = asks(BY("/a", WITHIN("0.2"))), *b = asks(GET_OF("/b"));
+    struct peer *a = asks(BY("/a", WITHIN("0.2")));
 
     until(250);
     peers_accept(&peers.apps[0]);
     says(app(0), OK);
     is_told(a, 503, "deadline", NULL);
-    assert_int_equal(peers.n_apps, 2);
-    assert_false(has_heard(app(0), "/b"));
-    says(app(1), OK);
-    hears(b, "200 OK");
+    assert_true(app(0)->ended);
 }
 
 /* A request on a connection that has served one before. */
@@ -385,6 +438,22 @@ static void it_is_not_sent_again_after_its_deadline(void)
     ENDED_IN_TIMEOUT(1);
 }
 
+/* weir makes sure only once a second that the app is still there. */
+static void no_connection_is_opened_to_send_it_again_after_its_deadline(void)
+{
+    struct peer *a = on_a_kept_connection(GET_OF("/first"));
+
+    app_leaves(app(0));
+    says(app(1), OK);
+    hears(a, "200 OK");
+    says(a, BY("/again", WITHIN("0.2")));
+    from_now();
+    until(300);
+    leaves(app(1));
+    is_told(a, 503, "deadline", NULL);
+    assert_int_equal(peers.n_apps, 2);
+}
+
 static void a_replay_waits_no_longer_than_its_deadline(void)
 {
     struct peer *a = on_a_kept_connection(BY("/again", WITHIN("0.5")));
@@ -409,6 +478,9 @@ int main(void)
         SCENE(the_shortest_of_several_counts),
         SCENE(a_slot_that_comes_too_late_goes_to_the_next),
         SCENE(one_whose_deadline_has_passed_is_refused_though_a_slot_is_free),
+        SCENE(one_that_the_queue_cannot_serve_in_time_is_refused_at_once),
+        SCENE(one_whose_body_came_late_is_refused_by_what_is_left),
+        SCENE(none_is_refused_for_the_time_of_the_queue_while_the_app_is_down),
         SCENE(the_time_of_a_deadline_is_that_of_the_wall_clock),
         SCENE(an_upgrade_that_is_refused_gives_its_place_back),
         SCENE(a_body_is_not_awaited_for_one_that_is_refused),
@@ -426,6 +498,7 @@ int main(void)
         SCENE(a_connection_that_comes_too_late_is_kept_for_the_next),
         SCENE(a_connection_on_which_the_app_spoke_is_not_kept),
         SCENE(it_is_not_sent_again_after_its_deadline),
+        SCENE(no_connection_is_opened_to_send_it_again_after_its_deadline),
         SCENE(a_replay_waits_no_longer_than_its_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
