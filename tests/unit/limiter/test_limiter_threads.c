@@ -6,6 +6,9 @@
  * Two of the threads pause and resume, each for a reason of its own; a third lowers and raises the
  * slots of two instances; all hand slots back at times.
  *
+ * In one run the order is strict, and checked. In another there are overloads, classes, pools, keys
+ * and declared deadlines, and the order changes at times.
+ *
  * The checks do not rely on the limiter: an atomic count of each instance's slots in use, changed
  * only while they are held; and a record of all waits, evaluated at the end. Time is a shared
  * counter, so that hardly any two times are equal; the limiter sees it out of order, as with real
@@ -32,15 +35,17 @@
 #define JOBS            8u
 #define INSTANCES       2u
 #define LIMIT           5u /* the sum of what both have at most */
+#define CLASSES         4u /* the upper two share a pool of three slots */
+#define POOL_MAX        3u
 #define PAUSES          4096u
 #define LATE_AT_LEAST   1000u
 #define SECONDS_AT_MOST 240u
 #define STRETCH_AT_MOST 50u /* times the requested steps, until enough cancels were too late */
 
 #ifdef WEIR_SANITIZED
-#define STEPS_DEFAULT 50000u
+#define STEPS_DEFAULT 30000u
 #else
-#define STEPS_DEFAULT 1000000u
+#define STEPS_DEFAULT 600000u
 #endif
 
 /* What the owner knows about a job; the limiter's own state may be read only after the verdict. */
@@ -92,15 +97,17 @@ struct worker {
     size_t written, room;
     struct pause pauses[PAUSES]; /* the latest ones */
     size_t paused;
-    uint64_t held_us, waited_us, late, in_time, expired, admitted, requeued, made_room;
+    uint64_t held_us, waited_us, late, in_time, expired, evicted, admitted, requeued, made_room;
 };
 
 struct shared {
     struct limiter *limiter;
     struct worker workers[THREADS];
+    struct limiter_config config;
+    bool strict;
     uint64_t steps;
     atomic_int_least64_t clock;
-    atomic_uint in_use[INSTANCES], in_use_in_all;
+    atomic_uint in_use[INSTANCES], in_use_in_all, in_pool;
     atomic_bool all_in_use; /* once, all slots were */
     atomic_uint_least64_t late, violations;
 };
@@ -124,7 +131,7 @@ static unsigned below(struct worker *me, unsigned n)
 
 static mono_us tick(struct worker *me)
 {
-    return atomic_fetch_add(&me->shared->clock, 1);
+    return atomic_fetch_add(&me->shared->clock, me->shared->strict ? 1 : 40);
 }
 
 /* cmocka's asserts must not be used off the main thread: counts violations, which are asserted at
@@ -153,12 +160,16 @@ static void slot_taken(struct worker *me, const struct limiter_waiter *w)
 
     MUST(me, w->instance == instance_numbers[i]);
     MUST(me, atomic_fetch_add(&shared->in_use[i], 1) < instance_slots[i]);
+    if (w->class_ >= CLASSES / 2)
+        MUST(me, atomic_fetch_add(&shared->in_pool, 1) < POOL_MAX);
     if (atomic_fetch_add(&shared->in_use_in_all, 1) == LIMIT - 1)
         atomic_store(&shared->all_in_use, true);
 }
 
 static void slot_given_back(struct worker *me, const struct limiter_waiter *w)
 {
+    if (w->class_ >= CLASSES / 2)
+        atomic_fetch_sub(&me->shared->in_pool, 1);
     atomic_fetch_sub(&me->shared->in_use_in_all, 1);
     MUST(me, atomic_fetch_sub(&me->shared->in_use[instance_of(w)], 1) >= 1);
 }
@@ -243,6 +254,10 @@ static void job_release(struct worker *me, struct job *job)
 {
     const struct limiter_waiter *w = &job->waiter;
 
+    if (!me->shared->strict) {
+        job->waiter.left_at = below(me, 3) == 0 ? w->granted_at : 0;
+        job->waiter.apart = below(me, 16) == 0;
+    }
     slot_given_back(me, w);
     struct limiter_waiter *chain = limiter_release(me->shared->limiter, &job->waiter, tick(me));
     me->held_us += (uint64_t)(w->released_at - w->granted_at + w->requeued_us);
@@ -270,10 +285,25 @@ static mono_us some_deadline(struct worker *me, mono_us now)
     return below(me, 3) == 0 ? now + 1 + below(me, 60) : MONO_NEVER;
 }
 
+/* Returns its deadline. */
+static mono_us choose_what_it_is(struct worker *me, struct limiter_waiter *w, mono_us now)
+{
+    mono_us deadline = some_deadline(me, now);
+
+    if (me->shared->strict)
+        return deadline;
+    if (deadline != MONO_NEVER)
+        deadline = now + (deadline - now) * 400;
+    w->class_ = below(me, CLASSES);
+    w->key = (uint8_t)below(me, 3);
+    w->declared = below(me, 8) == 0 ? now + 1 + below(me, 8000) : 0;
+    return w->declared != 0 && w->declared < deadline ? w->declared : deadline;
+}
+
 static void job_acquire(struct worker *me, struct job *job)
 {
     mono_us now = tick(me);
-    mono_us deadline = some_deadline(me, now);
+    mono_us deadline = choose_what_it_is(me, &job->waiter, now);
     struct limiter_waiter *ended;
     enum limiter_verdict verdict =
         limiter_acquire(me->shared->limiter, &job->waiter, now, deadline, &ended);
@@ -319,9 +349,11 @@ static void job_verdict(struct worker *me, struct job *job)
     atomic_store(&job->under_way, false);
     write_down(me, job, true);
     if (w->verdict != LIMITER_ADMITTED) {
-        MUST(me, w->verdict == LIMITER_EXPIRED && w->ended_at >= w->deadline);
+        bool evicted = w->verdict == LIMITER_EVICTED && !me->shared->strict;
+        MUST(me, evicted || (w->verdict == LIMITER_EXPIRED && w->ended_at >= w->deadline));
         job->state = JOB_IDLE;
-        me->expired++;
+        me->expired += !evicted;
+        me->evicted += evicted;
         return;
     }
     MUST(me, w->granted_at < w->deadline);
@@ -366,7 +398,9 @@ static void look(struct worker *me)
     MUST(me, s.in_flight_peak <= LIMIT);
     MUST(me, s.accounting_errors == 0);
     MUST(me, s.in_flight == s.admitted - s.released - s.requeued);
-    MUST(me, s.paused != 0 || s.depth == 0 || s.in_flight >= s.limit);
+    uint32_t plain = s.depth - s.class_depth[CLASSES - 1] - s.class_depth[CLASSES - 2];
+    MUST(me, s.paused != 0 || plain == 0 || s.in_flight >= s.limit);
+    MUST(me, !s.overload || plain > 0);
 }
 
 /* The first two workers pause, each for its own reason, which it alone has to clear. */
@@ -399,9 +433,21 @@ static void lower_or_raise(struct worker *me)
     }
 }
 
-/* Three workers take slots away from all for a while. */
+/* The order is strict for a while, or the pool smaller: those that had more keep it. */
+static void change_order(struct worker *me)
+{
+    struct limiter_config config = me->shared->config;
+
+    config.order = below(me, 4) == 0 ? LIMITER_FIFO : LIMITER_ADAPTIVE;
+    config.pool_max[1] = below(me, POOL_MAX + 1);
+    take_chain(me, limiter_reconfigure(me->shared->limiter, &config, tick(me)));
+}
+
+/* Three workers take slots away from all for a while; the fourth changes the order. */
 static void govern(struct worker *me)
 {
+    if (me->number == 3 && !me->shared->strict && below(me, 2048) == 0)
+        change_order(me);
     if (me->number > 2 || below(me, me->reduced ? 8 : 128) != 0)
         return;
     if (me->number < 2)
@@ -602,14 +648,30 @@ static size_t arrivals_first(struct wait *all, size_t n)
 
 /* ---- the threads ----------------------------------------------------------------------------- */
 
-static void shared_init(struct shared *shared, uint64_t seed)
+static struct limiter_config config_of(bool strict)
 {
-    const struct limiter_config config = {
-        .queue_length = THREADS * JOBS / 3, .queue_bytes = UINT64_MAX, .order = LIMITER_FIFO};
+    struct limiter_config config = {.queue_length = THREADS * JOBS / 3, .queue_bytes = UINT64_MAX};
 
+    if (strict) {
+        config.order = LIMITER_FIFO;
+        return config;
+    }
+    config.classes = CLASSES;
+    config.pool_max[1] = POOL_MAX;
+    for (unsigned c = 0; c < CLASSES; c++) {
+        config.class_[c].head_start = c % 2 * 1000;
+        config.class_[c].pools = c < CLASSES / 2 ? 0 : 1 << 1;
+    }
+    return config;
+}
+
+static void shared_init(struct shared *shared, uint64_t seed, bool strict)
+{
     memset(shared, 0, sizeof(*shared));
+    shared->strict = strict;
+    shared->config = config_of(strict);
     shared->steps = number_from_environment("WEIR_OPS", STEPS_DEFAULT);
-    shared->limiter = limiter_new(&config, 0);
+    shared->limiter = limiter_new(&shared->config, 0);
     assert_non_null(shared->limiter);
     for (unsigned i = 0; i < INSTANCES; i++)
         assert_null(limiter_set_slots(shared->limiter, instance_numbers[i], instance_slots[i], 0));
@@ -653,6 +715,7 @@ static void sum_workers(struct shared *shared, struct worker *sum)
         sum->late += worker->late;
         sum->in_time += worker->in_time;
         sum->expired += worker->expired;
+        sum->evicted += worker->evicted;
         sum->admitted += worker->admitted;
         sum->requeued += worker->requeued;
         sum->made_room += worker->made_room;
@@ -681,44 +744,68 @@ static void assert_accounts_agree(const struct limiter_snapshot *s, const struct
     assert_int_equal(s->released, sum->admitted - sum->requeued);
     assert_int_equal(s->requeued, sum->requeued);
     assert_int_equal(s->expired, sum->expired);
+    assert_int_equal(s->evicted, sum->evicted);
     assert_int_equal(s->cancelled, sum->in_time);
+}
+
+static void assert_order(const struct shared *shared, struct worker *sum)
+{
+    qsort(sum->diary, sum->written, sizeof(sum->diary[0]), by_end);
+    assert_int_equal(count_granted_while_paused(shared, sum->diary, sum->written), 0);
+    if (!shared->strict)
+        return;
+    assert_int_equal(count_passed_by(sum->diary, sum->written), 0);
+    size_t arrivals = arrivals_first(sum->diary, sum->written);
+    qsort(sum->diary, arrivals, sizeof(sum->diary[0]), by_arrival);
+    assert_int_equal(count_overtakings(sum->diary, arrivals), 0);
+}
+
+static void run(struct shared *shared, bool strict)
+{
+    uint64_t seed = number_from_environment("WEIR_SEED", (uint64_t)clock_wall());
+    struct limiter_snapshot s;
+    struct worker sum;
+
+    alarm(SECONDS_AT_MOST); /* a missing verdict must not hang the build */
+    shared_init(shared, seed, strict);
+    print_message("WEIR_SEED=%" PRIu64 " WEIR_OPS=%" PRIu64 "\n", seed, shared->steps);
+    run_workers(shared);
+    alarm(0);
+
+    limiter_snapshot(shared->limiter, atomic_load(&shared->clock), &s);
+    sum_workers(shared, &sum);
+    print_message("admitted %" PRIu64 ", expired %" PRIu64 ", cancelled %" PRIu64
+                  ", too late %" PRIu64 ", shed %" PRIu64 ", requeued %" PRIu64
+                  ", made room %" PRIu64 ", evicted %" PRIu64 ", overloads %" PRIu64 "\n",
+                  s.admitted, s.expired, s.cancelled, sum.late, s.shed_full, s.requeued,
+                  sum.made_room, s.evicted, s.overloads[0] + s.overloads[1] + s.overloads[2]);
+    assert_int_equal(atomic_load(&shared->violations), 0);
+    assert_int_equal(atomic_load(&shared->in_use_in_all), 0);
+    assert_accounts_agree(&s, &sum);
+    assert_true(sum.late >= LATE_AT_LEAST);
+    assert_true(s.expired > 0 && s.cancelled > 0 && s.requeued > 0 && sum.made_room > 0);
+    assert_true(atomic_load(&shared->all_in_use));
+    assert_order(shared, &sum);
+    if (!strict)
+        assert_true(s.evicted > 0 && s.shed_late > 0 && s.wasted > 0 && s.overload_us > 0);
+    free(sum.diary);
+    shared_fini(shared);
 }
 
 static void four_threads_break_no_law_and_the_accounts_agree(void **state)
 {
     static struct shared shared;
-    uint64_t seed = number_from_environment("WEIR_SEED", (uint64_t)clock_wall());
-    struct limiter_snapshot s;
-    struct worker sum;
 
     (void)state;
-    alarm(SECONDS_AT_MOST); /* a missing verdict must not hang the build */
-    shared_init(&shared, seed);
-    print_message("WEIR_SEED=%" PRIu64 " WEIR_OPS=%" PRIu64 "\n", seed, shared.steps);
-    run_workers(&shared);
-    alarm(0);
+    run(&shared, true);
+}
 
-    limiter_snapshot(shared.limiter, atomic_load(&shared.clock), &s);
-    sum_workers(&shared, &sum);
-    print_message(
-        "admitted %" PRIu64 ", expired %" PRIu64 ", cancelled %" PRIu64 ", too late %" PRIu64
-        ", shed %" PRIu64 ", requeued %" PRIu64 ", made room %" PRIu64 "\n",
-        s.admitted, s.expired, s.cancelled, sum.late, s.shed_full, s.requeued, sum.made_room);
-    assert_int_equal(atomic_load(&shared.violations), 0);
-    assert_int_equal(atomic_load(&shared.in_use_in_all), 0);
-    assert_accounts_agree(&s, &sum);
-    assert_true(sum.late >= LATE_AT_LEAST);
-    assert_true(s.expired > 0 && s.cancelled > 0 && s.requeued > 0 && sum.made_room > 0);
-    assert_true(atomic_load(&shared.all_in_use));
+static void nor_do_they_with_overloads_classes_pools_and_keys(void **state)
+{
+    static struct shared shared;
 
-    qsort(sum.diary, sum.written, sizeof(sum.diary[0]), by_end);
-    assert_int_equal(count_passed_by(sum.diary, sum.written), 0);
-    assert_int_equal(count_granted_while_paused(&shared, sum.diary, sum.written), 0);
-    size_t arrivals = arrivals_first(sum.diary, sum.written);
-    qsort(sum.diary, arrivals, sizeof(sum.diary[0]), by_arrival);
-    assert_int_equal(count_overtakings(sum.diary, arrivals), 0);
-    free(sum.diary);
-    shared_fini(&shared);
+    (void)state;
+    run(&shared, false);
 }
 
 /* The check itself: it must detect overtaking. */
@@ -748,6 +835,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_judge_sees_overtakings),
         cmocka_unit_test(four_threads_break_no_law_and_the_accounts_agree),
+        cmocka_unit_test(nor_do_they_with_overloads_classes_pools_and_keys),
     };
     return cmocka_run_group_tests_name("limiter under threads", tests, NULL, NULL);
 }
