@@ -26,6 +26,10 @@
 
 #define CACHE_LINE 64
 
+/* Out of the way of the common path: with them inlined, it would need a larger frame and checks. */
+#define NOINLINE __attribute__((noinline))
+#define COLD     __attribute__((noinline, cold))
+
 struct instance {
     /* held > slots after they were lowered: it grants nothing until `held` is below `slots` */
     uint32_t slots, held;
@@ -271,14 +275,12 @@ static bool is_evidence_locked(const struct limiter *l, const struct limiter_wai
 }
 
 /*
- * Estimates the patience, if that is due: ten times a second at most. That takes tens of
+ * Estimates the patience, when that is due: ten times a second at most. That takes tens of
  * microseconds, so it is done without the mutex: call it only while all invariants hold, and
  * rely on nothing that was read before.
  */
-static void refresh_patience(struct limiter *l)
+static void COLD refresh_patience(struct limiter *l)
 {
-    if (!overload_is_due(&l->overload, l->now))
-        return;
     overload_begin_refresh(&l->overload, l->now);
     struct patience copy = l->patience;
     unlock(l);
@@ -478,8 +480,6 @@ static void serve_queue_locked(struct limiter *l, struct chain *chain)
     struct limiter_waiter *w;
     bool in_time;
 
-    if (l->queue.depth == 0)
-        return;
     struct choice_terms terms = terms_locked(l);
     while ((w = choice_next(&l->queue, &terms, &in_time)) != NULL &&
            (!in_time || slot_free_locked(l))) {
@@ -488,6 +488,21 @@ static void serve_queue_locked(struct limiter *l, struct chain *chain)
         terms.eligible = l->eligible;
     }
     end_overload_if_empty_locked(l);
+}
+
+static struct limiter_waiter *NOINLINE serve_some_locked(struct limiter *l)
+{
+    struct chain chain;
+
+    chain_init(&chain);
+    serve_queue_locked(l, &chain);
+    return chain.first;
+}
+
+/* Most often, nobody waits. */
+static struct limiter_waiter *serve_locked(struct limiter *l)
+{
+    return l->queue.depth > 0 ? serve_some_locked(l) : NULL;
 }
 
 /* The newcomer takes the place of one victim, or of as many as its bytes require. */
@@ -549,22 +564,25 @@ static enum limiter_verdict judge_newcomer_locked(struct limiter *l, struct limi
 
 /* Without room, those whose deadline has passed leave first: their timers may be late. A class
  * whose only waiter makes room for `w` has not been empty. */
-static void queue_locked(struct limiter *l, struct limiter_waiter *w, struct chain *ended)
+static struct limiter_waiter *NOINLINE queue_locked(struct limiter *l, struct limiter_waiter *w)
 {
     const struct waitq_class *class_ = &l->queue.classes[w->class_];
+    struct chain ended;
 
+    chain_init(&ended);
     if (waitq_room(&l->queue, w->bytes) != LIMITER_QUEUED)
-        serve_queue_locked(l, ended);
+        serve_queue_locked(l, &ended);
     mono_us since = waitq_class_depth(class_) > 0 ? class_->since : l->now;
-    enum limiter_verdict verdict = judge_newcomer_locked(l, w, ended);
+    enum limiter_verdict verdict = judge_newcomer_locked(l, w, &ended);
     if (verdict != LIMITER_QUEUED) {
         shed_locked(l, w, verdict);
         end_overload_if_empty_locked(l);
-        return;
+        return ended.first;
     }
     l->live.queued++;
     waitq_push(&l->queue, w, since);
     wait_locked(l, w);
+    return ended.first;
 }
 
 /* ---- public functions ------------------------------------------------------------------------ */
@@ -580,12 +598,11 @@ static bool may_have_slot_locked(const struct limiter *l, const struct limiter_w
 enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w, mono_us now,
                                      mono_us deadline, struct limiter_waiter **ended)
 {
-    struct chain chain;
-
-    chain_init(&chain);
+    *ended = NULL;
     lock_at(l, now);
     CHECK(w->class_ < l->config.classes);
-    if (!may_have_slot_locked(l, w) && is_evidence_locked(l, w))
+    if (!may_have_slot_locked(l, w) && is_evidence_locked(l, w) &&
+        overload_is_due(&l->overload, l->now))
         refresh_patience(l);
     begin_locked(l, w, deadline);
     if (may_have_slot_locked(l, w))
@@ -593,11 +610,10 @@ enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w
     else if (deadline <= l->now)
         expire_locked(l, w);
     else
-        queue_locked(l, w, &chain);
+        *ended = queue_locked(l, w);
     /* Read under the mutex: afterwards a release on another thread may change it. */
     enum limiter_verdict verdict = w->verdict;
     unlock(l);
-    *ended = chain.first;
     return verdict;
 }
 
@@ -605,32 +621,27 @@ enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w
  * in between. */
 struct limiter_waiter *limiter_release(struct limiter *l, struct limiter_waiter *w, mono_us now)
 {
-    struct chain chain;
-
-    chain_init(&chain);
     lock_at(l, now);
     CHECK(w->state == LIMITER_HOLDING);
     if (!w->apart)
         learn_release_locked(l, w);
-    if (l->overload.over || (w->granted_at > w->queued_at && is_gone_locked(l, w)))
+    if ((l->overload.over || (w->granted_at > w->queued_at && is_gone_locked(l, w))) &&
+        overload_is_due(&l->overload, l->now))
         refresh_patience(l);
     judge_release_locked(l, w);
     give_back_locked(l, w);
-    serve_queue_locked(l, &chain);
+    struct limiter_waiter *chain = serve_locked(l);
     unlock(l);
-    return chain.first;
+    return chain;
 }
 
 struct limiter_waiter *limiter_requeue(struct limiter *l, struct limiter_waiter *w, mono_us now)
 {
-    struct chain chain;
-
-    chain_init(&chain);
     lock_at(l, now);
     hand_back_locked(l, w);
-    serve_queue_locked(l, &chain);
+    struct limiter_waiter *chain = serve_locked(l);
     unlock(l);
-    return chain.first;
+    return chain;
 }
 
 bool limiter_has_plenty(struct limiter *l)
@@ -685,17 +696,14 @@ void limiter_pause(struct limiter *l, enum limiter_pause_reason reason, mono_us 
 struct limiter_waiter *limiter_resume(struct limiter *l, enum limiter_pause_reason reason,
                                       mono_us now)
 {
-    struct chain chain;
-
-    chain_init(&chain);
     lock_at(l, now);
     bool was_paused = l->live.paused != 0;
     l->live.paused &= ~(unsigned)reason;
     if (was_paused && l->live.paused == 0)
         overload_resumes(&l->overload);
-    serve_queue_locked(l, &chain);
+    struct limiter_waiter *chain = serve_locked(l);
     unlock(l);
-    return chain.first;
+    return chain;
 }
 
 /* ---- new bounds: a peak under other bounds says nothing about the new ones ------------------- */
@@ -716,19 +724,16 @@ static void sum_slots_locked(struct limiter *l)
 struct limiter_waiter *limiter_set_slots(struct limiter *l, unsigned instance, uint32_t slots,
                                          mono_us now)
 {
-    struct chain chain;
-
     CHECK(instance < LIMITER_INSTANCES);
-    chain_init(&chain);
     lock_at(l, now);
     if (instance >= l->used)
         l->used = instance + 1;
     l->instances[instance].slots = slots;
     sum_slots_locked(l);
     l->live.in_flight_peak = l->live.in_flight;
-    serve_queue_locked(l, &chain);
+    struct limiter_waiter *chain = serve_locked(l);
     unlock(l);
-    return chain.first;
+    return chain;
 }
 
 /* A class keeps its pools while it is in use, or their counts would be wrong. */
@@ -767,14 +772,11 @@ static void configure_locked(struct limiter *l, const struct limiter_config *con
 struct limiter_waiter *limiter_reconfigure(struct limiter *l, const struct limiter_config *config,
                                            mono_us now)
 {
-    struct chain chain;
-
-    chain_init(&chain);
     lock_at(l, now);
     configure_locked(l, config);
-    serve_queue_locked(l, &chain);
+    struct limiter_waiter *chain = serve_locked(l);
     unlock(l);
-    return chain.first;
+    return chain;
 }
 
 /* ---- the estimate and the snapshot ----------------------------------------------------------- */
