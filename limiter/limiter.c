@@ -203,13 +203,12 @@ static void return_slot_locked(struct limiter *l, const struct limiter_waiter *w
 /* ---- what is learned ------------------------------------------------------------------------- */
 
 /* Like srtt in TCP: the first hold is the mean, each later one has weight 1/8. */
-static void learn_hold_locked(struct limiter *l, mono_us hold)
+static void learn_mean_locked(struct limiter *l, mono_us hold)
 {
     uint64_t us = (uint64_t)hold;
 
     l->mean_x8 = l->learned ? l->mean_x8 - l->mean_x8 / 8 + us : us * 8;
     l->learned = true;
-    patience_learn_hold(&l->patience, hold);
 }
 
 static mono_us hold_locked(const struct limiter *l)
@@ -244,7 +243,13 @@ static void learn_release_locked(struct limiter *l, const struct limiter_waiter 
         l->live.wasted++;
     if (!is_plain(l, w))
         return;
-    learn_hold_locked(l, l->now - w->granted_at);
+    mono_us hold = l->now - w->granted_at;
+    learn_mean_locked(l, hold);
+    if (w->left_at == 0 && w->declared == 0) {
+        patience_learn_served(&l->patience, l->now - w->queued_at, hold);
+        return;
+    }
+    patience_learn_hold(&l->patience, hold);
     learn_end_locked(l, w, w->left_at != 0 ? w->left_at : l->now, w->left_at != 0);
 }
 
@@ -854,6 +859,7 @@ struct limiter *limiter_new(const struct limiter_config *config, mono_us now)
     mutex_init(&l->mutex);
     l->now = now;
     overload_init(&l->overload);
+    patience_init(&l->patience);
     configure_locked(l, config);
     return l;
 }

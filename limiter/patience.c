@@ -13,7 +13,7 @@
 
 #define FIRST_EDGE 1000 /* us: the end of bin 0 */
 #define STEP       125  /* us: the width of the next eight bins, which doubles with each octave */
-#define KEEP       1024 /* ages; then their counts are halved */
+#define KEEP       1024 /* ages; then their counts fade by half */
 #define KEEP_HOLDS 256
 #define MINIMUM    8.0 /* at risk */
 #define LEAVES     3.0 /* that have been seen before anything is said */
@@ -21,14 +21,18 @@
 
 /* ---- bins ------------------------------------------------------------------------------------ */
 
+/* Where the last bin ends. Up to here, 32 bits are enough. */
+#define LAST_EDGE (STEP * 8 << (PATIENCE_BINS - 1) / 8)
+
 unsigned patience_bin(mono_us age)
 {
     if (age < FIRST_EDGE)
         return 0;
-    uint64_t steps = (uint64_t)age / STEP; /* at least 8 */
-    unsigned octave = 60 - (unsigned)__builtin_clzll(steps);
-    unsigned bin = 1 + 8 * octave + (unsigned)(steps >> octave & 7);
-    return bin < PATIENCE_BINS ? bin : PATIENCE_BINS - 1;
+    if (age >= LAST_EDGE)
+        return PATIENCE_BINS - 1;
+    uint32_t steps = (uint32_t)age / STEP; /* at least 8 */
+    unsigned octave = 28 - (unsigned)__builtin_clz(steps);
+    return 8 * octave + (steps >> octave) - 7;
 }
 
 mono_us patience_bin_begin(unsigned bin)
@@ -41,43 +45,82 @@ mono_us patience_bin_begin(unsigned bin)
 
 /* ---- learning -------------------------------------------------------------------------------- */
 
-static void halve(double counts[PATIENCE_BINS])
+void patience_init(struct patience *p)
 {
-    for (unsigned i = 0; i < PATIENCE_BINS; i++)
-        counts[i] /= 2;
+    *p = (struct patience){.age_weight = 1, .hold_weight = 1};
 }
 
-static void fade(struct patience *p)
+/*
+ * To halve a histogram would cost more than all that is counted in between. Instead, what follows
+ * weighs twice as much: all shares are the same, to the bit.
+ */
+#define WEIGHT_MAX 0x1p512
+
+static void scale(double counts[PATIENCE_BINS], double by)
 {
-    halve(p->leave);
-    halve(p->stay);
-    p->left /= 2;
-    p->ended /= 2;
+    for (unsigned i = 0; i < PATIENCE_BINS; i++)
+        counts[i] *= by;
+}
+
+static void fade_ages(struct patience *p)
+{
+    p->age_weight *= 2;
+    if (p->age_weight < WEIGHT_MAX)
+        return;
+    scale(p->leave, 1 / WEIGHT_MAX);
+    scale(p->stay, 1 / WEIGHT_MAX);
+    p->left /= WEIGHT_MAX;
+    p->ended /= WEIGHT_MAX;
+    p->age_weight /= WEIGHT_MAX;
+}
+
+static void fade_holds(struct patience *p)
+{
+    p->hold_weight *= 2;
+    if (p->hold_weight < WEIGHT_MAX)
+        return;
+    scale(p->hold, 1 / WEIGHT_MAX);
+    p->holds /= WEIGHT_MAX;
+    p->hold_weight /= WEIGHT_MAX;
+}
+
+static void count_end(struct patience *p, unsigned bin, bool left)
+{
+    if (left) {
+        p->leave[bin] += p->age_weight;
+        p->left += p->age_weight;
+    } else {
+        p->stay[bin] += p->age_weight;
+    }
+    p->ended += p->age_weight;
+    if (UNLIKELY(p->ended >= KEEP * p->age_weight))
+        fade_ages(p);
+}
+
+static void count_hold(struct patience *p, unsigned bin)
+{
+    p->hold[bin] += p->hold_weight;
+    p->holds += p->hold_weight;
+    if (UNLIKELY(p->holds >= KEEP_HOLDS * p->hold_weight))
+        fade_holds(p);
 }
 
 void patience_learn(struct patience *p, mono_us age, bool left)
 {
-    unsigned bin = patience_bin(age);
-
-    if (left) {
-        p->leave[bin] += 1;
-        p->left += 1;
-    } else {
-        p->stay[bin] += 1;
-    }
-    p->ended += 1;
-    if (UNLIKELY(p->ended >= KEEP))
-        fade(p);
+    count_end(p, patience_bin(age), left);
 }
 
 void patience_learn_hold(struct patience *p, mono_us hold)
 {
-    p->hold[patience_bin(hold)] += 1;
-    p->holds += 1;
-    if (UNLIKELY(p->holds >= KEEP_HOLDS)) {
-        halve(p->hold);
-        p->holds /= 2;
-    }
+    count_hold(p, patience_bin(hold));
+}
+
+void patience_learn_served(struct patience *p, mono_us age, mono_us hold)
+{
+    unsigned bin = patience_bin(age);
+
+    count_end(p, bin, false);
+    count_hold(p, hold == age ? bin : patience_bin(hold));
 }
 
 /* ---- estimates ------------------------------------------------------------------------------- */
@@ -85,10 +128,10 @@ void patience_learn_hold(struct patience *p, mono_us hold)
 /* The share of clients that are still there in each bin if nobody serves them. */
 static void survival(const struct patience *p, double share[PATIENCE_BINS])
 {
-    double at_risk = p->ended, s = 1;
+    double at_risk = p->ended, enough = MINIMUM * p->age_weight, s = 1;
 
     for (unsigned i = 0; i < PATIENCE_BINS; i++) {
-        if (at_risk >= MINIMUM) {
+        if (at_risk >= enough) {
             double stayed = 1 - p->leave[i] / at_risk;
             s *= stayed > 0 ? stayed : 0;
         }
@@ -132,7 +175,7 @@ mono_us patience_allowance(const struct patience *p)
     double there[PATIENCE_BINS];
     struct hold holds[PATIENCE_BINS];
 
-    if (p->left < LEAVES || p->holds < 1)
+    if (p->left < LEAVES * p->age_weight || p->holds < p->hold_weight)
         return MONO_NEVER;
     survival(p, there);
     unsigned n = distribution(p, holds);
@@ -152,7 +195,7 @@ mono_us patience_quantile(const struct patience *p, double q)
 {
     double there[PATIENCE_BINS];
 
-    if (p->left < LEAVES)
+    if (p->left < LEAVES * p->age_weight)
         return MONO_NEVER;
     survival(p, there);
     for (unsigned i = 0; i + 1 < PATIENCE_BINS; i++)

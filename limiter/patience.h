@@ -9,9 +9,9 @@
  * it is done.
  *
  * The histograms have bins of about 10 %, eight an octave, from 1 ms to 131 s; older counts fade:
- * when a histogram has enough, all of it is halved. Pure: no clock, no locks, nothing allocated.
- * All arithmetic is on integers and on IEEE doubles in a fixed order, so that a model with the same
- * operations gets the same bits.
+ * when a histogram has enough, what it has counts half of what follows. Pure: no clock, no locks,
+ * nothing allocated. All arithmetic is on integers and on IEEE doubles in a fixed order, so that a
+ * model with the same operations gets the same bits.
  */
 #pragma once
 
@@ -22,22 +22,28 @@
 
 #define PATIENCE_BINS 137
 
-/* Zero-initialised knows nothing. The fields may be read and copied; only the functions write
- * them. */
+/* The fields may be read and copied; only the functions write them. */
 struct patience {
-    double leave[PATIENCE_BINS]; /* clients that left, by age */
-    double stay[PATIENCE_BINS];  /* clients that were still there when their request ended */
-    double hold[PATIENCE_BINS];  /* slot holds */
-    double left;                 /* the sum of `leave` */
-    double ended;                /* the sum of `leave` and `stay` */
-    double holds;                /* the sum of `hold` */
+    double age_weight, hold_weight; /* what one more counts: a power of two */
+    double left;                    /* the sum of `leave` */
+    double ended;                   /* the sum of `leave` and `stay` */
+    double holds;                   /* the sum of `hold` */
+    double leave[PATIENCE_BINS];    /* clients that left, by age */
+    double stay[PATIENCE_BINS];     /* clients that were still there when their request ended */
+    double hold[PATIENCE_BINS];     /* slot holds */
 };
+
+/* Knows nothing. */
+void patience_init(struct patience *p);
 
 /* A request ended at this age; `left`: because its client left. A negative age counts as 0. */
 void patience_learn(struct patience *p, mono_us age, bool left);
 
 /* A slot was held for this time. */
 void patience_learn_hold(struct patience *p, mono_us hold);
+
+/* Both, for a request whose client stayed; cheaper, above all if it did not wait. */
+void patience_learn_served(struct patience *p, mono_us age, mono_us hold);
 
 /*
  * The longest wait up to which all waits are as good as none, within 2 %: a request that is

@@ -149,8 +149,8 @@ static void tell_sums(mono_us now)
     printf("evicted %" PRIu64 " late %" PRIu64 " overtaken %" PRIu64 " wasted %" PRIu64
            " overload_us %" PRIu64 " depth %u\n",
            s.evicted, s.shed_late, s.overtaken, s.wasted, s.overload_us, s.depth);
-    printf("left %.20g ended %.20g holds %.20g median %" PRId64 "\n", p.left, p.ended, p.holds,
-           patience_quantile(&p, 0.5));
+    printf("left %.20g ended %.20g holds %.20g median %" PRId64 "\n", p.left / p.age_weight,
+           p.ended / p.age_weight, p.holds / p.hold_weight, patience_quantile(&p, 0.5));
 }
 
 /* ---- what happens ---------------------------------------------------------------------------- */

@@ -431,6 +431,7 @@ static void begin(struct pair *p)
     memset(&p->model, 0, sizeof(p->model));
     p->model.now = now;
     overload_init(&p->model.overload);
+    patience_init(&p->model.patience);
     model_reconfigure(&p->model, &config);
     p->limiter = limiter_new(&config, now);
     assert_non_null(p->limiter);

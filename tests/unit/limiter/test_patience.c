@@ -45,7 +45,7 @@ static int nothing_known(void **state)
 {
     static struct patience p;
 
-    memset(&p, 0, sizeof(p));
+    patience_init(&p);
     *state = &p;
     return 0;
 }
@@ -228,15 +228,48 @@ static void holds_of_long_ago_are_forgotten(void **state)
     assert_int_equal(patience_allowance(p), MS(352));
 }
 
+/* Long enough for the weights to begin anew. */
 static void the_counts_stay_bounded(void **state)
 {
     struct patience *p = *state;
 
-    for (unsigned i = 0; i < 100000; i++) {
-        learn(p, 1, random_age(MS(100000)), below(2) == 0);
-        learn_holds(p, 1, random_age(MS(1000)));
-        assert_true(p->ended < 1024 && p->left <= p->ended && p->holds < 256);
+    for (unsigned i = 0; i < 300000; i++) {
+        mono_us age = random_age(MS(100000));
+        if (below(2) == 0)
+            patience_learn(p, age, true);
+        else
+            patience_learn_served(p, age, random_age(MS(1000)));
+        assert_true(p->ended < 1024 * p->age_weight && p->left <= p->ended);
+        assert_true(p->holds < 256 * p->hold_weight);
+        assert_true(p->age_weight < 0x1p512 && p->hold_weight < 0x1p512);
     }
+}
+
+static void a_very_long_run_ends_as_a_short_one(void **state)
+{
+    struct patience *p = *state;
+
+    for (unsigned i = 0; i < 600000; i++)
+        patience_learn_served(p, random_age(MS(100)), MS(2000));
+    learn(p, 8000, MS(500), true);
+    learn_holds(p, 3000, MS(100));
+    assert_int_equal(patience_allowance(p), MS(352));
+    assert_int_equal(patience_quantile(p, 0.5), MS(512));
+}
+
+static void a_request_that_was_served_teaches_its_age_and_its_hold(void **state)
+{
+    struct patience *p = *state, both;
+
+    patience_init(&both);
+    for (unsigned i = 0; i < 5000; i++) {
+        mono_us hold = random_age(MS(1000)),
+                age = hold + (below(2) == 0 ? 0 : random_age(MS(1000)));
+        patience_learn_served(p, age, hold);
+        patience_learn(&both, age, false);
+        patience_learn_hold(&both, hold);
+    }
+    assert_memory_equal(p, &both, sizeof(both));
 }
 
 /* ---- the slow model: every sample, with its weight ------------------------------------------- */
@@ -455,7 +488,7 @@ static unsigned random_ends(struct patience *p, struct sample *s, bool on_edges)
 {
     unsigned n = 20 + below(1000), kind = below(4);
 
-    memset(p, 0, sizeof(*p));
+    patience_init(p);
     for (unsigned i = 0; i < n; i++) {
         mono_us patience = random_patience(kind), ends = random_age(MS(20000));
         mono_us age = patience < ends ? patience : ends;
@@ -539,6 +572,9 @@ int main(void)
         cmocka_unit_test_setup(what_clients_did_long_ago_is_forgotten, nothing_known),
         cmocka_unit_test_setup(holds_of_long_ago_are_forgotten, nothing_known),
         cmocka_unit_test_setup(the_counts_stay_bounded, nothing_known),
+        cmocka_unit_test_setup(a_very_long_run_ends_as_a_short_one, nothing_known),
+        cmocka_unit_test_setup(a_request_that_was_served_teaches_its_age_and_its_hold,
+                               nothing_known),
         cmocka_unit_test_setup(random_lives_give_what_the_slow_model_gives, nothing_known),
         cmocka_unit_test_setup(ages_on_the_edges_give_the_estimate_of_the_raw_ages, nothing_known),
         cmocka_unit_test_setup(any_ages_give_the_estimate_of_the_raw_ages_or_a_little_more,
