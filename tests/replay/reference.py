@@ -1,6 +1,6 @@
-"""The late lane in Python: slow, plain, and by the text of docs/architecture.md alone. It decides on
-the same integers (microseconds) and doubles, in the same order, as limiter/ does, so that both print
-the same lines for a scenario (replay.c says what is in one).
+"""The late lane in Python: plain, slow, with one class and without fair shares. It decides on the same
+integers (microseconds) and doubles, in the same order, as limiter/ does, so that both print the same
+lines for a scenario (replay.c says what is in one).
 
 The estimate of clients' patience is the one of Kaplan and Meier, "Nonparametric Estimation from
 Incomplete Observations", 1958; the mean of the holds is the one of RFC 6298.

@@ -116,7 +116,7 @@ def random_scenario(dice):
 @pytest.mark.seconds(1200)
 @pytest.mark.parametrize("part", range(4))
 def test_of_anything(part):
-    for i in range(250 if LONG else 6):
+    for i in range(60 if LONG else 6):
         compare(random_scenario(random.Random(f"{SEED} {part} {i}")))
 
 
