@@ -325,7 +325,9 @@ def test_statuses_beyond_599_go_on_and_share_one_series(world):
 
 
 def test_a_run_of_known_requests_gives_exact_numbers(world):
-    origin, weir = world.pair(concurrency=2, queue_length=3, queue_timeout="20s")
+    origin, weir = world.pair(
+        concurrency=2, queue_length=3, queue_timeout="20s", queue_order="fifo"
+    )
     origin.on("/404", app.answer(b"no", 404))
     origin.on("/reset", app.reset())
     gate = origin.gate()
