@@ -193,7 +193,8 @@ static struct limiter_waiter *newest_of(const struct waitq_class *class_, unsign
     return a->place > b->place ? a : b;
 }
 
-/* Of the key that has the most late ones: who fills the queue gives way. */
+/* Of the key that has the most late ones: the one that fills the queue gives way. NULL: there are
+ * none. */
 static struct limiter_waiter *oldest_late(const struct waitq_class *class_)
 {
     const struct waitq_lane *late = &class_->lanes[WAITQ_LATE];
@@ -204,7 +205,7 @@ static struct limiter_waiter *oldest_late(const struct waitq_class *class_)
         if (longest == NULL || list->length > longest->length)
             longest = list;
     }
-    return longest->head;
+    return longest != NULL ? longest->head : NULL;
 }
 
 /* Or NULL, if that would not make the shares of the keys more even. */
