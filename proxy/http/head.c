@@ -270,6 +270,27 @@ static bool media_type_is(struct span value, struct span type)
     return value.len == type.len || strchr("; \t", value.at[type.len]) != NULL;
 }
 
+/* Whether the first of the types can be neither: a request rarely accepts nothing but events. */
+static bool begins_with_other(struct span accept)
+{
+    return accept.len > 5 && accept.at[0] > ',' && (accept.at[5] | 0x20) != 'e';
+}
+
+void http_head_note_accept(struct http_head *head, struct span accept)
+{
+    struct span type;
+
+    if (head->accepts_others || span_equal(accept, SPAN("*/*")))
+        return;
+    head->accepts_others = begins_with_other(accept);
+    while (!head->accepts_others && http_list_next(&accept, &type)) {
+        if (media_type_is(type, SPAN("text/event-stream")))
+            head->accepts_events = true;
+        else
+            head->accepts_others = !media_type_is(type, SPAN("*/*"));
+    }
+}
+
 bool http_head_is_event_stream(const struct http_head *head)
 {
     for (unsigned i = 0; i < head->n_fields; i++) {

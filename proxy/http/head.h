@@ -109,6 +109,8 @@ struct http_head {
     bool close;           /* Connection: close */
     bool keep_alive;      /* Connection: keep-alive, which HTTP/1.0 requires */
     bool te_trailers;     /* TE lists trailers */
+    bool accepts_events;  /* Accept lists text/event-stream */
+    bool accepts_others;  /* Accept lists a type other than that and any */
     bool names_fields;    /* Connection names others than close, keep-alive, te and upgrade */
 
     unsigned n_options; /* in all Connection fields; at most HTTP_OPTIONS_MAX */
@@ -132,6 +134,9 @@ bool http_host_is_valid(struct span host);
 /* Whether a TRACE or OPTIONS has Max-Forwards 0: respond, do not forward (RFC 9110 7.6.2). */
 bool http_max_forwards_zero(const struct http_head *head);
 
+/* Sets accepts_events and accepts_others by the value of an Accept field. */
+void http_head_note_accept(struct http_head *head, struct span accept);
+
 /* Whether the content is an event stream (text/event-stream), whose client reconnects at its end.
  */
 bool http_head_is_event_stream(const struct http_head *head);
@@ -140,4 +145,11 @@ bool http_head_is_event_stream(const struct http_head *head);
 static inline bool http_head_persistent(const struct http_head *head)
 {
     return !head->close && (head->minor >= 1 || head->keep_alive);
+}
+
+/* Whether the client accepts an event stream and nothing else in particular, as an EventSource does
+ * (HTML section 9.2): it may read the response for as long as it likes. */
+static inline bool http_head_wants_events(const struct http_head *head)
+{
+    return head->accepts_events && !head->accepts_others;
 }

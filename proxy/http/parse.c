@@ -116,10 +116,14 @@ static bool note_expect(struct reader *r, struct span value)
 
 static bool note_field(struct reader *r, const struct http_field *f)
 {
-    const uint32_t plain = HTTP_FIELD_BIT(HTTP_FIELD_OTHER) | HTTP_FIELD_BIT(HTTP_FIELD_ACCEPT) |
-                           HTTP_FIELD_BIT(HTTP_FIELD_DATE) | HTTP_FIELD_BIT(HTTP_FIELD_DEADLINE);
+    const uint32_t plain = HTTP_FIELD_BIT(HTTP_FIELD_OTHER) | HTTP_FIELD_BIT(HTTP_FIELD_DATE) |
+                           HTTP_FIELD_BIT(HTTP_FIELD_DEADLINE);
     if (HTTP_FIELD_BIT(f->id) & plain)
         return true;
+    if (f->id == HTTP_FIELD_ACCEPT) {
+        http_head_note_accept(r->head, f->value);
+        return true;
+    }
     if (f->id == HTTP_FIELD_CONTENT_LENGTH)
         return note_content_length(r, f->value);
     if (f->id == HTTP_FIELD_TRANSFER_ENCODING && r->n_codings++ == 0)
@@ -499,6 +503,8 @@ static void head_clear(struct http_head *head)
     head->close = false;
     head->keep_alive = false;
     head->te_trailers = false;
+    head->accepts_events = false;
+    head->accepts_others = false;
     head->names_fields = false;
     head->n_options = 0;
     head->present = 0;

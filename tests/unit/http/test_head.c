@@ -294,9 +294,42 @@ static void an_event_stream_is_known_by_its_media_type(void **state)
     assert_false(is_events("Content-Typ", "text/event-stream"));
 }
 
+/* A second Accept, unless it is NULL. */
+static bool wants_events(const char *accept, const char *more)
+{
+    static struct http_head head;
+
+    head.accepts_events = head.accepts_others = false;
+    http_head_note_accept(&head, span_of(accept));
+    if (more != NULL)
+        http_head_note_accept(&head, span_of(more));
+    return http_head_wants_events(&head);
+}
+
+static void a_client_that_accepts_nothing_but_events_wants_them(void **state)
+{
+    (void)state;
+    assert_true(wants_events("text/event-stream", NULL));
+    assert_true(wants_events("Text/Event-Stream; charset=utf-8", NULL));
+    assert_true(wants_events("text/event-stream, */*;q=0.1", NULL));
+    assert_true(wants_events(" , */* ,text/event-stream", NULL));
+    assert_true(wants_events("text/event-stream", "*/*"));
+    assert_true(wants_events("*/*", "text/event-stream"));
+    assert_true(wants_events("", "text/event-stream"));
+    assert_false(wants_events("*/*", NULL) || wants_events("", NULL));
+    assert_false(wants_events("application/json, text/event-stream", NULL));
+    assert_false(wants_events("text/event-stream, text/*", NULL));
+    assert_false(wants_events("text/event-stream", "application/json"));
+    assert_false(wants_events("text/event-streams", NULL));
+    assert_false(wants_events("xtext/event-stream", NULL));
+    assert_false(wants_events("text/html", "text/event-stream"));
+    assert_false(wants_events("image/e", NULL) || wants_events("t", NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_client_that_accepts_nothing_but_events_wants_them),
         cmocka_unit_test(the_known_names_are_found_in_either_case),
         cmocka_unit_test(the_first_field_of_an_id_is_found),
         cmocka_unit_test(a_list_gives_its_elements_without_blanks_and_empty_ones),
