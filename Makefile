@@ -13,17 +13,19 @@ LIMITER := limiter/limiter.c limiter/choice.c limiter/waitq.c limiter/patience.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
 COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c proxy/cli_admin.c
-CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option_value.c proxy/option_hint.c \
+CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option_form.c \
+           proxy/option_value.c proxy/option_hint.c proxy/option_classes.c \
            proxy/config.c proxy/config_file.c proxy/config_change.c \
            proxy/jsonpos.c proxy/capacity.c $(COMMANDS)
-BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c \
+BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c proxy/hash.c \
            proxy/metrics_page.c proxy/status.c proxy/load.c proxy/load_header.c proxy/overload_log.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
-           proxy/message.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c proxy/app.c
+           proxy/message.c proxy/classes.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c \
+           proxy/app.c
 EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
             proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c \
-            proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c
+            proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_class.c
 SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c

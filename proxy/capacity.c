@@ -31,13 +31,27 @@ uint32_t capacity_connections(const struct config *cf)
     return most > UINT32_MAX - more ? UINT32_MAX : most + more;
 }
 
-uint32_t capacity_upgrades(const struct config *cf)
+/* `n`, or if that is UINT32_MAX, all slots but one. */
+static uint32_t or_all_but_one(const struct config *cf, uint32_t n)
 {
     uint32_t most = capacity_inside(cf);
 
-    if (cf->upgrades.max != UINT32_MAX)
-        return cf->upgrades.max;
+    if (n != UINT32_MAX)
+        return n;
     return most == UINT32_MAX || most == 1 ? most : most - 1;
+}
+
+uint32_t capacity_upgrades(const struct config *cf)
+{
+    return or_all_but_one(cf, cf->upgrades.max);
+}
+
+uint32_t capacity_streams(const struct config *cf)
+{
+    uint32_t most = or_all_but_one(cf, cf->streams.max), tunnels = cf->upgrades.max;
+
+    return cf->streams.max == UINT32_MAX && tunnels != UINT32_MAX && tunnels > most ? tunnels
+                                                                                    : most;
 }
 
 uint32_t capacity_clients(const struct config *cf, unsigned admin)

@@ -27,6 +27,10 @@ uint32_t capacity_connections(const struct config *cf);
  * tunnel uses it like any request, and the next request waits until the tunnel closes. */
 uint32_t capacity_upgrades(const struct config *cf);
 
+/* The number of slots that long-lived requests may hold. By default they leave one slot for others,
+ * if there is more than one, unless `upgrades.max` allows more tunnels. */
+uint32_t capacity_streams(const struct config *cf);
+
 /*
  * The number of clients. Each of their connections takes a descriptor, and each request in the app
  * takes another; `admin` is the number that the admin and agent ports may take. Raises the

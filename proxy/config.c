@@ -503,10 +503,11 @@ static void check_capacity(struct loader *ld)
     uint32_t connections = c->upstream.max_connections;
 
     check_within(ld, "upstream.max_connections", connections, "concurrency", c->concurrency);
-    if (connections < c->concurrency)
-        check_within(ld, "upgrades.max", c->upgrades.max, "upstream.max_connections", connections);
-    else
-        check_within(ld, "upgrades.max", c->upgrades.max, "concurrency", c->concurrency);
+    const char *bound = connections < c->concurrency ? "upstream.max_connections" : "concurrency";
+    uint32_t inside = connections < c->concurrency ? connections : c->concurrency;
+
+    check_within(ld, "upgrades.max", c->upgrades.max, bound, inside);
+    check_within(ld, "streams.max", c->streams.max, bound, inside);
 }
 
 /* Only if all values were read: an error about a default that replaces a mistyped value would be

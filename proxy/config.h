@@ -18,6 +18,7 @@
 #include "common/span.h"
 #include "common/strbuf.h"
 #include "proxy/cidr.h"
+#include "proxy/class_rule.h"
 #include "proxy/paths.h"
 
 #define CONFIG_UNLIMITED UINT64_MAX
@@ -56,6 +57,8 @@ struct config {
         uint32_t headers; /* a set: DEADLINE_BIT of deadline.h */
         enum config_deadline from;
     } deadline;
+    struct class_rules classes;
+    char fair[64]; /* "client", or the name of a header; "": requests are not grouped */
     enum config_abort on_client_abort;
     struct {
         struct paths paths;
@@ -76,6 +79,9 @@ struct config {
         uint32_t max; /* UINT32_MAX: one less than concurrency, at least 1 */
         mono_us idle_timeout;
     } upgrades;
+    struct {
+        uint32_t max; /* UINT32_MAX: one less than concurrency, at least 1 */
+    } streams;
     struct {
         enum config_forwarded forwarded;
         struct cidr_list trusted;

@@ -13,6 +13,7 @@
 
 #include "common/utf8.h"
 #include "proxy/config_load.h"
+#include "proxy/option_classes.h"
 #include "proxy/option_hint.h"
 #include "proxy/option_value.h"
 
@@ -322,7 +323,10 @@ static void write_section_name(struct span section, struct strbuf *out)
         strbuf_addf(out, "in \"%.*s\"", SPAN_PRINTF(section));
 }
 
-static void unknown_key(struct loader *ld, size_t node, struct span section, struct span key)
+typedef void write_note_fn(struct span section, struct span key, struct strbuf *note);
+
+static void unknown_key(struct loader *ld, size_t node, struct span section, struct span key,
+                        write_note_fn *write_note)
 {
     const struct jsonpos_node *at = &ld->jp.nodes[node];
     struct strbuf message = {0}, note = {0};
@@ -330,7 +334,7 @@ static void unknown_key(struct loader *ld, size_t node, struct span section, str
     strbuf_addf(&message, "unknown key %.*s%s ", (int)(at->key_len > 60 ? 60 : at->key_len),
                 ld->file.at + at->key_at, at->key_len > 60 ? "..." : "");
     write_section_name(section, &message);
-    write_key_note(section, key, &note);
+    write_note(section, key, &note);
     loader_problem_in_file(ld, at->key_at, at->key_len,
                            (struct span){strbuf_cstr(&message), message.len}, strbuf_cstr(&note));
     strbuf_fini(&message);
@@ -402,6 +406,8 @@ static void bad_value(struct loader *ld, const struct option *o, enum option_ver
 
 static const char *element_of(const struct option *o)
 {
+    if (o->type == OPTION_METHODS)
+        return "method";
     return o->type == OPTION_PATHS ? "path" : o->type == OPTION_SET ? "name" : "range";
 }
 
@@ -410,6 +416,10 @@ static struct span example_of(const struct option *o)
 {
     struct span list = span_of(o->words == NULL ? "/healthz" : o->words), word = list;
 
+    if (o->type == OPTION_CLASSES)
+        return SPAN("{\"name\": \"gold\", \"header\": \"X-Priority\", \"value\": \"high\"}");
+    if (o->type == OPTION_METHODS)
+        return SPAN("GET");
     (void)next_word(&list, &word);
     return word;
 }
@@ -435,30 +445,33 @@ static void read_list(struct loader *ld, const struct option *o, const json_t *l
     }
 }
 
+static void read_classes(struct loader *ld, const struct option *o, const json_t *list,
+                         size_t node);
+
 static void read_list_value(struct loader *ld, const struct option *o, const json_t *value,
                             size_t node)
 {
     const struct jsonpos_node *at = &ld->jp.nodes[node];
     struct span show = shown(value, jsonpos_value(&ld->jp, node));
+    const char *quote = o->type == OPTION_CLASSES ? "" : "\"";
 
-    if (json_is_array(value))
-        read_list(ld, o, value, node);
-    else
+    if (!json_is_array(value))
         loader_problem_at(ld, at->at, at->len,
-                          "\"%s\" expects a list such as [\"%.*s\"], or [] for none, got %.*s%s",
-                          o->path, SPAN_PRINTF(example_of(o)), (int)(show.len > 60 ? 60 : show.len),
-                          show.at, show.len > 60 ? "..." : "");
+                          "\"%s\" expects a list such as [%s%.*s%s], or [] for none, got %.*s%s",
+                          o->path, quote, SPAN_PRINTF(example_of(o)), quote,
+                          (int)(show.len > 60 ? 60 : show.len), show.at,
+                          show.len > 60 ? "..." : "");
+    else if (o->type == OPTION_CLASSES)
+        read_classes(ld, o, value, node);
+    else
+        read_list(ld, o, value, node);
 }
 
-static void read_value(struct loader *ld, const struct option *o, const json_t *value, size_t node)
+static void read_any(struct loader *ld, const struct option *o, const json_t *value, size_t node)
 {
-    struct span raw = jsonpos_value(&ld->jp, node), text = text_of(value, raw);
+    struct span text = text_of(value, jsonpos_value(&ld->jp, node));
     enum option_verdict verdict = OPTION_MALFORMED;
-    struct span whole = {strbuf_cstr(&ld->file), ld->file.len};
 
-    loader_note_origin(ld, o, ld->text);
-    ld->node[loader_index_of(o)] = node;
-    ld->out->line[loader_index_of(o)] = jsonpos_place(whole, ld->jp.nodes[node].at).line;
     if (option_is_list(o)) {
         read_list_value(ld, o, value, node);
         return;
@@ -469,7 +482,24 @@ static void read_value(struct loader *ld, const struct option *o, const json_t *
         bad_value(ld, o, verdict, value, node, "");
 }
 
-static void read_object(struct loader *ld, size_t node, struct span section);
+static void read_value(struct loader *ld, const struct option *o, const json_t *value, size_t node)
+{
+    struct span whole = {strbuf_cstr(&ld->file), ld->file.len};
+
+    loader_note_origin(ld, o, ld->text);
+    ld->node[loader_index_of(o)] = node;
+    ld->out->line[loader_index_of(o)] = jsonpos_place(whole, ld->jp.nodes[node].at).line;
+    read_any(ld, o, value, node);
+}
+
+typedef void read_member_fn(struct loader *ld, const json_t *value, size_t node,
+                            struct span section, struct span key);
+
+static void read_object(struct loader *ld, size_t node, struct span section,
+                        read_member_fn *read_one);
+
+static void read_member(struct loader *ld, const json_t *value, size_t node, struct span section,
+                        struct span key);
 
 /* "upstream" may be just an address. */
 static void read_section(struct loader *ld, const json_t *value, size_t node, struct span path)
@@ -479,7 +509,7 @@ static void read_section(struct loader *ld, const json_t *value, size_t node, st
     bool upstream = span_equal(path, SPAN("upstream"));
 
     if (json_is_object(value))
-        read_object(ld, node, path);
+        read_object(ld, node, path, read_member);
     else if (upstream && (json_is_string(value) || json_is_number(value)))
         read_value(ld, option_find(SPAN("upstream.address")), value, node);
     else
@@ -505,9 +535,71 @@ static void read_member(struct loader *ld, const json_t *value, size_t node, str
     else if (!dotted && is_section(full))
         read_section(ld, value, node, full);
     else
-        unknown_key(ld, node, section, key);
+        unknown_key(ld, node, section, key, write_key_note);
     strbuf_fini(&path);
 }
+
+/* ---- the file: classes ---------------------------------------------------------------------- */
+
+static void write_class_note(struct span section, struct span key, struct strbuf *note)
+{
+    (void)section;
+    option_classes_write_note(key, note);
+}
+
+static void read_class_member(struct loader *ld, const json_t *value, size_t node,
+                              struct span section, struct span key)
+{
+    char path[OPTION_CLASS_PATH];
+    struct option o;
+
+    if (option_class_member(ld->c->classes.n - 1, key, path, &o))
+        read_any(ld, &o, value, node);
+    else
+        unknown_key(ld, node, section, key, write_class_note);
+}
+
+/* Whether the members of the class agree is checked only if all could be read. */
+static void read_class(struct loader *ld, size_t node)
+{
+    const struct jsonpos_node *at = &ld->jp.nodes[node];
+    struct strbuf why = {0};
+    unsigned errors = ld->errors;
+    char path[OPTION_CLASS_PATH];
+
+    snprintf(path, sizeof(path), "classes[%u]", ld->c->classes.n - 1);
+    read_object(ld, node, span_of(path), read_class_member);
+    if (ld->errors == errors && !option_classes_check(ld->c, &why))
+        loader_problem_at(ld, at->at, at->len, "\"%s\" %s", path, strbuf_cstr(&why));
+    strbuf_fini(&why);
+}
+
+static void read_classes(struct loader *ld, const struct option *o, const json_t *list, size_t node)
+{
+    size_t child = node + 1;
+
+    option_clear_list(o, ld->c);
+    for (size_t i = 0; i < json_array_size(list); i++, child = ld->jp.nodes[child].end) {
+        const struct jsonpos_node *at = &ld->jp.nodes[child];
+        const json_t *value = json_array_get(list, i);
+        struct span show = shown(value, jsonpos_value(&ld->jp, child));
+        if (!json_is_object(value)) {
+            loader_problem_at(ld, at->at, at->len,
+                              "\"%s[%zu]\" expects an object such as {\"name\": \"gold\", "
+                              "\"header\": \"X-Priority\", \"value\": \"high\"}, got %.*s%s",
+                              o->path, i, (int)(show.len > 60 ? 60 : show.len), show.at,
+                              show.len > 60 ? "..." : "");
+        } else if (option_classes_begin(ld->c)) {
+            read_class(ld, child);
+        } else {
+            loader_problem_at(ld, at->at, at->len, "\"%s\" has more than %d classes", o->path,
+                              CLASS_RULES_MAX);
+            return;
+        }
+    }
+}
+
+/* ---- the file: objects ---------------------------------------------------------------------- */
 
 static bool is_schema(struct span key, struct span section)
 {
@@ -526,7 +618,8 @@ static json_t *value_of(const struct jsonpos *jp, size_t i)
 }
 
 /* Of duplicates, the first is used; the others are errors, whatever their values. */
-static void read_object(struct loader *ld, size_t node, struct span section)
+static void read_object(struct loader *ld, size_t node, struct span section,
+                        read_member_fn *read_one)
 {
     struct strbuf name = {0};
     size_t end = ld->jp.nodes[node].end;
@@ -542,7 +635,7 @@ static void read_object(struct loader *ld, size_t node, struct span section)
             duplicate_key(ld, i, first, section);
         } else if (!is_schema(key, section)) {
             json_t *value = value_of(&ld->jp, i);
-            read_member(ld, value, i, section, key);
+            read_one(ld, value, i, section, key);
             json_decref(value);
         }
     }
@@ -559,7 +652,7 @@ void config_file_load_text(struct loader *ld)
         return;
     struct span raw = jsonpos_value(&ld->jp, 0), show = shown(json, raw);
     if (json_is_object(json))
-        read_object(ld, 0, SPAN(""));
+        read_object(ld, 0, SPAN(""), read_member);
     else
         loader_problem_at(
             ld, ld->jp.nodes[0].at, raw.len, "the %s must be one JSON object, got %.*s%s",

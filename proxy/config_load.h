@@ -13,7 +13,7 @@
 #include "proxy/jsonpos.h"
 #include "proxy/options.h"
 
-#define OPTIONS_MAX  64
+#define OPTIONS_MAX  96
 #define PROBLEMS_MAX 50 /* additional ones are counted, not shown */
 
 enum origin {

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "proxy/exchange_bypass.h"
+#include "proxy/exchange_class.h"
 #include "proxy/exchange_connect.h"
 #include "proxy/exchange_deadline.h"
 #include "proxy/exchange_orphan.h"
@@ -162,6 +163,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     if (refused_at_once(ex, head, too_large, how.upgrade.len > 0))
         return;
     ex->upgrade = how.upgrade.len > 0;
+    exchange_classify(ex, head);
     if (waits)
         exchange_wait_for_body(ex);
     else

@@ -34,6 +34,7 @@
 #include "proxy/budget.h"
 #include "proxy/client.h"
 #include "proxy/config.h"
+#include "proxy/hash.h"
 #include "proxy/loop.h"
 #include "proxy/stats.h"
 #include "proxy/upstream.h"
@@ -62,6 +63,7 @@ struct exchange_shared {
     struct budget budget;
     _Atomic uint32_t upgrades_max;
     _Atomic uint32_t upgrades; /* offered to the app, or established */
+    struct hash_key fair_seed; /* of the keys by which clients are told apart */
 };
 
 struct exchange_env; /* one loop's exchanges: opaque */

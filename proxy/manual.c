@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proxy/option_classes.h"
 #include "proxy/option_value.h"
 
 /* ---- common --------------------------------------------------------------------------------- */
@@ -66,17 +67,22 @@ void manual_wrap(const char *text, unsigned indent, struct strbuf *out)
 void manual_write_metavar(const struct option *o, struct strbuf *out)
 {
     static const char *const names[] = {
-        [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",       [OPTION_COUNT] = "N",
-        [OPTION_BOOL] = "true|false",   [OPTION_ADDRESS] = "ADDRESS", [OPTION_FIELD] = "NAME",
-        [OPTION_RANGES] = "RANGE,...",  [OPTION_PATHS] = "PATH,...",  [OPTION_MODE] = "MODE",
-        [OPTION_SECRET] = "TOKEN",      [OPTION_PATH] = "PATH",       [OPTION_SET] = "NAME,...",
+        [OPTION_DURATION] = "DURATION", [OPTION_SIZE] = "SIZE",
+        [OPTION_COUNT] = "N",           [OPTION_BOOL] = "true|false",
+        [OPTION_ADDRESS] = "ADDRESS",   [OPTION_FIELD] = "NAME",
+        [OPTION_RANGES] = "RANGE,...",  [OPTION_PATHS] = "PATH,...",
+        [OPTION_MODE] = "MODE",         [OPTION_SECRET] = "TOKEN",
+        [OPTION_PATH] = "PATH",         [OPTION_METHODS] = "METHOD/...",
+        [OPTION_CLASSES] = "CLASS;...", [OPTION_SET] = "NAME,...",
     };
 
     if (o->type == OPTION_PATH && o->words != NULL) {
         write_words(o, "", "|", out);
         strbuf_adds(out, "|");
     }
-    if (names[o->type] == NULL)
+    if (o->type == OPTION_TEXT)
+        strbuf_adds(out, o->form->metavar);
+    else if (names[o->type] == NULL)
         write_words(o, "", "|", out);
     else
         strbuf_adds(out, names[o->type]);
@@ -182,6 +188,13 @@ static void write_text_pattern(const struct option *o, struct strbuf *out)
         }
         strbuf_adds(out, "/[!$-;=?-Z\\[\\]_a-z~]*)?$");
         return;
+    case OPTION_TEXT:
+        strbuf_adds(out, o->form->pattern);
+        return;
+    case OPTION_METHODS:
+        strbuf_adds(out, "^[!#$%&'*+.^_`|~0-9A-Z-]+$");
+        return;
+    case OPTION_CLASSES: /* objects */
     case OPTION_DURATION:
     case OPTION_SIZE:
     case OPTION_COUNT:
@@ -211,9 +224,12 @@ static void write_examples(const struct option *o, struct strbuf *out)
         [OPTION_PATHS] = "\"/healthz\"",
         [OPTION_MODE] = "\"0660\"",
         [OPTION_PATH] = "\"/healthz\"",
+        [OPTION_METHODS] = "\"GET\", \"HEAD\"",
     };
 
-    if (o->type != OPTION_SECRET)
+    if (o->type == OPTION_TEXT)
+        strbuf_addf(out, ", \"examples\": [\"%s\"]", o->form->example);
+    else if (o->type != OPTION_SECRET)
         strbuf_addf(out, ", \"examples\": [%s]", examples[o->type]);
 }
 
@@ -229,11 +245,14 @@ static void write_pattern(const struct option *o, struct strbuf *out)
     write_text_pattern(o, &pattern);
     strbuf_adds(out, "\"type\": \"string\", \"pattern\": ");
     strbuf_add_json(out, (struct span){strbuf_cstr(&pattern), pattern.len});
-    if (o->type == OPTION_ADDRESS || o->type == OPTION_FIELD || o->type == OPTION_PATH)
+    if (o->type == OPTION_ADDRESS || o->type == OPTION_FIELD || o->type == OPTION_PATH ||
+        o->type == OPTION_TEXT)
         strbuf_addf(out, ", \"maxLength\": %zu", longest_text(o));
     write_examples(o, out);
     strbuf_fini(&pattern);
 }
+
+static void write_classes_type(const struct option *o, struct strbuf *out);
 
 static void write_type(const struct option *o, struct strbuf *out)
 {
@@ -263,6 +282,14 @@ static void write_type(const struct option *o, struct strbuf *out)
         write_pattern(o, out);
         strbuf_adds(out, "}");
         return;
+    case OPTION_METHODS:
+        strbuf_adds(out, "\"type\": \"array\", \"items\": {");
+        write_pattern(o, out);
+        strbuf_adds(out, "}");
+        return;
+    case OPTION_CLASSES:
+        write_classes_type(o, out);
+        return;
     case OPTION_DURATION:
     case OPTION_SIZE:
     case OPTION_ADDRESS:
@@ -270,6 +297,7 @@ static void write_type(const struct option *o, struct strbuf *out)
     case OPTION_MODE:
     case OPTION_SECRET:
     case OPTION_PATH:
+    case OPTION_TEXT:
         write_pattern(o, out);
         return;
     }
@@ -329,6 +357,20 @@ static void write_property(const struct option *o, const char *indent, struct st
 }
 
 #define CLOSED "\"additionalProperties\": false, \"patternProperties\": {\"^//\": true},\n"
+
+static void write_classes_type(const struct option *o, struct strbuf *out)
+{
+    strbuf_addf(out,
+                "\"type\": \"array\", \"maxItems\": %llu, \"items\": {\n"
+                "      \"type\": \"object\", \"required\": [\"name\"],\n      " CLOSED
+                "      \"properties\": {\n",
+                (unsigned long long)o->max);
+    for (size_t i = 0; i < option_class_member_count; i++) {
+        strbuf_adds(out, i == 0 ? "" : ",\n");
+        write_property(&option_class_members[i], "        ", out);
+    }
+    strbuf_adds(out, "\n      }}");
+}
 
 static void write_section(size_t first, struct strbuf *out)
 {
@@ -404,6 +446,8 @@ void manual_write_values(const struct option *o, struct strbuf *out)
         [OPTION_SECRET] = "a token, or `\"\"`",
         [OPTION_PATH] = "a path, ",
         [OPTION_BOOL] = "`true`, `false`",
+        [OPTION_METHODS] = "a list of methods",
+        [OPTION_CLASSES] = "a list of [classes](#classes)",
     };
 
     if (o->type <= OPTION_COUNT) {
@@ -412,6 +456,11 @@ void manual_write_values(const struct option *o, struct strbuf *out)
         write_limit(o, o->max, out);
     } else if (names[o->type] != NULL) {
         strbuf_adds(out, names[o->type]);
+    } else if (o->type == OPTION_TEXT) {
+        strbuf_adds(out, o->form->wants);
+        if (o->preset != NULL)
+            strbuf_adds(out, ", or `\"\"`");
+        return;
     }
     if (o->type == OPTION_PATH && o->words == NULL)
         strbuf_adds(out, "`\"\"`");
@@ -515,6 +564,34 @@ static const char docs_names[] = "\n"
                                  "| key | flag | variable |\n"
                                  "|---|---|---|\n";
 
+static const char docs_classes[] =
+    "\n"
+    "## Classes\n"
+    "\n"
+    "Each element of `classes` is an object. A request belongs to the first class of which it\n"
+    "meets all criteria (`header`, `value`, `path`, `methods`), so a class without any takes\n"
+    "all that is left. [operations.md](operations.md#priorities-and-fair-shares) says how to\n"
+    "choose them.\n"
+    "\n"
+    "```json\n"
+    "{ \"classes\": [ { \"name\": \"gold\", \"header\": \"X-Priority\", \"value\": \"high\",\n"
+    "                 \"head_start\": \"2s\" },\n"
+    "               { \"name\": \"reports\", \"path\": \"/reports/\", \"max\": 2 } ] }\n"
+    "```\n"
+    "\n"
+    "A flag or a variable has the same as text, in which `/` separates methods:\n"
+    "`name=gold,header=X-Priority,value=high,head_start=2s;name=reports,path=/reports/,max=2`.\n"
+    "\n"
+    "| key | values | default | what it does |\n"
+    "|---|---|---|---|\n";
+
+static void write_class_row(const struct option *o, struct strbuf *out)
+{
+    strbuf_addf(out, "| `%.*s` | ", SPAN_PRINTF(option_leaf(o)));
+    manual_write_values(o, out);
+    strbuf_addf(out, " | %s | %s |\n", manual_default(o), o->help);
+}
+
 static const char docs_tail[] =
     "\n"
     "## Values that must agree\n"
@@ -534,5 +611,8 @@ void manual_write_docs(struct strbuf *out)
     strbuf_adds(out, docs_names);
     for (size_t i = 0; i < option_count; i++)
         write_names_row(&option_table[i], out);
+    strbuf_adds(out, docs_classes);
+    for (size_t i = 0; i < option_class_member_count; i++)
+        write_class_row(&option_class_members[i], out);
     strbuf_adds(out, docs_tail);
 }

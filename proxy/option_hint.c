@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/option_classes.h"
 #include "proxy/option_private.h"
 #include "proxy/option_value.h"
 
@@ -105,6 +106,19 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
         break;
     case OPTION_MODE:
         strbuf_adds(out, "octal permissions from \"0001\" to \"0777\",");
+        break;
+    case OPTION_TEXT:
+        strbuf_addf(out, "%s%s of at most %zu characters%s", o->form->wants,
+                    strchr(o->form->wants, ',') != NULL ? "," : "", o->width - 1,
+                    o->preset != NULL ? ", or \"\"" : "");
+        break;
+    case OPTION_METHODS:
+        if (verdict == OPTION_OUT_OF_RANGE)
+            strbuf_addf(out, "methods of at most %zu characters together", o->width - 1);
+        else
+            strbuf_adds(out, "a method in upper case");
+        break;
+    case OPTION_CLASSES: /* option_classes_explain() tells the error */
         break;
     case OPTION_SECRET:
         strbuf_addf(out, "%llu to %zu letters, digits or characters of \"-._~+/=\", or \"\"",
@@ -233,7 +247,7 @@ static bool fix_names(const struct option *o, struct span text, struct strbuf *f
     if (span_equal(text, SPAN("[]")) || span_equal_nocase(text, span_of(o->empty)))
         return try_fix(o, "", span_of(o->empty), "", fix); /* in the form of a flag */
     for (const char *between = ""; text.len > 0; between = ",") {
-        struct span one = option_next_element(&text);
+        struct span one = option_next_element(&text, ',');
         strbuf_adds(&all, between);
         if (!can_be_read(o, one) && fix_word(o->words, one, fix)) {
             one = (struct span){fix->at, fix->len};
@@ -276,9 +290,32 @@ static bool fix_paths(const struct option *o, struct span text, struct strbuf *f
     if (span_equal(text, SPAN("[]")) || span_equal_nocase(text, span_of(o->empty)))
         return try_fix(o, "", span_of(o->empty), "", fix); /* in the form of a flag */
     for (const char *between = ""; text.len > 0; between = ",") {
-        struct span path = path_within(option_next_element(&text));
+        struct span path = path_within(option_next_element(&text, ','));
         strbuf_addf(fix, "%s%s%.*s", between, path.len > 0 && path.at[0] == '/' ? "" : "/",
                     SPAN_PRINTF(path));
+    }
+    return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
+}
+
+static bool fix_text(const struct option *o, struct span text, struct strbuf *fix)
+{
+    if (text.len == 0 || text.len >= o->width)
+        return false;
+    strbuf_clear(fix);
+    for (size_t i = 0; i < text.len; i++) {
+        char c = span_lower(text.at[i]);
+        strbuf_add(fix, &c, 1);
+    }
+    return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
+}
+
+static bool fix_methods(const struct option *o, struct span text, struct strbuf *fix)
+{
+    strbuf_clear(fix);
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.at[i];
+        c = c >= 'a' && c <= 'z' ? (char)(c & ~0x20) : c == ',' ? '/' : c;
+        strbuf_add(fix, &c, 1);
     }
     return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
 }
@@ -330,7 +367,7 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
 {
     bool as_it_is = option_is_list(o) || o->type == OPTION_SECRET;
 
-    if (!as_it_is && try_fix(o, "", option_trim(text), "", fix))
+    if (!as_it_is && text.len > 0 && try_fix(o, "", option_trim(text), "", fix))
         return true;
     if (o->special != NULL && fix_word(o->special, text, fix))
         return true;
@@ -354,9 +391,14 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
         return text.len > 0 && fix_paths(o, text, fix);
     case OPTION_MODE:
         return fix_mode(o, text, fix);
+    case OPTION_TEXT:
+        return try_fix(o, "/", text, "", fix) || fix_text(o, text, fix);
+    case OPTION_METHODS:
+        return text.len > 0 && fix_methods(o, text, fix);
     case OPTION_COUNT:
     case OPTION_CODE:
     case OPTION_FIELD:
+    case OPTION_CLASSES:
     case OPTION_SECRET: /* a suggestion would show it */
         break;
     }
@@ -403,11 +445,18 @@ static void write_example(const struct option *o, struct span text, struct strbu
     case OPTION_PATH:
         strbuf_adds(out, " (such as \"/healthz\")");
         break;
+    case OPTION_TEXT:
+        strbuf_addf(out, " (such as \"%s\")", o->form->example);
+        break;
+    case OPTION_METHODS:
+        strbuf_adds(out, " (such as \"GET\")");
+        break;
     case OPTION_COUNT:
     case OPTION_CODE:
     case OPTION_WORD:
     case OPTION_SET:
     case OPTION_BOOL:
+    case OPTION_CLASSES:
         break;
     }
 }
@@ -432,6 +481,11 @@ void option_write_hint(const struct option *o, enum option_verdict verdict, stru
 void option_write_complaint(const struct option *o, enum option_verdict verdict, struct span got,
                             struct span text, bool quoted, struct strbuf *out)
 {
+    if (o->type == OPTION_CLASSES) {
+        strbuf_adds(out, ": ");
+        option_classes_explain(o, text, out);
+        return;
+    }
     strbuf_adds(out, " expects ");
     option_write_wants(o, verdict, out);
     if (o->type != OPTION_SECRET)

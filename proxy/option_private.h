@@ -4,8 +4,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "common/span.h"
 #include "common/strbuf.h"
@@ -38,8 +40,18 @@ static inline struct span option_trim(struct span s)
     return s;
 }
 
+/* A character of a token, such as the name of a header (RFC 9110 section 5.6.2). */
+static inline bool option_is_field_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
 /* Takes the next element from a list in the form of a flag. */
-struct span option_next_element(struct span *list);
+struct span option_next_element(struct span *list, char separator);
+
+/* What separates the elements of a list in a flag. */
+char option_separator(const struct option *o);
 
 /* In the unit of the option, or as its special word. */
 void option_write_number(const struct option *o, uint64_t n, struct strbuf *out);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/option_classes.h"
 #include "proxy/option_private.h"
 
 static const struct option_unit time_units[] = {
@@ -186,12 +187,6 @@ static enum option_verdict read_bool(const struct option *o, struct span text, s
     return OPTION_READ;
 }
 
-static bool is_field_char(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 /* Equal as far as CGI and WSGI are concerned, which ignore case and do not distinguish `-` from
  * `_`. */
 static bool folds_equal(struct span word, struct span text)
@@ -228,7 +223,7 @@ static enum option_verdict read_field(const struct option *o, struct span text, 
     if (text.len >= o->width || is_reserved(text))
         return OPTION_MALFORMED;
     for (size_t i = 0; i < text.len; i++) {
-        if (!is_field_char(text.at[i]))
+        if (!option_is_field_char(text.at[i]))
             return OPTION_MALFORMED;
     }
     memset(to, 0, o->width);
@@ -254,6 +249,19 @@ static enum option_verdict read_secret(const struct option *o, struct span text,
         if (!is_secret_char(text.at[i]))
             return OPTION_MALFORMED;
     }
+    memset(to, 0, o->width);
+    if (text.len > 0)
+        memcpy(to, text.at, text.len);
+    return OPTION_READ;
+}
+
+static enum option_verdict read_form(const struct option *o, struct span text, struct config *c)
+{
+    char *to = place(o, c);
+    bool valid = text.len == 0 ? o->preset != NULL : o->form->valid(text);
+
+    if (text.len >= o->width || !valid)
+        return OPTION_MALFORMED;
     memset(to, 0, o->width);
     if (text.len > 0)
         memcpy(to, text.at, text.len);
@@ -381,7 +389,8 @@ static enum option_verdict read_range(const struct option *o, struct span text, 
 
 bool option_is_list(const struct option *o)
 {
-    return o->type == OPTION_RANGES || o->type == OPTION_PATHS || o->type == OPTION_SET;
+    return o->type == OPTION_RANGES || o->type == OPTION_PATHS || o->type == OPTION_SET ||
+           o->type == OPTION_METHODS || o->type == OPTION_CLASSES;
 }
 
 static enum option_verdict read_path(const struct option *o, struct span text, struct config *c)
@@ -406,11 +415,33 @@ static enum option_verdict read_member(const struct option *o, struct span text,
     return OPTION_READ;
 }
 
+static enum option_verdict read_method(const struct option *o, struct span text, struct config *c)
+{
+    char *methods = place(o, c);
+    size_t len = strlen(methods);
+
+    if (!option_form_is_method(text))
+        return OPTION_MALFORMED;
+    if (len + 1 + text.len >= o->width)
+        return OPTION_OUT_OF_RANGE;
+    if (len > 0)
+        methods[len++] = ' ';
+    memcpy(methods + len, text.at, text.len);
+    methods[len + text.len] = '\0';
+    return OPTION_READ;
+}
+
 enum option_verdict option_read_element(const struct option *o, struct span text, struct config *c)
 {
     if (o->type == OPTION_SET)
         return read_member(o, text, c);
-    return o->type == OPTION_PATHS ? read_path(o, text, c) : read_range(o, text, c);
+    if (o->type == OPTION_PATHS)
+        return read_path(o, text, c);
+    if (o->type == OPTION_METHODS)
+        return read_method(o, text, c);
+    if (o->type == OPTION_CLASSES)
+        return option_classes_add(o, text, c, NULL);
+    return read_range(o, text, c);
 }
 
 void option_clear_list(const struct option *o, struct config *c)
@@ -419,8 +450,10 @@ void option_clear_list(const struct option *o, struct config *c)
         store(o, c, 0);
     else if (o->type == OPTION_PATHS)
         paths_clear(place(o, c));
-    else
+    else if (o->type == OPTION_RANGES)
         clear_ranges(list_in(o, c));
+    else
+        memset(place(o, c), 0, o->width);
 }
 
 void option_clear(struct config *c)
@@ -431,15 +464,20 @@ void option_clear(struct config *c)
     }
 }
 
-struct span option_next_element(struct span *list)
+struct span option_next_element(struct span *list, char separator)
 {
-    const char *comma = memchr(list->at, ',', list->len);
-    size_t len = comma == NULL ? list->len : (size_t)(comma - list->at);
+    const char *end = memchr(list->at, separator, list->len);
+    size_t len = end == NULL ? list->len : (size_t)(end - list->at);
     struct span one = option_trim((struct span){list->at, len});
 
-    len += comma != NULL;
+    len += end != NULL;
     *list = (struct span){list->at + len, list->len - len};
     return one;
+}
+
+char option_separator(const struct option *o)
+{
+    return o->type == OPTION_CLASSES ? ';' : o->type == OPTION_METHODS ? '/' : ',';
 }
 
 static void move_list(const struct option *o, struct config *from, struct config *to)
@@ -455,7 +493,8 @@ static enum option_verdict read_list(const struct option *o, struct span text, s
     if (span_equal(text, span_of(o->empty)))
         text.len = 0;
     while (text.len > 0) {
-        enum option_verdict verdict = option_read_element(o, option_next_element(&text), &scratch);
+        struct span one = option_next_element(&text, option_separator(o));
+        enum option_verdict verdict = option_read_element(o, one, &scratch);
         if (verdict != OPTION_READ) {
             option_clear_list(o, &scratch);
             return verdict;
@@ -487,9 +526,13 @@ enum option_verdict option_read(const struct option *o, struct span text, struct
         return read_mode(o, text, c);
     case OPTION_SECRET:
         return read_secret(o, text, c);
+    case OPTION_TEXT:
+        return read_form(o, text, c);
     case OPTION_RANGES:
     case OPTION_PATHS:
     case OPTION_SET:
+    case OPTION_METHODS:
+    case OPTION_CLASSES:
         break;
     }
     return read_list(o, text, c);
@@ -579,13 +622,18 @@ void option_write_number(const struct option *o, uint64_t n, struct strbuf *out)
         option_write_quantity(o, n, out);
 }
 
-static void write_word(const struct option *o, uint64_t n, struct strbuf *out)
+static void write_nth_word(struct span list, size_t i, struct strbuf *out)
 {
-    struct span list = option_words(o->words), word = {"", 0};
+    struct span word = {"", 0};
 
-    for (uint64_t i = 0; i <= n; i++)
+    for (size_t at = 0; at <= i; at++)
         (void)next_word(&list, &word);
     strbuf_add_span(out, word);
+}
+
+static void write_word(const struct option *o, uint64_t n, struct strbuf *out)
+{
+    write_nth_word(option_words(o->words), (size_t)n, out);
 }
 
 static void write_mode(const struct option *o, uint64_t mode, struct strbuf *out)
@@ -604,12 +652,26 @@ static void write_cidr(const struct option *o, const struct cidr *range, struct 
         cidr_write(range, out);
 }
 
+static size_t count_words(struct span list)
+{
+    struct span word;
+    size_t n = 0;
+
+    while (next_word(&list, &word))
+        n++;
+    return n;
+}
+
 static size_t list_length(const struct option *o, const struct config *c)
 {
     if (o->type == OPTION_SET)
         return (size_t)__builtin_popcountll(load(o, c));
     if (o->type == OPTION_PATHS)
         return ((const struct paths *)place_const(o, c))->n;
+    if (o->type == OPTION_METHODS)
+        return count_words(span_of(place_const(o, c)));
+    if (o->type == OPTION_CLASSES)
+        return ((const struct class_rules *)place_const(o, c))->n;
     return list_of(o, c)->n;
 }
 
@@ -632,6 +694,14 @@ static void write_element(const struct option *o, const struct config *c, size_t
         write_cidr(o, &list_of(o, c)->at[i], out);
         return;
     }
+    if (o->type == OPTION_METHODS) {
+        write_nth_word(span_of(place_const(o, c)), i, out);
+        return;
+    }
+    if (o->type == OPTION_CLASSES) {
+        option_classes_write(c, i, out);
+        return;
+    }
     const struct path *path = &((const struct paths *)place_const(o, c))->at[i];
     strbuf_add(out, path->at, path->len);
 }
@@ -645,7 +715,10 @@ static void write_list_json(const struct option *o, const struct config *c, stru
         strbuf_clear(&one);
         write_element(o, c, i, &one);
         strbuf_adds(out, i == 0 ? "" : ", ");
-        strbuf_add_json(out, (struct span){strbuf_cstr(&one), one.len});
+        if (o->type == OPTION_CLASSES)
+            option_classes_write_json(c, i, out);
+        else
+            strbuf_add_json(out, (struct span){strbuf_cstr(&one), one.len});
     }
     strbuf_adds(out, "]");
     strbuf_fini(&one);
@@ -653,10 +726,12 @@ static void write_list_json(const struct option *o, const struct config *c, stru
 
 static void write_list(const struct option *o, const struct config *c, struct strbuf *out)
 {
+    const char between[] = {option_separator(o), '\0'};
+
     if (list_length(o, c) == 0)
         strbuf_adds(out, o->empty);
     for (size_t i = 0; i < list_length(o, c); i++) {
-        strbuf_adds(out, i == 0 ? "" : ",");
+        strbuf_adds(out, i == 0 ? "" : between);
         write_element(o, c, i, out);
     }
 }
@@ -681,11 +756,14 @@ void option_write_text(const struct option *o, const struct config *c, struct st
         return;
     case OPTION_FIELD:
     case OPTION_PATH:
+    case OPTION_TEXT:
         strbuf_adds(out, place_const(o, c));
         return;
     case OPTION_RANGES:
     case OPTION_PATHS:
     case OPTION_SET:
+    case OPTION_METHODS:
+    case OPTION_CLASSES:
         write_list(o, c, out);
         return;
     case OPTION_MODE:

@@ -22,7 +22,7 @@ enum option_verdict { OPTION_READ, OPTION_MALFORMED, OPTION_OUT_OF_RANGE };
 MUST_USE enum option_verdict option_read(const struct option *o, struct span text,
                                          struct config *c);
 
-/* OPTION_RANGES, OPTION_PATHS and OPTION_SET: a list. */
+/* Whether the value is a list; its elements are options of their own only in OPTION_CLASSES. */
 bool option_is_list(const struct option *o);
 
 /* Reads one element of a list, and appends it. */

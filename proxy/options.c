@@ -93,6 +93,19 @@ const struct option option_table[] = {
              "arrival; \"adaptive\" as well, except in an overload that lasts, in which requests "
              "that have waited longer than their clients are expected to wait are passed by the "
              "others and get the slots that those leave over, the newest first"},
+    {"classes", OPTION_CLASSES, FIELD(classes), 0, CLASS_RULES_MAX, .preset = "", .empty = "none",
+     .also = "class priority priorities lanes",
+     .restart = "the queue has a line for each class",
+     .help = "classes of requests that pass others in the queue, or that may use only some of the "
+             "slots; a request belongs to the first class whose \"header\", \"value\", \"path\" and "
+             "\"methods\" it meets, or else to the class \"default\""},
+    {"fair", OPTION_TEXT, FIELD(fair), .form = &option_form_fair, .words = "client", .preset = "",
+     .also = "fairness fair_share fair_queue key",
+     .restart = "the queue has a line for each group of clients",
+     .help = "what clients are told apart by, so that they are served in turn and one of them cannot "
+             "fill the queue: \"client\" is the address (behind a trusted proxy, the one in "
+             "X-Forwarded-For), otherwise a header, such as Authorization; \"\" serves requests "
+             "in order of arrival"},
     {"overload.status", OPTION_CODE, FIELD(overload.status), .words = "503 429", .preset = "503",
      .also = "code status_code",
      .help = "status of the response to a request that is refused for lack of capacity"},
@@ -183,6 +196,13 @@ const struct option option_table[] = {
     {"upgrades.idle_timeout", OPTION_DURATION, FIELD(upgrades.idle_timeout), MS, 24 * HOUR,
      .preset = "300s", .also = "timeout tunnel_timeout",
      .help = "how long an upgraded connection may be idle in both directions"},
+    {"streams.max", OPTION_COUNT, FIELD(streams.max), 1, COUNT_MAX, .special = "limit-1",
+     .preset = "limit-1", .also = "limit event_streams sse max_connections",
+     .help = "maximum number of slots that long-lived requests hold together: upgraded connections, "
+             "and requests that accept text/event-stream and no other type; others of them wait in "
+             "the queue while shorter requests pass; \"limit-1\" is one less than concurrency (or "
+             "upstream.max_connections, if lower), but at least 1, and at least upgrades.max if that "
+             "is set"},
     {"headers.forwarded", OPTION_WORD, FIELD(headers.forwarded), .words = "append replace off",
      .preset = "append", .also = "x_forwarded_for forwarded_for",
      .help = "what happens to X-Forwarded-*, Forwarded and X-Real-IP: \"append\" keeps them from "

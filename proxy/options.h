@@ -12,6 +12,7 @@
 #include "common/span.h"
 #include "common/strbuf.h"
 #include "proxy/config.h"
+#include "proxy/option_form.h"
 #include "proxy/words.h"
 
 enum option_type {
@@ -29,15 +30,19 @@ enum option_type {
     OPTION_MODE,    /* uint32_t: permissions in octal, text in JSON too; `special` is 0 */
     OPTION_SECRET,  /* char[129]: a token or ""; masked wherever values are written */
     OPTION_SET,     /* uint32_t: a set of `words`, 1 << index; a list in JSON, commas in flags */
+    OPTION_TEXT,    /* char[]: what `form` says, or "" if that is the preset */
+    OPTION_METHODS, /* char[], separated by spaces: a list in JSON, slashes in flags */
+    OPTION_CLASSES, /* struct class_rules: a list of objects in JSON; see option_classes.h */
 };
 
 struct option {
     const char *path; /* "queue.timeout" */
     enum option_type type;
-    size_t at, width;     /* offset and size in struct config */
-    uint64_t min, max;    /* for durations, sizes and counts, and the port of an address */
-    const char *special;  /* a word allowed instead of a number or an address, or NULL */
-    const char *words;    /* for WORD, CODE, RANGES, SET and PATH, separated by spaces */
+    size_t at, width;    /* offset and size in struct config */
+    uint64_t min, max;   /* for durations, sizes and counts, and the port of an address */
+    const char *special; /* a word allowed instead of a number or an address, or NULL */
+    const char *words;   /* for WORD, CODE, RANGES, SET and PATH, separated by spaces */
+    const struct option_form *form; /* for TEXT */
     const char *empty;    /* the word that "" stands for, or NULL; for lists: [] in a flag */
     const char *preset;   /* the default as text; NULL: see `computed` */
     const char *computed; /* the default in words, if it is not a constant, or is long */

@@ -16,6 +16,7 @@
 #include "proxy/agent.h"
 #include "proxy/app.h"
 #include "proxy/capacity.h"
+#include "proxy/classes.h"
 #include "proxy/drain.h"
 #include "proxy/exchange.h"
 #include "proxy/lifecycle.h"
@@ -387,8 +388,7 @@ static void look_now(struct server *s, struct stats_now *now)
 
     *now = (struct stats_now){
         .fifo = s->config->queue.order == CONFIG_ORDER_FIFO,
-        .classes = 1,
-        .class_names = {"default"},
+        .classes = classes_count(s->config),
         .queue_timeout = s->config->queue.timeout,
         .reloads_applied = reload_counts(s->reload).applied,
         .reloads_rejected = reload_counts(s->reload).rejected,
@@ -403,6 +403,8 @@ static void look_now(struct server *s, struct stats_now *now)
     struct limiter_snapshot bypass;
     struct patience patience;
 
+    for (unsigned k = 0; k < now->classes; k++)
+        now->class_names[k] = classes_name(s->config, k);
     limiter_patience(s->shared.limiter, &patience);
     for (size_t i = 0; i < STATS_QUANTILES; i++)
         now->patience[i] = patience_quantile(&patience, stats_quantiles[i].q);
@@ -565,7 +567,7 @@ static unsigned control_descriptors(const struct config *cf)
 static void set_limits(struct server *s)
 {
     const struct config *cf = s->config;
-    const struct limiter_config lc = capacity_queue(cf);
+    const struct limiter_config lc = classes_limiter_config(cf);
     mono_us now = loop_tick(s->control);
 
     exchange_deliver(limiter_reconfigure(s->shared.limiter, &lc, now));
@@ -728,7 +730,7 @@ static void app_build(struct server *s)
 static bool build(struct server *s)
 {
     const struct config *cf = s->config;
-    const struct limiter_config lc = capacity_queue(cf);
+    const struct limiter_config lc = classes_limiter_config(cf), bypass = capacity_queue(cf);
     mono_us now = clock_mono();
 
     loop_timer_init(&s->settle, on_settle, s);
@@ -737,7 +739,7 @@ static bool build(struct server *s)
     s->stats = stats_new(s->n, s->config);
     s->bypass_stats = stats_new(s->n, s->config);
     s->shared.limiter = limiter_new(&lc, now);
-    s->shared.bypass = limiter_new(&lc, now);
+    s->shared.bypass = limiter_new(&bypass, now);
     if (s->control == NULL || s->shared.limiter == NULL || s->shared.bypass == NULL) {
         log_error("cannot create the control loop: %s", strerror(errno));
         return false;
@@ -747,6 +749,7 @@ static bool build(struct server *s)
     app_build(s);
     budget_init(&s->shared.budget, cf->buffers.budget);
     s->shared.upgrades_max = capacity_upgrades(cf);
+    s->shared.fair_seed = hash_key_make();
     s->upstreams = upstream_shared_new(capacity_connections(cf), s->n);
     upstream_shared_on_shortage(s->upstreams, on_shortage, s);
     s->drain = drain_new(s->control, s->n, &drain_handler, s);

@@ -343,7 +343,7 @@ def test_upgrades_max_0_refuses_them(world):
 
 
 def test_an_upgrade_that_is_declined_gives_its_place_back(world):
-    origin, weir = tunnels(world, concurrency=2)
+    origin, weir = tunnels(world, concurrency=3, upgrades_max=1)
     for _ in range(3):
         assert world.connect(weir).ask("GET", "/plain", *ASK).status == 200
     gate = origin.gate()

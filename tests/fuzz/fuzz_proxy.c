@@ -40,6 +40,9 @@
 
 /* ---- weir ---- */
 
+static const struct class_rules gold = {
+    .n = 1, .at[0] = {.name = "gold", .header = "X-P", .head_start = SECOND, .max = 1}};
+
 static void configure(struct config *c, uint8_t a, uint8_t b)
 {
     static char bypass[] = "/p";
@@ -64,6 +67,10 @@ static void configure(struct config *c, uint8_t a, uint8_t b)
     c->buffers.request = b & 8 ? 4096 : 1000;
     c->buffers.budget = b & 32 ? 8192 : 1048576;
     c->headers.server_timing = b & 64;
+    if (b & 64) {
+        c->classes = gold;
+        memcpy(c->fair, "client", sizeof("client"));
+    }
     if (b & 16)
         c->headers.request_id[0] = '\0';
     judge_rules.abort_closes = c->on_client_abort == CONFIG_ABORT_CLOSE;
@@ -92,6 +99,7 @@ static void reload(uint8_t bits)
     next.deadline.from = bits & 32 ? CONFIG_DEADLINE_ALL : CONFIG_DEADLINE_TRUSTED;
     if (bits & 64)
         next.deadline.headers = 0;
+    next.streams.max = bits & 128 ? 1 : UINT32_MAX;
     (void)world_configure(&next);
 }
 

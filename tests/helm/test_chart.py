@@ -281,6 +281,7 @@ def test_a_weir_that_watches_reloads_a_change_and_the_pod_stays(change):
     "change",
     [
         "config.threads=2",
+        "config.fair=client",
         "config.watch=false",
         "app.port=8001",
         "weir.port=8001",

@@ -10,6 +10,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "proxy/capacity.h"
+#include "proxy/classes.h"
 #include "tests/world/peers.h"
 
 #define TURNS_MAX   20000 /* if it does not come to rest within these, it spins */
@@ -170,12 +171,13 @@ static void app_comes_up(void)
 static void build_shared(const struct world_how *how)
 {
     const struct config *cf = world.config;
-    const struct limiter_config lc = capacity_queue(cf);
+    const struct limiter_config lc = classes_limiter_config(cf);
 
     world.stats = stats_new(1, cf);
     world.bypass_stats = stats_new(1, cf);
     world.shared.limiter = limiter_new(&lc, peers.now);
-    world.shared.bypass = limiter_new(&lc, peers.now);
+    const struct limiter_config bypass = capacity_queue(cf);
+    world.shared.bypass = limiter_new(&bypass, peers.now);
     exchange_bypass_configure(&world.shared, cf, peers.now);
     exchange_deliver(limiter_set_slots(world.shared.limiter, 0, cf->concurrency, peers.now));
     const struct app_how app = {
@@ -423,7 +425,7 @@ static void on_config(struct task *task)
 
 static void set_limits(void)
 {
-    const struct limiter_config lc = capacity_queue(world.config);
+    const struct limiter_config lc = classes_limiter_config(world.config);
 
     exchange_deliver(limiter_reconfigure(world.shared.limiter, &lc, peers.now));
     exchange_deliver(

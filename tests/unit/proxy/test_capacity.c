@@ -57,6 +57,26 @@ static void the_queue_has_its_bounds_and_its_order_from_the_options(void **state
     assert_int_equal(capacity_queue(&c).order, LIMITER_FIFO);
 }
 
+static void streams_leave_a_slot_as_tunnels_do(void **state)
+{
+    struct config many = with(80, 7, 3), one = with(1, UINT32_MAX, 0), given = with(80, 7, 0);
+    struct config none = with(UINT32_MAX, UINT32_MAX, 0);
+    (void)state;
+
+    many.streams.max = one.streams.max = none.streams.max = UINT32_MAX;
+    given.streams.max = 5;
+    assert_int_equal(capacity_streams(&many), 6);
+    assert_int_equal(capacity_streams(&one), 1);
+    assert_int_equal(capacity_streams(&given), 5);
+    given.upgrades.max = 7; /* a part of them */
+    assert_int_equal(capacity_streams(&given), 5);
+    many.upgrades.max = 7; /* as many as there are slots: they need not wait for each other */
+    assert_int_equal(capacity_streams(&many), 7);
+    many.upgrades.max = UINT32_MAX;
+    assert_int_equal(capacity_streams(&many), 6);
+    assert_true(capacity_streams(&none) == UINT32_MAX);
+}
+
 /* Lowers the limits of this process: the last test, since they cannot be raised again. */
 static void without_descriptors_there_are_fewer_clients(void **state)
 {
@@ -85,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_lower_of_slots_and_connections_counts),
+        cmocka_unit_test(streams_leave_a_slot_as_tunnels_do),
         cmocka_unit_test(tunnels_leave_a_slot_unless_there_is_only_one),
         cmocka_unit_test(the_queue_has_its_bounds_and_its_order_from_the_options),
         cmocka_unit_test(without_descriptors_there_are_fewer_clients),
