@@ -263,7 +263,7 @@ demo: ## the demo app under overload, alone and behind weir
 .PHONY: test
 test: deps ## all tests: unit, configuration, end-to-end
 	@$(MAKE) --no-print-directory $(in_jobs) build units
-	@$(MAKE) --no-print-directory $(in_jobs) --output-sync=target check config-check replay-check
+	@$(MAKE) --no-print-directory $(if $(in_jobs),-j$(WORKERS)) --output-sync=target check config-check replay-check
 	@$(MAKE) --no-print-directory e2e
 
 .PHONY: units
@@ -280,7 +280,7 @@ $(UNIT_BIN:=.run): %.run: %
 
 .PHONY: config-check
 config-check: build
-	@$(PYTEST) tests/config
+	@$(PYTEST) $(if $(has_xdist),-n $(JOBS)) tests/config
 
 # The limiter between simulated clients and a simulated app, against a slow model in Python.
 $(OUT)/tests/replay/replay: $(call obj,tests/replay/replay.c common/clock.c $(LIMITER))
