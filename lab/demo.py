@@ -46,8 +46,8 @@ class Size:
         return self.settled + self.counted + self.patience
 
 
-FULL = Size(threads=40, hold=0.5, block=0.1, patience=2.0, settled=10.0, counted=8.0)
-QUICK = Size(threads=8, hold=0.1, block=0.02, patience=0.4, settled=2.0, counted=1.6)
+FULL = Size(threads=40, hold=0.5, block=0.1, patience=2.0, settled=6.0, counted=8.0)
+QUICK = Size(threads=8, hold=0.1, block=0.02, patience=0.4, settled=1.6, counted=1.6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -311,17 +311,6 @@ async def watch(screen, scene, targets, size):
         await asyncio.sleep(0.2)
 
 
-def tell_of_gap(target, scene, size):
-    """Of a weir that has come back from answering nothing in time."""
-    pairs = zip([0.0, *target.answers], target.answers)
-    longest, end = max((b - a, b) for a, b in pairs) if target.answers else (0.0, 0.0)
-    after = sum(1 for t in target.answers if t > end) / (size.seconds() - end) if end < size.settled else 0.0
-    if longest > size.patience / 2 and after > sum(part.most for part in scene.parts) / 2:
-        print_text("In the gap, weir still serves in order of arrival, and each response comes too late. From the "
-                   "clients that leave, it learns how long they wait, and passes over requests that have waited too "
-                   f"long: {end:.1f} s after the first request, responses are in time again.")
-
-
 # ---- a scene -----------------------------------------------------------------------------------
 
 
@@ -341,8 +330,6 @@ async def play(screen, children, args, scene, size):
     for child in children:
         child.check()
     end_all(children)
-    for target in targets[1:]:
-        tell_of_gap(target, scene, size)
     return targets
 
 
@@ -409,8 +396,9 @@ def print_table(screen, rows, size):
     for r in rows:
         print(table_row(screen, r))
     end = size.settled + size.counted
-    print_text(f"Of the requests sent between {size.settled:g} and {end:g} s after the first. Answered in time: "
-               f"before the client left, {size.patience:g} s after its request was due. p99: of these.")
+    print_text(f"Of the requests sent between {size.settled:g} and {end:g} s after the first: by then, all queues have "
+               "filled, and weir has seen the overload. Answered in time: before the client left, "
+               f"{size.patience:g} s after its request was due. p99: of these.")
 
 
 # ---- in words ----------------------------------------------------------------------------------
