@@ -291,10 +291,10 @@ def test_there_are_enough_rows_and_each_has_a_name():
 
 
 def exchanges(way):
-    for row in ROWS:
-        raw = row.raw.encode("latin-1")
-        for pieces in feeding.WAYS[way](raw + NEXT, len(raw)):
-            yield Exchange(row, pieces)
+    raws = [row.raw.encode("latin-1") for row in ROWS]
+    messages = [(row, raw + NEXT, len(raw), None) for row, raw in zip(ROWS, raws)]
+    for row, pieces in feeding.cuts(way, messages):
+        yield Exchange(row, pieces)
 
 
 def judge(ex):

@@ -425,15 +425,18 @@ def sound_bytes(row):
     return len(row.raw) if row.extra else None
 
 
+def answer_of(row):
+    raw = row.raw
+    if isinstance(row, Passes) and row.extra != "close":
+        raw += row.extra
+    return raw.encode("latin-1")
+
+
 def exchanges(rows, way):
-    for row in rows:
-        raw = row.raw
-        if isinstance(row, Passes) and row.extra != "close":
-            raw += row.extra
-        raw = raw.encode("latin-1")
-        for answers in feeding.WAYS[way](raw, len(raw)):
-            ask = [row.ask.encode()]
-            yield Exchange(row, ask, answers, row.then, after=NEXT, sound=sound_bytes(row))
+    answers = [(row, answer_of(row), len(answer_of(row)), (row.ask, row.then)) for row in rows]
+    for row, pieces in feeding.cuts(way, answers):
+        ask = [row.ask.encode()]
+        yield Exchange(row, ask, pieces, row.then, after=NEXT, sound=sound_bytes(row))
 
 
 def with_usual_fields(raw):

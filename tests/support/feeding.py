@@ -76,6 +76,18 @@ def split(data, end):
 WAYS = {"whole": whole, "bytewise": bytewise, "split": split}
 
 
+def cuts(way, messages):
+    """(row, its message in pieces) of each (row, message, where it ends, what it follows). Messages that
+    begin alike are split there once only: after the first piece, weir has had the same of each."""
+    seen = set()
+    for row, data, end, after in messages:
+        for pieces in WAYS[way](data, end):
+            first = (after, pieces[0])
+            if way != "split" or first not in seen:
+                yield row, pieces
+            seen.add(first)
+
+
 # ---- one exchange --------------------------------------------------------------------------------
 
 
