@@ -93,7 +93,7 @@ def grid(panel: int, axis: Axis) -> list[str]:
         lines.append(f'<path class="axis" d="M{x:.1f} {TOP + PLOT} v5"/>')
         lines.append(text(x, TOP + PLOT + 20, f"{load:g}×", "soft small", "middle"))
     middle = (left + right) / 2
-    lines.append(text(middle, TOP + PLOT + 42, "offered load ÷ capacity", "soft small", "middle"))
+    lines.append(text(middle, TOP + PLOT + 42, "offered load ÷ capacity; clients leave after 0.5 s", "soft small", "middle"))
     return lines
 
 
