@@ -92,8 +92,8 @@ def grid(panel: int, axis: Axis) -> list[str]:
         x = across(load, panel)
         lines.append(f'<path class="axis" d="M{x:.1f} {TOP + PLOT} v5"/>')
         lines.append(text(x, TOP + PLOT + 20, f"{load:g}×", "soft small", "middle"))
-    middle = (left + right) / 2
-    lines.append(text(middle, TOP + PLOT + 42, "offered load ÷ capacity; clients leave after 0.5 s", "soft small", "middle"))
+    words, middle = "offered load ÷ capacity; clients leave after 0.5 s", (left + right) / 2
+    lines.append(text(middle, TOP + PLOT + 42, words, "soft small", "middle"))
     return lines
 
 
