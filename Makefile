@@ -369,7 +369,7 @@ bench-pairs: build ## CPU compared with another build: BEFORE=path/to/weir
 	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir)) $(PAIRS)
 
 .PHONY: overload
-overload: build $(OUT)/bench/overload/crowd ## goodput under overload, others too (25 min)
+overload: build $(OUT)/bench/overload/crowd ## goodput under overload, others too (20 min)
 	@$(PYTHON) bench/overload/overload.py $(OVERLOAD)
 
 .PHONY: compare
