@@ -10,7 +10,7 @@ pure="$pure|(emmintrin|immintrin|arm_neon)\.h"
 threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
-base='proxy/(loop|wheel|budget|log_limit|config_watch|hash|cidr|class_rule|paths|words|config|buckets|stats|stats_reading|metrics_page|status|load|load_header|overload_log|accesslog)\.h'
+base='proxy/(loop|wheel|budget|log_limit|config_watch|hash|cidr|class_rule|paths|words|config|config_values|buckets|stats|stats_reading|metrics_page|status|load|load_header|overload_log|accesslog)\.h'
 ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|classes|reply|deadline|settings|probe|app|child)\.h'
 sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|classes|reply|deadline|settings|probe|app|child)\.h'
 judged=$(mktemp)
@@ -40,8 +40,8 @@ layer 'limiter/*.[ch]' "$pure|$threads|limiter/[a-z_]+\.h|common/(check|clock)\.
 layer 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|strbuf)\.h"
 
 # 2  the configuration (the only jansson), and a thread's loop and numbers
-for m in cidr class_rule paths words config config_file config_change config_load options option_classes option_form option_value option_hint option_private jsonpos capacity manual command completion manpage admin_client cli cli_admin cli_private; do
-    layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|paths|words|config|config_change|config_load|options|class_rule|option_classes|option_form|option_value|option_hint|option_private|jsonpos|capacity|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_private)\.h"
+for m in cidr class_rule paths words config config_values config_file config_change config_load options option_classes option_form option_value option_hint option_private jsonpos capacity manual command completion manpage admin_client cli cli_admin cli_private; do
+    layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|paths|words|config|config_values|config_change|config_load|options|class_rule|option_classes|option_form|option_value|option_hint|option_private|jsonpos|capacity|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_private)\.h"
 done
 for m in loop wheel budget log_limit config_watch hash buckets stats stats_reading metrics_page status load load_header overload_log accesslog; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"

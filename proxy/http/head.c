@@ -291,6 +291,11 @@ void http_head_note_accept(struct http_head *head, struct span accept)
     }
 }
 
+bool http_head_wants_events(const struct http_head *head)
+{
+    return head->accepts_events && !head->accepts_others;
+}
+
 bool http_head_is_event_stream(const struct http_head *head)
 {
     for (unsigned i = 0; i < head->n_fields; i++) {

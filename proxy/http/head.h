@@ -64,8 +64,8 @@ enum http_field_id {
     HTTP_FIELD_X_REQUEST_START,
     /* Request fields with `_` in the name, which CGI and WSGI do not distinguish from `-`. ALIAS:
      * the folded name is one of the above; never forwarded, and refused as a framing field, in a
-     * response too. UNDERSCORE: any other, such as SCRIPT_NAME, which Gunicorn takes as the path
-     * that the app is mounted at; forwarded if so configured. */
+     * response too. UNDERSCORE: any other, such as SCRIPT_NAME, which Gunicorn takes as its
+     * root path; forwarded if so configured. */
     HTTP_FIELD_ALIAS,
     HTTP_FIELD_UNDERSCORE,
 };
@@ -137,8 +137,7 @@ bool http_max_forwards_zero(const struct http_head *head);
 /* Sets accepts_events and accepts_others by the value of an Accept field. */
 void http_head_note_accept(struct http_head *head, struct span accept);
 
-/* Whether the content is an event stream (text/event-stream), whose client reconnects at its end.
- */
+/* Whether the content is an event stream, whose client reconnects at its end. */
 bool http_head_is_event_stream(const struct http_head *head);
 
 /* Whether the connection persists after this message (RFC 9112 section 9.3). */
@@ -147,9 +146,5 @@ static inline bool http_head_persistent(const struct http_head *head)
     return !head->close && (head->minor >= 1 || head->keep_alive);
 }
 
-/* Whether the client accepts an event stream and nothing else in particular, as an EventSource does
- * (HTML section 9.2): it may read the response for as long as it likes. */
-static inline bool http_head_wants_events(const struct http_head *head)
-{
-    return head->accepts_events && !head->accepts_others;
-}
+/* Whether the client accepts event streams only, as an EventSource does (HTML section 9.2). */
+bool http_head_wants_events(const struct http_head *head);
