@@ -25,7 +25,8 @@ ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/r
            proxy/app.c
 EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
             proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c \
-            proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_class.c
+            proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_class.c \
+            proxy/exchange_shadow.c
 SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
@@ -192,7 +193,7 @@ WORLD    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
             tests/world/peers.c tests/world/probe.c tests/world/world.c
 world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
             stats_requeued stats_connection stats_buffered stats_orphan_begins stats_orphan_ends \
-            stats_upgrade_begins stats_upgrade_ends) -levent $(JSON_LIBS)
+            stats_upgrade_begins stats_upgrade_ends stats_upgrade_leaves) -levent $(JSON_LIBS)
 
 # Functions of the C library that a unit test stands in for.
 wrap = $(1:%=-Wl,--wrap=%)
@@ -326,7 +327,7 @@ restarts: build ## restarts of the app under load, KILLS=100 kills (6 min)
 	@WEIR_RESTARTS=$(or $(KILLS),100) $(PYTEST) -s tests/e2e/test_restart.py
 
 .PHONY: agent
-agent: build ## HAProxy in front of three weirs with agent-check (1 min)
+agent: build ## HAProxy with agent-check before three weirs (1 min)
 	@WEIR_AGENT=1 $(PYTEST) -s tests/e2e/test_agent.py -k haproxy
 
 .PHONY: quantiles

@@ -25,6 +25,8 @@ struct limiter_config capacity_queue(const struct config *cf)
 
 uint32_t capacity_connections(const struct config *cf)
 {
+    if (!cf->enforce)
+        return UINT32_MAX;
     uint32_t most = capacity_inside(cf);
     uint32_t more = cf->bypass.paths.n > 0 ? cf->bypass.concurrency : 0;
 

@@ -19,8 +19,8 @@ uint32_t capacity_inside(const struct config *cf);
 /* The queue: its bounds and its order. */
 struct limiter_config capacity_queue(const struct config *cf);
 
-/* The number of connections to the app. Requests to bypass.paths must not wait for one behind the
- * others. */
+/* The number of connections to the app, which is not bounded in a dry run. Requests to bypass.paths
+ * must not wait for one behind the others. */
 uint32_t capacity_connections(const struct config *cf);
 
 /* The number of tunnels. By default they leave one slot for requests; if there is only one slot, a

@@ -53,6 +53,7 @@ struct config {
     struct class_rules classes;
     char fair[64]; /* "client", or the name of a header; "": requests are not grouped */
     enum config_abort on_client_abort;
+    bool enforce;
     struct {
         struct paths paths;
         uint32_t concurrency;

@@ -16,6 +16,7 @@
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_response.h"
+#include "proxy/exchange_shadow.h"
 #include "proxy/exchange_tunnel.h"
 #include "proxy/h1_server.h"
 #include "proxy/http/body.h"
@@ -34,15 +35,15 @@ static const unsigned edges[EXCHANGE_STATES] = {
     [EXCHANGE_ARRIVED] = TO(BUFFERING) | TO(QUEUED) | TO(CONNECTING) | TO(REPLYING) | TO(DONE),
     [EXCHANGE_BUFFERING] = TO(QUEUED) | TO(CONNECTING) | TO(REPLYING) | TO(DONE),
     [EXCHANGE_QUEUED] = TO(CONNECTING) | TO(ABANDONED) | TO(REPLYING) | TO(DONE),
-    [EXCHANGE_CONNECTING] = TO(AWAITING) | TO(QUEUED) | TO(REPLYING) | TO(DONE),
-    [EXCHANGE_AWAITING] =
-        TO(CONNECTING) | TO(STREAMING) | TO(TUNNEL) | TO(ORPHANED) | TO(REPLYING) | TO(DONE),
-    [EXCHANGE_STREAMING] = TO(FLUSHING) | TO(ORPHANED) | TO(DONE),
-    [EXCHANGE_TUNNEL] = TO(DONE),
-    [EXCHANGE_ORPHANED] = TO(DONE),
+    [EXCHANGE_CONNECTING] = TO(AWAITING) | TO(QUEUED) | TO(REPLYING) | TO(ABANDONED) | TO(DONE),
+    [EXCHANGE_AWAITING] = TO(CONNECTING) | TO(STREAMING) | TO(TUNNEL) | TO(ORPHANED) |
+                          TO(REPLYING) | TO(ABANDONED) | TO(DONE),
+    [EXCHANGE_STREAMING] = TO(FLUSHING) | TO(ORPHANED) | TO(ABANDONED) | TO(DONE),
+    [EXCHANGE_TUNNEL] = TO(ABANDONED) | TO(DONE),
+    [EXCHANGE_ORPHANED] = TO(ABANDONED) | TO(DONE),
     [EXCHANGE_ABANDONED] = TO(DONE),
-    [EXCHANGE_FLUSHING] = TO(DONE),
-    [EXCHANGE_REPLYING] = TO(DONE),
+    [EXCHANGE_FLUSHING] = TO(ABANDONED) | TO(DONE),
+    [EXCHANGE_REPLYING] = TO(ABANDONED) | TO(DONE),
 };
 
 void exchange_set_state(struct exchange *ex, enum exchange_state next)
@@ -124,7 +125,7 @@ static bool refused_at_once(struct exchange *ex, const struct http_head *head, b
         exchange_reply(ex, REPLY_LAST_HOP, ex->method == HTTP_TRACE ? 405 : 200, NULL);
     else if (upgrade && ex->env->draining)
         exchange_reply(ex, REPLY_DRAINING, 0, NULL);
-    else if (upgrade && !exchange_take_upgrade(ex->env->c.shared))
+    else if (upgrade && !exchange_take_upgrade(ex))
         exchange_reply(ex, REPLY_UPGRADES_FULL, 0, NULL);
     else
         return false;
@@ -226,8 +227,8 @@ void exchange_ask(struct exchange *ex)
     if (ex->has_body)
         stats_body_wait(ex->lane->stats, now - ex->arrived);
     loop_timer_stop(&ex->timer);
-    if (exchange_is_too_late(ex)) {
-        exchange_reply(ex, REPLY_DEADLINE, 0, NULL);
+    if (exchange_is_late(ex)) {
+        exchange_refuse(ex, REPLY_DEADLINE);
         return;
     }
     ex->waiter.bytes = message_fitted(&ex->message) + h1_server_kept(ex->client);
@@ -243,22 +244,26 @@ void exchange_ask(struct exchange *ex)
             exchange_granted(ex);
         return;
     case LIMITER_QUEUED:
+        if (exchange_goes_on(ex)) {
+            exchange_go_on(ex);
+            return;
+        }
         exchange_set_state(ex, EXCHANGE_QUEUED);
         message_fit(&ex->message, ex->env->c.loop);
         exchange_arm(ex, ex->deadline);
         exchange_turn_late_away(ex);
         return;
     case LIMITER_SHED_FULL:
-        exchange_reply(ex, REPLY_QUEUE_FULL, 0, NULL);
+        exchange_refuse(ex, REPLY_QUEUE_FULL);
         return;
     case LIMITER_SHED_BYTES:
-        exchange_reply(ex, REPLY_QUEUE_BYTES, 0, NULL);
+        exchange_refuse(ex, REPLY_QUEUE_BYTES);
         return;
     case LIMITER_SHED_LATE:
-        exchange_reply(ex, REPLY_DEADLINE, 0, NULL);
+        exchange_refuse(ex, REPLY_DEADLINE);
         return;
     case LIMITER_EXPIRED:
-        exchange_reply(ex, exchange_expired_kind(ex), 0, NULL);
+        exchange_refuse(ex, exchange_expired_kind(ex));
         return;
     case LIMITER_EVICTED: /* not a newcomer's verdict */
     case LIMITER_VERDICTS:
@@ -270,7 +275,7 @@ void exchange_ask(struct exchange *ex)
 
 void exchange_count_wait(struct exchange *ex, enum stats_outcome outcome)
 {
-    if (ex->wait_counted)
+    if (ex->wait_counted || ex->shadow != EXCHANGE_SHADOW_NONE)
         return;
     ex->wait_counted = true;
     stats_queue_wait(ex->lane->stats, outcome, exchange_waited(ex) - ex->waited_before);
@@ -285,6 +290,10 @@ static bool left_unserved(const struct exchange *ex)
 
 void exchange_release_slot(struct exchange *ex)
 {
+    if (ex->shadow != EXCHANGE_SHADOW_NONE) {
+        exchange_shadow_release(ex);
+        return;
+    }
     exchange_count_wait(ex, STATS_DISPATCHED);
     if (left_unserved(ex))
         ex->waiter.left_at = ex->left;
@@ -353,6 +362,10 @@ static void on_verdict(struct task *task)
 {
     struct exchange *ex = exchange_of(CONTAINER_OF(task, struct exchange, verdict));
 
+    if (ex->shadow != EXCHANGE_SHADOW_NONE) {
+        exchange_shadow_verdict(ex);
+        return;
+    }
     CHECK(ex->state == EXCHANGE_QUEUED || ex->state == EXCHANGE_ABANDONED);
     if (ex->state == EXCHANGE_ABANDONED)
         abandoned(ex);
@@ -638,6 +651,7 @@ static void exchange_client_gone(struct exchange *ex)
     CHECK(ex->client != NULL); /* a client leaves only once */
     ex->client = NULL;
     ex->left = exchange_now(ex);
+    exchange_shadow_left(ex);
     switch (ex->state) {
     case EXCHANGE_QUEUED:
         leave_queue(ex);
@@ -727,6 +741,24 @@ static void give_memory_back(struct exchange *ex)
     loop_defer_free(ex->env->c.loop, &ex->deferred);
 }
 
+void exchange_finish(struct exchange *ex)
+{
+    exchange_set_state(ex, EXCHANGE_DONE);
+    TAILQ_REMOVE(&ex->env->in[EXCHANGE_DONE], ex, link);
+    ex->lane->count[EXCHANGE_DONE]--;
+    give_memory_back(ex);
+}
+
+/* Only the exchange is left, for its verdict. */
+static void linger(struct exchange *ex)
+{
+    exchange_set_state(ex, EXCHANGE_ABANDONED);
+    loop_timer_stop(&ex->timer);
+    ex->client = NULL;
+    ex->lingers = true;
+    ex->lane->lingering++;
+}
+
 /* Ends the exchange in any state: gives back what it holds, counts it, lets the client continue. */
 void exchange_done(struct exchange *ex)
 {
@@ -735,14 +767,14 @@ void exchange_done(struct exchange *ex)
     bool keep = !ex->close;
 
     drop_app(ex);
-    if (ex->waiter.state == LIMITER_HOLDING)
+    if (exchange_is_inside(ex))
         exchange_release_slot(ex);
     exchange_release_upgrade(ex);
     count_outcome(ex, exchange_now(ex));
-    exchange_set_state(ex, EXCHANGE_DONE);
-    TAILQ_REMOVE(&env->in[EXCHANGE_DONE], ex, link);
-    ex->lane->count[EXCHANGE_DONE]--;
-    give_memory_back(ex);
+    if (ex->shadow == EXCHANGE_SHADOW_LEAVING)
+        linger(ex);
+    else
+        exchange_finish(ex);
     if (cl == NULL)
         env->c.on_ended(env->c.arg, false);
     else if (keep)
@@ -795,6 +827,7 @@ void exchange_env_configure(struct exchange_env *env, struct config *config)
 {
     settings_leave(env->settings);
     env->settings = settings_new(config);
+    exchange_go_on_all(env);
 }
 
 /* The limiter keeps the waiters' old deadlines, which are later: the timers end the waits. */
@@ -809,6 +842,7 @@ void exchange_app_is_up(struct exchange_env *env)
         ex->deadline = due;
         exchange_arm(ex, due);
     }
+    exchange_go_on_all(env);
 }
 
 static size_t lane_total(const struct exchange_lane *lane)
@@ -833,7 +867,7 @@ static size_t connecting_for_good(const struct exchange_env *env, const struct e
     size_t n = 0;
 
     TAILQ_FOREACH (ex, &env->in[EXCHANGE_CONNECTING], link)
-        n += ex->lane == lane && ex->wait_counted;
+        n += ex->lane == lane && ex->wait_counted && ex->shadow == EXCHANGE_SHADOW_NONE;
     return n;
 }
 
@@ -842,9 +876,9 @@ static bool lane_audit(const struct exchange_env *env, const struct exchange_lan
     const size_t *n = lane->count;
     struct stats_present present = {
         .begun = lane->begun,
-        .requests = lane_total(lane),
+        .requests = lane_total(lane) - lane->lingering,
         .holding = connecting_for_good(env, lane) + n[EXCHANGE_AWAITING] + n[EXCHANGE_STREAMING] +
-                   n[EXCHANGE_TUNNEL] + n[EXCHANGE_ORPHANED],
+                   n[EXCHANGE_TUNNEL] + n[EXCHANGE_ORPHANED] - exchange_without_slot(env, lane),
         .orphans = n[EXCHANGE_ORPHANED],
         .upgrades = n[EXCHANGE_TUNNEL],
     };

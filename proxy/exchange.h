@@ -62,7 +62,9 @@ struct exchange_shared {
     struct app *app;
     struct budget budget;
     _Atomic uint32_t upgrades_max;
-    _Atomic uint32_t upgrades; /* offered to the app, or established */
+    _Atomic uint32_t upgrades;     /* offered to the app, or established */
+    _Atomic bool held;             /* an operator's pause, which applies with enforce false, too */
+    _Atomic uint32_t without_slot; /* requests inside the app with enforce false */
     struct hash_key fair_seed; /* of the keys by which clients are told apart */
 };
 
@@ -90,6 +92,9 @@ extern const struct client_handler exchange_client_handler; /* its env is a stru
 /* The app is ready. From now on, those that have waited for it wait for at most their
  * queue.timeout. */
 void exchange_app_is_up(struct exchange_env *env);
+
+/* An operator's pause is over: in a dry run, all that have waited go on. */
+void exchange_go_on_all(struct exchange_env *env);
 
 /* From now on, each response is the last on its connection. */
 void exchange_announce(struct exchange_env *env);

@@ -10,6 +10,7 @@
 #include "common/socket.h"
 #include "proxy/exchange_deadline.h"
 #include "proxy/exchange_request.h"
+#include "proxy/exchange_shadow.h"
 
 void exchange_granted(struct exchange *ex)
 {
@@ -66,11 +67,16 @@ static void count_requeued(struct exchange *ex, mono_us waited, mono_us hold)
 
 void exchange_requeue(struct exchange *ex)
 {
+    if (ex->shadow != EXCHANGE_SHADOW_NONE) {
+        exchange_shadow_requeue(ex);
+        return;
+    }
     struct limiter_waiter *w = &ex->waiter;
     mono_us now = exchange_now(ex), waited = exchange_waited(ex), before = w->requeued_us;
 
     if (ex->wait_counted)
         w->deadline = ex->deadline = exchange_deadline(ex, now);
+    ex->went_on = 0;
     exchange_set_state(ex, EXCHANGE_QUEUED);
     exchange_arm(ex, ex->deadline);
     struct limiter_waiter *ended = limiter_requeue(ex->lane->limiter, w, now);

@@ -45,6 +45,25 @@ static inline bool exchange_bypasses(const struct exchange *ex)
     return ex->lane == &ex->env->lanes[EXCHANGE_BYPASS];
 }
 
+/* Whether limits apply to requests now. */
+static inline bool exchange_enforces(const struct exchange *ex)
+{
+    return ex->env->settings->config->enforce;
+}
+
+/* Whether it holds a slot, or is inside the app without one. */
+static inline bool exchange_is_inside(const struct exchange *ex)
+{
+    return ex->shadow == EXCHANGE_SHADOW_NONE ? ex->waiter.state == LIMITER_HOLDING
+                                              : ex->shadow != EXCHANGE_SHADOW_LEAVING;
+}
+
+/* The time at which the limiter let it go on. Its waiter is not read while it may be waiting. */
+static inline mono_us exchange_granted_at(const struct exchange *ex)
+{
+    return ex->went_on != 0 ? ex->went_on : ex->waiter.granted_at;
+}
+
 /* Time in the queue, in one wait or several. */
 static inline mono_us exchange_waited(const struct exchange *ex)
 {
@@ -89,6 +108,9 @@ void exchange_lose_client(struct exchange *ex);
 
 /* The exchange has become QUEUED: turns it away if the drain ends. It may have ended. */
 void exchange_turn_late_away(struct exchange *ex);
+
+/* The last step of exchange_done(): removes it from its list and frees its memory. */
+void exchange_finish(struct exchange *ex);
 
 /* Ends the exchange in any state: gives back what it holds, counts it, lets the client continue. */
 void exchange_done(struct exchange *ex);

@@ -7,6 +7,7 @@
 #include "proxy/exchange_connect.h"
 #include "proxy/exchange_deadline.h"
 #include "proxy/exchange_response.h"
+#include "proxy/exchange_shadow.h"
 #include "proxy/h1_server.h"
 #include "proxy/http/body.h"
 
@@ -41,7 +42,7 @@ bool exchange_must_wait_for_body(const struct exchange *ex, const struct http_bo
 {
     struct limiter *l = ex->lane->limiter;
 
-    if (exchange_bypass_is_shut(ex))
+    if (exchange_bypass_is_shut(ex) || exchange_goes_on(ex))
         return false;
     if (ex->expects && !exchange_body_is_small(ex, body))
         return false;
@@ -85,7 +86,7 @@ static bool body_is_late(const struct exchange *ex)
     if (exchange_now(ex) < due)
         return false;
     return ex->up->body.framing == HTTP_BODY_LENGTH || ex->state == EXCHANGE_BUFFERING ||
-           !limiter_has_plenty(ex->lane->limiter);
+           (exchange_enforces(ex) && !limiter_has_plenty(ex->lane->limiter));
 }
 
 /* The result of waiting for a body. */
@@ -171,7 +172,7 @@ void exchange_buffer(struct exchange *ex)
     }
     if (body_is_late(ex)) /* only now that all available input is counted */
         end_wait(ex, BODY_LATE);
-    else if (limiter_has_plenty(ex->lane->limiter))
+    else if (limiter_has_plenty(ex->lane->limiter) || exchange_goes_on(ex))
         exchange_ask(ex); /* slots have become free since the head arrived */
     else
         arm_buffering(ex);
@@ -196,7 +197,7 @@ void exchange_late_body(struct exchange *ex)
     bool may_stream = !exchange_body_is_small(ex, &ex->up->body) &&
                       exchange_now(ex) >= ex->arrived + STREAM_AFTER_US;
 
-    if (may_stream || exchange_is_too_late(ex)) /* then it is refused */
+    if (may_stream || exchange_is_late(ex)) /* then it is refused */
         exchange_ask(ex);
     else
         exchange_reply(ex, REPLY_BODY_TIMEOUT, 0, NULL);
@@ -240,10 +241,10 @@ static void send_request(struct exchange *ex)
     struct span message = {ex->message.at, ex->message.len};
 
     /* The limiter's clock is shared by all loops, and may be some microseconds ahead of ours. */
-    ex->connected = not_before(exchange_now(ex), ex->waiter.granted_at);
+    ex->connected = not_before(exchange_now(ex), exchange_granted_at(ex));
     exchange_count_wait(ex, STATS_DISPATCHED);
     if (!ex->replayed)
-        stats_connect(ex->lane->stats, ex->connected - ex->waiter.granted_at);
+        stats_connect(ex->lane->stats, ex->connected - exchange_granted_at(ex));
     exchange_set_state(ex, EXCHANGE_AWAITING);
     if (ex->up != NULL) {
         exchange_measure_pace(ex);

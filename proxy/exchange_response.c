@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "proxy/exchange_orphan.h"
 #include "proxy/exchange_request.h"
+#include "proxy/exchange_shadow.h"
 #include "proxy/exchange_tunnel.h"
 #include "proxy/h1_server.h"
 #include "proxy/http/body.h"
@@ -139,8 +140,9 @@ static struct span timing_of(const struct exchange *ex, char *out, size_t size)
 {
     if (!ex->config->headers.server_timing)
         return (struct span){out, 0};
-    int n = snprintf(out, size, "queue;dur=%.3f, app;dur=%.3f", milliseconds(exchange_waited(ex)),
-                     milliseconds(ex->first_byte - ex->waiter.granted_at));
+    mono_us waited = ex->went_on != 0 ? 0 : exchange_waited(ex);
+    int n = snprintf(out, size, "queue;dur=%.3f, app;dur=%.3f", milliseconds(waited),
+                     milliseconds(ex->first_byte - exchange_granted_at(ex)));
     return (struct span){out, n > 0 ? (size_t)n : 0};
 }
 
@@ -444,7 +446,7 @@ void exchange_late_client(struct exchange *ex)
         ex->unread = unread;
     if (unread + client_least(patience) < ex->unread)
         watch_client(ex, unread);
-    else if (exchange_now(ex) >= ex->stalls_at && ex->blocked_since != 0 &&
+    else if (exchange_now(ex) >= ex->stalls_at && ex->blocked_since != 0 && exchange_enforces(ex) &&
              limiter_has_waiters(ex->lane->limiter))
         cut_stalled(ex);
     else

@@ -3,6 +3,7 @@
 
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_response.h"
+#include "proxy/exchange_shadow.h"
 #include "proxy/h1_server.h"
 #include "proxy/http/rewrite.h"
 #include "proxy/tunnel.h"
@@ -12,15 +13,20 @@
 
 /* Takes one of the upgrades.max places. It is given back if the app does not switch protocols, or
  * when the tunnel ends. */
-bool exchange_take_upgrade(struct exchange_shared *shared)
+bool exchange_take_upgrade(struct exchange *ex)
 {
+    struct exchange_shared *shared = ex->env->c.shared;
     uint32_t n = atomic_load(&shared->upgrades);
 
     while (n < atomic_load_explicit(&shared->upgrades_max, memory_order_relaxed)) {
         if (atomic_compare_exchange_weak(&shared->upgrades, &n, n + 1))
             return true;
     }
-    return false;
+    if (exchange_enforces(ex))
+        return false;
+    atomic_fetch_add(&shared->upgrades, 1);
+    exchange_would_refuse(ex, REPLY_UPGRADES_FULL);
+    return true;
 }
 
 void exchange_release_upgrade(struct exchange *ex)

@@ -4,7 +4,7 @@
 #include "proxy/exchange_private.h"
 
 /* Takes a place for a tunnel. False: all upgrades.max places are taken. */
-bool exchange_take_upgrade(struct exchange_shared *shared);
+bool exchange_take_upgrade(struct exchange *ex);
 
 /* Gives the place back, if there is one: the app does not switch, or the tunnel ends. */
 void exchange_release_upgrade(struct exchange *ex);

@@ -33,8 +33,18 @@ enum exchange_lane_number { EXCHANGE_MAIN, EXCHANGE_BYPASS, EXCHANGE_LANES };
 struct exchange_lane {
     struct limiter *limiter;
     struct stats_shard *stats;
-    uint64_t begun; /* requests, including those refused at their head */
+    uint64_t begun;   /* requests, including those refused at their head */
+    size_t shadows;   /* exchanges that are WAITING or PAST */
+    size_t lingering; /* see `lingers` */
     size_t count[EXCHANGE_STATES];
+};
+
+/* How a request fares in the limiter that was dispatched without a slot: exchange_shadow.h. */
+enum exchange_shadow {
+    EXCHANGE_SHADOW_NONE, /* it holds a slot, or is not inside the app */
+    EXCHANGE_SHADOW_WAITING,
+    EXCHANGE_SHADOW_PAST,
+    EXCHANGE_SHADOW_LEAVING,
 };
 
 struct exchange {
@@ -48,6 +58,8 @@ struct exchange {
     struct client *client;       /* not owned; NULL once it is gone */
     struct h1_client app;        /* the app's side, once a slot is held */
     struct limiter_waiter waiter;
+    enum exchange_shadow shadow;
+    mono_us went_on; /* when it was dispatched without a slot; 0: it was not */
     struct task verdict, again;
     struct loop_timer timer;
     struct loop_deferred deferred;
@@ -78,6 +90,7 @@ struct exchange {
     bool upload_failed; /* the app takes no more of the body */
     bool wait_counted;  /* how its wait for a slot has ended is in the statistics */
     bool replayed, orphan;
+    bool lingers;                /* it has ended and is counted, and waits for its verdict */
     bool expects;                /* the client waits for a 100 before it sends its body */
     bool continued;              /* weir has sent it that 100 */
     bool said_100;               /* the app has sent it */

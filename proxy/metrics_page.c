@@ -313,6 +313,12 @@ static void print_startup(const struct family *f, const struct stats_reading *r,
     prometheus_seconds(out, f->name, NULL, (uint64_t)r->now->upstream_startup);
 }
 
+static void print_enforcing(const struct family *f, const struct stats_reading *r,
+                            struct strbuf *out)
+{
+    prometheus_count(out, f->name, NULL, r->now->enforcing);
+}
+
 static void print_agent_checks(const struct family *f, const struct stats_reading *r,
                                struct strbuf *out)
 {
@@ -400,7 +406,7 @@ static void print_accounting(const struct family *f, const struct stats_reading 
     prometheus_count(out, f->name, NULL, stats_accounting_errors(r));
 }
 
-#define OUTCOME_LABELS "outcome=dispatched, timeout, client_gone, drained, evicted"
+#define OUTCOME_LABELS "outcome=dispatched, timeout, client_gone, drained, evicted, dry_run"
 #define CAUSE_LABELS   "cause=hopeless, crowded, waste"
 #define REASON_LABELS                                                                              \
     "reason=queue_full, queue_timeout, not_ready, draining, bytes, upgrades, evicted, deadline"
@@ -413,6 +419,11 @@ static const struct family families[] = {
     {"weir_concurrency_limit", "gauge", "",
      "Maximum number of requests inside the app at once; +Inf if unlimited.",
      print_concurrency_limit, 0},
+    {"weir_enforcing", "gauge", "",
+     "1 if requests wait and are refused; 0 in a dry run (enforce is false), in which the metrics "
+     "of "
+     "slots, waits and refusals tell what would have been.",
+     print_enforcing, 0},
     {"weir_queue_depth", "gauge", "class", "Requests waiting for a slot.", print_queue_depth, 0},
     {"weir_queue_limit", "gauge", "", "Maximum number of waiting requests.", print_queue_limit, 0},
     {"weir_queue_bytes", "gauge", "", "Memory used by waiting requests.", print_queue_bytes, 0},

@@ -76,6 +76,10 @@ const struct option option_table[] = {
      .at_zero = "0 means \"no limit\" in some programs and \"nothing\" in others: "
                 "use \"unlimited\", or 1 or more",
      .help = "maximum number of requests inside the app at once"},
+    {"enforce", OPTION_BOOL, FIELD(enforce), .preset = "true",
+     .also = "enforcing active enabled dry_run shadow observe",
+     .help = "whether requests wait and are refused; with false, a dry run, every request goes to "
+             "the app at once, and the metrics tell what would have become of it"},
     {"queue.length", OPTION_COUNT, FIELD(queue.length), 0, COUNT_MAX,
      .computed = "10 x concurrency, or 1000",
      .also = "max_depth depth size max_length max_size capacity max limit",

@@ -42,8 +42,8 @@ struct worker {
     pthread_t thread;
     bool running;
     unsigned number;
-    struct task up_task, room_task, audit_task;
-    _Atomic bool room_asked, auditing, up_told; /* room_task, audit_task, up_task is posted */
+    struct task up_task, resume_task, room_task, audit_task;
+    _Atomic bool up_told, resume_told, room_asked, auditing; /* that task is posted */
     struct task config_task;
     _Atomic(struct config *) next; /* counted; for config_task, which is posted if there is one */
     struct loop_timer crowded;
@@ -90,6 +90,14 @@ static void on_up_task(struct task *task)
 
     atomic_store(&wk->up_told, false);
     exchange_app_is_up(wk->exchanges);
+}
+
+static void on_resume_task(struct task *task)
+{
+    struct worker *wk = CONTAINER_OF(task, struct worker, resume_task);
+
+    atomic_store(&wk->resume_told, false);
+    exchange_go_on_all(wk->exchanges);
 }
 
 static void on_audit_task(struct task *task)
@@ -389,6 +397,7 @@ static void look_now(struct server *s, struct stats_now *now)
     *now = (struct stats_now){
         .fifo = s->config->queue.order == CONFIG_ORDER_FIFO,
         .classes = classes_count(s->config),
+        .enforcing = s->config->enforce,
         .queue_timeout = s->config->queue.timeout,
         .reloads_applied = reload_counts(s->reload).applied,
         .reloads_rejected = reload_counts(s->reload).rejected,
@@ -503,15 +512,23 @@ static void admin_pause(void *arg)
 {
     struct server *s = arg;
 
+    atomic_store(&s->shared.held, true);
     limiter_pause(s->shared.limiter, LIMITER_PAUSE_OPERATOR, loop_tick(s->control));
 }
 
+/* In a dry run, those that have waited go on, not only as many as there are slots. */
 static void admin_resume(void *arg)
 {
     struct server *s = arg;
 
+    atomic_store(&s->shared.held, false);
     exchange_deliver(
         limiter_resume(s->shared.limiter, LIMITER_PAUSE_OPERATOR, loop_tick(s->control)));
+    for (unsigned i = 0; i < s->n; i++) {
+        struct worker *wk = &s->workers[i];
+        if (!atomic_exchange(&wk->resume_told, true))
+            loop_post(wk->loop, &wk->resume_task);
+    }
 }
 
 static void admin_drain(void *arg, bool keep_ready)
@@ -575,30 +592,45 @@ static void set_limits(struct server *s)
     exchange_bypass_configure(&s->shared, cf, now);
 }
 
+/* More requests are inside than may be: those that were when a limit was lowered, and those without
+ * a slot when a dry run ended. */
+static uint32_t surplus(struct server *s)
+{
+    uint32_t most = capacity_inside(s->config), bypass_most = exchange_bypass_limit(s->config);
+    uint32_t n = s->config->enforce ? atomic_load(&s->shared.without_slot) : 0;
+    struct limiter_snapshot now, bypass;
+
+    limiter_snapshot(s->shared.limiter, clock_mono(), &now);
+    limiter_snapshot(s->shared.bypass, clock_mono(), &bypass);
+    n += now.in_flight > most ? now.in_flight - most : 0;
+    n += bypass.in_flight > bypass_most ? bypass.in_flight - bypass_most : 0;
+    return n;
+}
+
 /*
  * A lowered limit takes no slot from those inside: each of them still gets a connection, and the
  * cap comes down as they leave.
  */
 static void settle_connections(struct server *s)
 {
-    uint32_t most = capacity_inside(s->config), cap = capacity_connections(s->config);
-    uint32_t bypass_most = exchange_bypass_limit(s->config);
-    struct limiter_snapshot now, bypass;
+    uint32_t cap = capacity_connections(s->config), more = surplus(s);
 
-    limiter_snapshot(s->shared.limiter, clock_mono(), &now);
-    limiter_snapshot(s->shared.bypass, clock_mono(), &bypass);
-    if (now.in_flight > most || bypass.in_flight > bypass_most) {
-        cap += now.in_flight > most ? now.in_flight - most : 0;
-        cap += bypass.in_flight > bypass_most ? bypass.in_flight - bypass_most : 0;
+    if (more > 0) {
         s->settle_pause += s->settle_pause < SETTLE_MOST_US ? s->settle_pause / 2 : 0;
         loop_timer_arm(s->control, &s->settle, loop_now(s->control) + s->settle_pause);
     }
-    upstream_shared_configure(s->upstreams, cap);
+    upstream_shared_configure(s->upstreams, cap > UINT32_MAX - more ? UINT32_MAX : cap + more);
 }
 
 static void on_settle(void *arg)
 {
     settle_connections(arg);
+}
+
+static void warn_of_dry_run(void)
+{
+    log_warning("enforce is false: every request goes to the app at once; weir only measures which "
+                "would have waited or been refused");
 }
 
 /*
@@ -609,7 +641,10 @@ static void server_change(void *arg, struct config *next)
 {
     struct server *s = arg;
     bool lower = capacity_inside(next) < capacity_inside(s->config);
+    bool dry_run_ends = next->enforce && !s->config->enforce;
 
+    if (!next->enforce && s->config->enforce)
+        warn_of_dry_run();
     config_put(s->config);
     s->config = config_get(next);
     if (lower)
@@ -627,6 +662,8 @@ static void server_change(void *arg, struct config *next)
     app_configure(s->shared.app, next);
     for (unsigned i = 0; i < s->n; i++)
         hand_over(&s->workers[i], next);
+    if (dry_run_ends) /* until then, the loops dispatch requests without a slot */
+        loop_timer_arm(s->control, &s->settle, loop_now(s->control) + SETTLE_US);
     if (!lower)
         set_limits(s);
 }
@@ -641,6 +678,7 @@ static bool worker_build(struct server *s, unsigned i)
     wk->server = s;
     wk->number = i;
     wk->up_task.run = on_up_task;
+    wk->resume_task.run = on_resume_task;
     wk->room_task.run = on_room_task;
     loop_timer_init(&wk->crowded, on_crowded, wk);
     wk->audit_task.run = on_audit_task;
@@ -836,6 +874,8 @@ static void greet(const struct server *s)
              WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
              cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off",
              s->agent != NULL ? ", agent " : "", s->agent != NULL ? agent_text(s->agent) : "");
+    if (!cf->enforce)
+        warn_of_dry_run();
     if (config_trust_is_default(cf))
         log_info("forwarding headers from private addresses are trusted: set headers.trusted to [] "
                  "if every client appears to have one (a published container port, a NAT)");

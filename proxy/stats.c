@@ -21,7 +21,7 @@
 const char *const stats_outcome_names[STATS_OUTCOMES] = {
     [STATS_DISPATCHED] = "dispatched",   [STATS_TIMEOUT] = "timeout",
     [STATS_CLIENT_GONE] = "client_gone", [STATS_DRAINED] = "drained",
-    [STATS_EVICTED] = "evicted",
+    [STATS_EVICTED] = "evicted",         [STATS_DRY_RUN] = "dry_run",
 };
 const char *const stats_reason_names[STATS_REASONS] = {
     [STATS_QUEUE_FULL] = "queue_full",
@@ -285,6 +285,11 @@ void stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
 {
     add(sh, C_UPGRADES, (uint64_t)-1);
     observe(sh, H_UPGRADE_DURATION, hold);
+}
+
+void stats_upgrade_leaves(struct stats_shard *sh)
+{
+    add(sh, C_UPGRADES, (uint64_t)-1);
 }
 
 /* ---- auditing ------------------------------------------------------------------------------ */

@@ -21,6 +21,8 @@ enum stats_outcome { /* how a wait in the queue ended */
                      STATS_CLIENT_GONE,
                      STATS_DRAINED,
                      STATS_EVICTED,
+                     STATS_DRY_RUN, /* it was dispatched without a slot, and ended before its turn
+                                     */
                      STATS_OUTCOMES,
 };
 
@@ -75,6 +77,7 @@ void stats_body_wait(struct stats_shard *sh, mono_us us);
 void stats_backpressure(struct stats_shard *sh, mono_us us);
 void stats_upgrade_begins(struct stats_shard *sh);
 void stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
+void stats_upgrade_leaves(struct stats_shard *sh); /* ends without having held a slot */
 
 /* The state of a loop, to compare its shard with. */
 struct stats_present {
@@ -134,6 +137,7 @@ struct stats_now {
     const char *class_names[STATS_CLASSES];
     struct stats_bypass bypass;
     struct stats_agent agent;
+    bool enforcing; /* false: a dry run */
     mono_us queue_timeout;
     uint64_t queue_max_bytes, buffers_budget;
     uint32_t client_connections_max, upgrades_max; /* UINT32_MAX: none */

@@ -92,6 +92,8 @@ bool stats_paused(const struct stats_reading *r); /* by an operator */
 /* The most connections to the app; UINT32_MAX: no limit. */
 static inline uint32_t stats_upstream_limit(const struct stats_now *now)
 {
+    if (!now->enforcing)
+        return UINT32_MAX;
     uint32_t limit = now->limiter.limit, more = now->bypass.limit;
     return limit > UINT32_MAX - more ? UINT32_MAX : limit + more;
 }

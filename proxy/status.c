@@ -216,6 +216,7 @@ void status_write(const struct stats *s, const struct stats_now *now, struct str
     strbuf_add_json(out, SPAN(WEIR_REVISION));
     json_limit(out, now->limiter.limit);
     json_count(out, "in_flight", now->limiter.in_flight);
+    json_bool(out, "enforcing", now->enforcing);
     json_bool(out, "paused", stats_paused(&r));
     json_queue(&r, out);
     json_overload(&r, out);

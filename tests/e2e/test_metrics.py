@@ -249,10 +249,22 @@ def draining(world):
     return m
 
 
+def dry_run(world):
+    origin, weir = world.pair(concurrency=1, enforce="false")
+    gate = origin.gate()
+    origin.on("/held", app.wait(gate), app.answer())
+    held = world.connect(weir).get("/held")
+    origin.wait_inside(1)
+    assert world.connect(weir).ask("GET", "/").status == 200
+    gate.open()
+    assert held.response().status == 200
+    return weir.wait_quiet()
+
+
 def test_every_series_of_the_queue_can_move(world):
     """A label's value that nothing can cause has no place in the page."""
     causes = (timed_out, no_place, no_memory, evicted, too_late, no_tunnel, not_started, draining)
-    pages = [cause(world) for cause in causes]
+    pages = [cause(world) for cause in (*causes, dry_run)]
     for name, label in (
         ("weir_requests_rejected_total", "reason"),
         ("weir_queue_waits_total", "outcome"),

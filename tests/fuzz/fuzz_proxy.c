@@ -19,7 +19,8 @@
  *     closes the listener, is in its last moment, cuts;   b: it is cancelled;   m: a new client
  *     needs a place;   z and a byte: a reload with the values that the byte says;   . one turn.
  *
- * The invariants: requests inside the app <= slots taken <= limit, always; each forwarded message
+ * The invariants: requests inside the app <= slots taken <= limit, always, but for those that a dry
+ * run has dispatched without a slot, which are counted; each forwarded message
  * is one that the strict reader finds in what the peer sent (judge.c); in the end nothing is left,
  * without help: exchanges, slots, queue, connections, memory, descriptors; and the sums of the
  * measurements agree to the microsecond.
@@ -71,6 +72,7 @@ static void configure(struct config *c, uint8_t a, uint8_t b)
         c->classes = gold;
         memcpy(c->fair, "client", sizeof("client"));
     }
+    c->enforce = (b & (4 | 64)) != (4 | 64);
     if (b & 16)
         c->headers.request_id[0] = '\0';
     judge_rules.abort_closes = c->on_client_abort == CONFIG_ABORT_CLOSE;
@@ -90,6 +92,7 @@ static void reload(uint8_t bits)
     next.concurrency = bits & 1 ? 1 : 2;
     next.queue.length = bits & 2 ? 0 : 2;
     next.queue.order = bits & 32 ? CONFIG_ORDER_FIFO : CONFIG_ORDER_ADAPTIVE;
+    next.enforce = (bits & 128) == 0;
     next.buffers.budget = bits & 4 ? 8192 : 1048576;
     next.buffers.response = bits & 4 ? 4096 : 16384;
     next.client.max_head = bits & 8 ? 128 : 1024;
@@ -110,7 +113,8 @@ static void look(void)
     judge_apps();
     world_limiter(&now);
     world_bypass(&bypass);
-    CHECK(judge_inside() <= now.in_flight + bypass.in_flight);
+    CHECK(judge_inside() <=
+          now.in_flight + bypass.in_flight + atomic_load(&world.shared.without_slot));
 }
 
 static void build(uint8_t a, uint8_t b)

@@ -35,6 +35,8 @@ void __wrap_stats_upgrade_begins(struct stats_shard *sh);
 void __real_stats_upgrade_begins(struct stats_shard *sh);
 void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
 void __real_stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
+void __wrap_stats_upgrade_leaves(struct stats_shard *sh);
+void __real_stats_upgrade_leaves(struct stats_shard *sh);
 void __wrap_stats_orphan_begins(struct stats_shard *sh);
 void __real_stats_orphan_begins(struct stats_shard *sh);
 void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold);
@@ -91,6 +93,12 @@ void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
     __real_stats_upgrade_ends(sh, hold);
 }
 
+void __wrap_stats_upgrade_leaves(struct stats_shard *sh)
+{
+    world.sums.upgrades--;
+    __real_stats_upgrade_leaves(sh);
+}
+
 void __wrap_stats_orphan_begins(struct stats_shard *sh)
 {
     world.sums.orphans++;
@@ -105,6 +113,8 @@ void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold)
 }
 
 /* ---- building, like a worker in server.c ---- */
+
+#define UNBOUNDED 1000 /* connections, in a dry run */
 
 const struct config *world_config(void)
 {
@@ -185,7 +195,8 @@ static void build_shared(const struct world_how *how)
     world.shared.app = app_new(&app);
     budget_init(&world.shared.budget, cf->buffers.budget);
     atomic_store(&world.shared.upgrades_max, how->upgrades_max);
-    world.connections_max = how->connections_max + exchange_bypass_limit(cf);
+    world.connections_max =
+        cf->enforce ? how->connections_max + exchange_bypass_limit(cf) : UNBOUNDED;
     world.room = upstream_shared_new(world.connections_max, 1);
 }
 
@@ -255,7 +266,10 @@ static void settle(void)
     if (world.n_configs == 1)
         return;
     world.inside_max = inside > world.config->concurrency ? inside : world.config->concurrency;
-    world.connections_max = world.inside_max + exchange_bypass_limit(world.config);
+    world.connections_max = world.config->enforce
+                                ? world.inside_max + exchange_bypass_limit(world.config) +
+                                      atomic_load(&world.shared.without_slot)
+                                : UNBOUNDED;
     upstream_shared_configure(world.room, world.connections_max);
 }
 
@@ -505,6 +519,7 @@ void world_check_nothing_is_left(void)
     CHECK(world.sums.buffered[STATS_REQUEST] == 0 && world.sums.buffered[STATS_RESPONSE] == 0);
     CHECK(atomic_load(&world.shared.budget.held) == 0 && atomic_load(&world.shared.upgrades) == 0);
     CHECK(world.sums.orphans == 0 && world.sums.upgrades == 0);
+    CHECK(atomic_load(&world.shared.without_slot) == 0);
 }
 
 void world_descriptors(uint64_t is_open[2])

@@ -38,6 +38,7 @@ static inline struct stats_now quiet(void)
         .patience = {MONO_NEVER, MONO_NEVER, MONO_NEVER},
         .classes = 1,
         .class_names = {"default"},
+        .enforcing = true,
         .queue_timeout = 10000000,
         .queue_max_bytes = 1 << 26,
         .buffers_budget = 5000000000,

@@ -14,6 +14,7 @@ static struct config with(uint32_t concurrency, uint32_t connections, uint32_t u
 {
     return (struct config){.threads = 1,
                            .concurrency = concurrency,
+                           .enforce = true,
                            .upstream.max_connections = connections,
                            .upgrades.max = upgrades,
                            .client.max_connections = 100};
@@ -77,6 +78,17 @@ static void streams_leave_a_slot_as_tunnels_do(void **state)
     assert_true(capacity_streams(&none) == UINT32_MAX);
 }
 
+static void a_dry_run_limits_no_connections(void **state)
+{
+    struct config c = with(80, 7, 3);
+    (void)state;
+
+    assert_int_equal(capacity_connections(&c), 7);
+    c.enforce = false;
+    assert_true(capacity_connections(&c) == UINT32_MAX);
+    assert_int_equal(capacity_inside(&c), 7);
+}
+
 /* Lowers the limits of this process: the last test, since they cannot be raised again. */
 static void without_descriptors_there_are_fewer_clients(void **state)
 {
@@ -108,6 +120,7 @@ int main(void)
         cmocka_unit_test(streams_leave_a_slot_as_tunnels_do),
         cmocka_unit_test(tunnels_leave_a_slot_unless_there_is_only_one),
         cmocka_unit_test(the_queue_has_its_bounds_and_its_order_from_the_options),
+        cmocka_unit_test(a_dry_run_limits_no_connections),
         cmocka_unit_test(without_descriptors_there_are_fewer_clients),
     };
     return cmocka_run_group_tests(tests, quietly, NULL);

@@ -45,6 +45,7 @@ static void what_the_limiter_says_is_passed_on(void **state)
     };
     now.bypass = (struct stats_bypass){
         .limit = 4, .in_flight = 3, .queued = 1, .requests = {10, 20, 30}, .accounting_errors = 1};
+    now.enforcing = true;
     now.agent = (struct stats_agent){.on = true, .weight = 37, .replies = {5, 6, 7}};
     now.upstream_ready = false;
     assert_false(stats_audit(stats_shard_of(*state, 1), &(struct stats_present){.begun = 1}));
@@ -59,6 +60,7 @@ static void what_the_limiter_says_is_passed_on(void **state)
     expect("weir_buffered_limit_bytes", "5000000000");
     expect("weir_connections_limit{side=\"client\"}", "4096");
     expect("weir_connections_limit{side=\"upstream\"}", "11");
+    expect("weir_enforcing", "1");
     expect("weir_agent_weight_percent", "37");
     expect("weir_agent_checks_total{reply=\"up\"}", "5");
     expect("weir_agent_checks_total{reply=\"drain\"}", "6");
@@ -120,6 +122,19 @@ static void each_class_has_its_depth_with_its_long_lived_requests(void **state)
     scrape(*state, &now);
     expect("weir_queue_depth{class=\"default\"}", "5");
     expect("weir_queue_depth{class=\"gold\"}", "4");
+}
+
+static void a_dry_run_shows_and_limits_no_connections(void **state)
+{
+    struct stats_now now = quiet();
+
+    now.enforcing = false;
+    stats_queue_wait(stats_shard_of(*state, 0), STATS_DRY_RUN, 1500000);
+    scrape(*state, &now);
+    expect("weir_enforcing", "0");
+    expect("weir_connections_limit{side=\"upstream\"}", "+Inf");
+    expect("weir_queue_waits_total{outcome=\"dry_run\"}", "1");
+    expect("weir_queue_waited_seconds_total{outcome=\"dry_run\"}", "1.5");
 }
 
 static void no_limit_and_no_timeout_are_infinite(void **state)
@@ -225,6 +240,7 @@ int main(int argc, char **argv)
         TEST(an_overload_shows_with_its_cause_and_what_is_known_of_clients),
         TEST(each_class_has_its_depth_with_its_long_lived_requests),
         TEST(no_limit_and_no_timeout_are_infinite),
+        TEST(a_dry_run_shows_and_limits_no_connections),
         TEST(an_unusual_code_appears_once_it_was_seen),
         TEST(an_invalid_code_still_counts_as_a_response),
         TEST(an_app_that_sends_every_code_makes_at_most_501_series),

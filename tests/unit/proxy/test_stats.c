@@ -166,6 +166,8 @@ static void levels_go_up_and_down_across_shards(void **state)
     stats_upgrade_begins(a);
     stats_upgrade_begins(b);
     stats_upgrade_ends(b, 3000000);
+    stats_upgrade_begins(b);
+    stats_upgrade_leaves(b); /* it never held a slot */
     stats_body_wait(a, 1000000);
     stats_backpressure(a, 1250000);
     stats_orphan_begins(a);
