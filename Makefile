@@ -27,7 +27,7 @@ EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
             proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c \
             proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_class.c \
             proxy/exchange_shadow.c
-SERVER  := $(EXCHANGE) proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
+SERVER  := $(EXCHANGE) proxy/server.c proxy/limits.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
@@ -182,7 +182,7 @@ unit_libs_demo := $(EVHTP_LIBS)
 unit_src_common := $(COMMON)
 unit_src_limiter := common/clock.c $(LIMITER)
 unit_src_http := common/utf8.c common/strbuf.c $(HTTP)
-unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/lifecycle.c proxy/drain.c proxy/reload.c $(EXCHANGE),$(WEIR_SRC))
+unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/limits.c proxy/lifecycle.c proxy/drain.c proxy/reload.c $(EXCHANGE),$(WEIR_SRC))
 unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 
 # tests/world/: the whole of weir but the clock, the threads and the ports, which are the test's; for
@@ -219,6 +219,8 @@ unit_src_test_lifecycle := $(unit_src_proxy) proxy/lifecycle.c
 unit_ld_test_lifecycle  := $(call wrap,clock_mono)
 unit_src_test_drain     := $(WORLD) proxy/drain.c
 unit_ld_test_drain       = $(world_ld)
+unit_src_test_limits    := $(WORLD) $(filter-out $(WORLD),proxy/capacity.c) proxy/limits.c
+unit_ld_test_limits      = $(world_ld)
 unit_src_test_reload    := $(unit_src_proxy) proxy/reload.c
 unit_src_test_server    := $(filter-out proxy/main.c,$(WEIR_SRC))
 
@@ -228,7 +230,7 @@ $(OUT)/tests/unit/proxy/$(1): $(call obj,tests/unit/proxy/$(1).c $(unit_src_$(1)
 	@echo "  LINK  $$@"
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(LTO_NO) -o $$@ $$^ $$(unit_libs_proxy) $$(unit_ld_$(1)) -lcmocka
 endef
-$(foreach t,$(WORLD_TESTS) test_lifecycle test_drain test_reload test_server,$(eval $(call own_unit_rule,$(t))))
+$(foreach t,$(WORLD_TESTS) test_lifecycle test_drain test_limits test_reload test_server,$(eval $(call own_unit_rule,$(t))))
 
 UNIT_BIN := $(patsubst %.c,$(OUT)/%,$(UNITS))
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)

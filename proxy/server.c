@@ -20,18 +20,14 @@
 #include "proxy/drain.h"
 #include "proxy/exchange.h"
 #include "proxy/lifecycle.h"
+#include "proxy/limits.h"
 #include "proxy/listener.h"
 #include "proxy/metrics_page.h"
 #include "proxy/overload_log.h"
 #include "proxy/reload.h"
 #include "proxy/status.h"
 
-#define INSTANCE 0 /* the limiter's number for the one app */
-
 #define ADMIN_DESCRIPTORS (ADMIN_CONNECTIONS_MAX + ADMIN_HELD_MAX)
-
-#define SETTLE_US      10000 /* grows by half */
-#define SETTLE_MOST_US 1000000
 
 struct worker {
     struct server *server;
@@ -63,8 +59,7 @@ struct server {
     struct admin *admin;
     struct agent *agent;
     _Atomic uint32_t max_connections;
-    struct loop_timer settle; /* the cap of connections, after the limit was lowered */
-    mono_us settle_pause;
+    struct limits limits;
     struct loop_timer overload_tick;
     struct overload_log overload_log;
     unsigned dealt;         /* listener's loop */
@@ -580,92 +575,27 @@ static unsigned control_descriptors(const struct config *cf)
     return ADMIN_DESCRIPTORS + (cf->agent.enabled ? AGENT_DESCRIPTORS : 0);
 }
 
-/* The limiter's share of the configuration. */
-static void set_limits(struct server *s)
-{
-    const struct config *cf = s->config;
-    const struct limiter_config lc = classes_limiter_config(cf);
-    mono_us now = loop_tick(s->control);
-
-    exchange_deliver(limiter_reconfigure(s->shared.limiter, &lc, now));
-    exchange_deliver(limiter_set_slots(s->shared.limiter, INSTANCE, capacity_inside(cf), now));
-    exchange_bypass_configure(&s->shared, cf, now);
-}
-
-/* More requests are inside than may be: those that were when a limit was lowered, and those without
- * a slot when a dry run ended. */
-static uint32_t surplus(struct server *s)
-{
-    uint32_t most = capacity_inside(s->config), bypass_most = exchange_bypass_limit(s->config);
-    uint32_t n = s->config->enforce ? atomic_load(&s->shared.without_slot) : 0;
-    struct limiter_snapshot now, bypass;
-
-    limiter_snapshot(s->shared.limiter, clock_mono(), &now);
-    limiter_snapshot(s->shared.bypass, clock_mono(), &bypass);
-    n += now.in_flight > most ? now.in_flight - most : 0;
-    n += bypass.in_flight > bypass_most ? bypass.in_flight - bypass_most : 0;
-    return n;
-}
-
-/*
- * A lowered limit takes no slot from those inside: each of them still gets a connection, and the
- * cap comes down as they leave.
- */
-static void settle_connections(struct server *s)
-{
-    uint32_t cap = capacity_connections(s->config), more = surplus(s);
-
-    if (more > 0) {
-        s->settle_pause += s->settle_pause < SETTLE_MOST_US ? s->settle_pause / 2 : 0;
-        loop_timer_arm(s->control, &s->settle, loop_now(s->control) + s->settle_pause);
-    }
-    upstream_shared_configure(s->upstreams, cap > UINT32_MAX - more ? UINT32_MAX : cap + more);
-}
-
-static void on_settle(void *arg)
-{
-    settle_connections(arg);
-}
-
-static void warn_of_dry_run(void)
-{
-    log_warning("enforce is false: every request goes to the app at once; weir only measures which "
-                "would have waited or been refused");
-}
-
-/*
- * The one way in which the configuration changes. A slot without a connection is of no use, so a
- * higher limit comes after the room for its connections, and a lower one before.
- */
+/* The one way in which the configuration changes. */
 static void server_change(void *arg, struct config *next)
 {
     struct server *s = arg;
-    bool lower = capacity_inside(next) < capacity_inside(s->config);
-    bool dry_run_ends = next->enforce && !s->config->enforce;
+    struct config *before = s->config;
 
-    if (!next->enforce && s->config->enforce)
-        warn_of_dry_run();
-    config_put(s->config);
     s->config = config_get(next);
-    if (lower)
-        set_limits(s);
+    limits_before(&s->limits, next);
+    config_put(before);
     log_configure(next->log.level, next->log.format);
     atomic_store(&s->max_connections, capacity_clients(next, control_descriptors(next)));
     listener_configure(s->listener, atomic_load(&s->max_connections));
     budget_resize(&s->shared.budget, next->buffers.budget);
     atomic_store(&s->shared.upgrades_max, capacity_upgrades(next));
-    s->settle_pause = SETTLE_US;
-    settle_connections(s);
     lifecycle_configure(s->lifecycle, next);
     if (s->admin != NULL)
         admin_configure(s->admin, next);
     app_configure(s->shared.app, next);
     for (unsigned i = 0; i < s->n; i++)
         hand_over(&s->workers[i], next);
-    if (dry_run_ends) /* until then, the loops dispatch requests without a slot */
-        loop_timer_arm(s->control, &s->settle, loop_now(s->control) + SETTLE_US);
-    if (!lower)
-        set_limits(s);
+    limits_after(&s->limits);
 }
 
 /* ---- building and taking down ---- */
@@ -771,7 +701,6 @@ static bool build(struct server *s)
     const struct limiter_config lc = classes_limiter_config(cf), bypass = capacity_queue(cf);
     mono_us now = clock_mono();
 
-    loop_timer_init(&s->settle, on_settle, s);
     loop_timer_init(&s->overload_tick, on_overload_tick, s);
     s->control = loop_new(s->n);
     s->stats = stats_new(s->n, s->config);
@@ -782,13 +711,11 @@ static bool build(struct server *s)
         log_error("cannot create the control loop: %s", strerror(errno));
         return false;
     }
-    exchange_deliver(limiter_set_slots(s->shared.limiter, INSTANCE, capacity_inside(cf), now));
-    exchange_bypass_configure(&s->shared, cf, now);
+    s->upstreams = upstream_shared_new(capacity_connections(cf), s->n);
+    limits_init(&s->limits, s->control, &s->shared, s->upstreams, cf, now);
     app_build(s);
     budget_init(&s->shared.budget, cf->buffers.budget);
     s->shared.upgrades_max = capacity_upgrades(cf);
-    s->shared.fair_seed = hash_key_make();
-    s->upstreams = upstream_shared_new(capacity_connections(cf), s->n);
     upstream_shared_on_shortage(s->upstreams, on_shortage, s);
     s->drain = drain_new(s->control, s->n, &drain_handler, s);
     for (unsigned i = 0; i < s->n; i++) {
@@ -807,7 +734,7 @@ static void take_down(struct server *s)
     admin_free(s->admin);
     agent_free(s->agent);
     reload_free(s->reload);
-    loop_timer_fini(&s->settle);
+    limits_fini(&s->limits);
     loop_timer_fini(&s->overload_tick);
     app_free(s->shared.app);
     lifecycle_free(s->lifecycle);
@@ -874,8 +801,6 @@ static void greet(const struct server *s)
              WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
              cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off",
              s->agent != NULL ? ", agent " : "", s->agent != NULL ? agent_text(s->agent) : "");
-    if (!cf->enforce)
-        warn_of_dry_run();
     if (config_trust_is_default(cf))
         log_info("forwarding headers from private addresses are trusted: set headers.trusted to [] "
                  "if every client appears to have one (a published container port, a NAT)");
