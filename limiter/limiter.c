@@ -321,9 +321,12 @@ static void judge_arrival_locked(struct limiter *l, const struct limiter_waiter 
     enum overload_cause cause;
     const struct overload_arrival a = {
         .now = l->now,
-        .turnover = time_for_locked(l, l->plain),
         .left = w->deadline != MONO_NEVER ? w->deadline - l->now : MONO_NEVER,
         .oldest = oldest_on_time_locked(l),
+        .hold_x8 = l->mean_x8,
+        .granted = l->live.admitted - l->live.requeued,
+        .limit = l->live.limit,
+        .waiters = l->plain,
         .full = full,
     };
 

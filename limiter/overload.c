@@ -34,19 +34,43 @@ mono_us overload_allowance(const struct overload *o, mono_us hold)
     return hold / 4 > ALLOWANCE_LEAST ? hold / 4 : ALLOWANCE_LEAST;
 }
 
+/* Whether it takes at least `us` (not negative) to serve `waiters`. Without a division. */
+static bool takes(const struct overload_arrival *a, uint32_t waiters, mono_us us)
+{
+    uint64_t work, slots = a->limit > 0 ? a->limit : 1, done;
+
+    if (__builtin_mul_overflow((uint64_t)us, slots * 8, &done)) /* MONO_NEVER */
+        return false;
+    return __builtin_mul_overflow(a->hold_x8, waiters, &work) || work >= done;
+}
+
 /* Whether a wait of this newcomer, or of the oldest on-time waiter, is in vain; and why. */
 static bool is_evidence(const struct overload *o, const struct overload_arrival *a,
                         enum overload_cause *cause)
 {
-    if (a->full || a->turnover >= a->left) {
+    if (a->full || takes(a, a->waiters, a->left)) {
         *cause = OVERLOAD_HOPELESS;
         return true;
     }
-    if (a->oldest > o->patience && a->turnover >= a->oldest) {
+    if (a->oldest > o->patience && takes(a, a->waiters, a->oldest)) {
         *cause = OVERLOAD_CROWDED;
         return true;
     }
     return false;
+}
+
+static void mark(struct overload *o, const struct overload_arrival *a)
+{
+    o->marked = true;
+    o->mark = a->now;
+    o->waiters = a->waiters;
+    o->granted = a->granted;
+}
+
+/* The time of a turnover is that of the present mean: that at the mark may have been wrong. */
+static bool has_turned_over(const struct overload *o, const struct overload_arrival *a)
+{
+    return a->granted >= o->granted + o->waiters && !takes(a, o->waiters, a->now - o->mark + 1);
 }
 
 bool overload_arrives(struct overload *o, const struct overload_arrival *a,
@@ -56,17 +80,15 @@ bool overload_arrives(struct overload *o, const struct overload_arrival *a,
 
     if (o->over)
         return false;
-    if (o->marked && a->turnover < o->turn / 2)
+    if (o->marked && a->waiters < o->waiters / 2)
         o->marked = false;
     if (!is_evidence(o, a, &why))
         return false;
     if (!o->marked) {
-        o->marked = true;
-        o->mark = a->now;
-        o->turn = a->turnover;
+        mark(o, a);
         return false;
     }
-    if (a->now - o->mark < o->turn)
+    if (!has_turned_over(o, a))
         return false;
     o->over = true;
     *cause = why;

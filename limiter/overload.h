@@ -7,7 +7,10 @@
  *   HOPELESS   the queue is full, or takes longer to be served than a newcomer may wait,
  *   CROWDED    the oldest on-time waiter has waited longer than clients do, and the queue takes at
  *              least that long to be served, either of them for one turnover of the queue: a burst
- *              that drains is no overload;
+ *              that drains is no overload. A turnover is the time that serving those in the queue
+ *              should take, and as many grants as they were: the mean hold that the time comes from
+ *              may be that of quicker requests than those that hold the slots now. So none begins
+ *              while the app answers nothing at all: no other order would help either;
  *   WASTE      slots go to requests whose clients are gone: three or more, and one in 32 of those
  *              that waited.
  *
@@ -23,6 +26,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -32,8 +36,10 @@ enum overload_cause { OVERLOAD_HOPELESS, OVERLOAD_CROWDED, OVERLOAD_WASTE, OVERL
 /* The fields may be read; only the functions write them. */
 struct overload {
     bool over;
-    bool marked; /* evidence since `mark`, when the queue took `turn` to be served */
-    mono_us mark, turn;
+    bool marked; /* evidence since `mark`, when there were `waiters`, and `granted` slots */
+    mono_us mark;
+    uint32_t waiters;
+    uint64_t granted;
     mono_us patience;     /* the wait up to which clients stay; MONO_NEVER: not known */
     mono_us due;          /* when `patience` is to be computed again */
     double waits, wasted; /* releases of those that waited, and how many waited in vain; fading */
@@ -42,9 +48,12 @@ struct overload {
 /* A newcomer finds no slot free. */
 struct overload_arrival {
     mono_us now;
-    mono_us turnover; /* estimated time to serve the queue ahead of it */
     mono_us left;     /* until its deadline; MONO_NEVER: it has none */
     mono_us oldest;   /* age of the oldest on-time waiter; -1: there is none */
+    uint64_t hold_x8; /* the mean slot hold, in eighths of a microsecond */
+    uint64_t granted; /* slots granted so far, without those that were handed back */
+    uint32_t limit;   /* slots */
+    uint32_t waiters; /* in the queue ahead of it */
     bool full;        /* the queue has no room for it */
 };
 

@@ -213,8 +213,8 @@ def no_memory(world):
 
 
 def evicted(world):
-    origin, weir = world.pair(concurrency=1, queue_length=1)
-    overloaded(world, origin, weir, 1).open()
+    origin, weir = world.pair(concurrency=1, queue_length=2)
+    overloaded(world, origin, weir, 2).open()
     return weir.wait_quiet()
 
 
@@ -337,9 +337,7 @@ def test_statuses_beyond_599_go_on_and_share_one_series(world):
 
 
 def test_a_run_of_known_requests_gives_exact_numbers(world):
-    origin, weir = world.pair(
-        concurrency=2, queue_length=3, queue_timeout="20s", queue_order="fifo"
-    )
+    origin, weir = world.pair(concurrency=2, queue_length=3, queue_timeout="20s")
     origin.on("/404", app.answer(b"no", 404))
     origin.on("/reset", app.reset())
     gate = origin.gate()

@@ -94,7 +94,7 @@ class Limiter:
         self.held, self.paused, self.mean8, self.known = 0, False, 0, False
         self.ontime, self.late = OrderedDict(), OrderedDict()
         self.patience = Patience()
-        self.over, self.cause, self.mark, self.turn = False, None, None, 0
+        self.over, self.cause, self.mark, self.marked, self.granted = False, None, None, 0, 0
         self.T, self.due, self.waits, self.wasted = NEVER, 0, 0.0, 0.0
         self.sums = dict(evicted=0, late=0, overtaken=0, wasted=0, overload_us=0)
         self.latest, self.now, self.said = 0, 0, []
@@ -147,15 +147,15 @@ class Limiter:
         if not self.judged():
             return
         d = self.work(self.depth())
-        if self.mark is not None and d < self.turn // 2:
+        if self.mark is not None and self.depth() < self.marked // 2:
             self.mark = None
         age = self.now - next(iter(self.ontime.values())).at if self.ontime else -1
         hopeless = full or d >= c.deadline - self.now
         if not hopeless and not (age > self.T and d >= age):
             return
         if self.mark is None:
-            self.mark, self.turn = self.now, d
-        elif self.now - self.mark >= self.turn:
+            self.mark, self.marked, self.granted = self.now, self.depth(), 0
+        elif self.granted >= self.marked and self.now - self.mark >= self.work(self.marked):
             self.begins("hopeless" if hopeless else "crowded")
 
     def judge_release(self, c, gone):
@@ -190,6 +190,7 @@ class Limiter:
     def grant(self, c):
         c.state, c.granted = "holding", self.now
         self.held += 1
+        self.granted += 1  # since the mark
         self.sums["overtaken"] += c.number < self.latest
         self.latest = max(self.latest, c.number)
         self.said.append(("grant", c))

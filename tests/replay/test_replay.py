@@ -61,6 +61,18 @@ def test_of_a_burst(order):
     assert out.overtaken() == 0 and not any(word in ("full", "evicted") for word, _ in out.fate.values())
 
 
+def test_that_a_burst_of_slower_requests_than_before_is_none_to_the_order():
+    said = []
+    for order in ("adaptive", "fifo"):
+        s = Scenario(slots=40, length=100, timeout=30, order=order, seed=SEED)
+        s.load(2000, 1, holds("fixed", 0.001), patience(None)).burst(2, 200, 1)
+        for i in range(100):
+            s.client(2.01 + i / 36, 1, None)
+        said.append([line for line in compare(s) if "overload" not in line])
+        assert sum(" full " in line for line in said[-1]) > 60
+    assert said[0][:-1] == said[1][:-1]
+
+
 @pytest.mark.parametrize("closers", (0, 1))
 def test_of_steps(closers):
     def rate(at):

@@ -585,9 +585,12 @@ static inline void model_judge_arrival(struct model *m, const struct limiter_wai
     enum overload_cause cause;
     struct overload_arrival a = {
         .now = m->now,
-        .turnover = model_time_for(m, model_plain_depth(m)),
         .left = w->deadline == MONO_NEVER ? MONO_NEVER : w->deadline - m->now,
         .oldest = model_oldest_on_time(m),
+        .hold_x8 = m->mean_x8,
+        .granted = m->events.released + model_holders(m),
+        .limit = model_limit(m),
+        .waiters = model_plain_depth(m),
         .full = model_room(m, w) != LIMITER_QUEUED && w->bytes <= m->config.queue_bytes &&
                 !model_has_held_back(m, w),
     };

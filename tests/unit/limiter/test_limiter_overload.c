@@ -295,6 +295,43 @@ static void without_leavers_and_refusals_all_are_served_as_they_have_arrived(voi
     simulation_free(&s);
 }
 
+/* The limiter knows holds of 1 ms when 200 patient clients of 1 s come at once, too many for the
+ * queue, and then others at 0.9: with the holds that it knows, the queue is served in 2.5 ms. */
+static struct limiter_snapshot run_slower_clients(struct simulation *s, enum limiter_order order)
+{
+    const struct limiter_config config = {
+        .queue_length = 100, .queue_bytes = UINT64_MAX, .order = order};
+    const struct load quick = {.offered = 0.05, .patience = FOREVER, .to = SECOND};
+    const struct load slow = {
+        .offered = 0.9, .patience = FOREVER, .from = 2 * SECOND, .to = 20 * SECOND};
+
+    simulation_init(s, &config, 40);
+    simulation_reserve(s, 5000);
+    s->timeout = 30 * SECOND;
+    offer(s, &quick, 40000, MS);
+    for (unsigned i = 0; i < 200; i++)
+        simulation_add(s, 2 * SECOND, SECOND, MONO_NEVER);
+    offer(s, &slow, 40, SECOND);
+    return simulation_run(s);
+}
+
+static void a_burst_of_slower_requests_than_before_is_no_overload(void **state)
+{
+    struct simulation a, f;
+
+    (void)state;
+    struct limiter_snapshot adaptive_end = run_slower_clients(&a, LIMITER_ADAPTIVE);
+    struct limiter_snapshot fifo_end = run_slower_clients(&f, LIMITER_FIFO);
+    assert_int_equal(adaptive_end.evicted + adaptive_end.overtaken, 0);
+    assert_int_equal(adaptive_end.shed_full, fifo_end.shed_full);
+    assert_true(fifo_end.shed_full >= 60);
+    assert_int_equal(a.grants, f.grants);
+    for (size_t i = 0; i < a.grants; i++)
+        assert_int_equal(a.granted[i]->w.place, f.granted[i]->w.place);
+    simulation_free(&a);
+    simulation_free(&f);
+}
+
 /* ---- a change of the order ------------------------------------------------------------------- */
 
 static void switch_to(struct simulation *s, enum limiter_order order)
@@ -347,6 +384,7 @@ int main(void)
         cmocka_unit_test(nor_does_it_among_clients_that_cancel_at_random),
         cmocka_unit_test(for_clients_that_never_leave_the_order_is_that_of_fifo),
         cmocka_unit_test(without_leavers_and_refusals_all_are_served_as_they_have_arrived),
+        cmocka_unit_test(a_burst_of_slower_requests_than_before_is_no_overload),
         cmocka_unit_test(a_switch_to_fifo_in_an_overload_holds_from_the_next_grant_on),
     };
     return cmocka_run_group_tests_name("limiter: overload", tests, NULL, NULL);

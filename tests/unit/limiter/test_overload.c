@@ -47,23 +47,29 @@ static int clients_of_400(void **state)
     return 0;
 }
 
-static struct overload_arrival at(mono_us now, mono_us turnover)
+/* Two slots and holds of 2 us: the queue takes `waiters` us. All of it since 0 was granted. */
+static struct overload_arrival at(mono_us now, uint32_t waiters)
 {
-    return (struct overload_arrival){
-        .now = now, .turnover = turnover, .left = 10000, .oldest = -1, .full = false};
+    return (struct overload_arrival){.now = now,
+                                     .left = 10000,
+                                     .oldest = -1,
+                                     .hold_x8 = 2 * 8,
+                                     .limit = 2,
+                                     .granted = (uint64_t)now,
+                                     .waiters = waiters};
 }
 
-static struct overload_arrival full_at(mono_us now, mono_us turnover)
+static struct overload_arrival full_at(mono_us now, uint32_t waiters)
 {
-    struct overload_arrival a = at(now, turnover);
+    struct overload_arrival a = at(now, waiters);
 
     a.full = true;
     return a;
 }
 
-static struct overload_arrival behind(mono_us now, mono_us turnover, mono_us oldest)
+static struct overload_arrival behind(mono_us now, uint32_t waiters, mono_us oldest)
 {
-    struct overload_arrival a = at(now, turnover);
+    struct overload_arrival a = at(now, waiters);
 
     a.oldest = oldest;
     return a;
@@ -106,8 +112,9 @@ static void a_queue_that_takes_longer_than_a_newcomer_may_wait_is_one_too(void *
 static void newcomers_without_a_deadline_are_never_hopeless(void **state)
 {
     struct overload *o = *state;
-    struct overload_arrival a = at(0, MONO_NEVER - 1);
+    struct overload_arrival a = at(0, UINT32_MAX);
 
+    a.hold_x8 = UINT64_MAX;
     a.left = MONO_NEVER;
     assert_int_equal(arrives(o, a), NONE);
     assert_false(o->marked);
@@ -123,6 +130,45 @@ static void a_burst_that_drains_is_no_overload(void **state)
     assert_int_equal(arrives(o, full_at(1000, 1000)), NONE);
     assert_int_equal(arrives(o, at(1600, 500)), NONE); /* not yet half */
     assert_int_equal(arrives(o, full_at(2000, 1000)), OVERLOAD_HOPELESS);
+}
+
+static void a_turnover_takes_as_many_grants_as_there_were_waiters(void **state)
+{
+    struct overload *o = *state;
+    struct overload_arrival a = full_at(1000, 100);
+
+    assert_int_equal(arrives(o, a), NONE);
+    a.now += 1000000; /* nothing is granted: the mean hold is that of quicker requests */
+    assert_int_equal(arrives(o, a), NONE);
+    a.granted += 99;
+    assert_int_equal(arrives(o, a), NONE);
+    a.granted++;
+    assert_int_equal(arrives(o, a), OVERLOAD_HOPELESS);
+}
+
+static void slots_that_were_handed_back_were_not_granted(void **state)
+{
+    struct overload *o = *state;
+    struct overload_arrival a = full_at(1000, 100);
+
+    assert_int_equal(arrives(o, a), NONE);
+    a.now += 1000;
+    a.granted--;
+    assert_int_equal(arrives(o, a), NONE);
+}
+
+static void the_time_of_a_turnover_follows_the_mean_hold(void **state)
+{
+    struct overload *o = *state;
+    struct overload_arrival a = full_at(0, 100);
+
+    assert_int_equal(arrives(o, a), NONE);
+    a.granted = 100;
+    a.now = 999;
+    a.hold_x8 *= 10;
+    assert_int_equal(arrives(o, a), NONE);
+    a.now = 1000;
+    assert_int_equal(arrives(o, a), OVERLOAD_HOPELESS);
 }
 
 /* ---- crowded --------------------------------------------------------------------------------- */
@@ -257,7 +303,9 @@ static void the_patience_is_computed_ten_times_a_second(void **state)
 
 static struct {
     bool over;
-    mono_us mark, turn, patience;
+    mono_us mark, patience;
+    uint32_t waiters;
+    uint64_t granted;
     double waits, wasted;
 } m;
 
@@ -265,16 +313,19 @@ static unsigned model_arrives(const struct overload_arrival *a)
 {
     if (m.over)
         return NONE;
-    if (m.mark != UNSET && a->turnover < m.turn / 2)
+    mono_us turnover = (mono_us)(a->hold_x8 * a->waiters / 8 / a->limit);
+    if (m.mark != UNSET && a->waiters < m.waiters / 2)
         m.mark = UNSET;
-    bool hopeless = a->full || a->turnover >= a->left;
-    bool crowded = a->oldest >= 0 && a->oldest > m.patience && a->turnover >= a->oldest;
+    bool hopeless = a->full || turnover >= a->left;
+    bool crowded = a->oldest >= 0 && a->oldest > m.patience && turnover >= a->oldest;
     if (!hopeless && !crowded)
         return NONE;
     if (m.mark == UNSET) {
         m.mark = a->now;
-        m.turn = a->turnover;
-    } else if (a->now - m.mark >= m.turn) {
+        m.waiters = a->waiters;
+        m.granted = a->granted;
+    } else if (a->granted - m.granted >= m.waiters &&
+               a->now - m.mark >= (mono_us)(a->hold_x8 * m.waiters / 8 / a->limit)) {
         m.over = true;
         return hopeless ? OVERLOAD_HOPELESS : OVERLOAD_CROWDED;
     }
@@ -299,13 +350,17 @@ static bool model_releases(bool gone, mono_us waited, bool queue_empty)
     return m.over && !was;
 }
 
-/* A turnover that wanders, so that marks last and go. */
+/* A queue that wanders, so that marks last and go; and so does what a turnover takes. */
 static struct overload_arrival random_arrival(mono_us now)
 {
-    static unsigned turnover = 500;
+    static unsigned waiters = 500;
+    static uint64_t granted;
 
-    turnover = turnover / 4 * 3 + below(250 + turnover / 4 * 2);
-    struct overload_arrival a = behind(now, turnover, (mono_us)below(1200) - 1);
+    waiters = waiters / 4 * 3 + below(250 + waiters / 4 * 2);
+    struct overload_arrival a = behind(now, waiters, (mono_us)below(1200) - 1);
+    a.granted = granted += below(80);
+    a.limit = 1 + below(3);
+    a.hold_x8 = 1 + below(30);
     a.left = below(4) != 0 ? MONO_NEVER : 200 + (mono_us)below(2000);
     a.full = below(20) == 0;
     return a;
@@ -376,6 +431,9 @@ int main(void)
                                no_overload),
         cmocka_unit_test_setup(newcomers_without_a_deadline_are_never_hopeless, no_overload),
         cmocka_unit_test_setup(a_burst_that_drains_is_no_overload, no_overload),
+        cmocka_unit_test_setup(a_turnover_takes_as_many_grants_as_there_were_waiters, no_overload),
+        cmocka_unit_test_setup(slots_that_were_handed_back_were_not_granted, no_overload),
+        cmocka_unit_test_setup(the_time_of_a_turnover_follows_the_mean_hold, no_overload),
         cmocka_unit_test_setup(waiters_older_than_patience_before_a_long_queue_are_an_overload,
                                clients_of_400),
         cmocka_unit_test_setup(without_patience_or_waiters_nothing_is_crowded, no_overload),
