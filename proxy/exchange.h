@@ -65,7 +65,7 @@ struct exchange_shared {
     _Atomic uint32_t upgrades;     /* offered to the app, or established */
     _Atomic bool held;             /* an operator's pause, which applies with enforce false, too */
     _Atomic uint32_t without_slot; /* requests inside the app with enforce false */
-    struct hash_key fair_seed; /* of the keys by which clients are told apart */
+    struct hash_key fair_seed;     /* of the keys by which clients are told apart */
 };
 
 struct exchange_env; /* one loop's exchanges: opaque */
