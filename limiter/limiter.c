@@ -316,24 +316,6 @@ static void begin_overload_locked(struct limiter *l, enum overload_cause cause)
     };
 }
 
-static void judge_arrival_locked(struct limiter *l, const struct limiter_waiter *w, bool full)
-{
-    enum overload_cause cause;
-    const struct overload_arrival a = {
-        .now = l->now,
-        .left = w->deadline != MONO_NEVER ? w->deadline - l->now : MONO_NEVER,
-        .oldest = oldest_on_time_locked(l),
-        .hold_x8 = l->mean_x8,
-        .granted = l->live.admitted - l->live.requeued,
-        .limit = l->live.limit,
-        .waiters = l->plain,
-        .full = full,
-    };
-
-    if (is_evidence_locked(l, w) && overload_arrives(&l->overload, &a, &cause))
-        begin_overload_locked(l, cause);
-}
-
 static void judge_release_locked(struct limiter *l, const struct limiter_waiter *w)
 {
     mono_us waited = w->granted_at - w->queued_at;
@@ -555,11 +537,32 @@ static bool is_full_locked(const struct limiter *l, const struct limiter_waiter 
     return !choice_has_held_back(&l->queue, &terms, w);
 }
 
+/* Before its patience is known, nobody's age matters. */
+static void judge_arrival_locked(struct limiter *l, const struct limiter_waiter *w)
+{
+    enum overload_cause cause;
+
+    if (!is_evidence_locked(l, w))
+        return;
+    const struct overload_arrival a = {
+        .now = l->now,
+        .left = w->deadline != MONO_NEVER ? w->deadline - l->now : MONO_NEVER,
+        .oldest = l->overload.patience < MONO_NEVER ? oldest_on_time_locked(l) : -1,
+        .hold_x8 = l->mean_x8,
+        .granted = l->live.admitted - l->live.requeued,
+        .limit = l->live.limit,
+        .waiters = l->plain,
+        .full = is_full_locked(l, w),
+    };
+    if (overload_arrives(&l->overload, &a, &cause))
+        begin_overload_locked(l, cause);
+}
+
 /* LIMITER_QUEUED if it is to wait. */
 static enum limiter_verdict judge_newcomer_locked(struct limiter *l, struct limiter_waiter *w,
                                                   struct chain *ended)
 {
-    judge_arrival_locked(l, w, is_full_locked(l, w));
+    judge_arrival_locked(l, w);
     if (comes_too_late_locked(l, w)) {
         learn_end_locked(l, w, l->now, false); /* else only those with much time would teach */
         return LIMITER_SHED_LATE;
