@@ -22,7 +22,7 @@ import tempfile
 import time
 
 READY_TIMEOUT = 5.0
-LATE = 0.1  # seconds; a request that is sent later than that is worth a word
+LATE = 0.1  # seconds; a request that is sent later than that is reported
 WIDTH = 80
 
 
@@ -71,11 +71,11 @@ def scenes(size):
     return (
         Scene("mixed",
               f"Mixed handlers: /products sleeps {size.hold:g} s in a pool of {size.threads} threads, /users "
-              f"awaits {size.hold:g} s. The pool can answer {pool:g} /products a second; {2 * pool:g} arrive, "
+              f"awaits {size.hold:g} s. The pool can serve {pool:g} /products per second; {2 * pool:g} arrive, "
               f"and {pool / 2:g} /users.", mixed, (size.threads + size.threads // 4,)),
         Scene("/blocking",
               f"A handler that blocks the event loop: /blocking takes {size.block:g} s, one after the other, so "
-              f"{loop:g} a second can be answered; {2 * loop:g} arrive.",
+              f"{loop:g} per second can be served; {2 * loop:g} arrive.",
               (Part("/blocking", 2 * loop, loop),), (1, 80)),
     )
 
@@ -209,7 +209,7 @@ class Request:
 
 
 class Target:
-    """The app alone, or a weir before it, and all requests that were sent to it."""
+    """The app alone, or weir in front of it, and all requests that were sent to it."""
 
     def __init__(self, name, port, limit=None):
         self.name = name
@@ -374,7 +374,7 @@ def rows_of(scene, targets, size):
 
 
 HEAD = (
-    f"{'':19}{'limit of':>8}  {'requests a second':>18}{'answered in time':>19}{'p99, s':>14}",
+    f"{'':19}{'limit of':>8}  {'requests a second':>18}{'served in time':>19}{'p99, s':>14}",
     f"{'':19}{'weir':>8}  {'sent':>9}{'possible':>9}{'alone':>10}{'weir':>9}{'alone':>8}{'weir':>6}",
 )
 
@@ -396,8 +396,8 @@ def print_table(screen, rows, size):
     for r in rows:
         print(table_row(screen, r))
     end = size.settled + size.counted
-    print_text(f"Of the requests sent between {size.settled:g} and {end:g} s after the first: by then, all queues have "
-               "filled, and weir has seen the overload. Answered in time: before the client left, "
+    print_text(f"Figures of the requests sent between {size.settled:g} and {end:g} s after the first: by then, all queues have "
+               "filled, and weir has seen the overload. Served in time: before the client left, "
                f"{size.patience:g} s after its request was due. p99: of these.")
 
 
@@ -406,21 +406,21 @@ def print_table(screen, rows, size):
 
 def of_mixed(rows):
     _, products, users = rows
-    said = ("Mixed: alone, the threads work on requests whose clients have left, and answer "
-            f"{products.alone.rate:.1f} /products a second in time; behind weir, {products.weir.rate:.1f} of the "
+    said = ("Mixed: alone, the threads work on requests whose clients have left, and "
+            f"{products.alone.rate:.1f} /products per second are served in time; behind weir, {products.weir.rate:.1f} of the "
             f"{products.most:.0f} that are possible.")
     if users.weir.rate < users.alone.rate:
-        said += (" /users, which needs no thread, does better alone "
-                 f"({users.alone.rate:.1f}, not {users.weir.rate:.1f}): in weir, all wait in one queue.")
+        said += ("  More /users, which need no thread, are served in time without weir "
+                 f"({users.alone.rate:.1f}, not {users.weir.rate:.1f}): in weir, they wait in the same queue as /products.")
     return said
 
 
 def of_blocking(one, many):
     yield ("/blocking at limit 1: the queue is in weir, which sees each client that leaves; "
-           f"{one.weir.rate:.1f} a second are answered in time, alone {one.alone.rate:.1f}.")
-    yield (f"/blocking at limit {many.limit}: the queue is in the app again, where weir cannot reach it; "
-           f"{many.weir.rate:.1f} a second are answered in time. A limit above what the app can do at once "
-           "protects nothing.")
+           f"{one.weir.rate:.1f} per second are served in time, alone {one.alone.rate:.1f}.")
+    yield (f"/blocking at limit {many.limit}: requests wait inside the app again, where weir cannot remove them; "
+           f"{many.weir.rate:.1f} per second are served in time. The limit must not be greater than the "
+           "number of requests that the app can serve at once.")
 
 
 def wrapped(text):
@@ -480,7 +480,7 @@ async def run(args):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Put twice the load that the demo app can serve on the app alone and on weir before it.")
+        description="Put twice the load that the demo app can serve on the app alone and on weir in front of it.")
     parser.add_argument("--quick", action="store_true", help="all times divided by five: 10 s, less exact")
     parser.add_argument("--backend", default=os.environ.get("BACKEND_DEMO", "build/backend-demo"),
                         help="path of the demo app (default: %(default)s)")
@@ -494,7 +494,7 @@ def on_terminate(signum, _frame):
 
 
 def raise_file_limit():
-    """Clients that leave stay connections of the app until it has come to them."""
+    """The connections of clients that leave stay open in the app until it reads from them."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -511,7 +511,7 @@ def main():
     except KeyboardInterrupt:
         print("\ndemo: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # nobody reads on: Python is not to complain of that once more
+    except BrokenPipeError:  # the reader has closed: keeps Python from reporting that again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

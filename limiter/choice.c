@@ -1,4 +1,5 @@
-/* Who is next, and who makes room. No locks here: all of it runs under the limiter's mutex. */
+/* Which waiter is next, and which one makes room. No locks here: all of it runs under the limiter's
+ * mutex. */
 #include "limiter/choice.h"
 
 #include <stddef.h>

@@ -18,7 +18,7 @@
 
 #include "limiter/waitq.h"
 
-/* What matters besides the queue. */
+/* The circumstances that decide, besides the queue. */
 struct choice_terms {
     mono_us now;
     bool fifo;         /* nobody is ever late */

@@ -1,4 +1,5 @@
-/* What a limiter is told: the bounds of its queue, the order, the classes and their pools, pauses.
+/* The settings of a limiter: the bounds of its queue, the order, the classes and their pools,
+ * pauses.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * Whether the queue is in an overload: waiting has begun to waste slots, or somebody is bound to be
- * refused or to wait in vain whatever the order. An overload ends when the queue is empty.
+ * Whether the queue is in an overload: waiting has begun to waste slots, or some request will be
+ * refused or wait in vain in any order. An overload ends when the queue is empty.
  *
  * It begins with one of three kinds of evidence:
  *
@@ -10,7 +10,7 @@
  *              that drains is no overload. A turnover is the time that serving those in the queue
  *              should take, and as many grants as they were: the mean hold that the time comes from
  *              may be that of quicker requests than those that hold the slots now. So none begins
- *              while the app answers nothing at all: no other order would help either;
+ *              while the app does not respond at all: no other order would help either;
  *   WASTE      slots go to requests whose clients are gone: three or more, and one in 32 of those
  *              that waited.
  *

@@ -8,7 +8,7 @@
 #include "limiter/overload.h"
 #include "limiter/waiter.h"
 
-/* What the queue was like when an overload began. */
+/* The state of the queue when an overload began. */
 struct limiter_overload_begin {
     enum overload_cause cause;
     uint32_t depth;    /* waiters, without those of classes in pools */

@@ -1,4 +1,4 @@
-/* What waits for a slot or holds one. limiter.h says how it moves between its states. */
+/* A request that waits for a slot or holds one. limiter.h says how it moves between its states. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +16,7 @@ enum limiter_verdict {
     LIMITER_SHED_BYTES, /* refused: the queue would hold too many bytes */
     LIMITER_SHED_LATE,  /* refused: it would wait beyond the deadline that its client declared */
     LIMITER_EXPIRED,    /* its deadline passed while it waited; it holds no slot */
-    LIMITER_EVICTED,    /* in an overload, it made room for a newcomer; it holds no slot */
+    LIMITER_EVICTED,    /* it made room for a newcomer; it holds no slot */
     LIMITER_VERDICTS,
 };
 

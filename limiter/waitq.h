@@ -6,7 +6,7 @@
  *     push, push_back ──► on time ── make_late ──► late        remove: from either
  *                            ▲── make_all_on_time ───┘
  *
- * Whom to serve, and when somebody is late, is decided in limiter/choice.h. The lists are linked
+ * limiter/choice.h decides which waiter is served, and when one is late. The lists are linked
  * through the waiters, so nothing is allocated, and in both directions, so that a waiter can leave
  * from the middle. Without fair shares, all waiters have key 0.
  */

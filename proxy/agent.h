@@ -8,9 +8,9 @@
  * "ready" undoes an earlier "drain", and "up" an earlier "down": HAProxy remembers both.
  *
  * The weight follows the share of slots that were free since the last check, waiting requests
- * counted as load. It falls by half of the way and rises by a quarter: an instance's load follows
- * its weight by a check, and with less inertia a balancer would send it everything and nothing in
- * turn.
+ * counted as load. It falls by half of the difference and rises by a quarter: an instance's load
+ * follows its weight by a check, and with less inertia a balancer would send it everything and
+ * nothing in turn.
  *
  * Each connection is closed once its peer has closed, after AGENT_LINGER_US, after
  * AGENT_INPUT_MAX bytes, or for a new one if there are AGENT_CONNECTIONS_MAX: all of them have
@@ -46,7 +46,7 @@ struct agent_how {
 struct agent *agent_new(const struct agent_how *how, char *problem, size_t size);
 void agent_free(struct agent *a); /* NULL is allowed */
 
-/* What it has replied so far. NULL, without a port, is allowed. */
+/* The replies so far. NULL, without a port, is allowed. */
 void agent_read(const struct agent *a, struct stats_agent *out);
 
 const char *agent_text(const struct agent *a); /* the address of the port */

@@ -1,6 +1,6 @@
 /*
  * The priority classes of a configuration, as they are written: which requests belong to a class,
- * and what the class is given. classes.h applies them. Plain data.
+ * and what priority and slots it has. classes.h applies them. Plain data.
  */
 #pragma once
 

@@ -21,7 +21,7 @@
 /* The limiter's class of a request. `upgrade`: the app is offered an upgrade. */
 unsigned classes_find(const struct config *config, const struct http_head *head, bool upgrade);
 
-/* Whom a request is from, if `fair` is "client". */
+/* The client that a request is from, if `fair` is "client". */
 struct classes_peer {
     struct span address; /* of its connection; empty for a Unix socket */
     bool trusted;        /* its X-Forwarded-For is trusted */

@@ -1,7 +1,7 @@
 /*
  * The dry run, `enforce: false`: no request waits for a slot or is refused for lack of one, and the
- * limiter is told what it would have been told: each request takes a slot or a place in the queue,
- * and what becomes of the latter is counted.
+ * limiter is called as if limits were enforced: each request takes a slot or a place in the queue,
+ * and how its wait ends is counted.
  *
  *     asks ── no slot ──► WAITING ── its turn ──► NONE: it holds a slot, like any other
  *       └─ refused ──┐       │ └─── expired, evicted, its client has left ──► PAST
@@ -9,8 +9,7 @@
  *                           └─ done first, its verdict already posted ──► LEAVING ──► NONE
  *
  * WAITING and PAST are inside the app without a slot. While the app is not up, or an operator has
- * paused weir, requests wait as always: there is no app to send them to, or somebody has asked for
- * it.
+ * paused weir, requests wait as always.
  */
 #pragma once
 
@@ -25,7 +24,7 @@ void exchange_go_on(struct exchange *ex);
 /* The same for one that the limiter has refused: it is counted as refused. */
 void exchange_go_on_refused(struct exchange *ex, enum reply_kind kind);
 
-/* Counts a refusal that is not one. */
+/* Counts a refusal that is not carried out. */
 void exchange_would_refuse(struct exchange *ex, enum reply_kind kind);
 
 /* Refuses a request, or counts that it would be refused and dispatches it. */

@@ -2,7 +2,7 @@
  * The limits that the loops share, and how they change: the slots and queues of both limiters, and
  * the cap on connections to the app. A slot without a connection is of no use, so a higher limit
  * comes after the room for its connections, and a lower one before. A lowered limit takes no slot
- * from those inside: each of them still gets a connection, and the cap comes down as they leave.
+ * from those inside: each of them still gets a connection, and the cap falls as they end.
  * Control thread only.
  */
 #pragma once

@@ -1,6 +1,6 @@
 /*
- * What an error message says about a value that could not be read: what the option expects, and a
- * value close to it that is valid. No state; any thread.
+ * The part of an error message about a value that could not be read: what the option expects, and
+ * a value close to it that is valid. No state; any thread.
  */
 #pragma once
 
@@ -11,7 +11,7 @@
 #include "proxy/option_value.h"
 #include "proxy/options.h"
 
-/* What an option accepts, for an error message; after OUT_OF_RANGE, the range. */
+/* The values that an option accepts, for an error message; after OUT_OF_RANGE, the range. */
 void option_write_wants(const struct option *o, enum option_verdict verdict, struct strbuf *out);
 
 /* A hint in parentheses with a space before it, or nothing: a valid value close to `text`, in

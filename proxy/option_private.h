@@ -1,5 +1,5 @@
 /*
- * What the table of options, its values and its hints share; not included elsewhere. No state; any
+ * Shared by the table of options, its values and its hints; not included elsewhere. No state; any
  * thread.
  */
 #pragma once
@@ -50,7 +50,7 @@ static inline bool option_is_field_char(char c)
 /* Takes the next element from a list in the form of a flag. */
 struct span option_next_element(struct span *list, char separator);
 
-/* What separates the elements of a list in a flag. */
+/* The character that separates the elements of a list in a flag. */
 char option_separator(const struct option *o);
 
 /* In the unit of the option, or as its special word. */

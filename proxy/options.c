@@ -78,8 +78,9 @@ const struct option option_table[] = {
      .help = "maximum number of requests inside the app at once"},
     {"enforce", OPTION_BOOL, FIELD(enforce), .preset = "true",
      .also = "enforcing active enabled dry_run shadow observe",
-     .help = "whether requests wait and are refused; with false, a dry run, every request goes to "
-             "the app at once, and the metrics tell what would have become of it"},
+     .help = "make requests wait, and refuse them, under the limits; false is a dry run: every "
+             "request goes to the app at once, and the metrics show which would have waited or "
+             "been refused"},
     {"queue.length", OPTION_COUNT, FIELD(queue.length), 0, COUNT_MAX,
      .computed = "10 x concurrency, or 1000",
      .also = "max_depth depth size max_length max_size capacity max limit",
@@ -93,10 +94,10 @@ const struct option option_table[] = {
      .help = "maximum total size of all waiting requests"},
     {"queue.order", OPTION_WORD, FIELD(queue.order), .words = "adaptive fifo",
      .preset = "adaptive", .also = "discipline policy strategy mode lifo codel",
-     .help = "which waiting request gets the next slot: \"fifo\" always the first in the order of "
-             "arrival; \"adaptive\" as well, except in an overload that lasts, in which requests "
-             "that have waited longer than their clients are expected to wait are passed by the "
-             "others and get the slots that those leave over, the newest first"},
+     .help = "order in which waiting requests get slots: \"fifo\" is the order of arrival; "
+             "\"adaptive\" is the same, except in an overload that lasts: then requests that have "
+             "waited longer than clients are expected to wait are passed by the others, and get "
+             "only the slots that those do not need, the newest first"},
     {"classes", OPTION_CLASSES, FIELD(classes), 0, CLASS_RULES_MAX, .preset = "", .empty = "none",
      .also = "class priority priorities lanes",
      .restart = "the queue has a line for each class",
@@ -106,8 +107,8 @@ const struct option option_table[] = {
     {"fair", OPTION_TEXT, FIELD(fair), .form = &option_form_fair, .words = "client", .preset = "",
      .also = "fairness fair_share fair_queue key",
      .restart = "the queue has a line for each group of clients",
-     .help = "what clients are told apart by, so that they are served in turn and one of them cannot "
-             "fill the queue: \"client\" is the address (behind a trusted proxy, the one in "
+     .help = "criterion that distinguishes clients, so that they are served in turn and one of them "
+             "cannot fill the queue: \"client\" is the address (behind a trusted proxy, the one in "
              "X-Forwarded-For), otherwise a header, such as Authorization; \"\" serves requests "
              "in order of arrival"},
     {"overload.status", OPTION_CODE, FIELD(overload.status), .words = "503 429", .preset = "503",

@@ -21,7 +21,7 @@ enum reply_kind {
     REPLY_QUEUE_FULL,         /* 503 or 429 */
     REPLY_QUEUE_BYTES,        /* 503 or 429 */
     REPLY_QUEUE_TIMEOUT,      /* 503 or 429 */
-    REPLY_EVICTED,            /* 503 or 429: it had waited too long, and others had not */
+    REPLY_EVICTED,            /* 503 or 429: it made room for a newcomer */
     REPLY_DEADLINE,           /* 503 or 429: the deadline that the client declared */
     REPLY_NOT_READY,          /* 503: the app has not started */
     REPLY_DRAINING,           /* 503: weir is shutting down */

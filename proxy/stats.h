@@ -113,7 +113,7 @@ extern const struct stats_quantile {
     double q;
 } stats_quantiles[STATS_QUANTILES];
 
-/* What the agent port has replied to balancers. */
+/* The replies of the agent port to balancers. */
 enum stats_agent_reply {
     STATS_AGENT_UP,
     STATS_AGENT_DRAIN,

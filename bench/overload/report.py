@@ -60,7 +60,7 @@ def foresight_words(rows: Rows) -> list[str]:
     oracle = ", ".join(f"{row['foresight']:.0f}" for row in found if row)
     return [
         f"At these loads, weir reaches {blind} % of what a queue can without knowing the holds: all slots",
-        "busy, each for a client that has just come. A queue that knew each hold beforehand, and left out",
+        "busy, each for a client that has just arrived. A queue that knew each hold beforehand, and left out",
         f"the long ones, would reach {oracle} % of the capacity, in number of requests.",
         "",
     ]
@@ -101,10 +101,10 @@ def machine_words(results: dict) -> list[str]:
         f" {versions}.",
         "- App and clients are one process on one clock. The app has ten handlers of 100 ms; requests",
         "  beyond them wait inside it. Poisson arrivals, each on a connection of its own, as an open",
-        "  loop: latencies count from the moment at which the request was to come. All programs get the",
+        "  loop: latencies count from the moment at which the request was due. All programs get the",
         "  same arrivals, side by side. Queue of weir: 100 requests, 10 s; of HAProxy: 10 s, no bound.",
-        "- Goodput: responses of the app that came while their client waited, in % of the lesser of",
-        "  offered load and capacity, from 2 s after the begin (silent clients: 5 s). Wasted: handlers",
+        "- Goodput: responses of the app that arrived while their client waited, in % of the lesser of",
+        "  offered load and capacity, from 2 s after the start (silent clients: 5 s). Wasted: handlers",
         "  that worked for a client that had left, or no longer cared, when they ended.",
         f"- The clients of the worst run were at most {1000 * late:.1f} ms late (99 %; the latest"
         f" {1000 * latest:.0f} ms), its handlers {1000 * overrun:.2f} ms too long on average.",
