@@ -266,6 +266,23 @@ uint64_t choice_spare_bytes(struct waitq *q, const struct choice_terms *t,
     return bytes;
 }
 
+/* The sum is only a bound: who gives way depends on who has done so before. */
+bool choice_can_fit(struct waitq *q, const struct choice_terms *t,
+                    const struct limiter_waiter *newcomer)
+{
+    const uint64_t most = q->max_bytes - newcomer->bytes;
+    struct limiter_waiter *lifted = NULL, *victim;
+
+    if (q->bytes - choice_spare_bytes(q, t, newcomer) > most)
+        return false;
+    while (q->bytes > most && (victim = choice_victim(q, t, newcomer)) != NULL)
+        waitq_lift(q, victim, &lifted);
+    bool fits = q->bytes <= most;
+    while (lifted != NULL)
+        waitq_put_back(q, &lifted);
+    return fits;
+}
+
 uint32_t choice_ahead(const struct waitq *q, const struct choice_terms *t,
                       const struct limiter_waiter *newcomer)
 {

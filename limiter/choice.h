@@ -59,6 +59,12 @@ MUST_USE bool choice_has_held_back(const struct waitq *q, const struct choice_te
 MUST_USE uint64_t choice_spare_bytes(struct waitq *q, const struct choice_terms *t,
                                      const struct limiter_waiter *newcomer);
 
+/* Whether the victims for `newcomer`, which is no larger than the queue may be, free enough bytes:
+ * if not, none of them has to leave. O(victims * (classes + keys)), and O(1) if the spare bytes
+ * show that it cannot be. */
+MUST_USE bool choice_can_fit(struct waitq *q, const struct choice_terms *t,
+                             const struct limiter_waiter *newcomer);
+
 /* How many on-time waiters of its class and the higher ones would be served before `newcomer`. */
 MUST_USE uint32_t choice_ahead(const struct waitq *q, const struct choice_terms *t,
                                const struct limiter_waiter *newcomer);

@@ -502,8 +502,7 @@ static bool make_room_locked(struct limiter *l, const struct limiter_waiter *w, 
     const struct waitq *q = &l->queue;
     struct limiter_waiter *victim;
 
-    if (w->bytes > q->max_bytes ||
-        q->bytes - choice_spare_bytes(&l->queue, &terms, w) > q->max_bytes - w->bytes)
+    if (w->bytes > q->max_bytes || !choice_can_fit(&l->queue, &terms, w))
         return false;
     do {
         victim = choice_victim(&l->queue, &terms, w);

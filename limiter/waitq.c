@@ -113,6 +113,25 @@ void waitq_serve(struct waitq *q, struct limiter_waiter *w, mono_us now)
     waitq_remove(q, w);
 }
 
+/* Until it is put back, `prev` is what it was, and `next` the stack. */
+void waitq_lift(struct waitq *q, struct limiter_waiter *w, struct limiter_waiter **lifted)
+{
+    struct limiter_waiter *prev = w->prev;
+
+    waitq_remove(q, w);
+    w->prev = prev;
+    w->next = *lifted;
+    *lifted = w;
+}
+
+void waitq_put_back(struct waitq *q, struct limiter_waiter **lifted)
+{
+    struct limiter_waiter *w = *lifted;
+
+    *lifted = w->next;
+    add(q, w->prev, w, q->classes[w->class_].since);
+}
+
 /* ---- from lane to lane ----------------------------------------------------------------------- */
 
 /* From the tail: only those that came back have a place before one that is late already. */

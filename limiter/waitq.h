@@ -75,6 +75,11 @@ void waitq_remove(struct waitq *q, struct limiter_waiter *w);
 /* The same, because it was its turn: then it is that of the next key. */
 void waitq_serve(struct waitq *q, struct limiter_waiter *w, mono_us now);
 
+/* Takes `w` out for a moment, to try something, and pushes it onto the stack `lifted`; the reverse,
+ * for the last that was lifted. Nothing else may change the queue in between. */
+void waitq_lift(struct waitq *q, struct limiter_waiter *w, struct limiter_waiter **lifted);
+void waitq_put_back(struct waitq *q, struct limiter_waiter **lifted);
+
 /* Moves `w`, which is on time, to the late lane, at its place. */
 void waitq_make_late(struct waitq *q, struct limiter_waiter *w);
 

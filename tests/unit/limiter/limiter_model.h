@@ -559,10 +559,24 @@ static inline enum limiter_verdict model_room(const struct model *m, const struc
     return LIMITER_QUEUED;
 }
 
+/* Tries on a copy of the queue. */
+static inline bool model_can_fit(struct model *m, const struct limiter_waiter *w)
+{
+    if (model_bytes(m) - model_spare_bytes(m, w) + w->bytes > m->config.queue_bytes)
+        return false;
+    struct model trial = *m;
+    while (model_bytes(&trial) + w->bytes > m->config.queue_bytes) {
+        unsigned victim = model_victim(&trial, w);
+        if (victim == NOBODY)
+            return false;
+        model_take_out(&trial, victim);
+    }
+    return true;
+}
+
 static inline bool model_make_room(struct model *m, const struct limiter_waiter *w)
 {
-    if (w->bytes > m->config.queue_bytes ||
-        model_bytes(m) - model_spare_bytes(m, w) + w->bytes > m->config.queue_bytes)
+    if (w->bytes > m->config.queue_bytes || !model_can_fit(m, w))
         return false;
     do {
         unsigned victim = model_victim(m, w);

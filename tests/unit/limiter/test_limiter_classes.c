@@ -204,6 +204,36 @@ static void a_class_is_served_as_it_has_arrived(void **state)
     simulation_free(&s);
 }
 
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+/* Four waiters of 25 bytes fill the queue: key 1 would give up three of them. */
+static void nobody_makes_room_for_one_that_does_not_fit_then_either(void **state)
+{
+    const struct limiter_config config = {.queue_length = 10, .queue_bytes = 100};
+    struct limiter *l = limiter_new(&config, 0);
+    struct limiter_waiter holder = {0}, w[4] = {{0}}, newcomer = {.key = 2, .bytes = 100}, *ended;
+
+    (void)state;
+    assert_null(limiter_set_slots(l, 0, 1, 0));
+    assert_int_equal(limiter_acquire(l, &holder, 1, MONO_NEVER, &ended), LIMITER_ADMITTED);
+    for (unsigned i = 0; i < 4; i++) {
+        w[i] = (struct limiter_waiter){.key = 1, .bytes = 25};
+        assert_int_equal(limiter_acquire(l, &w[i], 2, MONO_NEVER, &ended), LIMITER_QUEUED);
+    }
+    assert_int_equal(limiter_acquire(l, &newcomer, 3, MONO_NEVER, &ended), LIMITER_SHED_BYTES);
+    assert_null(ended);
+    newcomer.bytes = 75; /* and now it does */
+    assert_int_equal(limiter_acquire(l, &newcomer, 3, MONO_NEVER, &ended), LIMITER_QUEUED);
+    assert_ptr_equal(ended, &w[3]);
+    assert_ptr_equal(ended->next, &w[2]);
+    assert_ptr_equal(ended->next->next, &w[1]);
+    assert_null(ended->next->next->next);
+    assert_ptr_equal(limiter_release(l, &holder, 4), &w[0]);
+    assert_ptr_equal(limiter_release(l, &w[0], 5), &newcomer);
+    assert_null(limiter_release(l, &newcomer, 6));
+    limiter_free(l);
+}
+
 /* ---- pools ----------------------------------------------------------------------------------- */
 
 static struct limiter_config with_pool(uint32_t most)
@@ -301,6 +331,7 @@ int main(void)
         cmocka_unit_test(a_high_class_waits_for_one_service_time_at_most),
         cmocka_unit_test(a_low_class_is_never_starved_beyond_the_head_start),
         cmocka_unit_test(a_class_is_served_as_it_has_arrived),
+        cmocka_unit_test(nobody_makes_room_for_one_that_does_not_fit_then_either),
         cmocka_unit_test(streams_leave_a_slot_for_requests),
         cmocka_unit_test(streams_that_wait_do_not_fill_the_queue_for_others),
         cmocka_unit_test(those_that_wait_for_a_pool_do_not_prolong_an_overload),
