@@ -48,7 +48,7 @@ void exchange_would_refuse(struct exchange *ex, enum reply_kind kind)
         log_info("request would be refused, but enforce is false: %s%s", refusal->log, more);
 }
 
-void exchange_go_on_refused(struct exchange *ex, enum reply_kind kind)
+static void go_on_refused(struct exchange *ex, enum reply_kind kind)
 {
     exchange_would_refuse(ex, kind);
     dispatch(ex, EXCHANGE_SHADOW_PAST);
@@ -57,7 +57,7 @@ void exchange_go_on_refused(struct exchange *ex, enum reply_kind kind)
 void exchange_refuse(struct exchange *ex, enum reply_kind kind)
 {
     if (exchange_goes_on(ex))
-        exchange_go_on_refused(ex, kind);
+        go_on_refused(ex, kind);
     else
         exchange_reply(ex, kind, 0, NULL);
 }
