@@ -674,7 +674,8 @@ bool limiter_has_waiters(struct limiter *l)
 bool limiter_is_full(struct limiter *l)
 {
     pthread_mutex_lock(&l->mutex);
-    bool full = !slot_free_locked(l) && !l->overload.over && l->queue.depth >= l->live.queue_length;
+    bool full = !slot_free_locked(l) && !l->overload.over &&
+                l->queue.depth >= l->live.queue_length && l->plain == l->queue.depth;
     unlock(l);
     return full;
 }

@@ -109,8 +109,9 @@ bool limiter_has_plenty(struct limiter *l);
 /* Whether anyone waits for a slot. */
 bool limiter_has_waiters(struct limiter *l);
 
-/* Whether no slot is free and the queue is full: an acquire would be refused, unless others make
- * room for it. False in an overload, in which they do. */
+/* Whether no slot is free and the queue is full: an acquire would be refused, unless others of a
+ * lower class or a longer key make room for it. False in an overload and while some wait for a
+ * pool, as those do. */
 bool limiter_is_full(struct limiter *l);
 
 /*

@@ -33,6 +33,13 @@ static bool exchange_body_is_small(const struct exchange *ex, const struct http_
            body->data + body->left <= ex->config->buffers.request;
 }
 
+/* Whether the queue is full for it, whatever its class and key. */
+static bool finds_no_room(const struct exchange *ex)
+{
+    return ex->config->classes.n == 0 && ex->config->fair[0] == '\0' &&
+           limiter_is_full(ex->lane->limiter);
+}
+
 /*
  * Whether to wait for an incomplete body before asking for a slot. Not while slots are plentiful;
  * not if the request would be refused (that is done at once, without asking for the body); not if
@@ -50,7 +57,7 @@ bool exchange_must_wait_for_body(const struct exchange *ex, const struct http_bo
         return false;
     if (exchange_deadline(ex, exchange_now(ex)) <= exchange_now(ex))
         return false;
-    return !limiter_has_plenty(l) && !limiter_is_full(l);
+    return !limiter_has_plenty(l) && !finds_no_room(ex);
 }
 
 /* Accounts for memory that the message takes for its body, or gives back. */

@@ -782,7 +782,8 @@ static inline bool model_plenty(const struct model *m)
 
 static inline bool model_full(const struct model *m)
 {
-    return !model_slot_free(m) && !m->overload.over && m->depth >= m->config.queue_length;
+    return !model_slot_free(m) && !m->overload.over && m->depth >= m->config.queue_length &&
+           model_plain_depth(m) == m->depth;
 }
 
 static inline struct limiter_snapshot model_snapshot(const struct model *m)

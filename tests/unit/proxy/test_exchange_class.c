@@ -72,6 +72,23 @@ static void what_bypasses_the_queue_has_no_class(void)
     says(app(0), OK);
 }
 
+/* Its place is another's, but it may not take one before its body has arrived. */
+static void one_that_finds_room_in_a_full_queue_waits_for_its_body_first(void)
+{
+    is_set("classes", "name=gold,header=X-P,value=high,head_start=1s");
+    scene.how.config.queue.length = 2;
+    asks(GET_OF("/holds"));
+    asks(GET_OF("/"));
+    asks(GET_OF("/"));
+    struct peer *gold =
+        asks("POST / HTTP/1.1\r\nHost: a\r\nX-P: high\r\nContent-Length: 5\r\n\r\n");
+    assert_false(TAILQ_EMPTY(&world.exchanges->in[EXCHANGE_BUFFERING]));
+    slots_are(1, 2);
+    says(gold, "12345");
+    assert_int_equal(last_waiter()->class_, 2);
+    slots_are(1, 2);
+}
+
 /* ---- with the limiter ---- */
 
 static void event_streams_leave_a_slot_for_requests(void)
@@ -194,6 +211,7 @@ int main(void)
         SCENE(a_request_that_is_offered_an_upgrade_is_long_lived),
         SCENE(a_request_waits_in_the_share_of_its_client),
         SCENE(what_bypasses_the_queue_has_no_class),
+        SCENE(one_that_finds_room_in_a_full_queue_waits_for_its_body_first),
         SCENE(event_streams_leave_a_slot_for_requests),
         SCENE(upgrades_and_event_streams_share_their_slots),
         SCENE(a_single_slot_is_for_both),
