@@ -133,7 +133,7 @@ MUST_USE struct limiter_waiter *limiter_resume(struct limiter *l, enum limiter_p
 
 /*
  * Sets new bounds and a new order, from the next grant on. A shorter queue keeps its waiters, and
- * refuses newcomers until it has room. A higher maximum of a pool ends waits. The number of classes
+ * has no room until there are fewer. A higher maximum of a pool ends waits. The number of classes
  * and their pools may change only while there are no holders and no waiters.
  */
 MUST_USE struct limiter_waiter *limiter_reconfigure(struct limiter *l,

@@ -21,7 +21,7 @@ bool exchange_goes_on(const struct exchange *ex);
 /* Dispatches a request that is in the limiter's queue. The exchange may have ended. */
 void exchange_go_on(struct exchange *ex);
 
-/* Counts a refusal that is not one. */
+/* Counts a refusal that is not carried out. */
 void exchange_would_refuse(struct exchange *ex, enum reply_kind kind);
 
 /* Refuses a request, or counts that it would be refused and dispatches it. */
