@@ -2,8 +2,7 @@
  * The limiter: instances of an app with some slots each, and one bounded queue for those that find
  * no slot free, first come, first served.
  *
- * A caller embeds a `struct limiter_waiter` in its own object, and moves it through these
- * states:
+ * A caller embeds a `struct limiter_waiter` in its own object, and moves it through these states:
  *
  *     IDLE ── acquire ──► HOLDING ── release ──► IDLE           a slot was free, nobody waited
  *       └──── acquire ──► WAITING ──┬─ (verdict) ─► HOLDING     ADMITTED, by another's call
