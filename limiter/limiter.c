@@ -627,8 +627,8 @@ enum limiter_verdict limiter_acquire(struct limiter *l, struct limiter_waiter *w
     return verdict;
 }
 
-/* What needs the estimate of patience comes first, while the slot is still held: the mutex is free
- * in between. */
+/* The part that needs the estimate of patience comes first, while the slot is still held: the mutex
+ * is free in between. */
 struct limiter_waiter *limiter_release(struct limiter *l, struct limiter_waiter *w, mono_us now)
 {
     lock_at(l, now);
@@ -812,7 +812,7 @@ static mono_us allowance_locked(const struct limiter *l)
     return overload_allowance(&l->overload, hold_locked(l));
 }
 
-/* What depends on the queue and the time. */
+/* The figures that depend on the queue and the time. */
 static void fill_in_locked(const struct limiter *l, struct limiter_snapshot *out)
 {
     const struct limiter_waiter *oldest = waitq_oldest(&l->queue);

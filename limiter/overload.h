@@ -19,7 +19,7 @@
  *       └── the queue is half as long, or empty ──┘ (from MARKED)
  *
  * Sources: one turnover is free of scale; 5 ms is the target delay of folly's CoDel; the other
- * numbers are from sweeps in simulation. What clients accept (`patience`) is learned by
+ * numbers are from sweeps in simulation. The wait that clients accept (`patience`) is learned by
  * limiter/patience.h and computed at most ten times a second.
  * Pure: time is an argument; no locks (the limiter's mutex guards it); nothing is allocated.
  */
@@ -70,8 +70,8 @@ void overload_begin_refresh(struct overload *o, mono_us now);
 void overload_set_patience(struct overload *o, mono_us patience);
 
 /*
- * What a request may have waited in an overload before it is late: half the patience; while that is
- * not known, a quarter of the mean slot hold, at least 5 ms.
+ * How long a request may have waited in an overload before it is late: half the patience; while
+ * that is not known, a quarter of the mean slot hold, at least 5 ms.
  */
 MUST_USE mono_us overload_allowance(const struct overload *o, mono_us hold);
 

@@ -1,8 +1,7 @@
 /*
- * Two histograms of ages and one of holds. What a reader may want to check against the text of
- * Kaplan and Meier: of those that leave within a bin, all count as at its beginning, when those
- * whose requests end within it are still at risk; a bin with fewer than MINIMUM at risk says
- * nothing.
+ * Two histograms of ages and one of holds. In the terms of Kaplan and Meier: of those that leave
+ * within a bin, all count as at its beginning, when those whose requests end within it are still at
+ * risk; a bin with fewer than MINIMUM at risk says nothing.
  *
  * Products and sums are separate statements: a compiler may fuse the two within an expression, and
  * the result would differ by a bit from machine to machine.

@@ -745,7 +745,7 @@ static const char docs_overload[] =
     "  rate(weir_queue_overload_seconds_total{app=\"web\"}[5m]))\n"
     "```\n"
     "\n"
-    "What share of the slots is granted in vain? In an overload, `queue.order` keeps this low; a\n"
+    "Which share of the slots is granted in vain? In an overload, `queue.order` keeps this low; a\n"
     "higher share than the share of clients that leave at random means that clients give up\n"
     "without closing their connection, or that the app itself is slower than they wait:\n"
     "\n"
