@@ -1,8 +1,8 @@
 /*
  * A slow model of the limiter, independent of its design. It keeps the queue as one array in the
  * order of arrival, and searches it; instead of integrals, it adds up the holds and waits it has
- * seen; instead of counters, it counts the holders, among the waiters. What the modules for
- * patience and evidence say is theirs (they have models of their own).
+ * seen; instead of counters, it counts the holders, among the waiters. Patience and
+ * evidence are those of their modules, which have models of their own.
  */
 #pragma once
 
@@ -405,7 +405,7 @@ static inline unsigned model_oldest_late(const struct model *m, unsigned class_)
     return model_find(m, class_, longest, true, false);
 }
 
-/* Whoever would be late at its turn is late now, in classes that are not higher than `newcomer`. */
+/* Waiters that would be late at their turn are late now, in classes no higher than `newcomer`. */
 static inline void model_mark_late(struct model *m, const struct limiter_waiter *newcomer)
 {
     for (unsigned c = 0; m->overload.over && c < m->config.classes; c++)
@@ -671,7 +671,7 @@ static inline void model_acquire(struct model *m, unsigned i, mono_us deadline)
     model_peaks(m);
 }
 
-/* What a release teaches, while the slot is held. */
+/* Learns from a release, while the slot is held. */
 static inline void model_learn_release(struct model *m, const struct limiter_waiter *w)
 {
     mono_us waited = w->granted_at - w->queued_at, hold = m->now - w->granted_at;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "limiter/limiter.h"
+#include "tests/unit/limiter/dice.h"
 
 #define MS     1000
 #define SECOND 1000000
@@ -51,14 +52,10 @@ struct simulation {
 
 /* ---- random numbers -------------------------------------------------------------------------- */
 
-/* splitmix64, as a part of 1 */
+/* From 0 to less than 1. */
 static inline double uniform(struct simulation *s)
 {
-    uint64_t z = s->dice += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (double)((z ^ z >> 31) >> 11) / (double)(UINT64_C(1) << 53);
+    return (double)(dice_roll(&s->dice) >> 11) / (double)(UINT64_C(1) << 53);
 }
 
 /* Of mean 1. Von Neumann: the length of a falling run of uniform numbers decides. */

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/limiter/dice.h"
 #include "tests/unit/limiter/limiter_model.h"
 
 #define INSTANCES       5u /* in use at most; each at a random number */
@@ -31,27 +32,14 @@ struct dice {
     uint64_t seed, state;
 };
 
-/* splitmix64 */
 static uint64_t roll(struct dice *d)
 {
-    uint64_t z = d->state += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return dice_roll(&d->state);
 }
 
 static unsigned below(struct dice *d, unsigned n)
 {
     return (unsigned)(roll(d) % n);
-}
-
-static uint64_t number_from_environment(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    uint64_t given = text != NULL ? strtoull(text, NULL, 10) : 0;
-
-    return given != 0 ? given : otherwise;
 }
 
 /* ---- limiter and model ----------------------------------------------------------------------- */
@@ -463,7 +451,7 @@ static void end(struct pair *p)
 static void random_calls_do_what_the_slow_model_does(void **state)
 {
     struct pair *p = *state;
-    uint64_t ops = number_from_environment("WEIR_OPS", OPS_DEFAULT);
+    uint64_t ops = dice_number("WEIR_OPS", OPS_DEFAULT);
 
     print_message("WEIR_SEED=%" PRIu64 " WEIR_OPS=%" PRIu64 "\n", p->dice.seed, ops);
     for (p->op = 0; p->op < ops; p->op++) {
@@ -515,7 +503,7 @@ static int seeded(void **state)
 {
     static struct pair p;
 
-    p.dice.seed = number_from_environment("WEIR_SEED", (uint64_t)clock_wall());
+    p.dice.seed = dice_number("WEIR_SEED", (uint64_t)clock_wall());
     p.dice.state = p.dice.seed;
     *state = &p;
     return 0;

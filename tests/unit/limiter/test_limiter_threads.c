@@ -30,6 +30,7 @@
 #include <cmocka.h>
 
 #include "limiter/limiter.h"
+#include "tests/unit/limiter/dice.h"
 
 #define THREADS         4u
 #define JOBS            8u
@@ -111,14 +112,6 @@ struct shared {
     atomic_bool all_in_use; /* once, all slots were */
     atomic_uint_least64_t late, violations;
 };
-
-static uint64_t number_from_environment(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    uint64_t given = text != NULL ? strtoull(text, NULL, 10) : 0;
-
-    return given != 0 ? given : otherwise;
-}
 
 /* xorshift64* */
 static unsigned below(struct worker *me, unsigned n)
@@ -670,7 +663,7 @@ static void shared_init(struct shared *shared, uint64_t seed, bool strict)
     memset(shared, 0, sizeof(*shared));
     shared->strict = strict;
     shared->config = config_of(strict);
-    shared->steps = number_from_environment("WEIR_OPS", STEPS_DEFAULT);
+    shared->steps = dice_number("WEIR_OPS", STEPS_DEFAULT);
     shared->limiter = limiter_new(&shared->config, 0);
     assert_non_null(shared->limiter);
     for (unsigned i = 0; i < INSTANCES; i++)
@@ -762,7 +755,7 @@ static void assert_order(const struct shared *shared, struct worker *sum)
 
 static void run(struct shared *shared, bool strict)
 {
-    uint64_t seed = number_from_environment("WEIR_SEED", (uint64_t)clock_wall());
+    uint64_t seed = dice_number("WEIR_SEED", (uint64_t)clock_wall());
     struct limiter_snapshot s;
     struct worker sum;
 

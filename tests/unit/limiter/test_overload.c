@@ -10,19 +10,15 @@
 #include <cmocka.h>
 
 #include "limiter/overload.h"
+#include "tests/unit/limiter/dice.h"
 
 #define NONE OVERLOAD_CAUSES
 
 static uint64_t dice;
 
-/* splitmix64 */
 static uint64_t roll(void)
 {
-    uint64_t z = dice += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return dice_roll(&dice);
 }
 
 static unsigned below(unsigned n)

@@ -14,20 +14,16 @@
 #include <cmocka.h>
 
 #include "limiter/patience.h"
+#include "tests/unit/limiter/dice.h"
 
 #define MS(n)     ((mono_us)(n)*1000)
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
 static uint64_t dice;
 
-/* splitmix64 */
 static uint64_t roll(void)
 {
-    uint64_t z = dice += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return dice_roll(&dice);
 }
 
 static unsigned below(unsigned n)
