@@ -14,7 +14,7 @@
  *
  * Each connection is closed once its peer has closed, after AGENT_LINGER_US, after
  * AGENT_INPUT_MAX bytes, or for a new one if there are AGENT_CONNECTIONS_MAX: all of them have
- * their line by then. What the peer sends is discarded. Control thread only.
+ * their line by then. Input from the peer is discarded. Control thread only.
  */
 #pragma once
 

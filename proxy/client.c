@@ -112,7 +112,8 @@ void clients_free(struct clients *cs)
     free(cs);
 }
 
-/* Its edge may not be delivered yet. What has arrived is served, unless the client has left. */
+/* Its edge may not be delivered yet. A request that has arrived is served, unless the client has
+ * left. */
 static void read_afresh(struct client *cl)
 {
     conn_look_for_end(&cl->conn);

@@ -412,8 +412,7 @@ struct span option_leaf(const struct option *o)
 
 /* ---- flags ---------------------------------------------------------------------------------- */
 
-/* What option_fix_bool() understands: then it is the value of the flag, and not another argument.
- */
+/* A word that option_fix_bool() reads is the value of the flag, and not another argument. */
 static bool is_bool_word(const char *arg)
 {
     struct strbuf fix = {0};

@@ -132,7 +132,7 @@ def test_of_anything(part):
         compare(random_scenario(random.Random(f"{SEED} {part} {i}")))
 
 
-# What share is served in time
+# The share served in time
 
 
 CASES = {  # patience, closers, declaring, hold, and the least at each of LOADS
