@@ -25,7 +25,7 @@
 #include "common/clock.h"
 #include "limiter/limiter.h"
 #include "proxy/loop.h"
-#include "proxy/stats.h"
+#include "proxy/stats_now.h"
 
 #define AGENT_CONNECTIONS_MAX 16
 #define AGENT_DESCRIPTORS     (AGENT_CONNECTIONS_MAX + 2) /* the port, and one being accepted */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
-#include "proxy/stats.h"
+#include "proxy/stats_now.h"
 
 struct text {
     char at[64];

@@ -10,7 +10,7 @@
 
 #include "common/clock.h"
 #include "proxy/buckets.h"
-#include "proxy/stats.h"
+#include "proxy/stats_now.h"
 
 enum { SOURCES = STATS_SOURCE_CLIENT_GONE + 1, CODE_FIRST = 100, CODE_LAST = 599 };
 enum { CODE_OTHER = CODE_LAST - CODE_FIRST + 1, CODES };

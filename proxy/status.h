@@ -5,6 +5,6 @@
 #pragma once
 
 #include "common/strbuf.h"
-#include "proxy/stats.h"
+#include "proxy/stats_now.h"
 
 void status_write(const struct stats *s, const struct stats_now *now, struct strbuf *out);

@@ -1,0 +1,45 @@
+/* See record.h. */
+#include "proxy/record.h"
+
+#include "common/check.h"
+
+const char *const record_phase_names[RECORD_ORPHAN + 1] = {
+    [RECORD_HEAD] = "head",         [RECORD_BODY_WAIT] = "body_wait",
+    [RECORD_QUEUE] = "queue",       [RECORD_CONNECT] = "connect",
+    [RECORD_SEND] = "send",         [RECORD_FIRST_BYTE] = "first_byte",
+    [RECORD_TRANSFER] = "transfer", [RECORD_BACKPRESSURE] = "backpressure",
+    [RECORD_DELIVERY] = "delivery", [RECORD_ORPHAN] = "orphan",
+};
+
+void record_begin(struct record *r, mono_us began)
+{
+    *r = (struct record){.began = began, .since = began, .phase = RECORD_HEAD, .before = -1};
+}
+
+void record_enter(struct record *r, enum record_phase next, mono_us now)
+{
+    CHECK(r->phase < RECORD_ENDED);
+    if (now > r->since) {
+        r->spent[r->phase] += now - r->since;
+        r->since = now;
+    }
+    r->phase = next;
+}
+
+mono_us record_total(const struct record *r)
+{
+    mono_us total = 0;
+
+    for (int i = 0; i < RECORD_PHASES; i++)
+        total += r->spent[i];
+    return total;
+}
+
+mono_us record_inside(const struct record *r)
+{
+    mono_us inside = r->spent[RECORD_ORPHAN];
+
+    for (int i = RECORD_CONNECT; i <= RECORD_BACKPRESSURE; i++)
+        inside += r->spent[i];
+    return inside;
+}
