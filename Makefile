@@ -18,7 +18,7 @@ CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option
            proxy/config.c proxy/config_file.c proxy/config_change.c \
            proxy/jsonpos.c proxy/capacity.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c proxy/hash.c \
-           proxy/metrics_page.c proxy/status.c proxy/load.c proxy/load_header.c proxy/overload_log.c \
+           proxy/metrics_families.c proxy/metrics_docs.c proxy/metrics_page.c proxy/status.c proxy/load.c proxy/load_header.c proxy/overload_log.c \
            proxy/record.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
@@ -415,7 +415,7 @@ uninstall: ## remove the installed files, with the same PREFIX
 docs: build units ## regenerate the generated files in docs/
 	@$(OUT)/weir config docs > docs/configuration.md
 	@$(OUT)/weir config schema > docs/weir.schema.json
-	@$(OUT)/tests/unit/proxy/test_metrics_page docs > docs/metrics.md
+	@$(OUT)/tests/unit/proxy/test_metrics_docs docs > docs/metrics.md
 
 .PHONY: helm-check
 helm-check: build ## lint and render the chart

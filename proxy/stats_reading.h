@@ -1,6 +1,6 @@
 /*
  * Reading the statistics: the cells of a shard, and their sums across all shards. Shared by stats.c
- * and the pages, metrics_page.c and status.c; not included elsewhere. Any thread.
+ * and the pages, metrics_*.c and status.c; not included elsewhere. Any thread.
  */
 #pragma once
 

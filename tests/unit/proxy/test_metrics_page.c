@@ -1,4 +1,4 @@
-/* The metrics page: its series and their values; and its documentation. */
+/* The metrics page: its series and their values. */
 #include "tests/unit/proxy/stats_fixture.h"
 
 static void the_first_scrape_has_every_series_with_zero(void **state)
@@ -205,34 +205,7 @@ static void an_app_that_sends_every_code_makes_at_most_501_series(void **state)
     expect("weir_requests_total{code=\"other\",source=\"app\"}", "1500");
 }
 
-static void the_documentation_is_what_the_table_says(void **state)
-{
-    (void)state;
-    struct strbuf want = {0}, got = {0};
-    char part[4096];
-    metrics_page_write_docs(&want);
-    FILE *f = fopen("docs/metrics.md", "re");
-    assert_non_null(f);
-    for (size_t n; (n = fread(part, 1, sizeof(part), f)) > 0;)
-        strbuf_add(&got, part, n);
-    fclose(f);
-    if (strcmp(strbuf_cstr(&got), strbuf_cstr(&want)) != 0)
-        fail_msg("docs/metrics.md is stale: write it anew with `make docs`");
-    strbuf_fini(&want);
-    strbuf_fini(&got);
-}
-
-static int print_docs(void)
-{
-    struct strbuf out = {0};
-    metrics_page_write_docs(&out);
-    size_t n = fwrite(out.at, 1, out.len, stdout);
-    int failed = n != out.len || fflush(stdout) != 0;
-    strbuf_fini(&out);
-    return failed;
-}
-
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_first_scrape_has_every_series_with_zero),
@@ -244,9 +217,6 @@ int main(int argc, char **argv)
         TEST(an_unusual_code_appears_once_it_was_seen),
         TEST(an_invalid_code_still_counts_as_a_response),
         TEST(an_app_that_sends_every_code_makes_at_most_501_series),
-        TEST(the_documentation_is_what_the_table_says),
     };
-    if (argc == 2 && strcmp(argv[1], "docs") == 0)
-        return print_docs();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
