@@ -19,7 +19,7 @@ CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option
            proxy/jsonpos.c proxy/capacity.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c proxy/hash.c \
            proxy/metrics_families.c proxy/metrics_docs.c proxy/metrics_page.c proxy/status.c proxy/load.c proxy/load_header.c proxy/overload_log.c \
-           proxy/record.c
+           proxy/record.c proxy/number.c proxy/trace.c proxy/request_start.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/classes.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c \
@@ -442,7 +442,7 @@ FUZZERS     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz
 SECONDS     ?= 60
 
 fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c common/utf8.c
-fuzz_src_request  := $(HTTP) $(fuzz_reader) proxy/deadline.c
+fuzz_src_request  := $(HTTP) $(fuzz_reader) proxy/deadline.c proxy/number.c proxy/trace.c proxy/request_start.c
 fuzz_src_response := $(HTTP) $(fuzz_reader)
 fuzz_src_body     := $(HTTP) $(fuzz_reader)
 fuzz_src_config   := $(filter-out $(COMMANDS) proxy/capacity.c,$(CONFIG)) common/address.c common/strbuf.c common/utf8.c

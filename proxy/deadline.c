@@ -1,13 +1,11 @@
-/*
- * See deadline.h. The digits are a peer's: a number is bounded as it is read, so that no later
- * arithmetic can overflow. Parts of a microsecond are cut off.
- */
+/* See deadline.h. Parts of a microsecond are cut off. */
 #include "proxy/deadline.h"
 
-#define NUMBER_MAX       UINT64_C(1000000000000000) /* times any unit, it fits into 64 bits */
-#define SECONDS_MAX      UINT64_C(100000000000)     /* Unix times above are in milliseconds */
-#define GRPC_DIGITS      8
-#define MILLIONTH_DIGITS 6
+#include "proxy/number.h"
+
+#define NUMBER_MAX  UINT64_C(1000000000000000) /* times any unit, it fits into 64 bits */
+#define SECONDS_MAX UINT64_C(100000000000)     /* Unix times above are in milliseconds */
+#define GRPC_DIGITS 8
 
 const char *const deadline_names[DEADLINE_HEADERS] = {
     [DEADLINE_UNIX] = "X-Request-Deadline",
@@ -15,44 +13,6 @@ const char *const deadline_names[DEADLINE_HEADERS] = {
     [DEADLINE_ENVOY] = "X-Envoy-Expected-Rq-Timeout-Ms",
     [DEADLINE_SECONDS] = "Request-Timeout",
 };
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-/* Takes the digits at the front of `s`; greater numbers count as NUMBER_MAX. False: none. */
-static bool take_number(struct span *s, uint64_t *n)
-{
-    const char *start = s->at;
-
-    *n = 0;
-    for (; s->len > 0 && is_digit(s->at[0]); s->at++, s->len--) {
-        *n = *n * 10 + (uint64_t)(s->at[0] - '0');
-        if (*n > NUMBER_MAX)
-            *n = NUMBER_MAX;
-    }
-    return s->at > start;
-}
-
-/* 1*DIGIT [ "." 1*DIGIT ], and nothing else. */
-static bool read_decimal(struct span s, uint64_t *whole, uint64_t *millionths)
-{
-    *millionths = 0;
-    if (!take_number(&s, whole))
-        return false;
-    if (s.len == 0)
-        return true;
-    if (s.at[0] != '.' || s.len == 1)
-        return false;
-    for (size_t i = 1; i < s.len || i <= MILLIONTH_DIGITS; i++) {
-        if (i < s.len && !is_digit(s.at[i]))
-            return false;
-        if (i <= MILLIONTH_DIGITS)
-            *millionths = *millionths * 10 + (uint64_t)(i < s.len ? s.at[i] - '0' : 0);
-    }
-    return true;
-}
 
 static mono_us bounded(int64_t us)
 {
@@ -63,7 +23,7 @@ static bool read_unix(struct span value, wall_us wall, mono_us *left)
 {
     uint64_t whole, millionths, us;
 
-    if (!read_decimal(value, &whole, &millionths))
+    if (!number_decimal(value, NUMBER_MAX, &whole, &millionths))
         return false;
     if (whole > SECONDS_MAX)
         us = whole * 1000 + millionths / 1000;
@@ -83,7 +43,7 @@ static bool read_grpc(struct span value, mono_us *left)
                  {'u', UINT64_C(1000)},          {'n', UINT64_C(1)}};
     uint64_t n;
 
-    if (value.len > GRPC_DIGITS + 1 || !take_number(&value, &n) || value.len != 1)
+    if (value.len > GRPC_DIGITS + 1 || !number_take(&value, NUMBER_MAX, &n) || value.len != 1)
         return false;
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (units[i].unit != value.at[0])
@@ -98,7 +58,7 @@ static bool read_milliseconds(struct span value, mono_us *left)
 {
     uint64_t n;
 
-    if (!take_number(&value, &n) || value.len > 0)
+    if (!number_take(&value, NUMBER_MAX, &n) || value.len > 0)
         return false;
     *left = bounded((int64_t)(n * 1000));
     return true;
@@ -108,7 +68,7 @@ static bool read_seconds(struct span value, mono_us *left)
 {
     uint64_t whole, millionths;
 
-    if (!read_decimal(value, &whole, &millionths))
+    if (!number_decimal(value, NUMBER_MAX, &whole, &millionths))
         return false;
     *left = whole > (uint64_t)DEADLINE_MAX_US / 1000000
                 ? DEADLINE_MAX_US

@@ -51,7 +51,9 @@ enum http_field_id {
     HTTP_FIELD_PROXY_AUTHENTICATE,
     HTTP_FIELD_PROXY_AUTHORIZATION,
     HTTP_FIELD_PROXY_OTHER, /* Proxy-Connection and any other Proxy-* */
+    HTTP_FIELD_QUEUE_START, /* X-Queue-Start, which is read like X-Request-Start */
     HTTP_FIELD_TE,
+    HTTP_FIELD_TRACEPARENT,
     HTTP_FIELD_TRAILER,
     HTTP_FIELD_TRANSFER_ENCODING,
     HTTP_FIELD_UPGRADE,
@@ -72,6 +74,7 @@ enum http_field_id {
 
 /* A set of ids, to test for several at once. */
 #define HTTP_FIELD_BIT(id) (1u << (id))
+_Static_assert(HTTP_FIELD_UNDERSCORE < 32, "a set of ids has 32 bits");
 
 /* Case-insensitive, with `_` read as `-`; never X_REQUEST_ID, ALIAS or UNDERSCORE. */
 enum http_field_id http_field_id_of(struct span name);

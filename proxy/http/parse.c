@@ -114,10 +114,12 @@ static bool note_expect(struct reader *r, struct span value)
     return true;
 }
 
+#define BIT(name) HTTP_FIELD_BIT(HTTP_FIELD_##name)
+
 static bool note_field(struct reader *r, const struct http_field *f)
 {
-    const uint32_t plain = HTTP_FIELD_BIT(HTTP_FIELD_OTHER) | HTTP_FIELD_BIT(HTTP_FIELD_DATE) |
-                           HTTP_FIELD_BIT(HTTP_FIELD_DEADLINE);
+    const uint32_t plain = BIT(OTHER) | BIT(DATE) | BIT(DEADLINE) | BIT(QUEUE_START) |
+                           BIT(TRACEPARENT) | BIT(X_REQUEST_START);
     if (HTTP_FIELD_BIT(f->id) & plain)
         return true;
     if (f->id == HTTP_FIELD_ACCEPT) {
@@ -152,8 +154,8 @@ static bool folds_alike(struct span a, struct span b)
     return true;
 }
 
-/* Clients read the names in a response, and they do not fold them. A deadline that is spelt in
- * another way than its clients do declares nothing. */
+/* Clients read the names in a response, and they do not fold them. A deadline or a start that is
+ * spelt in another way than its senders do says nothing. */
 static bool classify_underscore(struct reader *r, struct http_field *f)
 {
     if (f->id == HTTP_FIELD_CONTENT_LENGTH || f->id == HTTP_FIELD_TRANSFER_ENCODING)
@@ -161,8 +163,9 @@ static bool classify_underscore(struct reader *r, struct http_field *f)
     if (r->response)
         f->id = HTTP_FIELD_OTHER;
     else if (f->id != HTTP_FIELD_X_REQUEST_ID)
-        f->id = f->id == HTTP_FIELD_OTHER || f->id == HTTP_FIELD_DEADLINE ? HTTP_FIELD_UNDERSCORE
-                                                                          : HTTP_FIELD_ALIAS;
+        f->id = HTTP_FIELD_BIT(f->id) & (BIT(OTHER) | BIT(DEADLINE) | BIT(QUEUE_START))
+                    ? HTTP_FIELD_UNDERSCORE
+                    : HTTP_FIELD_ALIAS;
     return true;
 }
 

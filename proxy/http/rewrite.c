@@ -207,7 +207,8 @@ static void put_fields(struct writer *w, const struct http_head *head, uint32_t 
 {
     uint32_t look = drop | FRAMING | BIT(MAX_FORWARDS) | BIT(EXPECT);
     if (head->names_fields)
-        look |= BIT(OTHER) | BIT(ACCEPT) | BIT(DEADLINE) | BIT(TRAILER) | BIT(UNDERSCORE);
+        look |= BIT(OTHER) | BIT(ACCEPT) | BIT(DEADLINE) | BIT(QUEUE_START) | BIT(TRAILER) |
+                BIT(UNDERSCORE);
     w->run = head->n_fields > 0 ? head->fields[0].line.at : NULL;
     if (w->run == NULL)
         return;

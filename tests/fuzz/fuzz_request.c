@@ -1,9 +1,12 @@
 /*
  * Request heads: the same result however they are split; the rewritten head is accepted, with the
- * same method, length, host and deadline; and the strict reader reads accepted heads the same way.
+ * same method, length, host and deadline; the strict reader reads accepted heads the same way; and
+ * any value is safe to read as a start or as a trace.
  */
 #include "proxy/deadline.h"
 #include "proxy/http/rewrite.h"
+#include "proxy/request_start.h"
+#include "proxy/trace.h"
 #include "tests/fuzz/fuzz_head.h"
 #include "tests/fuzz/strict_reader.h"
 
@@ -34,6 +37,20 @@ static mono_us deadline_of(const struct http_head *head, wall_us wall)
     CHECK(left == MONO_NEVER || (left >= 0 && left <= DEADLINE_MAX_US));
     CHECK(left == MONO_NEVER || head->present & HTTP_FIELD_BIT(HTTP_FIELD_DEADLINE));
     return left;
+}
+
+static void check_front(const struct http_head *head)
+{
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        unsigned char id[RECORD_TRACE];
+        struct span value = head->fields[i].value;
+        mono_us before = -1;
+        CHECK(!trace_read(value, id) || value.len >= 55);
+        if (request_start_read(value, INT64_C(1764390000000000), &before))
+            CHECK(before >= 0 && before <= REQUEST_START_AGE);
+        else
+            CHECK(before == -1);
+    }
 }
 
 static void check_rewritten(const struct http_head *head, uint8_t choice)
@@ -95,6 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_check_same_head(&whole_head, &head);
         check_second_reader(&head, all, len);
         check_rewritten(&head, data[0]);
+        check_front(&head);
     }
     free(some);
     free(all);

@@ -663,6 +663,8 @@ static void names_with_an_underscore_are_told_from_all_others(void **state)
         {"Keep_Alive", HTTP_FIELD_ALIAS},
         {"grpc_timeout", HTTP_FIELD_UNDERSCORE},
         {"Request_Timeout", HTTP_FIELD_UNDERSCORE},
+        {"X_Queue_Start", HTTP_FIELD_UNDERSCORE},
+        {"X_Request_Start", HTTP_FIELD_ALIAS},
         {"Request-Timeout", HTTP_FIELD_DEADLINE},
         {"a!b", HTTP_FIELD_OTHER},
         {"Script-Name", HTTP_FIELD_OTHER},

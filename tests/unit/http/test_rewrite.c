@@ -102,6 +102,7 @@ static void what_connection_names_stays_here(void **state)
     fields("Connection: trailer\r\nTrailer: X-A\r\nA: b\r\n", "A: b\r\n");
     fields("Connection: grpc-timeout\r\nRequest-Timeout: 5\r\ngrpc-timeout: 5S\r\n",
            "Request-Timeout: 5\r\n");
+    fields("Connection: x-queue-start\r\nX-Queue-Start: t=5\r\nA: b\r\n", "A: b\r\n");
     fields("Connection: trailers\r\nTrailer: X-A\r\n", "Trailer: X-A\r\n");
 }
 
