@@ -70,6 +70,7 @@ struct visitor {
     struct strbuf request;           /* the head for evhtp */
     const struct admin_route *route; /* of that request; NULL: no such page */
     struct admin_call call;
+    struct strbuf accept;  /* its Accept fields */
     struct strbuf payload; /* its body */
     size_t body;           /* bytes of the body that must still arrive */
     struct event *until;   /* HELD: the end of call.wait; NULL: not, or no longer */
@@ -141,6 +142,7 @@ static void wait_anew(struct visitor *v)
 static void visitor_free(struct visitor *v)
 {
     strbuf_fini(&v->request);
+    strbuf_fini(&v->accept);
     strbuf_fini(&v->payload);
     free(v);
 }
@@ -478,6 +480,20 @@ static void await_body(struct visitor *v, size_t len, bool client_waits)
         bufferevent_write(v->conn->bev, go_on, sizeof(go_on) - 1);
 }
 
+/* Several fields are one list (RFC 9110 section 5.3). No page looks at another field. */
+static void keep_accept(struct visitor *v, const struct http_head *head)
+{
+    strbuf_clear(&v->accept);
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        if (head->fields[i].id != HTTP_FIELD_ACCEPT)
+            continue;
+        if (v->accept.len > 0)
+            strbuf_adds(&v->accept, ", ");
+        strbuf_add_span(&v->accept, head->fields[i].value);
+    }
+    v->call.accept = (struct span){strbuf_cstr(&v->accept), v->accept.len};
+}
+
 static void take_head(struct visitor *v, const char *start, const struct http_head *head)
 {
     size_t end = (size_t)(head->whole.at - start) + head->whole.len;
@@ -486,6 +502,7 @@ static void take_head(struct visitor *v, const char *start, const struct http_he
     v->call.method = head->method;
     if (!check_request(v, head))
         return;
+    keep_accept(v, head);
     write_request(v, head);
     evbuffer_drain(bufferevent_get_input(v->conn->bev), end); /* the spans in `head` end here */
     v->call.body = SPAN("");

@@ -17,9 +17,10 @@
 
 struct admin_call {
     enum http_method method;
-    mono_us wait;     /* how long the client is willing to wait */
-    bool keep_ready;  /* while the drain is announced */
-    struct span body; /* of a PATCH */
+    mono_us wait;       /* how long the client is willing to wait */
+    bool keep_ready;    /* while the drain is announced */
+    struct span accept; /* the value of Accept; empty if there is none */
+    struct span body;   /* of a PATCH */
 };
 
 struct admin_reply {
