@@ -19,7 +19,8 @@ CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option
            proxy/jsonpos.c proxy/capacity.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c proxy/hash.c \
            proxy/metrics_families.c proxy/metrics_docs.c proxy/metrics_page.c proxy/status.c proxy/load.c proxy/load_header.c proxy/overload_log.c \
-           proxy/record.c proxy/number.c proxy/trace.c proxy/request_start.c
+           proxy/record.c proxy/number.c proxy/trace.c proxy/request_start.c \
+           proxy/exemplars.c proxy/openmetrics.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/classes.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c \

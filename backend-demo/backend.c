@@ -142,7 +142,7 @@ void backend_write_metrics(struct backend *b, struct strbuf *out)
     gauge_set(b->numbers.pool_busy, s.busy);
     gauge_set(b->numbers.pool_depth, s.depth);
     prometheus_write(b->numbers.metrics, out);
-    prometheus_process(out);
+    prometheus_process(out, PROMETHEUS_TEXT);
 }
 
 /* ---- responses ------------------------------------------------------------------------------ */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/span.h"
 
 #define US_PER_SECOND 1000000u
 
@@ -26,11 +27,40 @@ static void add_escaped(struct strbuf *out, const char *text, bool quotes)
     }
 }
 
-void prometheus_head(struct strbuf *out, const char *name, const char *type, const char *help)
+/* The length of `name` without `end`; 0 if it does not end so. */
+static size_t before_end(const char *name, size_t len, struct span end)
 {
-    strbuf_addf(out, "# HELP %s ", name);
-    add_escaped(out, help, false);
-    strbuf_addf(out, "\n# TYPE %s %s\n", name, type);
+    bool has = len > end.len && memcmp(name + len - end.len, end.at, end.len) == 0;
+    return has ? len - end.len : 0;
+}
+
+static void add_unit(struct strbuf *out, const char *name, size_t len)
+{
+    static const struct span units[] = {{"_seconds", 8}, {"_bytes", 6}};
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (before_end(name, len, units[i]) > 0)
+            strbuf_addf(out, "# UNIT %.*s %s\n", (int)len, name, units[i].at + 1);
+    }
+}
+
+void prometheus_head(struct strbuf *out, enum prometheus_format format, const char *name,
+                     const char *type, const char *help)
+{
+    bool openmetrics = format == PROMETHEUS_OPENMETRICS;
+    size_t len = strlen(name), counter = before_end(name, len, SPAN("_total"));
+    if (openmetrics && counter > 0)
+        len = counter;
+    strbuf_addf(out, "# HELP %.*s ", (int)len, name);
+    add_escaped(out, help, openmetrics);
+    strbuf_addf(out, "\n# TYPE %.*s %s\n", (int)len, name, type);
+    if (openmetrics)
+        add_unit(out, name, len);
+}
+
+void prometheus_end(struct strbuf *out, enum prometheus_format format)
+{
+    if (format == PROMETHEUS_OPENMETRICS)
+        strbuf_adds(out, "# EOF\n");
 }
 
 /* Writes name{a="b",le="1"} and the space before the value; `le` is NULL except for buckets. */
@@ -100,9 +130,20 @@ void prometheus_add_seconds(struct strbuf *out, uint64_t us)
     strbuf_addf(out, ".%0*u", digits, rest);
 }
 
+static void add_exemplar(struct strbuf *out, const struct prometheus_exemplar *e)
+{
+    strbuf_addf(out, " # {%s=\"", e->label.name);
+    add_escaped(out, e->label.value, true);
+    strbuf_adds(out, "\"} ");
+    prometheus_add_seconds(out, e->us);
+    strbuf_adds(out, " ");
+    prometheus_add_seconds(out, (uint64_t)e->at);
+}
+
 void prometheus_histogram(struct strbuf *out, const char *name,
                           const struct prometheus_label *labels, const mono_us *bounds,
-                          const uint64_t *counts, size_t n_bounds, uint64_t sum_us)
+                          const uint64_t *counts, size_t n_bounds, uint64_t sum_us,
+                          const struct prometheus_exemplar *exemplars)
 {
     struct strbuf le = {0};
     uint64_t so_far = 0;
@@ -114,7 +155,10 @@ void prometheus_histogram(struct strbuf *out, const char *name,
             strbuf_adds(&le, "+Inf");
         so_far += counts[i];
         add_series(out, name, "_bucket", labels, strbuf_cstr(&le));
-        strbuf_addf(out, "%" PRIu64 "\n", so_far);
+        strbuf_addf(out, "%" PRIu64, so_far);
+        if (exemplars != NULL && exemplars[i].label.name != NULL)
+            add_exemplar(out, &exemplars[i]);
+        strbuf_adds(out, "\n");
     }
     strbuf_fini(&le);
     add_series(out, name, "_sum", labels, NULL);
@@ -133,7 +177,7 @@ static void write_histogram(struct strbuf *out, const char *name,
     for (size_t i = 0; i <= h->n_bounds; i++)
         counts[i] = atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
     prometheus_histogram(out, name, labels, h->bounds, counts, h->n_bounds,
-                         atomic_load_explicit(&h->sum_us, memory_order_relaxed));
+                         atomic_load_explicit(&h->sum_us, memory_order_relaxed), NULL);
 }
 
 static void write_member(struct strbuf *out, const struct metric_family *f, const struct metric *m)
@@ -158,7 +202,7 @@ void prometheus_write(const struct metrics *m, struct strbuf *out)
 {
     static const char *const types[] = {"counter", "gauge", "histogram"};
     for (const struct metric_family *f = metrics_families(m); f != NULL; f = f->next) {
-        prometheus_head(out, f->name, types[f->type], f->help);
+        prometheus_head(out, PROMETHEUS_TEXT, f->name, types[f->type], f->help);
         for (const struct metric *member = f->first; member != NULL; member = member->next)
             write_member(out, f, member);
     }
@@ -279,43 +323,43 @@ static bool start_us(uint64_t *us)
     return true;
 }
 
-static void write_process(struct strbuf *out, enum process_metric which, bool known, bool seconds,
-                          uint64_t value)
+static void write_process(struct strbuf *out, enum prometheus_format format,
+                          enum process_metric which, bool known, uint64_t value)
 {
     const struct prometheus_process_family *f = &process_families[which];
     if (!known)
         return;
-    prometheus_head(out, f->name, f->type, f->help);
-    if (seconds)
+    prometheus_head(out, format, f->name, f->type, f->help);
+    if (which == CPU || which == START_TIME)
         prometheus_seconds(out, f->name, NULL, value);
     else
         prometheus_count(out, f->name, NULL, value);
 }
 
-static void write_max_fds(struct strbuf *out)
+static void write_max_fds(struct strbuf *out, enum prometheus_format format)
 {
     const struct prometheus_process_family *f = &process_families[MAX_FDS];
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    prometheus_head(out, f->name, f->type, f->help);
+    prometheus_head(out, format, f->name, f->type, f->help);
     if (limit.rlim_cur == RLIM_INFINITY)
         prometheus_infinity(out, f->name, NULL);
     else
         prometheus_count(out, f->name, NULL, limit.rlim_cur);
 }
 
-void prometheus_process(struct strbuf *out)
+void prometheus_process(struct strbuf *out, enum prometheus_format format)
 {
     uint64_t a = 0, b = 0;
     bool known = cpu_us(&a);
-    write_process(out, CPU, known, true, a);
+    write_process(out, format, CPU, known, a);
     known = memory_bytes(&a, &b);
-    write_process(out, RESIDENT, known, false, b);
-    write_process(out, VIRTUAL, known, false, a);
+    write_process(out, format, RESIDENT, known, b);
+    write_process(out, format, VIRTUAL, known, a);
     known = open_fds(&a);
-    write_process(out, OPEN_FDS, known, false, a);
-    write_max_fds(out);
+    write_process(out, format, OPEN_FDS, known, a);
+    write_max_fds(out, format);
     known = start_us(&a);
-    write_process(out, START_TIME, known, true, a);
+    write_process(out, format, START_TIME, known, a);
 }

@@ -1,6 +1,7 @@
 /*
- * Prometheus text format 0.0.4: writes a registry, parts of other pages, and the standard process_*
- * metrics. No state; any thread.
+ * Prometheus text format 0.0.4 and OpenMetrics 1.0: writes a registry, parts of other pages, and
+ * the standard process_* metrics. The two formats differ in the head of a family, in exemplars and
+ * in the end of the page; all other lines are the same. No state; any thread.
  */
 #pragma once
 
@@ -13,12 +14,21 @@
 
 #define PROMETHEUS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
+enum prometheus_format { PROMETHEUS_TEXT, PROMETHEUS_OPENMETRICS };
+
 struct prometheus_label {
     const char *name, *value;
 };
 
+/* HELP and TYPE, and UNIT where the format has it. `name` is that of the samples: a counter's ends
+ * with _total in both formats. */
+void prometheus_head(struct strbuf *out, enum prometheus_format format, const char *name,
+                     const char *type, const char *help);
+
+/* Ends the page, after which nothing may follow. */
+void prometheus_end(struct strbuf *out, enum prometheus_format format);
+
 /* Labels are an array terminated by {NULL, NULL}, or NULL for none. Values are escaped here. */
-void prometheus_head(struct strbuf *out, const char *name, const char *type, const char *help);
 void prometheus_count(struct strbuf *out, const char *name, const struct prometheus_label *labels,
                       uint64_t value);
 void prometheus_signed(struct strbuf *out, const char *name, const struct prometheus_label *labels,
@@ -30,15 +40,24 @@ void prometheus_seconds(struct strbuf *out, const char *name, const struct prome
 void prometheus_infinity(struct strbuf *out, const char *name,
                          const struct prometheus_label *labels);
 
-/* `counts`: n_bounds + 1 counts, not cumulative. Writes _bucket, _sum and _count. */
+/* One of the durations in a bucket, and where to find out more about it. */
+struct prometheus_exemplar {
+    struct prometheus_label label; /* name NULL: none */
+    uint64_t us;
+    wall_us at;
+};
+
+/* `counts`: n_bounds + 1 counts, not cumulative; `exemplars`, as many, or NULL, for OpenMetrics
+ * only. Writes _bucket, _sum and _count. */
 void prometheus_histogram(struct strbuf *out, const char *name,
                           const struct prometheus_label *labels, const mono_us *bounds,
-                          const uint64_t *counts, size_t n_bounds, uint64_t sum_us);
+                          const uint64_t *counts, size_t n_bounds, uint64_t sum_us,
+                          const struct prometheus_exemplar *exemplars);
 
 /* The number only, as short as possible: "0.0025". */
 void prometheus_add_seconds(struct strbuf *out, uint64_t us);
 
-void prometheus_write(const struct metrics *m, struct strbuf *out);
+void prometheus_write(const struct metrics *m, struct strbuf *out); /* text */
 
 /* One of the process_* families, for documentation. */
 struct prometheus_process_family {
@@ -46,5 +65,5 @@ struct prometheus_process_family {
 };
 
 /* Reads /proc; values that cannot be read are left out. */
-void prometheus_process(struct strbuf *out);
+void prometheus_process(struct strbuf *out, enum prometheus_format format);
 const struct prometheus_process_family *prometheus_process_families(size_t *n);

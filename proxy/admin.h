@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "common/check.h"
+#include "common/prometheus.h"
 #include "common/span.h"
 #include "common/strbuf.h"
 #include "proxy/config.h"
@@ -24,9 +25,9 @@ struct admin; /* opaque: defined in admin.c */
  * result is false. */
 struct admin_source {
     void *arg;
-    void (*metrics)(void *arg, struct strbuf *out); /* Prometheus text 0.0.4 */
-    void (*status)(void *arg, struct strbuf *out);  /* JSON */
-    void (*config)(void *arg, struct strbuf *out);  /* JSON */
+    void (*metrics)(void *arg, enum prometheus_format format, struct strbuf *out);
+    void (*status)(void *arg, struct strbuf *out); /* JSON */
+    void (*config)(void *arg, struct strbuf *out); /* JSON */
     bool (*ready)(void *arg, const char **why);
     bool (*started)(void *arg, const char **why);
     void (*pause)(void *arg);

@@ -1,7 +1,7 @@
 /* See admin_routes.h. */
 #include "proxy/admin_routes.h"
 
-#include "common/prometheus.h"
+#include "proxy/openmetrics.h"
 
 static const char json_type[] = "application/json";
 static const char text_type[] = "text/plain; charset=utf-8";
@@ -11,9 +11,10 @@ static const char text_type[] = "text/plain; charset=utf-8";
 static void respond_metrics(const struct admin_source *source, const struct admin_call *call,
                             struct admin_reply *out)
 {
-    (void)call;
-    out->type = PROMETHEUS_CONTENT_TYPE;
-    source->metrics(source->arg, &out->body);
+    struct openmetrics_choice choice = openmetrics_choose(call->accept);
+
+    out->type = choice.content_type;
+    source->metrics(source->arg, choice.format, &out->body);
 }
 
 static void respond_status(const struct admin_source *source, const struct admin_call *call,

@@ -160,13 +160,43 @@ static void print_one_histogram(const struct metrics_family *f, const struct sta
     const struct buckets *b = &r->buckets[h];
     const uint64_t *at = &r->cell[stats_cells_of(h)];
 
-    prometheus_histogram(out, f->name, labels, b->bound, at + 1, b->n, at[0]);
+    prometheus_histogram(out, f->name, labels, b->bound, at + 1, b->n, at[0], NULL);
 }
 
 static void print_histogram(const struct metrics_family *f, const struct stats_reading *r,
                             struct strbuf *out)
 {
     print_one_histogram(f, r, (enum stats_histogram)f->from, NULL, out);
+}
+
+static void write_hex(const unsigned char *bytes, size_t n, char *to)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < n; i++) {
+        *to++ = digits[bytes[i] >> 4];
+        *to++ = digits[bytes[i] & 15];
+    }
+    *to = '\0';
+}
+
+static void print_queue_wait(const struct metrics_family *f, const struct stats_reading *r,
+                             struct strbuf *out)
+{
+    const struct exemplar *x = r->wait_exemplars;
+    const struct buckets *b = &r->buckets[H_QUEUE_WAIT];
+    const uint64_t *at = &r->cell[stats_cells_of(H_QUEUE_WAIT)];
+    struct prometheus_exemplar shown[EXEMPLARS_MAX];
+    char trace[EXEMPLARS_MAX][2 * RECORD_TRACE + 1];
+
+    for (size_t i = 0; x != NULL && i <= b->n; i++) {
+        shown[i].label = (struct prometheus_label){x[i].at != 0 ? "trace_id" : NULL, trace[i]};
+        shown[i].us = (uint64_t)x[i].value;
+        shown[i].at = x[i].at;
+        write_hex(x[i].trace, RECORD_TRACE, trace[i]);
+    }
+    prometheus_histogram(out, f->name, NULL, b->bound, at + 1, b->n, at[0],
+                         x != NULL ? shown : NULL);
 }
 
 static void print_durations(const struct metrics_family *f, const struct stats_reading *r,
@@ -364,7 +394,7 @@ static const struct metrics_family families[] = {
      "that "
      "requests wait in vain, and ends when the queue is empty.",
      NOW_FLAG(limiter.overload)},
-    {"weir_queue_overload_total", "counter", CAUSE_LABELS,
+    {"weir_queue_overloads_total", "counter", CAUSE_LABELS,
      "Overloads of the queue, by the evidence with which they began. hopeless: the queue was full, "
      "or longer than a newcomer may wait; crowded: the first request had waited longer than "
      "clients do; waste: slots went to requests whose clients had left.",
@@ -399,7 +429,7 @@ static const struct metrics_family families[] = {
      "Blocking time: from the moment a request becomes eligible for a slot until the slot "
      "is granted or the request leaves the queue without one; le=\"0\" counts requests that did "
      "not wait.",
-     print_histogram, H_QUEUE_WAIT},
+     print_queue_wait, 0},
     {"weir_queue_waits_total", "counter", OUTCOME_LABELS,
      "Finished waits for a slot, including those of zero length, by outcome.", print_waits,
      C_WAITS},
@@ -465,6 +495,10 @@ static const struct metrics_family families[] = {
      "1 while an operator has paused weir (weir pause), otherwise 0; all requests but those to "
      "bypass.paths then wait in the queue.",
      print_paused, 0},
+    {"weir_draining", "gauge", "",
+     "1 from the beginning of a drain, its announcement included, until it is cancelled; otherwise "
+     "0.",
+     NOW_FLAG(draining)},
     {"weir_bypass_in_flight", "gauge", "",
      "Requests to bypass.paths inside the app. They hold no slot of weir_concurrency_limit, and no "
      "other metric of requests, slots or the queue includes them.",
@@ -510,6 +544,13 @@ static const struct metrics_family families[] = {
      "Changes to the configuration while weir was running: reloads and commands. A rejected one "
      "had an error, which is in the log, and changed nothing.",
      print_reloads, 0},
+    {"weir_config_last_reload_successful", "gauge", "",
+     "1 if the configuration could be read the last time that it was read: at the start, after "
+     "SIGHUP, or because its file had changed; 0 if it had an error, and the old one is in force.",
+     NOW_FLAG(reload_succeeded)},
+    {"weir_config_last_reload_success_timestamp_seconds", "gauge", "",
+     "Time at which the configuration was last read without an error, in seconds since 1970.",
+     NOW_TIME(reload_success)},
     {"weir_accounting_error_total", "counter", "",
      "Inconsistencies in weir's accounting; any value but 0 indicates a bug in weir. Checked at "
      "each grant: more requests inside than the limit. Checked at each scrape: slots granted "

@@ -67,8 +67,11 @@ static struct config *load_again(struct reload *r, const char *why)
         strbuf_adds(&problems, "stdin: error: standard input cannot be read again\n");
     else
         next = config_load(&source, &problems);
+    r->counts.last_read_succeeded = next != NULL;
     if (next == NULL)
         reject(r, why, &problems);
+    else
+        r->counts.last_success = clock_wall();
     strbuf_fini(&problems);
     return next;
 }
@@ -159,6 +162,8 @@ struct reload *reload_new(struct loop *lp, const struct config_source *source,
     r->running = config_get(running);
     r->apply = apply;
     r->arg = arg;
+    r->counts.last_read_succeeded = true;
+    r->counts.last_success = clock_wall();
     follow_watch(r);
     return r;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/span.h"
 #include "common/strbuf.h"
 #include "proxy/config.h"
@@ -34,5 +35,9 @@ MUST_USE bool reload_patch(struct reload *r, struct span json, struct strbuf *pr
 
 struct reload_counts {
     uint64_t applied, rejected;
+    /* Of reading the sources, the start included; commands do not count. A file that is as before
+     * was read with success. */
+    bool last_read_succeeded;
+    wall_us last_success;
 };
 struct reload_counts reload_counts(const struct reload *r);

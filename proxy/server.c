@@ -388,14 +388,18 @@ static void on_app_up(void *arg, struct limiter_waiter *chain)
 static void look_now(struct server *s, struct stats_now *now)
 {
     enum app_state state = app_state(s->shared.app);
+    struct reload_counts reloads = reload_counts(s->reload);
 
     *now = (struct stats_now){
         .fifo = s->config->queue.order == CONFIG_ORDER_FIFO,
         .classes = classes_count(s->config),
         .enforcing = s->config->enforce,
         .queue_timeout = s->config->queue.timeout,
-        .reloads_applied = reload_counts(s->reload).applied,
-        .reloads_rejected = reload_counts(s->reload).rejected,
+        .draining = lifecycle_state(s->lifecycle) != LIFECYCLE_READY,
+        .reloads_applied = reloads.applied,
+        .reloads_rejected = reloads.rejected,
+        .reload_succeeded = reloads.last_read_succeeded,
+        .reload_success = reloads.last_success,
         .queue_max_bytes = s->config->queue.max_bytes,
         .buffers_budget = s->config->buffers.budget,
         .client_connections_max = s->max_connections,
@@ -439,13 +443,13 @@ static void audit(struct server *s)
     }
 }
 
-static void admin_metrics(void *arg, struct strbuf *out)
+static void admin_metrics(void *arg, enum prometheus_format format, struct strbuf *out)
 {
     struct server *s = arg;
     struct stats_now now;
 
     look_now(s, &now);
-    metrics_page_write(s->stats, &now, out);
+    metrics_page_write(s->stats, &now, format, out);
     audit(s);
 }
 

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "limiter/limiter.h"
@@ -53,6 +54,7 @@ const char *const stats_upstream_names[STATS_REPLAYED + 1] = {[STATS_OPENED] = "
 struct stats_shard {
     _Alignas(128) _Atomic uint64_t cell[CELLS]; /* on its own pair of cache lines */
     const struct buckets *buckets;
+    struct exemplars wait_exemplars; /* by bucket of H_QUEUE_WAIT */
 };
 
 struct stats {
@@ -143,6 +145,7 @@ struct stats *stats_new(unsigned shards, const struct config *cf)
     CHECK(s->shards != NULL);
     for (unsigned i = 0; i < shards; i++) {
         s->shards[i].buckets = s->buckets;
+        exemplars_init(&s->shards[i].wait_exemplars);
         for (size_t c = 0; c < CELLS; c++)
             atomic_init(&s->shards[i].cell[c], 0);
     }
@@ -182,6 +185,15 @@ void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_u
     observe(sh, H_QUEUE_WAIT, us);
     add(sh, C_WAITS + (size_t)outcome, 1);
     add(sh, C_WAITED + (size_t)outcome, (uint64_t)us);
+}
+
+void stats_wait_exemplar(struct stats_shard *sh, const struct record *record, mono_us us)
+{
+    struct exemplar x = {.value = us, .at = clock_wall()};
+
+    CHECK(us >= 0 && record->traced);
+    memcpy(x.trace, record->trace, sizeof(x.trace));
+    exemplars_put(&sh->wait_exemplars, buckets_find(&sh->buckets[H_QUEUE_WAIT], us), &x);
 }
 
 void stats_rejected(struct stats_shard *sh, enum stats_reason reason)
@@ -338,11 +350,19 @@ void stats_read(const struct stats *s, const struct stats_now *now, struct stats
 {
     r->now = now;
     r->buckets = s->buckets;
+    r->wait_exemplars = NULL;
     for (size_t c = 0; c < CELLS; c++) {
         r->cell[c] = 0;
         for (unsigned i = 0; i < s->n; i++)
             r->cell[c] += atomic_load_explicit(&s->shards[i].cell[c], memory_order_relaxed);
     }
+}
+
+void stats_exemplars(const struct stats *s, struct exemplar *out)
+{
+    memset(out, 0, EXEMPLARS_MAX * sizeof(*out));
+    for (unsigned i = 0; i < s->n; i++)
+        exemplars_merge(&s->shards[i].wait_exemplars, out);
 }
 
 void stats_read_bypass(const struct stats *s, const struct limiter_snapshot *limiter,

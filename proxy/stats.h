@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "proxy/config.h"
+#include "proxy/record.h"
 
 struct stats;       /* opaque: defined in stats.c */
 struct stats_shard; /* opaque */
@@ -57,6 +58,8 @@ struct stats_shard *stats_shard_of(struct stats *s, unsigned i);
 
 /* Recording: the shard's own thread only. Durations in microseconds, never negative. */
 void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
+/* The same wait, of a request that has a trace id. Reads the wall clock. */
+void stats_wait_exemplar(struct stats_shard *sh, const struct record *record, mono_us us);
 void stats_rejected(struct stats_shard *sh, enum stats_reason reason);
 void stats_response(struct stats_shard *sh, enum stats_source by, unsigned code);
 void stats_request_duration(struct stats_shard *sh, enum stats_source by, mono_us us);

@@ -63,5 +63,8 @@ struct stats_now {
     bool upstream_ready;
     const char *upstream_state; /* app_state_name() */
     mono_us upstream_startup;   /* the app's startup time; 0 while unknown */
+    bool draining;              /* from the announcement on */
     uint64_t reloads_applied, reloads_rejected;
+    bool reload_succeeded;
+    wall_us reload_success; /* the last one, or the start */
 };

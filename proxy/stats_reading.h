@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "proxy/buckets.h"
+#include "proxy/exemplars.h"
 #include "proxy/stats_now.h"
 
 enum { SOURCES = STATS_SOURCE_CLIENT_GONE + 1, CODE_FIRST = 100, CODE_LAST = 599 };
@@ -78,10 +79,14 @@ extern const char *const stats_upstream_names[STATS_REPLAYED + 1];
 struct stats_reading {
     const struct stats_now *now;
     const struct buckets *buckets;
-    uint64_t cell[CELLS]; /* summed across the shards */
+    uint64_t cell[CELLS];                  /* summed across the shards */
+    const struct exemplar *wait_exemplars; /* of H_QUEUE_WAIT, by bucket; NULL: not wanted */
 };
 
 void stats_read(const struct stats *s, const struct stats_now *now, struct stats_reading *r);
+
+/* The latest of all shards for each bucket of H_QUEUE_WAIT: EXEMPLARS_MAX. */
+void stats_exemplars(const struct stats *s, struct exemplar *out);
 
 /* A gauge. Between reading two shards, something may have moved from one to the other: never
  * negative. */

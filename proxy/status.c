@@ -218,6 +218,7 @@ void status_write(const struct stats *s, const struct stats_now *now, struct str
     json_count(out, "in_flight", now->limiter.in_flight);
     json_bool(out, "enforcing", now->enforcing);
     json_bool(out, "paused", stats_paused(&r));
+    json_bool(out, "draining", now->draining);
     json_queue(&r, out);
     json_overload(&r, out);
     json_bypass(&r, out);

@@ -98,7 +98,7 @@ CONTENDERS = {
     )
 }
 COUNTED = (
-    "weir_queue_overload_total",
+    "weir_queue_overloads_total",
     "weir_queue_overload_seconds_total",
     "weir_queue_overtaken_total",
     "weir_queue_allowance_seconds",

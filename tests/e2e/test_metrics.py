@@ -27,7 +27,7 @@ FAMILIES = {
     "weir_queue_oldest_wait_seconds": "gauge",
     "weir_queue_drain_seconds": "gauge",
     "weir_queue_overload": "gauge",
-    "weir_queue_overload_total": "counter",
+    "weir_queue_overloads_total": "counter",
     "weir_queue_overload_seconds_total": "counter",
     "weir_queue_allowance_seconds": "gauge",
     "weir_queue_overtaken_total": "counter",
@@ -46,6 +46,9 @@ FAMILIES = {
     "weir_requests_orphaned_total": "counter",
     "weir_orphan_hold_seconds": "histogram",
     "weir_paused": "gauge",
+    "weir_draining": "gauge",
+    "weir_config_last_reload_successful": "gauge",
+    "weir_config_last_reload_success_timestamp_seconds": "gauge",
     "weir_bypass_in_flight": "gauge",
     "weir_bypass_limit": "gauge",
     "weir_bypass_requests_total": "counter",
@@ -75,7 +78,7 @@ PRESET = {
     "weir_requests_rejected_total": {
         "reason": "queue_full queue_timeout not_ready draining bytes upgrades evicted deadline".split()
     },
-    "weir_queue_overload_total": {"cause": ["hopeless", "crowded", "waste"]},
+    "weir_queue_overloads_total": {"cause": ["hopeless", "crowded", "waste"]},
     "weir_queue_depth": {"class": ["default"]},
     "weir_request_seconds_total": {"state": ["in_flight", "queued"]},
     "weir_upstream_connections_total": {"result": ["opened", "reused", "failed", "replayed"]},

@@ -35,7 +35,7 @@ def test_most_slots_serve_clients_that_are_still_there(world):
     assert re.search(r"overload: begins \((hopeless|crowded|waste); \d+ requests wait, ", weir.log())
     m, overload = weir.metrics(), weir.status()["overload"]
     assert goodput > 0.75, f"{goodput:.2f} of the capacity"
-    assert m.one("weir_queue_overload") == 0 and m.total("weir_queue_overload_total") >= 1
+    assert m.one("weir_queue_overload") == 0 and m.total("weir_queue_overloads_total") >= 1
     assert m.one("weir_queue_overload_seconds_total") > 1
     assert 0.15 < m.one("weir_client_patience_seconds", quantile="0.5") < 0.4
     assert 0.05 < m.one("weir_queue_allowance_seconds") < PATIENCE
@@ -47,7 +47,7 @@ def test_with_fifo_few_do(world):
     goodput, weir = of_closers(world, queue_order="fifo")
     m = weir.metrics()
     assert goodput < 0.5, f"{goodput:.2f} of the capacity"
-    assert m.total("weir_queue_overload_total") == 0 and m.one("weir_queue_overtaken_total") == 0
+    assert m.total("weir_queue_overloads_total") == 0 and m.one("weir_queue_overtaken_total") == 0
     assert m.one("weir_requests_wasted_total") > 0
     assert "overload: begins" not in weir.log()
 
@@ -60,7 +60,7 @@ def test_patient_clients_are_served_in_the_order_of_their_arrival(world):
     assert [o.status for o in outcomes] == [200] * 40
     m = weir.metrics()
     assert m.total("weir_requests_rejected_total") == 0
-    assert m.one("weir_queue_overtaken_total") == 0 and m.total("weir_queue_overload_total") == 0
+    assert m.one("weir_queue_overtaken_total") == 0 and m.total("weir_queue_overloads_total") == 0
 
 
 # ---- the order changes in an overload ----------------------------------------------------------

@@ -46,7 +46,7 @@ static void help_and_label_values_are_escaped(void **state)
     (void)state;
     struct strbuf out = {0};
     const struct prometheus_label labels[] = {{"a", "x\"\\\ny"}, {"b", ""}, {NULL, NULL}};
-    prometheus_head(&out, "m", "gauge", "back\\slash \"quoted\"\nnext");
+    prometheus_head(&out, PROMETHEUS_TEXT, "m", "gauge", "back\\slash \"quoted\"\nnext");
     prometheus_signed(&out, "m", labels, -3);
     assert_string_equal(strbuf_cstr(&out), "# HELP m back\\\\slash \"quoted\"\\nnext\n"
                                            "# TYPE m gauge\n"
@@ -61,8 +61,8 @@ static void a_histogram_is_cumulative_and_its_count_is_the_last_bucket(void **st
     static const uint64_t counts[] = {3, 0, 2, 1};
     const struct prometheus_label labels[] = {{"class", "default"}, {NULL, NULL}};
     struct strbuf out = {0};
-    prometheus_head(&out, "w_seconds", "histogram", "W.");
-    prometheus_histogram(&out, "w_seconds", labels, bounds, counts, 3, 7000001);
+    prometheus_head(&out, PROMETHEUS_TEXT, "w_seconds", "histogram", "W.");
+    prometheus_histogram(&out, "w_seconds", labels, bounds, counts, 3, 7000001, NULL);
     assert_string_equal(strbuf_cstr(&out), "# HELP w_seconds W.\n"
                                            "# TYPE w_seconds histogram\n"
                                            "w_seconds_bucket{class=\"default\",le=\"0\"} 3\n"
@@ -74,13 +74,53 @@ static void a_histogram_is_cumulative_and_its_count_is_the_last_bucket(void **st
     assert_page(&out);
 }
 
+static void openmetrics_names_a_counter_without_total_and_the_unit(void **state)
+{
+    (void)state;
+    struct strbuf out = {0};
+    prometheus_head(&out, PROMETHEUS_OPENMETRICS, "a_seconds_total", "counter", "\"A\\\n\".");
+    prometheus_head(&out, PROMETHEUS_OPENMETRICS, "b_bytes", "gauge", "B.");
+    prometheus_head(&out, PROMETHEUS_OPENMETRICS, "c_total", "counter", "C.");
+    prometheus_head(&out, PROMETHEUS_TEXT, "d_seconds_total", "counter", "D.");
+    prometheus_end(&out, PROMETHEUS_TEXT);
+    prometheus_end(&out, PROMETHEUS_OPENMETRICS);
+    assert_string_equal(strbuf_cstr(&out), "# HELP a_seconds \\\"A\\\\\\n\\\".\n"
+                                           "# TYPE a_seconds counter\n"
+                                           "# UNIT a_seconds seconds\n"
+                                           "# HELP b_bytes B.\n"
+                                           "# TYPE b_bytes gauge\n"
+                                           "# UNIT b_bytes bytes\n"
+                                           "# HELP c C.\n"
+                                           "# TYPE c counter\n"
+                                           "# HELP d_seconds_total D.\n"
+                                           "# TYPE d_seconds_total counter\n"
+                                           "# EOF\n");
+    strbuf_fini(&out);
+}
+
+static void an_exemplar_stands_behind_its_bucket(void **state)
+{
+    (void)state;
+    static const mono_us bounds[] = {1000};
+    static const uint64_t counts[] = {2, 1};
+    static const struct prometheus_exemplar exemplars[] = {
+        {.label = {NULL, NULL}}, {{"trace_id", "0a\"b"}, 1500, 1700000000000000 + 250000}};
+    struct strbuf out = {0};
+    prometheus_histogram(&out, "w", NULL, bounds, counts, 1, 0, exemplars);
+    assert_string_equal(strbuf_cstr(&out),
+                        "w_bucket{le=\"0.001\"} 2\n"
+                        "w_bucket{le=\"+Inf\"} 3 # {trace_id=\"0a\\\"b\"} 0.0015 1700000000.25\n"
+                        "w_sum 0\nw_count 3\n");
+    strbuf_fini(&out);
+}
+
 static void a_histogram_without_labels_has_le_alone(void **state)
 {
     (void)state;
     static const mono_us bounds[] = {1000};
     static const uint64_t counts[] = {0, 0};
     struct strbuf out = {0};
-    prometheus_histogram(&out, "w", NULL, bounds, counts, 1, 0);
+    prometheus_histogram(&out, "w", NULL, bounds, counts, 1, 0, NULL);
     assert_string_equal(strbuf_cstr(&out), "w_bucket{le=\"0.001\"} 0\nw_bucket{le=\"+Inf\"} 0\n"
                                            "w_sum 0\nw_count 0\n");
     strbuf_fini(&out);
@@ -127,7 +167,7 @@ static void the_process_tells_plausible_things_about_itself(void **state)
 {
     (void)state;
     struct strbuf out = {0};
-    prometheus_process(&out);
+    prometheus_process(&out, PROMETHEUS_TEXT);
     assert_page(&out);
     double before = value_of("process_open_fds");
     assert_true(value_of("process_cpu_seconds_total") > 0);
@@ -140,7 +180,7 @@ static void the_process_tells_plausible_things_about_itself(void **state)
 
     int fd = dup(STDOUT_FILENO);
     assert_true(fd >= 0);
-    prometheus_process(&out);
+    prometheus_process(&out, PROMETHEUS_TEXT);
     assert_page(&out);
     close(fd);
     assert_true(value_of("process_open_fds") == before + 1);
@@ -185,6 +225,8 @@ int main(void)
         cmocka_unit_test(seconds_are_exact_to_the_microsecond),
         cmocka_unit_test(help_and_label_values_are_escaped),
         cmocka_unit_test(a_histogram_is_cumulative_and_its_count_is_the_last_bucket),
+        cmocka_unit_test(openmetrics_names_a_counter_without_total_and_the_unit),
+        cmocka_unit_test(an_exemplar_stands_behind_its_bucket),
         cmocka_unit_test(a_histogram_without_labels_has_le_alone),
         cmocka_unit_test(what_never_comes_is_infinite),
         cmocka_unit_test(a_registry_becomes_a_valid_page),

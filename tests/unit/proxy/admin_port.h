@@ -43,13 +43,14 @@ struct port {
 
 static char got[200000];
 
-static inline void metrics(void *arg, struct strbuf *out)
+static inline void metrics(void *arg, enum prometheus_format format, struct strbuf *out)
 {
     const struct port *p = arg;
 
     strbuf_adds(out, "# HELP a A.\n# TYPE a gauge\na 1\n");
     while (out->len < p->metrics_size)
         strbuf_adds(out, "# and many more\n");
+    prometheus_end(out, format);
 }
 
 static inline void status(void *arg, struct strbuf *out)

@@ -53,7 +53,7 @@ static inline struct stats_now quiet(void)
 static inline void scrape(struct stats *s, const struct stats_now *now)
 {
     struct strbuf out = {0};
-    metrics_page_write(s, now, &out);
+    metrics_page_write(s, now, PROMETHEUS_TEXT, &out);
     if (!exposition_read(&page, strbuf_cstr(&out)))
         fail_msg("%s", page.wrong);
     strbuf_fini(&out);

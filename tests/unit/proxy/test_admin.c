@@ -13,6 +13,17 @@ static void metrics_have_prometheus_exact_content_type(void **state)
     assert_int_equal(times("Content-Length"), 1);
 }
 
+static void metrics_are_openmetrics_for_who_accepts_it(void **state)
+{
+    ask(*state, "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: text/plain;q=0.5\r\nAccept-Not: x\r\n"
+                "accept: application/openmetrics-text;version=1.0.0\r\n\r\n"
+                "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    expect("\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n");
+    expect("\na 1\n# EOF\nHTTP/1.1 200 OK\r\n");
+    expect("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+    assert_int_equal(times("EOF"), 1);
+}
+
 static void status_and_config_are_json(void **state)
 {
     get(*state, "/status");
@@ -488,6 +499,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(metrics_have_prometheus_exact_content_type),
+        TEST(metrics_are_openmetrics_for_who_accepts_it),
         TEST(status_and_config_are_json),
         TEST(the_probes_say_yes_or_no_and_why),
         TEST(head_has_the_length_and_no_body),

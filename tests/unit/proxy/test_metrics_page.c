@@ -1,4 +1,6 @@
 /* The metrics page: its series and their values. */
+#include <math.h>
+
 #include "tests/unit/proxy/stats_fixture.h"
 
 static void the_first_scrape_has_every_series_with_zero(void **state)
@@ -48,6 +50,8 @@ static void what_the_limiter_says_is_passed_on(void **state)
     now.enforcing = true;
     now.agent = (struct stats_agent){.on = true, .weight = 37, .replies = {5, 6, 7}};
     now.upstream_ready = false;
+    now.draining = now.reload_succeeded = true;
+    now.reload_success = 1700000000500000;
     assert_false(stats_audit(stats_shard_of(*state, 1), &(struct stats_present){.begun = 1}));
     scrape(*state, &now);
     expect("weir_concurrency_limit", "7");
@@ -77,6 +81,9 @@ static void what_the_limiter_says_is_passed_on(void **state)
     expect("weir_request_seconds_total{state=\"queued\"}", "0.5");
     expect("weir_saturated_seconds_total", "0.000001");
     expect("weir_paused", "1");
+    expect("weir_draining", "1");
+    expect("weir_config_last_reload_successful", "1");
+    expect("weir_config_last_reload_success_timestamp_seconds", "1700000000.5");
     expect("weir_upstream_ready", "0");
     expect("weir_upstream_startup_seconds", "0.25");
     expect("weir_accounting_error_total", "4");
@@ -87,7 +94,7 @@ static void an_overload_shows_with_its_cause_and_what_is_known_of_clients(void *
     struct stats_now now = quiet();
     scrape(*state, &now);
     expect("weir_queue_overload", "0");
-    expect("weir_queue_overload_total{cause=\"waste\"}", "0");
+    expect("weir_queue_overloads_total{cause=\"waste\"}", "0");
     expect("weir_client_patience_seconds{quantile=\"0.5\"}", "+Inf");
     now.limiter.overload = true;
     now.limiter.overloads[OVERLOAD_CROWDED] = 3;
@@ -98,8 +105,8 @@ static void an_overload_shows_with_its_cause_and_what_is_known_of_clients(void *
     now.patience[0] = 400000;
     scrape(*state, &now);
     expect("weir_queue_overload", "1");
-    expect("weir_queue_overload_total{cause=\"hopeless\"}", "0");
-    expect("weir_queue_overload_total{cause=\"crowded\"}", "3");
+    expect("weir_queue_overloads_total{cause=\"hopeless\"}", "0");
+    expect("weir_queue_overloads_total{cause=\"crowded\"}", "3");
     expect("weir_queue_overload_seconds_total", "1.5");
     expect("weir_queue_allowance_seconds", "0.25");
     expect("weir_queue_overtaken_total", "11");
@@ -205,6 +212,51 @@ static void an_app_that_sends_every_code_makes_at_most_501_series(void **state)
     expect("weir_requests_total{code=\"other\",source=\"app\"}", "1500");
 }
 
+static void wait_of(struct stats *s, unsigned shard, unsigned char id, mono_us us)
+{
+    struct record r = {.traced = true};
+
+    memset(r.trace, id, sizeof(r.trace));
+    stats_queue_wait(stats_shard_of(s, shard), STATS_DISPATCHED, us);
+    stats_wait_exemplar(stats_shard_of(s, shard), &r, us);
+}
+
+/* The line of the page that begins with `series`, without it. */
+static const char *line_of(const struct strbuf *out, const char *series)
+{
+    static char line[300];
+    const char *at = strstr(strbuf_cstr(out), series);
+
+    assert_non_null(at);
+    at += strlen(series);
+    snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
+    return line;
+}
+
+static void in_openmetrics_a_wait_has_the_trace_id_of_the_latest_request(void **state)
+{
+    struct stats_now now = quiet();
+    struct strbuf out = {0};
+
+    wait_of(*state, 0, 0x0f, 0);
+    wait_of(*state, 0, 0xa1, 900);
+    wait_of(*state, 1, 0xb2, 800);
+    metrics_page_write(*state, &now, PROMETHEUS_OPENMETRICS, &out);
+    const char *zero = line_of(&out, "weir_queue_wait_seconds_bucket{le=\"0\"}");
+    assert_non_null(strstr(zero, " 1 # {trace_id=\"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f\"} 0 "));
+    const char *next = line_of(&out, "weir_queue_wait_seconds_bucket{le=\"0.001\"}");
+    assert_non_null(strstr(next, "2b2\"} 0.0008 "));
+    assert_true(fabs(strtod(strrchr(next, ' '), NULL) - (double)clock_wall() / 1e6) < 60);
+    assert_null(strchr(line_of(&out, "weir_queue_wait_seconds_bucket{le=\"+Inf\"}"), '#'));
+    assert_string_equal(out.at + out.len - 6, "# EOF\n");
+    assert_non_null(strstr(out.at, "# TYPE weir_requests counter\n"));
+    strbuf_clear(&out);
+    metrics_page_write(*state, &now, PROMETHEUS_TEXT, &out);
+    assert_null(strstr(out.at, "trace_id"));
+    assert_null(strstr(out.at, "EOF"));
+    strbuf_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +268,7 @@ int main(void)
         TEST(a_dry_run_shows_and_limits_no_connections),
         TEST(an_unusual_code_appears_once_it_was_seen),
         TEST(an_invalid_code_still_counts_as_a_response),
+        TEST(in_openmetrics_a_wait_has_the_trace_id_of_the_latest_request),
         TEST(an_app_that_sends_every_code_makes_at_most_501_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,7 @@ static void a_broken_file_changes_nothing_and_all_its_errors_are_logged(void **s
     assert_said("weir.json:2:16: error: unknown key \"treads\"");
     assert_said("weir.json: 3 errors; nothing was changed\n");
     assert_said("\"threads\": cannot change from 1 to 3");
+    assert_false(reload_counts(fx.reload).last_read_succeeded);
     unlink(fx.path);
     reload_sources(fx.reload);
     counts_are(0, 2);
@@ -157,6 +158,7 @@ static void a_broken_file_changes_nothing_and_all_its_errors_are_logged(void **s
     reload_sources(fx.reload);
     counts_are(1, 2);
     assert_int_equal(fx.config->concurrency, 7);
+    assert_true(reload_counts(fx.reload).last_read_succeeded);
 }
 
 static void a_pipe_in_place_of_the_file_is_not_waited_for(void **state)
@@ -287,6 +289,7 @@ static void a_comment_in_a_watched_file_changes_nothing(void **state)
 {
     (void)state;
     begins_with("{\"upstream\": \":1\", \"watch\": true}");
+    wall_us started = reload_counts(fx.reload).last_success;
     writes("{\"upstream\": \":1\", \"watch\": true, \"// why\": 1}");
     turns_for(200000);
     counts_are(0, 0);
@@ -297,6 +300,15 @@ static void a_comment_in_a_watched_file_changes_nothing(void **state)
     counts_are(0, 1);
     said();
     assert_said("trailing comma");
+    struct reload_counts failed = reload_counts(fx.reload);
+    assert_false(failed.last_read_succeeded);
+    assert_true(failed.last_success > started && failed.last_success <= clock_wall());
+    writes("{\"upstream\": \":1\", \"watch\": true}");
+    for (int i = 0; i < 3000 && !reload_counts(fx.reload).last_read_succeeded; i++)
+        turns_for(1000);
+    counts_are(0, 1); /* the same values: nothing to apply */
+    assert_true(reload_counts(fx.reload).last_read_succeeded);
+    assert_true(reload_counts(fx.reload).last_success > failed.last_success);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
