@@ -1,0 +1,56 @@
+/*
+ * Looks at weir from the control thread: ten times a second while requests are arriving or inside
+ * the app, and once a second while nothing happens. Each second it makes the loops audit
+ * themselves, measures how late they are, logs overloads, and adds a sample to the history.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/strbuf.h"
+#include "proxy/completions.h"
+#include "proxy/config.h"
+#include "proxy/exchange.h"
+#include "proxy/history.h"
+#include "proxy/loop.h"
+#include "proxy/stats.h"
+#include "proxy/stats_now.h"
+
+struct agent;
+struct reload;
+struct observer; /* opaque: defined in observer.c */
+
+#define OBSERVER_TICK_US 100000 /* between two looks while requests are present */
+
+struct observer_how {
+    struct loop *control;
+    struct exchange_shared *shared;
+    const struct stats *stats, *bypass_stats;
+    struct config *config; /* until observer_configure() */
+    unsigned loops;
+};
+
+struct observer *observer_new(const struct observer_how *how);
+void observer_free(struct observer *o); /* NULL is allowed; after all loops have stopped */
+
+/* The ring that loop `i` writes: before observer_watch(). */
+struct completions *observer_completions(struct observer *o, unsigned i);
+
+/* Loop `i` is built. */
+void observer_watch(struct observer *o, unsigned i, struct loop *loop, struct stats_shard *shard,
+                    struct exchange_env *exchanges);
+
+/* All is built: begins to look. `agent` may be NULL. */
+void observer_start(struct observer *o, const struct reload *reload, const struct agent *agent);
+
+/* From now on, `config` is in force; `clients` is the most connections of clients. */
+void observer_configure(struct observer *o, struct config *config, uint32_t clients);
+
+/* What only the server knows at the time of a scrape. Valid until the next change of the
+ * configuration. */
+void observer_look(struct observer *o, struct stats_now *now);
+
+/* Makes each loop compare its numbers with its exchanges; the next scrape shows the result. */
+void observer_audit(struct observer *o);
+
+const struct history *observer_history(const struct observer *o);
