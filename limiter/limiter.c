@@ -410,10 +410,20 @@ static void hand_back_locked(struct limiter *l, struct limiter_waiter *w)
     wait_locked(l, w);
 }
 
+/* Before it leaves the queue. */
+static void note_wait_locked(struct limiter *l, const struct limiter_waiter *w)
+{
+    mono_us waited = l->now - w->queued_at - w->requeued_us;
+
+    l->plain -= is_plain(l, w);
+    if (waited > l->live.wait_peak)
+        l->live.wait_peak = waited;
+}
+
 /* It is its turn, or its time is over. */
 static void end_wait_locked(struct limiter *l, struct limiter_waiter *w, bool in_time)
 {
-    l->plain -= is_plain(l, w);
+    note_wait_locked(l, w);
     if (in_time) {
         waitq_serve(&l->queue, w, l->now);
         grant_locked(l, w);
@@ -426,7 +436,7 @@ static void end_wait_locked(struct limiter *l, struct limiter_waiter *w, bool in
 
 static void leave_locked(struct limiter *l, struct limiter_waiter *w, bool left)
 {
-    l->plain -= is_plain(l, w);
+    note_wait_locked(l, w);
     waitq_remove(&l->queue, w);
     w->state = LIMITER_IDLE;
     w->ended_at = l->now;
@@ -717,7 +727,7 @@ struct limiter_waiter *limiter_resume(struct limiter *l, enum limiter_pause_reas
     return chain;
 }
 
-/* ---- new bounds: a peak under other bounds says nothing about the new ones ------------------- */
+/* ---- new bounds ------------------------------------------------------------------------------ */
 
 /* The sum of 64 32-bit numbers may exceed the 32 bits that callers see. */
 static void sum_slots_locked(struct limiter *l)
@@ -741,7 +751,6 @@ struct limiter_waiter *limiter_set_slots(struct limiter *l, unsigned instance, u
         l->used = instance + 1;
     l->instances[instance].slots = slots;
     sum_slots_locked(l);
-    l->live.in_flight_peak = l->live.in_flight;
     struct limiter_waiter *chain = serve_locked(l);
     unlock(l);
     return chain;
@@ -766,12 +775,10 @@ static void set_classes_locked(struct limiter *l, const struct limiter_config *c
     find_eligible_locked(l);
 }
 
-/* The peak restarts here: one reached under the old bounds does not apply to the new ones. */
 static void configure_locked(struct limiter *l, const struct limiter_config *config)
 {
     set_classes_locked(l, config);
     l->live.queue_length = config->queue_length;
-    l->live.depth_peak = l->queue.depth;
     waitq_bound(&l->queue, config->queue_length, config->queue_bytes);
     if (config->order == LIMITER_ADAPTIVE)
         return;
@@ -789,8 +796,6 @@ struct limiter_waiter *limiter_reconfigure(struct limiter *l, const struct limit
     unlock(l);
     return chain;
 }
-
-/* ---- the estimate and the snapshot ----------------------------------------------------------- */
 
 static mono_us drain_locked(const struct limiter *l)
 {
@@ -827,13 +832,28 @@ static void fill_in_locked(const struct limiter *l, struct limiter_snapshot *out
         out->class_depth[c] = waitq_class_depth(&l->queue.classes[c]);
 }
 
-void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *out)
+static void snapshot_locked(struct limiter *l, struct limiter_snapshot *out)
 {
-    lock_at(l, now);
     l->live.accounting_errors +=
         l->live.admitted != l->live.released + l->live.requeued + l->live.in_flight;
     *out = l->live;
     fill_in_locked(l, out);
+}
+
+void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *out)
+{
+    lock_at(l, now);
+    snapshot_locked(l, out);
+    unlock(l);
+}
+
+void limiter_take_peaks(struct limiter *l, mono_us now, struct limiter_snapshot *out)
+{
+    lock_at(l, now);
+    snapshot_locked(l, out);
+    l->live.in_flight_peak = l->live.in_flight;
+    l->live.depth_peak = l->queue.depth;
+    l->live.wait_peak = 0;
     unlock(l);
 }
 

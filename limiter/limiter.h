@@ -35,8 +35,8 @@
  *
  * Nothing is allocated after limiter_new(). acquire, release and cancel are O(1), amortised, but
  * for a check of each instance that has slots if there are several, and of each class and key in
- * use. Pure: no HTTP, no sockets, no clock of its own, no logs.
- * The terms follow Netflix concurrency-limits and Knative's breaker (capacity, in flight, pending).
+ * use. Pure: no HTTP, no sockets, no clock of its own, no logs. The terms follow Netflix's
+ * concurrency-limits and Knative's breaker.
  */
 #pragma once
 
@@ -105,9 +105,7 @@ MUST_USE struct limiter_waiter *limiter_requeue(struct limiter *l, struct limite
  * False while paused. */
 bool limiter_has_plenty(struct limiter *l);
 
-/* Whether anyone waits for a slot. */
-bool limiter_has_waiters(struct limiter *l);
-
+bool limiter_has_waiters(struct limiter *l); /* for a slot */
 /* Whether no slot is free and the queue is full: an acquire would be refused, unless others of a
  * lower class or a longer key make room for it. False in an overload and while some wait for a
  * pool, as those do. */
@@ -140,6 +138,8 @@ MUST_USE struct limiter_waiter *limiter_reconfigure(struct limiter *l,
                                                     mono_us now);
 
 void limiter_snapshot(struct limiter *l, mono_us now, struct limiter_snapshot *out);
+/* In addition, the peaks begin anew. */
+void limiter_take_peaks(struct limiter *l, mono_us now, struct limiter_snapshot *out);
 
 /* Copies what has been learned about clients' patience. */
 void limiter_patience(struct limiter *l, struct patience *out);

@@ -42,8 +42,9 @@ struct limiter_snapshot {
     uint64_t wasted;    /* slots released after the client had left or its declared deadline */
     uint64_t accounting_errors; /* must stay 0: grants beyond an instance's slots, and snapshots in
                                    which admitted is not released + requeued + in_flight */
-    uint32_t in_flight_peak;    /* since the last limiter_set_slots() */
-    uint32_t depth_peak;        /* since limiter_new() or the last limiter_reconfigure() */
+    uint32_t in_flight_peak;    /* the peaks are since the last limiter_take_peaks() */
+    uint32_t depth_peak;
+    mono_us wait_peak; /* the longest wait of those that have ended, with or without a slot */
     uint32_t class_depth[LIMITER_CLASSES]; /* waiters, by class */
     struct limiter_overload_begin last;    /* the latest overload */
 };

@@ -504,6 +504,14 @@ static inline void model_peaks(struct model *m)
         m->events.depth_peak = m->depth;
 }
 
+static inline void model_note_wait(struct model *m, const struct limiter_waiter *w)
+{
+    mono_us waited = w->ended_at - w->queued_at - w->requeued_us;
+
+    if (waited > m->events.wait_peak)
+        m->events.wait_peak = waited;
+}
+
 static inline void model_end_wait(struct model *m, unsigned i, enum limiter_verdict verdict)
 {
     struct limiter_waiter *w = &m->w[i];
@@ -512,6 +520,7 @@ static inline void model_end_wait(struct model *m, unsigned i, enum limiter_verd
         w->instance = model_least_loaded(m);
     w->verdict = verdict;
     w->ended_at = m->now;
+    model_note_wait(m, w);
     w->state = verdict == LIMITER_ADMITTED ? LIMITER_HOLDING : LIMITER_IDLE;
     m->waited_us += (uint64_t)(w->ended_at - m->waits_from[i]);
     m->events.expired += verdict == LIMITER_EXPIRED;
@@ -734,6 +743,7 @@ static inline void model_cancel(struct model *m, unsigned i, enum limiter_leave 
     model_take_out(m, i);
     m->w[i].state = LIMITER_IDLE;
     m->w[i].ended_at = m->now;
+    model_note_wait(m, &m->w[i]);
     m->waited_us += (uint64_t)(m->now - m->waits_from[i]);
     m->events.cancelled++;
     model_learn(m, &m->w[i], m->now, why == LIMITER_CLIENT_LEFT);
@@ -754,7 +764,6 @@ static inline void model_reconfigure(struct model *m, const struct limiter_confi
     m->chain_length = 0;
     m->config = *config;
     m->config.classes = config->classes > 0 ? config->classes : 1;
-    m->events.depth_peak = m->depth;
     if (!model_adaptive(m)) {
         overload_ends(&m->overload);
         overload_resumes(&m->overload);
@@ -768,8 +777,14 @@ static inline void model_set_slots(struct model *m, unsigned instance, uint32_t 
 {
     m->chain_length = 0;
     m->slots[instance] = slots;
-    m->events.in_flight_peak = model_holders(m);
     model_serve(m);
+}
+
+static inline void model_take_peaks(struct model *m)
+{
+    m->events.in_flight_peak = model_holders(m);
+    m->events.depth_peak = m->depth;
+    m->events.wait_peak = 0;
 }
 
 static inline bool model_plenty(const struct model *m)

@@ -359,21 +359,42 @@ static void a_shorter_queue_keeps_who_is_in_it(void **state)
     acquire(f, 4, 7, LIMITER_QUEUED);
 }
 
-static void peaks_begin_anew_with_new_bounds(void **state)
+static struct limiter_snapshot take_peaks(struct fixture *f, mono_us now)
+{
+    struct limiter_snapshot s;
+
+    limiter_take_peaks(f->limiter, now, &s);
+    return s;
+}
+
+static void peaks_begin_anew_when_they_are_taken(void **state)
 {
     struct fixture *f = *state;
 
     for (unsigned i = 0; i < 6; i++)
         acquire(f, i, 1, i < 2 ? LIMITER_ADMITTED : LIMITER_QUEUED);
-    assert_true(limiter_cancel(f->limiter, &f->w[5], 2, LIMITER_CLIENT_LEFT));
-    assert_int_equal(snapshot(f, 2).in_flight_peak, 2);
-    assert_int_equal(snapshot(f, 2).depth_peak, 4);
+    assert_true(limiter_cancel(f->limiter, &f->w[5], 4, LIMITER_CLIENT_LEFT));
+    expect_only(f, release(f, 0, 8), 2, LIMITER_ADMITTED);
+    assert_int_equal(snapshot(f, 9).depth_peak, 4); /* looking takes nothing */
+    assert_int_equal(take_peaks(f, 9).depth_peak, 4);
+    assert_int_equal(snapshot(f, 9).depth_peak, 2); /* the present depth */
+    assert_int_equal(snapshot(f, 9).in_flight_peak, 2);
+    expect_only(f, set_slots(f, 3, 10), 3, LIMITER_ADMITTED);
+    assert_int_equal(snapshot(f, 10).in_flight_peak, 3);
+    assert_int_equal(snapshot(f, 10).depth_peak, 2); /* new bounds take nothing, either */
+}
 
-    expect_only(f, set_slots(f, 3, 3), 2, LIMITER_ADMITTED);
-    assert_int_equal(snapshot(f, 3).in_flight_peak, 3);
-    assert_int_equal(snapshot(f, 3).depth_peak, 4);
-    set_queue(f, 5, 4);
-    assert_int_equal(snapshot(f, 4).depth_peak, 2); /* restarts at the present depth */
+static void the_longest_wait_counts_whether_it_ended_with_a_slot_or_not(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 4; i++)
+        acquire(f, i, 1, i < 2 ? LIMITER_ADMITTED : LIMITER_QUEUED);
+    expect_only(f, release(f, 0, 5), 2, LIMITER_ADMITTED);
+    assert_int_equal(snapshot(f, 6).wait_peak, 4);
+    assert_true(limiter_cancel(f->limiter, &f->w[3], 8, LIMITER_CLIENT_LEFT));
+    assert_int_equal(take_peaks(f, 9).wait_peak, 7);
+    assert_int_equal(snapshot(f, 9).wait_peak, 0);
 }
 
 /* ---- creation, and misuse -------------------------------------------------------------------- */
@@ -616,7 +637,8 @@ int main(void)
         WITH(one_slot, a_higher_limit_ends_waits_in_order),
         WITH(two_slots, a_lower_limit_takes_nothing_and_grants_nothing_until_below_it),
         WITH(one_slot, a_shorter_queue_keeps_who_is_in_it),
-        WITH(two_slots, peaks_begin_anew_with_new_bounds),
+        WITH(two_slots, peaks_begin_anew_when_they_are_taken),
+        WITH(two_slots, the_longest_wait_counts_whether_it_ended_with_a_slot_or_not),
         WITH(one_slot, one_slot_alone_is_never_plenty),
         WITH(eight_slots, plenty_is_more_than_a_quarter_free_and_nobody_waiting),
         WITH(no_limit, without_a_limit_slots_are_plentiful),
