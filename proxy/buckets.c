@@ -97,3 +97,46 @@ void buckets_coarse(struct buckets *b, const mono_us *base, size_t n, const mono
         insert(b, just_above(*timeouts));
     finish(b);
 }
+
+void buckets_even(struct buckets *b, mono_us from, mono_us most, unsigned percent)
+{
+    memset(b, 0, sizeof(*b));
+    append(b, from);
+    for (mono_us bound = from; bound < most;) {
+        bound += bound * (mono_us)percent / 100 + 1;
+        append(b, bound);
+    }
+    finish(b);
+}
+
+/* ---- quantiles ---- */
+
+/* Within a bucket, values are taken to be spread evenly over the part that is in the range. */
+static mono_us interpolate(const struct buckets *b, size_t bucket, double share, mono_us least,
+                           mono_us most)
+{
+    mono_us from = bucket > 0 ? b->bound[bucket - 1] : 0;
+    mono_us to = b->bound[bucket];
+
+    if (from < least)
+        from = least;
+    if (to > most)
+        to = most;
+    return to > from ? from + (mono_us)((double)(to - from) * share) : to;
+}
+
+mono_us buckets_quantile(const struct buckets *b, const uint32_t *count, double q, mono_us least,
+                         mono_us most)
+{
+    uint64_t total = 0, below = 0;
+
+    for (size_t i = 0; i <= b->n; i++)
+        total += count[i];
+    double rank = q * (double)total;
+    for (size_t i = 0; i <= b->n; i++) {
+        if (count[i] > 0 && (double)(below + count[i]) >= rank)
+            return interpolate(b, i, (rank - (double)below) / count[i], least, most);
+        below += count[i];
+    }
+    return -1;
+}

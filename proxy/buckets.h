@@ -32,6 +32,9 @@ struct buckets {
  */
 void buckets_fine(struct buckets *b, mono_us timeout, mono_us most);
 
+/* Bounds from `from` to above `most`, each `percent` above the one before. */
+void buckets_even(struct buckets *b, mono_us from, mono_us most, unsigned percent);
+
 /* `base`, which are `n` ascending bounds, and 1% above each timeout. `timeouts` ends with 0. */
 void buckets_coarse(struct buckets *b, const mono_us *base, size_t n, const mono_us *timeouts);
 
@@ -55,3 +58,11 @@ static inline size_t buckets_find(const struct buckets *b, mono_us us)
         i++;
     return i;
 }
+
+/*
+ * The value below which a share `q` of the durations lies, interpolated within its bucket. `count`
+ * has their numbers by bucket, `n + 1` of them; all durations lie between `least` and `most`. -1:
+ * there are none.
+ */
+mono_us buckets_quantile(const struct buckets *b, const uint32_t *count, double q, mono_us least,
+                         mono_us most);

@@ -118,6 +118,62 @@ static void coarse_bounds_are_the_base_and_just_above_each_timeout(void **state)
         assert_finds(&b, us);
 }
 
+static void even_bounds_are_a_fixed_share_apart(void **state)
+{
+    (void)state;
+    struct buckets b;
+
+    buckets_even(&b, 50, 120 * S, 8);
+    assert_int_equal(b.bound[0], 50);
+    assert_true(b.bound[b.n - 1] >= 120 * S);
+    for (size_t i = 1; i < b.n; i++) {
+        mono_us wide = b.bound[i] - b.bound[i - 1];
+        assert_true(wide * 100 <= b.bound[i - 1] * 8 + 100);
+    }
+    for (mono_us us = 1; us < 300 * S; us += 1 + us / 7)
+        assert_finds(&b, us);
+}
+
+/* Counts of a histogram with the bounds 10, 20, 40 and 80. */
+static mono_us quantile(const uint32_t *count, double q, mono_us least, mono_us most)
+{
+    static const mono_us base[] = {10, 20, 40, 80}, none[] = {0};
+    struct buckets b;
+
+    buckets_coarse(&b, base, 4, none);
+    return buckets_quantile(&b, count, q, least, most);
+}
+
+static void a_quantile_is_interpolated_within_its_bucket(void **state)
+{
+    (void)state;
+    static const uint32_t spread[5] = {0, 10, 0, 10, 0};
+
+    assert_int_equal(quantile(spread, 0.25, 0, 100), 15);
+    assert_int_equal(quantile(spread, 0.5, 0, 100), 20);
+    assert_int_equal(quantile(spread, 0.75, 0, 100), 60);
+    assert_int_equal(quantile(spread, 1, 0, 100), 80);
+}
+
+static void a_quantile_lies_between_the_shortest_and_the_longest(void **state)
+{
+    (void)state;
+    static const uint32_t one[5] = {0, 0, 3, 0, 0}, beyond[5] = {0, 0, 0, 0, 4};
+
+    assert_int_equal(quantile(one, 0.5, 33, 33), 33);
+    assert_int_equal(quantile(one, 1, 25, 30), 30);
+    assert_int_equal(quantile(beyond, 0.5, 100, 300), 200);
+    assert_int_equal(quantile(beyond, 0.99, 100, 100), 100);
+}
+
+static void nothing_has_no_quantile(void **state)
+{
+    (void)state;
+    static const uint32_t nothing[5] = {0};
+
+    assert_int_equal(quantile(nothing, 0.5, 0, 100), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +182,10 @@ int main(void)
         cmocka_unit_test(neighbours_differ_by_a_twentieth_where_a_wait_can_be_long),
         cmocka_unit_test(the_longest_wait_of_all_has_a_bound_just_above_it),
         cmocka_unit_test(coarse_bounds_are_the_base_and_just_above_each_timeout),
+        cmocka_unit_test(even_bounds_are_a_fixed_share_apart),
+        cmocka_unit_test(a_quantile_is_interpolated_within_its_bucket),
+        cmocka_unit_test(a_quantile_lies_between_the_shortest_and_the_longest),
+        cmocka_unit_test(nothing_has_no_quantile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
