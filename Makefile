@@ -19,7 +19,7 @@ CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option
            proxy/jsonpos.c proxy/capacity.c $(COMMANDS)
 BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c proxy/buckets.c proxy/stats.c proxy/hash.c \
            proxy/metrics_families.c proxy/metrics_docs.c proxy/metrics_page.c proxy/status.c proxy/load.c proxy/load_header.c proxy/overload_log.c \
-           proxy/record.c proxy/number.c proxy/trace.c proxy/request_start.c \
+           proxy/record.c proxy/completions.c proxy/history.c proxy/number.c proxy/trace.c proxy/request_start.c \
            proxy/exemplars.c proxy/openmetrics.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
@@ -29,7 +29,7 @@ EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
             proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c \
             proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_class.c \
             proxy/exchange_shadow.c
-SERVER  := $(EXCHANGE) proxy/server.c proxy/limits.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
+SERVER  := $(EXCHANGE) proxy/server.c proxy/observer.c proxy/limits.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
@@ -184,7 +184,7 @@ unit_libs_demo := $(EVHTP_LIBS)
 unit_src_common := $(COMMON)
 unit_src_limiter := common/clock.c $(LIMITER)
 unit_src_http := common/utf8.c common/strbuf.c $(HTTP)
-unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/limits.c proxy/lifecycle.c proxy/drain.c proxy/reload.c $(EXCHANGE),$(WEIR_SRC))
+unit_src_proxy := $(filter-out proxy/main.c proxy/server.c proxy/observer.c proxy/limits.c proxy/lifecycle.c proxy/drain.c proxy/reload.c $(EXCHANGE),$(WEIR_SRC))
 unit_src_demo := $(COMMON) $(filter-out backend-demo/main.c,$(DEMO))
 
 # tests/world/: the whole of weir but the clock, the threads and the ports, which are the test's; for
@@ -224,6 +224,8 @@ unit_ld_test_drain       = $(world_ld)
 unit_src_test_limits    := $(WORLD) $(filter-out $(WORLD),proxy/capacity.c) proxy/limits.c
 unit_ld_test_limits      = $(world_ld)
 unit_src_test_reload    := $(unit_src_proxy) proxy/reload.c
+unit_src_test_observer  := $(filter-out proxy/main.c proxy/server.c,$(WEIR_SRC))
+unit_ld_test_observer   := $(call wrap,clock_mono clock_wall exchange_audit)
 unit_src_test_server    := $(filter-out proxy/main.c,$(WEIR_SRC))
 
 define own_unit_rule
@@ -232,7 +234,7 @@ $(OUT)/tests/unit/proxy/$(1): $(call obj,tests/unit/proxy/$(1).c $(unit_src_$(1)
 	@echo "  LINK  $$@"
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(LTO_NO) -o $$@ $$^ $$(unit_libs_proxy) $$(unit_ld_$(1)) -lcmocka
 endef
-$(foreach t,$(WORLD_TESTS) test_lifecycle test_drain test_limits test_reload test_server,$(eval $(call own_unit_rule,$(t))))
+$(foreach t,$(WORLD_TESTS) test_lifecycle test_drain test_limits test_reload test_observer test_server,$(eval $(call own_unit_rule,$(t))))
 
 UNIT_BIN := $(patsubst %.c,$(OUT)/%,$(UNITS))
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)

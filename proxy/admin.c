@@ -44,6 +44,7 @@
 #include "proxy/client.h"
 #include "proxy/http/parse.h"
 #include "proxy/log_limit.h"
+#include "proxy/number.h"
 #include "proxy/option_value.h"
 #include "proxy/options.h"
 
@@ -383,11 +384,23 @@ static bool is_parameter(struct span parameter, struct span name, struct span *v
     return true;
 }
 
+static const char *read_since(struct span value, struct admin_call *call)
+{
+    uint64_t since;
+
+    if (value.len == 0 || !number_take(&value, UINT32_MAX, &since) || value.len > 0)
+        return "since expects a time in whole seconds since 1970";
+    call->since = (int64_t)since;
+    return NULL;
+}
+
 /* NULL, or why it is refused. Parameters with other names are ignored. */
-static const char *read_parameter(struct span parameter, struct admin_call *call)
+static const char *read_parameter(struct span parameter, bool reads, struct admin_call *call)
 {
     struct span value;
 
+    if (reads)
+        return is_parameter(parameter, SPAN("since="), &value) ? read_since(value, call) : NULL;
     if (is_parameter(parameter, SPAN("wait="), &value) && !option_read_duration(value, &call->wait))
         return "wait expects a duration with a unit, such as 25s, of at most 1h";
     if (is_parameter(parameter, SPAN("ready="), &value)) {
@@ -398,19 +411,20 @@ static const char *read_parameter(struct span parameter, struct admin_call *call
 }
 
 /* The parameters in the query, in v->call. False: one was refused. */
-static bool read_query(struct visitor *v, struct span path)
+static bool read_query(struct visitor *v, struct span path, bool reads)
 {
     const char *mark = memchr(path.at, '?', path.len), *reason = NULL;
     struct span rest = {path.at + path.len, 0};
 
     v->call.wait = 0;
     v->call.keep_ready = false;
+    v->call.since = 0;
     if (mark != NULL)
         rest = (struct span){mark + 1, path.len - (size_t)(mark - path.at) - 1};
     while (rest.len > 0 && reason == NULL) {
         const char *end = memchr(rest.at, '&', rest.len);
         size_t len = end == NULL ? rest.len : (size_t)(end - rest.at);
-        reason = read_parameter((struct span){rest.at, len}, &v->call);
+        reason = read_parameter((struct span){rest.at, len}, reads, &v->call);
         len += end != NULL;
         rest = (struct span){rest.at + len, rest.len - len};
     }
@@ -431,8 +445,10 @@ static bool check_request(struct visitor *v, const struct http_head *head)
         refuse(v, 405, "this page does not support that method");
     else if (reads && (head->chunked || head->content_length > 0))
         refuse(v, 413, "a request that only reads cannot have a body");
+    else if (reads)
+        return !admin_route_has_samples(v->route) || read_query(v, head->path, true);
     else
-        return reads || (may_change(v, head) && body_fits(v, head) && read_query(v, head->path));
+        return may_change(v, head) && body_fits(v, head) && read_query(v, head->path, false);
     return false;
 }
 

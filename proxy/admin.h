@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/check.h"
 #include "common/prometheus.h"
@@ -27,6 +28,8 @@ struct admin_source {
     void *arg;
     void (*metrics)(void *arg, enum prometheus_format format, struct strbuf *out);
     void (*status)(void *arg, struct strbuf *out); /* JSON */
+    /* JSON: the samples after that second since 1970. */
+    void (*history)(void *arg, int64_t since, struct strbuf *out);
     void (*config)(void *arg, struct strbuf *out); /* JSON */
     bool (*ready)(void *arg, const char **why);
     bool (*started)(void *arg, const char **why);

@@ -25,6 +25,13 @@ static void respond_status(const struct admin_source *source, const struct admin
     source->status(source->arg, &out->body);
 }
 
+static void respond_history(const struct admin_source *source, const struct admin_call *call,
+                            struct admin_reply *out)
+{
+    out->type = json_type;
+    source->history(source->arg, call->since, &out->body);
+}
+
 static void respond_config(const struct admin_source *source, const struct admin_call *call,
                            struct admin_reply *out)
 {
@@ -142,6 +149,9 @@ static const struct admin_route routes[] = {
     {"/startupz", "200 once the app has started, else 503 and the reason", ADMIN_READ, 0,
      respond_startupz},
     {"/status", "the values of /metrics, as JSON", ADMIN_READ, 0, respond_status},
+    {"/history",
+     "the last 300 seconds, second by second, as JSON; ?since=UNIX: those after that second",
+     ADMIN_READ, 0, respond_history},
     {"/config", "the configuration in force, as JSON; PATCH changes it",
      ADMIN_READ | ADMIN_METHOD(HTTP_PATCH), 0, respond_config},
     {"/drain",
@@ -220,6 +230,11 @@ const struct admin_route *admin_route_find(struct span path)
 bool admin_route_changes(const struct admin_route *route, enum http_method method)
 {
     return ((ADMIN_READ & ~route->listed) & ADMIN_METHOD(method)) == 0;
+}
+
+bool admin_route_has_samples(const struct admin_route *route)
+{
+    return route != NULL && route->respond == respond_history;
 }
 
 void admin_route_respond(const struct admin_route *route, const struct admin_source *source,

@@ -19,6 +19,7 @@ struct admin_call {
     enum http_method method;
     mono_us wait;       /* how long the client is willing to wait */
     bool keep_ready;    /* while the drain is announced */
+    int64_t since;      /* of a page of samples: only later ones are wanted */
     struct span accept; /* the value of Accept; empty if there is none */
     struct span body;   /* of a PATCH */
 };
@@ -44,6 +45,9 @@ const struct admin_route *admin_route_find(struct span path);
 
 /* Whether this method, which the route supports, changes something. */
 bool admin_route_changes(const struct admin_route *route, enum http_method method);
+
+/* Whether it is a page of samples, which reads the parameter `since`. NULL: no. */
+bool admin_route_has_samples(const struct admin_route *route);
 
 /* "GET, HEAD", which also stands for a request without a page: NULL. */
 void admin_route_write_methods(const struct admin_route *route, struct strbuf *out);

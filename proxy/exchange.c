@@ -231,6 +231,8 @@ void exchange_ask(struct exchange *ex)
         exchange_refuse(ex, REPLY_DEADLINE);
         return;
     }
+    if (!exchange_bypasses(ex))
+        completions_arrives(ex->env->c.completions);
     ex->waiter.bytes = message_fitted(&ex->message) + h1_server_kept(ex->client);
     struct limiter_waiter *ended;
     enum limiter_verdict verdict =
@@ -305,6 +307,8 @@ void exchange_release_slot(struct exchange *ex)
         stats_upgrade_ends(ex->lane->stats, hold);
     else
         stats_slot_hold(ex->lane->stats, hold);
+    if (!ex->waiter.apart && !exchange_bypasses(ex))
+        completions_put(ex->env->c.completions, ex->waiter.released_at, hold);
     exchange_deliver(chain);
 }
 

@@ -33,6 +33,7 @@
 #include "proxy/app.h"
 #include "proxy/budget.h"
 #include "proxy/client.h"
+#include "proxy/completions.h"
 #include "proxy/config.h"
 #include "proxy/hash.h"
 #include "proxy/loop.h"
@@ -75,7 +76,8 @@ struct exchange_env_config {
     struct loop *loop;
     struct upstream *upstream;
     struct stats_shard *stats, *bypass_stats;
-    struct config *config; /* until exchange_env_configure() */
+    struct completions *completions; /* NULL: none */
+    struct config *config;           /* until exchange_env_configure() */
     /* A client connection has ended, or an exchange whose client had left: a drain may be over. */
     void (*on_ended)(void *arg, bool client);
     void *arg;

@@ -38,26 +38,26 @@ struct history_input {
 
 /* One second, or several together. */
 struct history_summary {
-    unsigned seconds;                  /* 0: nothing has been observed yet, and all others are 0 */
-    mono_us span;                      /* their exact length */
-    double in_flight, queued;          /* means over time */
-    double saturated;                  /* share of the time in which no slot was free */
-    double overload;                   /* share of the time in an overload */
-    uint32_t limit;                    /* at the end; UINT32_MAX: unlimited */
+    unsigned seconds;         /* 0: nothing has been observed yet, and all others are 0 */
+    mono_us span;             /* their exact length */
+    double in_flight, queued; /* means over time */
+    double saturated;         /* share of the time in which no slot was free */
+    double overload;          /* share of the time in an overload */
+    uint32_t limit;           /* at the end; UINT32_MAX: unlimited */
     uint32_t in_flight_peak, queue_peak;
-    uint32_t orphans;                  /* at the end */
-    uint64_t finished[SOURCES];        /* requests, by enum stats_source */
-    uint64_t rejected[STATS_REASONS];  /* by enum stats_reason */
-    uint64_t refused;                  /* the sum of rejected */
-    uint64_t errors;                   /* status 500 and above, without those rejected */
-    uint64_t waits;                    /* that have ended, with and without a slot */
-    uint64_t completed;                /* requests that have left the app */
-    mono_us wait[HISTORY_QUANTILES];   /* of all waits; -1: none has ended */
-    mono_us wait_max;                  /* exact; -1: none */
-    mono_us inside[HISTORY_QUANTILES]; /* time in the app; -1: none */
-    uint64_t phase_us[RECORD_PHASES];  /* of the requests that have ended */
-    mono_us loop_lag;                  /* the longest */
-    struct history_app app;            /* at the end */
+    uint32_t orphans;                 /* at the end */
+    uint64_t finished[SOURCES];       /* requests, by enum stats_source */
+    uint64_t rejected[STATS_REASONS]; /* by enum stats_reason */
+    uint64_t refused;                 /* the sum of `rejected` */
+    uint64_t errors;    /* responses of the app with 500 and above, and weir's 502 and 504 */
+    uint64_t waits;     /* that have ended, with and without a slot */
+    uint64_t completed; /* requests that have left the app */
+    mono_us wait[HISTORY_QUANTILES], wait_max;     /* of all waits; -1: none has ended */
+    mono_us inside[HISTORY_QUANTILES], inside_min; /* time in the app; -1: none has left it */
+    mono_us inside_max;
+    uint64_t phase_us[RECORD_PHASES]; /* of the requests that have ended */
+    mono_us loop_lag;                 /* the longest */
+    struct history_app app;           /* at the end */
 };
 
 /* `first` is the reading that the first second is compared with. */
@@ -73,11 +73,17 @@ void history_completed(struct history *h, mono_us inside, uint32_t n);
  */
 void history_append(struct history *h, const struct history_input *in);
 
+/* When weir started, in seconds since 1970. */
+int64_t history_started(const struct history *h);
+
 /* The last `seconds`, at most HISTORY_RECENT, or as many as there are. */
 void history_summarize(const struct history *h, unsigned seconds, struct history_summary *out);
 
 /* GET /history: the samples after `since`, in seconds since 1970; 0: all. */
 void history_write(const struct history *h, int64_t since, struct strbuf *out);
 
-/* "requests_per_second":... as an object for /status. */
+/* The peaks of the last HISTORY_RECENT seconds. */
+void history_peaks(const struct history *h, uint32_t *in_flight, uint32_t *queue);
+
+/* An object for /status. */
 void history_write_summary(const struct history_summary *s, struct strbuf *out);

@@ -228,6 +228,7 @@ static void docs_buckets(struct strbuf *out)
     docs_bounds(out, "connect", H_CONNECT);
     docs_bounds(out, "body wait, delivery, orphan hold", H_BODY_WAIT);
     docs_bounds(out, "upgrade duration", H_UPGRADE_DURATION);
+    docs_bounds(out, "event loop lag", H_LOOP_LAG);
 }
 
 static void docs_codes(struct strbuf *out)

@@ -367,6 +367,10 @@ static const struct metrics_family families[] = {
      "Always 1; the labels show the running version.", print_build_info, 0},
     {"weir_requests_in_flight", "gauge", "",
      "Slots held: requests inside the app, including orphans.", NOW_U32(limiter.in_flight)},
+    {"weir_requests_in_flight_peak", "gauge", "",
+     "Highest number of slots held at once in the last 60 s. It is exact: no scrape is needed at "
+     "that moment.",
+     NOW_U32(in_flight_peak)},
     {"weir_concurrency_limit", "gauge", "",
      "Maximum number of requests inside the app at once; +Inf if unlimited.",
      NOW_LIMIT(limiter.limit)},
@@ -376,6 +380,9 @@ static const struct metrics_family families[] = {
      "slots, waits and refusals tell what would have been.",
      NOW_FLAG(enforcing)},
     {"weir_queue_depth", "gauge", "class", "Requests waiting for a slot.", print_queue_depth, 0},
+    {"weir_queue_depth_peak", "gauge", "",
+     "Highest number of requests waiting for a slot at once in the last 60 s; exact as well.",
+     NOW_U32(depth_peak)},
     {"weir_queue_limit", "gauge", "", "Maximum number of waiting requests.",
      NOW_U32(limiter.queue_length)},
     {"weir_queue_bytes", "gauge", "", "Memory used by waiting requests.", NOW_U64(limiter.bytes)},
@@ -551,6 +558,10 @@ static const struct metrics_family families[] = {
     {"weir_config_last_reload_success_timestamp_seconds", "gauge", "",
      "Time at which the configuration was last read without an error, in seconds since 1970.",
      NOW_TIME(reload_success)},
+    {"weir_event_loop_lag_seconds", "histogram", "",
+     "Time from posting a task to an event loop until it runs, measured once a second in each loop "
+     "while there are requests: how long an event may wait because the loop is busy or has no CPU.",
+     print_histogram, H_LOOP_LAG},
     {"weir_accounting_error_total", "counter", "",
      "Inconsistencies in weir's accounting; any value but 0 indicates a bug in weir. Checked at "
      "each grant: more requests inside than the limit. Checked at each scrape: slots granted "

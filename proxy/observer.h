@@ -17,6 +17,7 @@
 #include "proxy/stats_now.h"
 
 struct agent;
+struct lifecycle;
 struct reload;
 struct observer; /* opaque: defined in observer.c */
 
@@ -27,11 +28,15 @@ struct observer_how {
     struct exchange_shared *shared;
     const struct stats *stats, *bypass_stats;
     struct config *config; /* until observer_configure() */
+    uint32_t clients;      /* likewise: the most connections of clients */
     unsigned loops;
 };
 
 struct observer *observer_new(const struct observer_how *how);
-void observer_free(struct observer *o); /* NULL is allowed; after all loops have stopped */
+
+/* All loops have stopped, and still have what observer_watch() named: looks for the last time. */
+void observer_stop(struct observer *o); /* NULL is allowed */
+void observer_free(struct observer *o); /* NULL is allowed */
 
 /* The ring that loop `i` writes: before observer_watch(). */
 struct completions *observer_completions(struct observer *o, unsigned i);
@@ -40,10 +45,17 @@ struct completions *observer_completions(struct observer *o, unsigned i);
 void observer_watch(struct observer *o, unsigned i, struct loop *loop, struct stats_shard *shard,
                     struct exchange_env *exchanges);
 
-/* All is built: begins to look. `agent` may be NULL. */
-void observer_start(struct observer *o, const struct reload *reload, const struct agent *agent);
+/* For observer_look(). */
+struct observer_parts {
+    const struct reload *reload;
+    const struct agent *agent; /* NULL: there is no such port */
+    const struct lifecycle *lifecycle;
+};
 
-/* From now on, `config` is in force; `clients` is the most connections of clients. */
+/* All is built: begins to look. */
+void observer_start(struct observer *o, const struct observer_parts *parts);
+
+/* From now on, these are in force. */
 void observer_configure(struct observer *o, struct config *config, uint32_t clients);
 
 /* What only the server knows at the time of a scrape. Valid until the next change of the

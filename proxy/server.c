@@ -23,7 +23,7 @@
 #include "proxy/limits.h"
 #include "proxy/listener.h"
 #include "proxy/metrics_page.h"
-#include "proxy/overload_log.h"
+#include "proxy/observer.h"
 #include "proxy/reload.h"
 #include "proxy/status.h"
 
@@ -38,8 +38,8 @@ struct worker {
     pthread_t thread;
     bool running;
     unsigned number;
-    struct task up_task, resume_task, room_task, audit_task;
-    _Atomic bool up_told, resume_told, room_asked, auditing; /* that task is posted */
+    struct task up_task, resume_task, room_task;
+    _Atomic bool up_told, resume_told, room_asked; /* that task is posted */
     struct task config_task;
     _Atomic(struct config *) next; /* counted; for config_task, which is posted if there is one */
     struct loop_timer crowded;
@@ -60,8 +60,7 @@ struct server {
     struct agent *agent;
     _Atomic uint32_t max_connections;
     struct limits limits;
-    struct loop_timer overload_tick;
-    struct overload_log overload_log;
+    struct observer *observer;
     unsigned dealt;         /* listener's loop */
     _Atomic unsigned asked; /* for room */
     unsigned n;
@@ -93,14 +92,6 @@ static void on_resume_task(struct task *task)
 
     atomic_store(&wk->resume_told, false);
     exchange_go_on_all(wk->exchanges);
-}
-
-static void on_audit_task(struct task *task)
-{
-    struct worker *wk = CONTAINER_OF(task, struct worker, audit_task);
-
-    atomic_store(&wk->auditing, false);
-    exchange_audit(wk->exchanges);
 }
 
 /* The old configuration is used until the exchanges have the new one. */
@@ -385,72 +376,14 @@ static void on_app_up(void *arg, struct limiter_waiter *chain)
 
 /* ---- the admin port's data ---- */
 
-static void look_now(struct server *s, struct stats_now *now)
-{
-    enum app_state state = app_state(s->shared.app);
-    struct reload_counts reloads = reload_counts(s->reload);
-
-    *now = (struct stats_now){
-        .fifo = s->config->queue.order == CONFIG_ORDER_FIFO,
-        .classes = classes_count(s->config),
-        .enforcing = s->config->enforce,
-        .queue_timeout = s->config->queue.timeout,
-        .draining = lifecycle_state(s->lifecycle) != LIFECYCLE_READY,
-        .reloads_applied = reloads.applied,
-        .reloads_rejected = reloads.rejected,
-        .reload_succeeded = reloads.last_read_succeeded,
-        .reload_success = reloads.last_success,
-        .queue_max_bytes = s->config->queue.max_bytes,
-        .buffers_budget = s->config->buffers.budget,
-        .client_connections_max = s->max_connections,
-        .upgrades_max = s->shared.upgrades_max,
-        .upstream_ready = state == APP_UP,
-        .upstream_state = app_state_name(state),
-        .upstream_startup = app_startup(s->shared.app),
-    };
-    struct limiter_snapshot bypass;
-    struct patience patience;
-
-    for (unsigned k = 0; k < now->classes; k++)
-        now->class_names[k] = classes_name(s->config, k);
-    limiter_patience(s->shared.limiter, &patience);
-    for (size_t i = 0; i < STATS_QUANTILES; i++)
-        now->patience[i] = patience_quantile(&patience, stats_quantiles[i].q);
-    limiter_snapshot(s->shared.limiter, clock_mono(), &now->limiter);
-    limiter_snapshot(s->shared.bypass, clock_mono(), &bypass);
-    agent_read(s->agent, &now->agent);
-    stats_read_bypass(s->bypass_stats, &bypass, &now->bypass);
-    now->bypass.limit = exchange_bypass_limit(s->config);
-}
-
-static void on_overload_tick(void *arg)
-{
-    struct server *s = arg;
-    struct limiter_snapshot now;
-
-    limiter_snapshot(s->shared.limiter, loop_now(s->control), &now);
-    overload_log_look(&s->overload_log, &now);
-    loop_timer_arm(s->control, &s->overload_tick, loop_now(s->control) + OVERLOAD_LOG_EVERY_US);
-}
-
-/* Each loop audits itself between two callbacks; the next scrape shows the result. */
-static void audit(struct server *s)
-{
-    for (unsigned i = 0; i < s->n; i++) {
-        struct worker *wk = &s->workers[i];
-        if (!atomic_exchange(&wk->auditing, true))
-            loop_post(wk->loop, &wk->audit_task);
-    }
-}
-
 static void admin_metrics(void *arg, enum prometheus_format format, struct strbuf *out)
 {
     struct server *s = arg;
     struct stats_now now;
 
-    look_now(s, &now);
+    observer_look(s->observer, &now);
     metrics_page_write(s->stats, &now, format, out);
-    audit(s);
+    observer_audit(s->observer);
 }
 
 static void admin_status(void *arg, struct strbuf *out)
@@ -458,8 +391,14 @@ static void admin_status(void *arg, struct strbuf *out)
     struct server *s = arg;
     struct stats_now now;
 
-    look_now(s, &now);
-    status_write(s->stats, &now, out);
+    observer_look(s->observer, &now);
+    status_write(s->stats, &now, observer_history(s->observer), out);
+}
+
+static void admin_history(void *arg, int64_t since, struct strbuf *out)
+{
+    struct server *s = arg;
+    history_write(observer_history(s->observer), since, out);
 }
 
 static void admin_config(void *arg, struct strbuf *out)
@@ -597,6 +536,7 @@ static void server_change(void *arg, struct config *next)
     if (s->admin != NULL)
         admin_configure(s->admin, next);
     app_configure(s->shared.app, next);
+    observer_configure(s->observer, next, atomic_load(&s->max_connections));
     for (unsigned i = 0; i < s->n; i++)
         hand_over(&s->workers[i], next);
     limits_after(&s->limits);
@@ -615,7 +555,6 @@ static bool worker_build(struct server *s, unsigned i)
     wk->resume_task.run = on_resume_task;
     wk->room_task.run = on_room_task;
     loop_timer_init(&wk->crowded, on_crowded, wk);
-    wk->audit_task.run = on_audit_task;
     wk->config_task.run = on_config_task;
     wk->loop = loop_new(i);
     if (wk->loop == NULL) {
@@ -628,10 +567,12 @@ static bool worker_build(struct server *s, unsigned i)
                                       .upstream = wk->upstream,
                                       .stats = shard,
                                       .bypass_stats = stats_shard_of(s->bypass_stats, i),
+                                      .completions = observer_completions(s->observer, i),
                                       .config = s->config,
                                       .on_ended = on_ended,
                                       .arg = wk};
     wk->exchanges = exchange_env_new(&env);
+    observer_watch(s->observer, i, wk->loop, shard, wk->exchanges);
     wk->clients = clients_new(wk->loop, shard, s->config, &s->shared.budget,
                               &exchange_client_handler, wk->exchanges);
     const struct drain_parts parts = {.loop = wk->loop,
@@ -665,6 +606,7 @@ static bool ports_build(struct server *s)
     struct admin_source source = {.arg = s,
                                   .metrics = admin_metrics,
                                   .status = admin_status,
+                                  .history = admin_history,
                                   .config = admin_config,
                                   .ready = admin_ready,
                                   .started = admin_started,
@@ -699,13 +641,24 @@ static void app_build(struct server *s)
     s->shared.app = app_new(&how);
 }
 
+static void observer_build(struct server *s)
+{
+    const struct observer_how how = {.control = s->control,
+                                     .shared = &s->shared,
+                                     .stats = s->stats,
+                                     .bypass_stats = s->bypass_stats,
+                                     .config = s->config,
+                                     .clients = s->max_connections,
+                                     .loops = s->n};
+    s->observer = observer_new(&how);
+}
+
 static bool build(struct server *s)
 {
     const struct config *cf = s->config;
     const struct limiter_config lc = classes_limiter_config(cf), bypass = capacity_queue(cf);
     mono_us now = clock_mono();
 
-    loop_timer_init(&s->overload_tick, on_overload_tick, s);
     s->control = loop_new(s->n);
     s->stats = stats_new(s->n, s->config);
     s->bypass_stats = stats_new(s->n, s->config);
@@ -718,6 +671,7 @@ static bool build(struct server *s)
     s->upstreams = upstream_shared_new(capacity_connections(cf), s->n);
     limits_init(&s->limits, s->control, &s->shared, s->upstreams, cf, now);
     app_build(s);
+    observer_build(s);
     budget_init(&s->shared.budget, cf->buffers.budget);
     s->shared.upgrades_max = capacity_upgrades(cf);
     upstream_shared_on_shortage(s->upstreams, on_shortage, s);
@@ -730,6 +684,9 @@ static bool build(struct server *s)
     if (!ports_build(s))
         return false;
     s->reload = reload_new(s->control, s->source, s->config, server_change, s);
+    const struct observer_parts parts = {
+        .reload = s->reload, .agent = s->agent, .lifecycle = s->lifecycle};
+    observer_start(s->observer, &parts);
     return true;
 }
 
@@ -739,7 +696,7 @@ static void take_down(struct server *s)
     agent_free(s->agent);
     reload_free(s->reload);
     limits_fini(&s->limits);
-    loop_timer_fini(&s->overload_tick);
+    observer_stop(s->observer);
     app_free(s->shared.app);
     lifecycle_free(s->lifecycle);
     listener_free(s->listener);
@@ -752,6 +709,7 @@ static void take_down(struct server *s)
         exchange_env_free(wk->exchanges);
         loop_free(wk->loop);
     }
+    observer_free(s->observer);
     drain_free(s->drain);
     /* Everything that was taken has been returned. */
     CHECK(atomic_load(&s->shared.budget.held) == 0 && atomic_load(&s->shared.upgrades) == 0);
@@ -816,7 +774,6 @@ static bool run(struct server *s)
         return false;
     greet(s);
     app_start(s->shared.app);
-    on_overload_tick(s);
     loop_run(s->control);
     return true;
 }

@@ -72,6 +72,8 @@ static const mono_us durations[] = {5 * MS,   10 * MS,  25 * MS, 50 * MS,   100 
                                     250 * MS, 500 * MS, 1 * S,   2500 * MS, 5 * S,
                                     10 * S,   30 * S,   60 * S};
 static const mono_us briefs[] = {0, 1 * MS, 10 * MS, 100 * MS, 1 * S, 10 * S};
+static const mono_us lags[] = {100,     1 * MS,   5 * MS,   10 * MS, 25 * MS,
+                               50 * MS, 100 * MS, 250 * MS, 1 * S,   5 * S};
 static const mono_us upgrades[] = {1 * S, 10 * S, 60 * S, 300 * S, 1800 * S, 3600 * S, 14400 * S};
 
 const mono_us *stats_base_bounds(enum stats_histogram h, size_t *n)
@@ -86,6 +88,9 @@ const mono_us *stats_base_bounds(enum stats_histogram h, size_t *n)
     case H_ORPHAN_HOLD:
         *n = COUNT(briefs);
         return briefs;
+    case H_LOOP_LAG:
+        *n = COUNT(lags);
+        return lags;
     case H_UPGRADE_DURATION:
         *n = COUNT(upgrades);
         return upgrades;
@@ -130,6 +135,7 @@ static void bounds_init(struct buckets *b, const struct config *cf)
     coarse_init(b, H_ORPHAN_HOLD,
                 UP_TO(first_byte, cf->upstream.idle_timeout, cf->upstream.orphan_timeout));
     coarse_init(b, H_UPGRADE_DURATION, UP_TO(0));
+    coarse_init(b, H_LOOP_LAG, UP_TO(0));
 }
 
 /* ---- recording ---------------------------------------------------------------------------- */
@@ -302,6 +308,11 @@ void stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
 void stats_upgrade_leaves(struct stats_shard *sh)
 {
     add(sh, C_UPGRADES, (uint64_t)-1);
+}
+
+void stats_loop_lag(struct stats_shard *sh, mono_us us)
+{
+    observe(sh, H_LOOP_LAG, us > 0 ? us : 0);
 }
 
 /* ---- auditing ------------------------------------------------------------------------------ */

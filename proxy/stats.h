@@ -79,7 +79,8 @@ void stats_body_wait(struct stats_shard *sh, mono_us us);
 void stats_backpressure(struct stats_shard *sh, mono_us us);
 void stats_upgrade_begins(struct stats_shard *sh);
 void stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
-void stats_upgrade_leaves(struct stats_shard *sh); /* ends without having held a slot */
+void stats_loop_lag(struct stats_shard *sh, mono_us us); /* from a task's post to its run */
+void stats_upgrade_leaves(struct stats_shard *sh);       /* ends without having held a slot */
 
 /* The state of a loop, to compare its shard with. */
 struct stats_present {

@@ -50,9 +50,10 @@ struct stats_agent {
 /* Known only to the server, at the time of a scrape. */
 struct stats_now {
     struct limiter_snapshot limiter;
-    bool fifo;                         /* queue.order */
-    mono_us patience[STATS_QUANTILES]; /* of clients; MONO_NEVER: not known */
-    unsigned classes;                  /* at least 1 */
+    uint32_t in_flight_peak, depth_peak; /* of the last 60 s */
+    bool fifo;                           /* queue.order */
+    mono_us patience[STATS_QUANTILES];   /* of clients; MONO_NEVER: not known */
+    unsigned classes;                    /* at least 1 */
     const char *class_names[STATS_CLASSES];
     struct stats_bypass bypass;
     struct stats_agent agent;

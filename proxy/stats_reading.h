@@ -45,6 +45,7 @@ enum stats_histogram { /* the busiest first */
                        H_BODY_WAIT,
                        H_ORPHAN_HOLD,
                        H_UPGRADE_DURATION,
+                       H_LOOP_LAG,
                        HISTOGRAMS,
 };
 

@@ -204,7 +204,18 @@ static void json_totals(const struct stats_reading *r, struct strbuf *out)
     json_close(out);
 }
 
-void status_write(const struct stats *s, const struct stats_now *now, struct strbuf *out)
+static void json_seconds_past(const struct history *h, struct strbuf *out, const char *key,
+                              unsigned seconds)
+{
+    struct history_summary s;
+
+    history_summarize(h, seconds, &s);
+    json_key(out, key);
+    history_write_summary(&s, out);
+}
+
+void status_write(const struct stats *s, const struct stats_now *now, const struct history *history,
+                  struct strbuf *out)
 {
     struct stats_reading r;
 
@@ -214,6 +225,7 @@ void status_write(const struct stats *s, const struct stats_now *now, struct str
     strbuf_add_json(out, SPAN(WEIR_VERSION));
     json_key(out, "revision");
     strbuf_add_json(out, SPAN(WEIR_REVISION));
+    json_count(out, "started", (uint64_t)history_started(history));
     json_limit(out, now->limiter.limit);
     json_count(out, "in_flight", now->limiter.in_flight);
     json_bool(out, "enforcing", now->enforcing);
@@ -224,6 +236,8 @@ void status_write(const struct stats *s, const struct stats_now *now, struct str
     json_bypass(&r, out);
     json_agent(&r, out);
     json_ends(&r, out);
+    json_seconds_past(history, out, "recent", HISTORY_RECENT);
+    json_seconds_past(history, out, "last", 1);
     json_totals(&r, out);
     strbuf_adds(out, "}\n");
 }

@@ -5,6 +5,8 @@
 #pragma once
 
 #include "common/strbuf.h"
+#include "proxy/history.h"
 #include "proxy/stats_now.h"
 
-void status_write(const struct stats *s, const struct stats_now *now, struct strbuf *out);
+void status_write(const struct stats *s, const struct stats_now *now, const struct history *history,
+                  struct strbuf *out);

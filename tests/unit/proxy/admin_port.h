@@ -59,6 +59,12 @@ static inline void status(void *arg, struct strbuf *out)
     strbuf_adds(out, "{\"status\":1}\n");
 }
 
+static inline void history(void *arg, int64_t since, struct strbuf *out)
+{
+    (void)arg;
+    strbuf_addf(out, "{\"since\":%lld}\n", (long long)since);
+}
+
 static inline void config(void *arg, struct strbuf *out)
 {
     (void)arg;
@@ -128,6 +134,7 @@ static inline struct admin *open_at(struct port *p, char *problem, size_t size)
     struct admin_source source = {.arg = p,
                                   .metrics = metrics,
                                   .status = status,
+                                  .history = history,
                                   .config = config,
                                   .ready = ready,
                                   .started = started,

@@ -35,6 +35,30 @@ static void status_and_config_are_json(void **state)
     expect("{\"config\":1}\n");
 }
 
+static void history_is_asked_for_since_a_second(void **state)
+{
+    static const char *const bad[] = {"", "x", "-1", "1.5", "12x", "+5"};
+    char path[64];
+
+    get(*state, "/history");
+    expect_status("200");
+    expect("{\"since\":0}\n");
+    get(*state, "/history?x&since=1700000000&sincere=no");
+    expect("{\"since\":1700000000}\n");
+    get(*state, "/history");
+    expect("{\"since\":0}\n");
+    get(*state, "/history?since=99999999999999999999999999");
+    expect("{\"since\":4294967295}\n");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(path, sizeof(path), "/history?since=%s", bad[i]);
+        get(*state, path);
+        expect_status("400");
+        expect("whole seconds since 1970");
+    }
+    get(*state, "/status?since=x"); /* it has no such parameter */
+    expect_status("200");
+}
+
 static void the_probes_say_yes_or_no_and_why(void **state)
 {
     struct port *p = *state;
@@ -501,6 +525,7 @@ int main(void)
         TEST(metrics_have_prometheus_exact_content_type),
         TEST(metrics_are_openmetrics_for_who_accepts_it),
         TEST(status_and_config_are_json),
+        TEST(history_is_asked_for_since_a_second),
         TEST(the_probes_say_yes_or_no_and_why),
         TEST(head_has_the_length_and_no_body),
         TEST(an_unknown_path_lists_the_known_ones),

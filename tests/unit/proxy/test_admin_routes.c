@@ -102,16 +102,10 @@ static void expect(const char *path, unsigned status, const char *part)
 static void each_page_accepts_its_methods(void **state)
 {
     static const char *const rows[][2] = {
-        {"/", "GET, HEAD"},
-        {"/metrics", "GET, HEAD"},
-        {"/livez", "GET, HEAD"},
-        {"/readyz", "GET, HEAD"},
-        {"/startupz", "GET, HEAD"},
-        {"/status", "GET, HEAD"},
-        {"/config", "GET, HEAD, PATCH"},
-        {"/pause", "POST"},
-        {"/resume", "POST"},
-        {"/drain", "POST, DELETE"},
+        {"/", "GET, HEAD"},        {"/metrics", "GET, HEAD"},       {"/livez", "GET, HEAD"},
+        {"/readyz", "GET, HEAD"},  {"/startupz", "GET, HEAD"},      {"/status", "GET, HEAD"},
+        {"/history", "GET, HEAD"}, {"/config", "GET, HEAD, PATCH"}, {"/pause", "POST"},
+        {"/resume", "POST"},       {"/drain", "POST, DELETE"},
     };
     struct strbuf out = {0};
     (void)state;

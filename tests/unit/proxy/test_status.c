@@ -16,7 +16,13 @@ static json_t *status(struct stats *s, const struct stats_now *now)
 {
     struct strbuf out = {0};
     json_error_t error;
-    status_write(s, now, &out);
+    struct stats_reading reading;
+
+    stats_read(s, now, &reading);
+    const struct history_input first = {.wall = 1700000000 * S, .reading = &reading};
+    struct history *history = history_new(&first);
+    status_write(s, now, history, &out);
+    history_free(history);
     json_t *root = json_loads(strbuf_cstr(&out), JSON_REJECT_DUPLICATES, &error);
     if (root == NULL)
         fail_msg("%s in %s", error.text, strbuf_cstr(&out));
