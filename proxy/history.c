@@ -159,8 +159,27 @@ static void count_waits(const struct history *h, struct history_summary *s,
     }
 }
 
-/* The longest wait is exact. It may have ended just before the reading, and be counted just after
- * it: then it is that of the next second, too. */
+/*
+ * The limiter knows the longest wait that has ended in this second, exactly. But a wait is counted
+ * when the app has accepted the request's connection, perhaps in a later second: what does not lie
+ * in the highest bucket of this second is not of this second.
+ */
+static mono_us longest_wait(const struct history *h, const struct counts *waits, mono_us peak)
+{
+    const struct buckets *b = h->wait_buckets;
+    size_t i = b->n;
+
+    while (i > 0 && waits->n[i] == 0)
+        i--;
+    mono_us above = i > 0 ? b->bound[i - 1] : -1;
+    mono_us before = h->limiter.wait_peak;
+    if (above < peak && peak <= b->bound[i])
+        return peak;
+    if (above < before && before <= b->bound[i])
+        return before;
+    return i < b->n ? b->bound[i] : above;
+}
+
 static void find_quantiles(const struct history *h, struct history_summary *s,
                            const struct counts *waits, const struct counts *inside)
 {
@@ -228,7 +247,8 @@ void history_append(struct history *h, const struct history_input *in)
     s.loop_lag = in->loop_lag;
     s.app = in->app;
     count_waits(h, &s, in->reading, &waits);
-    s.wait_max = s.waits > 0 ? in->reading->now->limiter.wait_peak : -1;
+    if (s.waits > 0)
+        s.wait_max = longest_wait(h, &waits, in->reading->now->limiter.wait_peak);
     find_quantiles(h, &s, &waits, &h->next_inside);
     s.span = span / seconds;
     fill_gap(h, &s, seconds);

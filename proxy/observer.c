@@ -404,9 +404,10 @@ void observer_start(struct observer *o, const struct observer_parts *parts)
     limiter_take_peaks(o->how.shared->limiter, now, &limiter);
     read_stats(o, &limiter);
     struct history_input first = input_of(o, now);
+    first.now -= first.wall % SECOND; /* the part of the second before the start is one of rest */
     o->history = history_new(&first);
     o->seen = now;
-    o->next_second = second_after(now);
+    o->next_second = first.now + SECOND;
     arm(o, now);
 }
 

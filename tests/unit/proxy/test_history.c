@@ -204,6 +204,25 @@ static void those_that_did_not_wait_are_in_the_quantiles(void **state)
     assert_true(last(1).wait[HISTORY_P99] <= 2 * S);
 }
 
+/* It ended in the second before, and the app accepted its connection in this one. */
+static void the_longest_wait_is_that_of_the_waits_that_are_counted(void **state)
+{
+    (void)state;
+    waits(0);
+    fx.now.limiter.wait_peak = 3 * S + 21;
+    passes(S);
+    assert_int_equal(last(1).wait_max, 0);
+    fx.now.limiter.wait_peak = 12;
+    stats_queue_wait(fx.shard, STATS_DISPATCHED, 3 * S + 21);
+    passes(S);
+    assert_int_equal(last(1).wait_max, 3 * S + 21);
+    fx.now.limiter.wait_peak = 0;
+    stats_queue_wait(fx.shard, STATS_DISPATCHED, 3 * S + 21); /* one more, even later */
+    passes(S);
+    assert_about(last(1).wait_max, 3 * S + 21, 0.05);
+    assert_true(last(1).wait[HISTORY_P50] > 2 * S);
+}
+
 static void no_quantile_where_nothing_ended(void **state)
 {
     (void)state;
@@ -515,6 +534,7 @@ int main(void)
         CASE(a_mean_is_over_the_exact_time_between_two_readings),
         CASE(quantiles_of_waits_come_from_this_second_only),
         CASE(those_that_did_not_wait_are_in_the_quantiles),
+        CASE(the_longest_wait_is_that_of_the_waits_that_are_counted),
         CASE(no_quantile_where_nothing_ended),
         CASE(equal_times_in_the_app_are_told_exactly),
         CASE(quantiles_of_times_in_the_app_are_close_whatever_they_are),

@@ -89,12 +89,11 @@ static struct config *config_of_defaults(void)
     return config_load(&source, &problems);
 }
 
-static int set_up(void **state)
+static int set_up_at(mono_us now)
 {
-    (void)state;
     memset(&fx, 0, sizeof(fx));
     log_configure(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
-    fx.now = 1000 * S;
+    fx.now = now;
     fx.config = config_of_defaults();
     fx.control = loop_new(1);
     fx.loop = loop_new(0);
@@ -113,6 +112,18 @@ static int set_up(void **state)
     observer_start(fx.observer, &(struct observer_parts){.agent = NULL});
     capture_stderr();
     return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return set_up_at(1000 * S);
+}
+
+static int within_a_second(void **state)
+{
+    (void)state;
+    return set_up_at(1000 * S + 700 * MS);
 }
 
 static void end_requests(void)
@@ -208,6 +219,17 @@ static void there_is_a_sample_for_each_second_and_it_ends_on_a_whole_one(void **
     passes(7 * S);
     assert_int_equal(last(60).seconds, 8);
     assert_true(last(60).span >= 8 * S && last(60).span < 8 * S + 20 * MS);
+}
+
+/* Else its mean would be that of a shorter time, and would not add up with the others. */
+static void the_first_second_is_a_whole_one_too(void **state)
+{
+    (void)state;
+    arrives(0);
+    passes(310 * MS);
+    assert_int_equal(last(60).seconds, 1);
+    assert_true(last(1).span >= S && last(1).span < S + 20 * MS);
+    assert_true(last(1).in_flight > 0.28 && last(1).in_flight < 0.32);
 }
 
 static void an_idle_weir_is_left_alone(void **state)
@@ -338,6 +360,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(there_is_a_sample_for_each_second_and_it_ends_on_a_whole_one),
+        cmocka_unit_test_setup_teardown(the_first_second_is_a_whole_one_too, within_a_second,
+                                        tear_down),
         TEST(an_idle_weir_is_left_alone),
         TEST(the_loops_audit_themselves_while_there_are_requests),
         TEST(a_burst_between_two_samples_is_seen_as_it_was),
