@@ -564,10 +564,10 @@ static const struct metrics_family families[] = {
      print_histogram, H_LOOP_LAG},
     {"weir_accounting_error_total", "counter", "",
      "Inconsistencies in weir's accounting; any value but 0 indicates a bug in weir. Checked at "
-     "each grant: more requests inside than the limit. Checked at each scrape: slots granted "
-     "but neither held nor released, requests begun but neither finished nor present, and "
-     "counts of orphans and upgrades that differ from those present (a scrape shows what the "
-     "previous one found).",
+     "each grant: more requests inside than the limit. Checked each second while there are "
+     "requests, and at each scrape: slots granted but neither held nor released, requests begun "
+     "but neither finished nor present, and counts of orphans and upgrades that differ from those "
+     "present (a scrape shows what the previous check found).",
      print_accounting, C_ACCOUNTING_ERRORS},
 };
 
