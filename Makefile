@@ -420,6 +420,18 @@ docs: build units ## regenerate the generated files in docs/
 	@$(OUT)/weir config schema > docs/weir.schema.json
 	@$(OUT)/tests/unit/proxy/test_metrics_docs docs > docs/metrics.md
 
+.PHONY: image
+image: ## the two container images, with docker, podman or buildah
+	@.ci/image.sh
+
+.PHONY: image-test
+image-test: ## build the images twice and try them; needs root, buildah, mmdebstrap (3 min)
+	@.ci/image-test.sh
+
+.PHONY: deb
+deb: ## a Debian package of the last commit, in build/deb
+	@packaging/deb.sh
+
 .PHONY: helm-check
 helm-check: build ## lint and render the chart
 	@WEIR=$(OUT)/weir .ci/helm-check.sh

@@ -2,8 +2,9 @@
 # Lays out the file system of an image that holds one program and nothing else:
 # .ci/rootfs.sh DIRECTORY PROGRAM
 #
-# The program at the root, the shared libraries that it loads with their licences, a user 65532, and
-# how names are looked up. No shell, no package manager. The Dockerfile copies it into an empty image.
+# The program at the root, the shared libraries that it loads with their licences, the list of what it
+# consists of (SPDX), a user 65532, and how names are looked up. No shell, no package manager. The
+# Dockerfile copies it into an empty image.
 set -eu
 root=$1
 program=$2
@@ -22,15 +23,25 @@ package_of() { # dpkg knows a library by its real path, with or without /usr
     echo "$owner"
 }
 
+packages=''
 libraries=$(ldd "$program" | sed -n 's/^.*=> \(\/[^ ]*\) .*$/\1/p; s/^[[:space:]]*\(\/[^ ]*\) .*$/\1/p')
 for lib in $libraries; do
     mkdir -p "$root$(dirname "$lib")"
     cp -L "$lib" "$root$lib"
     package=$(package_of "$lib")
-    if [ -n "$package" ] && [ -f "/usr/share/doc/$package/copyright" ]; then
-        mkdir -p "$root/usr/share/doc/$package"
-        cp -L "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/"
-    fi
+    case " $packages " in
+    *" $package "*) ;;
+    *) packages="$packages $package" ;;
+    esac
+done
+# Compiled into weir, if the page has charts.
+if [ "$(basename "$program")" = weir ] && [ -f /usr/share/doc/libjs-dygraphs/copyright ]; then
+    packages="$packages libjs-dygraphs"
+fi
+for package in $packages; do
+    [ -f "/usr/share/doc/$package/copyright" ] || continue
+    mkdir -p "$root/usr/share/doc/$package"
+    cp -L "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/"
 done
 
 echo 'nonroot:x:65532:65532:nonroot:/:/sbin/nologin' >"$root/etc/passwd"
@@ -40,3 +51,8 @@ if [ -f LICENSE ]; then
     mkdir -p "$root/usr/share/doc/weir"
     cp LICENSE "$root/usr/share/doc/weir/"
 fi
+
+name=$(basename "$program")
+mkdir -p "$root/usr/share/doc/$name"
+# shellcheck disable=SC2086 # one argument a package
+"$(dirname "$0")/sbom.sh" "$root/$name" $packages >"$root/usr/share/doc/$name/sbom.spdx.json"
