@@ -8,7 +8,8 @@ Q := $(if $(V),,@)
 # ---- the modules ------------------------------------------------------------------------------
 
 COMMON  := common/clock.c common/utf8.c common/strbuf.c common/log.c common/pool.c common/task_queue.c \
-           common/metrics.c common/prometheus.c common/address.c common/socket.c
+           common/metrics.c common/prometheus.c common/address.c common/socket.c \
+           common/inherited.c
 LIMITER := limiter/limiter.c limiter/choice.c limiter/waitq.c limiter/patience.c limiter/overload.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
@@ -29,7 +30,7 @@ EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
             proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c \
             proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_class.c \
             proxy/exchange_shadow.c
-SERVER  := $(EXCHANGE) proxy/server.c proxy/observer.c proxy/limits.c proxy/lifecycle.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
+SERVER  := $(EXCHANGE) proxy/server.c proxy/observer.c proxy/limits.c proxy/lifecycle.c proxy/notify.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
@@ -121,7 +122,7 @@ PREFIX  ?= $(or $(prefix),/usr/local)
 BINDIR  ?= $(or $(bindir),$(PREFIX)/bin)
 DATADIR ?= $(or $(datarootdir),$(PREFIX)/share)
 MANDIR  ?= $(or $(mandir),$(DATADIR)/man)
-DOCDIR  ?= $(or $(docdir),$(DATADIR)/doc/weir)
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 # In /usr, Debian's zsh looks for what packages bring in a folder of its own.
 ZSH_FOLDER  := $(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
@@ -134,7 +135,7 @@ INSTALL_PROGRAM ?= $(INSTALL) -m 755
 INSTALL_DATA    ?= $(INSTALL) -m 644
 
 PAGES := $(addprefix $(OUT)/share/,weir.1 weir.bash _weir weir.fish)
-UNIT_FILE := examples/systemd/weir.service
+UNIT_FILES := $(addprefix examples/systemd/,weir.service weir.socket)
 
 # ---- what a person types -------------------------------------------------------------------------
 
@@ -397,22 +398,22 @@ install-strip: ## the same, without debugging symbols
 .PHONY: install-files
 install-files: $(OUT)/weir $(PAGES)
 	$(Q)$(INSTALL) -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(BASHCOMPDIR)' \
-	    '$(DESTDIR)$(ZSHCOMPDIR)' '$(DESTDIR)$(FISHCOMPDIR)' '$(DESTDIR)$(DOCDIR)'
+	    '$(DESTDIR)$(ZSHCOMPDIR)' '$(DESTDIR)$(FISHCOMPDIR)' '$(DESTDIR)$(UNITDIR)'
 	$(Q)$(INSTALL_PROGRAM) $(OUT)/weir '$(DESTDIR)$(BINDIR)/weir'
 	$(Q)$(INSTALL_DATA) $(OUT)/share/weir.1 '$(DESTDIR)$(MANDIR)/man1/weir.1'
 	$(Q)$(INSTALL_DATA) $(OUT)/share/weir.bash '$(DESTDIR)$(BASHCOMPDIR)/weir'
 	$(Q)$(INSTALL_DATA) $(OUT)/share/_weir '$(DESTDIR)$(ZSHCOMPDIR)/_weir'
 	$(Q)$(INSTALL_DATA) $(OUT)/share/weir.fish '$(DESTDIR)$(FISHCOMPDIR)/weir.fish'
-	$(Q)$(INSTALL_DATA) $(UNIT_FILE) '$(DESTDIR)$(DOCDIR)/weir.service'
-	$(Q)sed -i 's,/usr/local/bin/weir,$(BINDIR)/weir,' '$(DESTDIR)$(DOCDIR)/weir.service'
-	@echo "weir is in $(DESTDIR)$(BINDIR); a systemd unit for copying is in $(DESTDIR)$(DOCDIR)"
+	$(Q)$(INSTALL_DATA) $(UNIT_FILES) '$(DESTDIR)$(UNITDIR)'
+	$(Q)sed -i 's,/usr/local/bin/weir,$(BINDIR)/weir,' '$(DESTDIR)$(UNITDIR)/weir.service'
+	@echo "weir is in $(DESTDIR)$(BINDIR); its systemd units are in $(DESTDIR)$(UNITDIR)"
 
 .PHONY: uninstall
 uninstall: ## remove the installed files, with the same PREFIX
 	$(Q)rm -f '$(DESTDIR)$(BINDIR)/weir' '$(DESTDIR)$(MANDIR)/man1/weir.1' \
 	    '$(DESTDIR)$(BASHCOMPDIR)/weir' '$(DESTDIR)$(ZSHCOMPDIR)/_weir' \
-	    '$(DESTDIR)$(FISHCOMPDIR)/weir.fish' '$(DESTDIR)$(DOCDIR)/weir.service'
-	$(Q)rmdir '$(DESTDIR)$(DOCDIR)' 2>/dev/null || true
+	    '$(DESTDIR)$(FISHCOMPDIR)/weir.fish' '$(DESTDIR)$(UNITDIR)/weir.service' \
+	    '$(DESTDIR)$(UNITDIR)/weir.socket'
 
 .PHONY: docs
 docs: build units ## regenerate the generated files in docs/

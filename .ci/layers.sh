@@ -64,7 +64,7 @@ layer 'proxy/exchange*.[ch]' "$pure|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|prox
 inside='common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|proxy/([a-z_]+|http/[a-z_]+)\.h'
 layer 'proxy/admin.[ch]' "$libc|event2/[a-z_]+\.h|evhtp/evhtp\.h|evhtp\.h|$inside"
 layer 'proxy/admin_access.[ch]' "$pure|sys/socket\.h|common/[a-z0-9_]+\.h|proxy/http/[a-z_]+\.h|proxy/(cidr|admin_access)\.h"
-for m in server limits lifecycle drain admin_routes agent reload observer app_view dashboard; do
+for m in server limits lifecycle notify drain admin_routes agent reload observer app_view dashboard; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|$inside"
 done
 

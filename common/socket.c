@@ -14,13 +14,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/inherited.h"
+
 /* If the path was mistyped, it may name a file of the user's. */
 void socket_unlink(const struct address *at)
 {
     const struct sockaddr_un *un = (const void *)&at->sa;
     struct stat st;
 
-    if (at->sa.ss_family == AF_UNIX && lstat(un->sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
+    if (at->sa.ss_family == AF_UNIX && !inherited_has(at) && lstat(un->sun_path, &st) == 0 &&
+        S_ISSOCK(st.st_mode))
         unlink(un->sun_path);
 }
 
@@ -60,7 +63,11 @@ static int bind_with_mode(int fd, const struct address *at)
 
 int socket_bind(const struct address *at)
 {
-    int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = inherited_open(at);
+
+    if (fd >= 0)
+        return fd;
+    fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -1;
@@ -92,7 +99,7 @@ void socket_refuse_new(int fd, const struct address *at)
     };
     const struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
 
-    if (at->sa.ss_family != AF_UNIX)
+    if (at->sa.ss_family != AF_UNIX && !inherited_has(at))
         setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 

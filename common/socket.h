@@ -19,8 +19,9 @@ void socket_tune(int fd, const struct address *at);
 /*
  * A socket that is bound and tuned, not yet listening; -1 with errno. A Unix socket's file with no
  * listener is replaced: it was left by a process that has died, and bind() would always fail. The
- * file has at->mode from the start. This changes the process's umask during bind(), so no other
- * thread may create files then: call it before the workers start.
+ * file has at->mode from the start. A socket that the process was started with (inherited.h) is
+ * used as it is. This changes the process's umask during bind(), so no other thread may create
+ * files then: call it before the workers start.
  */
 MUST_USE int socket_bind(const struct address *at);
 
@@ -28,7 +29,8 @@ MUST_USE int socket_bind(const struct address *at);
  * From now on, a TCP socket that listens takes no new handshake, but completes those that have
  * begun: so it can be emptied and closed without resetting a client that was connected in between.
  * The kernel of a new client tries again after a second, and finds the socket closed. Nothing
- * happens for a Unix socket, or if the system has no socket filters.
+ * happens for a Unix socket, for an inherited one, which the next process uses, or if the system
+ * has no socket filters.
  */
 void socket_refuse_new(int fd, const struct address *at);
 
@@ -50,6 +52,7 @@ const char *socket_remedy(int error, const struct address *to);
 /* The bound address as text, with the port that the kernel chose if 0 was requested. */
 void socket_text(int fd, const struct address *at, char out[SOCKET_TEXT]);
 
-/* Removes the file of a Unix socket, and no other kind of file; does nothing for TCP. Call it
+/* Removes the file of a Unix socket, and no other kind of file; does nothing for TCP, or if the
+ * socket was inherited. Call it
  * before closing the socket: after that, the path may belong to a successor. */
 void socket_unlink(const struct address *at);

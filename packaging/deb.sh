@@ -26,7 +26,6 @@ weir ($version) unstable; urgency=medium
 
  -- The weir authors <weir@packages.invalid>  $(date -u -R -d "$(variable RELEASED)")
 CHANGELOG
-sed 's,/usr/local/bin/weir,/usr/bin/weir,' examples/systemd/weir.service >"$tree/debian/weir.service"
 (cd "$tree" && REVISION=$revision dpkg-buildpackage --build=binary --no-sign -j2 >../build.log 2>&1) || {
     tail -n 30 build/deb/build.log
     exit 1

@@ -234,6 +234,11 @@ enum lifecycle_state lifecycle_state(const struct lifecycle *lc)
     return lc->state;
 }
 
+bool lifecycle_is_ending(const struct lifecycle *lc)
+{
+    return lc->asked;
+}
+
 bool lifecycle_is_ready(const struct lifecycle *lc)
 {
     return lc->state == LIFECYCLE_READY || (lc->state == LIFECYCLE_ANNOUNCING && lc->keep_ready);

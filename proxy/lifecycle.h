@@ -66,5 +66,8 @@ void lifecycle_drained(struct lifecycle *lc);
 
 enum lifecycle_state lifecycle_state(const struct lifecycle *lc);
 
+/* Whether a signal has asked the process to end after the drain. */
+bool lifecycle_is_ending(const struct lifecycle *lc);
+
 /* Whether balancers may send clients here: READY, or ANNOUNCING in a drain that keeps it. */
 bool lifecycle_is_ready(const struct lifecycle *lc);

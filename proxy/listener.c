@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 
+#include "common/inherited.h"
 #include "common/log.h"
 #include "common/socket.h"
 
@@ -244,12 +245,17 @@ static void accept_the_rest(struct listener *l)
         continue;
 }
 
-static void finish_stop(struct listener *l)
+static void close_stopped(struct listener *l)
 {
-    accept_the_rest(l);
     l->stopped = true;
     close_socket(l);
     l->handler->on_stopped(l->arg);
+}
+
+static void finish_stop(struct listener *l)
+{
+    accept_the_rest(l);
+    close_stopped(l);
 }
 
 static void on_handshakes_over(void *arg)
@@ -266,9 +272,13 @@ static void on_stop(struct task *task)
     struct listener *l = CONTAINER_OF(task, struct listener, stop_task);
 
     l->stopping = true;
+    loop_timer_stop(&l->pause);
+    if (inherited_has(&l->at)) { /* it stays open: those that wait there are the next process's */
+        close_stopped(l);
+        return;
+    }
     leave_path(l);
     socket_refuse_new(l->fd, &l->at);
-    loop_timer_stop(&l->pause);
     accept_the_rest(l);
     if (l->at.sa.ss_family == AF_UNIX || address_is_loopback(&l->at)) {
         struct pollfd another = {.fd = l->fd, .events = POLLIN};

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "common/inherited.h"
 #include "proxy/cli.h"
 #include "proxy/server.h"
 
@@ -23,5 +24,6 @@ int main(int argc, char **argv)
     const struct cli_env env = {argc, argv, environ, stdout, stderr, server_main};
 
     fill_standard_descriptors();
+    inherited_init();
     return cli_main(&env);
 }

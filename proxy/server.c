@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/inherited.h"
 #include "common/log.h"
 #include "common/socket.h"
 #include "limiter/limiter.h"
@@ -23,6 +24,7 @@
 #include "proxy/limits.h"
 #include "proxy/listener.h"
 #include "proxy/metrics_page.h"
+#include "proxy/notify.h"
 #include "proxy/observer.h"
 #include "proxy/reload.h"
 #include "proxy/status.h"
@@ -55,6 +57,7 @@ struct server {
     struct upstream_shared *upstreams;
     struct listener *listener;
     struct lifecycle *lifecycle;
+    struct notify *notify;
     struct drain *drain;
     struct admin *admin;
     struct agent *agent;
@@ -304,15 +307,26 @@ static const struct drain_handler drain_handler = {.stop_listening = stop_listen
                                                    .connections = connections,
                                                    .on_done = on_done};
 
+static void notify_drain(struct server *s)
+{
+    notify_status(s->notify, "draining: serves the requests that it has");
+    if (lifecycle_is_ending(s->lifecycle))
+        notify_stopping(s->notify, s->config->drain.timeout);
+}
+
 static void on_announce(void *arg)
 {
     struct server *s = arg;
+
+    notify_drain(s);
     drain_announce(s->drain);
 }
 
 static void on_drain(void *arg)
 {
     struct server *s = arg;
+
+    notify_drain(s);
     drain_close(s->drain);
 }
 
@@ -343,13 +357,20 @@ static void on_drained(void *arg)
 static bool on_cancel(void *arg, const char **why)
 {
     struct server *s = arg;
-    return drain_cancel(s->drain, why);
+
+    if (!drain_cancel(s->drain, why))
+        return false;
+    notify_status(s->notify, "serves again: the drain was cancelled");
+    return true;
 }
 
 static void on_hangup(void *arg)
 {
     struct server *s = arg;
+
+    notify_reloading(s->notify);
     reload_sources(s->reload);
+    notify_ready(s->notify);
 }
 
 static const struct lifecycle_handler lifecycle_handler = {.on_announce = on_announce,
@@ -367,6 +388,7 @@ static void on_app_up(void *arg, struct limiter_waiter *chain)
     struct server *s = arg;
 
     exchange_deliver(chain);
+    notify_status(s->notify, "serves");
     for (unsigned i = 0; i < s->n; i++) {
         struct worker *wk = &s->workers[i];
         if (!atomic_exchange(&wk->up_told, true))
@@ -668,6 +690,7 @@ static bool build(struct server *s)
         log_error("cannot create the control loop: %s", strerror(errno));
         return false;
     }
+    s->notify = notify_new(s->control);
     s->upstreams = upstream_shared_new(capacity_connections(cf), s->n);
     limits_init(&s->limits, s->control, &s->shared, s->upstreams, cf, now);
     app_build(s);
@@ -710,6 +733,7 @@ static void take_down(struct server *s)
         loop_free(wk->loop);
     }
     observer_free(s->observer);
+    notify_free(s->notify);
     drain_free(s->drain);
     /* Everything that was taken has been returned. */
     CHECK(atomic_load(&s->shared.budget.held) == 0 && atomic_load(&s->shared.upgrades) == 0);
@@ -759,6 +783,10 @@ static void greet(const struct server *s)
 
     if (capacity_inside(cf) != UINT32_MAX)
         snprintf(limit, sizeof(limit), "%u", capacity_inside(cf));
+    if (inherited_unused() != NULL)
+        log_warning("the socket on %s, which weir was started with, is used by no port: neither "
+                    "listen nor admin.listen nor agent.listen has this address",
+                    inherited_unused());
     log_info("weir %s listens on %s for the app at %s: concurrency %s, queue %u, admin %s%s%s",
              WEIR_VERSION, listener_text(s->listener), cf->upstream.address.text, limit,
              cf->queue.length, s->admin != NULL ? admin_text(s->admin) : "off",
@@ -773,6 +801,8 @@ static bool run(struct server *s)
     if (!build(s) || !start_workers(s))
         return false;
     greet(s);
+    notify_status(s->notify, "listens, and waits for the app");
+    notify_ready(s->notify);
     app_start(s->shared.app);
     loop_run(s->control);
     return true;

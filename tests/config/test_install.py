@@ -15,7 +15,8 @@ FILES = {
     "share/man/man1/weir.1": 0o644,
     "share/bash-completion/completions/weir": 0o644,
     "share/fish/vendor_completions.d/weir.fish": 0o644,
-    "share/doc/weir/weir.service": 0o644,
+    "lib/systemd/system/weir.service": 0o644,
+    "lib/systemd/system/weir.socket": 0o644,
 }
 
 
@@ -65,19 +66,20 @@ def test_install_puts_each_file_where_it_is_looked_for(tmp_path, umask, prefix):
         ("fish", "fish/vendor_completions.d/weir.fish"),
     ):
         assert (root / "share" / path).read_bytes() == weir("completion", shell)
-    unit = (root / "share/doc/weir/weir.service").read_text()
+    unit = (root / "lib/systemd/system/weir.service").read_text()
     assert f"ExecStart={prefix or '/usr/local'}/bin/weir --config" in unit
     make("uninstall", *args)
     assert installed(tmp_path) == {}
 
 
 def test_every_folder_can_be_named(tmp_path, umask):
-    folders = "BINDIR MANDIR DOCDIR BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR".split()
+    folders = "BINDIR MANDIR UNITDIR BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR".split()
     make("install", f"DESTDIR={tmp_path}", *[f"{name}=/{name}" for name in folders])
     assert set(installed(tmp_path)) == {
         "BINDIR/weir",
         "MANDIR/man1/weir.1",
-        "DOCDIR/weir.service",
+        "UNITDIR/weir.service",
+        "UNITDIR/weir.socket",
         "BASHCOMPDIR/weir",
         "ZSHCOMPDIR/_weir",
         "FISHCOMPDIR/weir.fish",

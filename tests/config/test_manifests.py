@@ -96,7 +96,7 @@ def test_systemd_waits_longer_than_the_drain_takes():
     assert int(unit()["TimeoutStopSec"][0]) > seconds(config["drain.timeout"])
     files = config["client.max_connections"] + config["concurrency"] + 96
     assert int(unit()["LimitNOFILE"][0]) >= files
-    assert unit()["Type"] == ["simple"]  # weir sends no readiness to systemd
+    assert unit()["Type"] == ["notify"]  # tests/e2e/test_systemd.py: what weir sends
     assert unit()["DynamicUser"] == ["yes"]
 
 
@@ -104,9 +104,10 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
     tool = shutil.which("systemd-analyze") or pytest.skip("not installed: systemd-analyze")
     text = (EXAMPLES / "systemd/weir.service").read_text()
     (tmp_path / "weir.service").write_text(text.replace("/usr/local/bin/weir", WEIR))
-    ask = [tool, "verify", "--man=no", str(tmp_path / "weir.service")]
+    shutil.copy(EXAMPLES / "systemd/weir.socket", tmp_path)
+    ask = [tool, "verify", "--man=no", *[str(tmp_path / f"weir.{k}") for k in ("service", "socket")]]
     done = subprocess.run(ask, capture_output=True, timeout=60, text=True)
-    assert done.returncode == 0 and "weir.service" not in done.stderr, done.stderr
+    assert done.returncode == 0 and "weir." not in done.stderr, done.stderr
 
 
 # ---- Cloud Run -----------------------------------------------------------------------------------
