@@ -426,7 +426,7 @@ image: ## the two container images, with docker, podman or buildah
 	@.ci/image.sh
 
 .PHONY: image-test
-image-test: ## build the images twice and try them; needs root, buildah, mmdebstrap (3 min)
+image-test: ## build the images twice and try them, as root (4 min)
 	@.ci/image-test.sh
 
 .PHONY: deb
