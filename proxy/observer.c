@@ -129,6 +129,8 @@ static void take_completions(struct observer *o)
     for (unsigned n = 0; n < COMPLETIONS_ROOM * o->how.loops && (from = oldest(o)) != NULL; n++) {
         const struct completion *c = completions_first(from);
         history_completed(o->history, c->inside, c->weight);
+        if (o->how.follower != NULL)
+            o->how.follower->on_completed(o->how.arg, c);
         completions_drop(from);
     }
 }
@@ -181,11 +183,18 @@ static struct history_input input_of(const struct observer *o, mono_us now)
                                   .app = {.parallelism = -1, .hidden_queue = -1}};
 }
 
+static void ask_follower(struct observer *o, struct history_app *out)
+{
+    if (o->how.follower != NULL)
+        o->how.follower->on_sample(o->how.arg, out);
+}
+
 static void take_sample(struct observer *o, const struct limiter_snapshot *limiter, mono_us now)
 {
     read_stats(o, limiter);
     struct history_input in = input_of(o, now);
     in.loop_lag = take_longest_lag(o);
+    ask_follower(o, &in.app);
     history_append(o->history, &in);
     overload_log_look(&o->overload_log, limiter);
     log_wrong_at_times(o, now);
@@ -208,6 +217,24 @@ static bool shows_requests(struct observer *o, const struct limiter_snapshot *l)
     o->arrivals = arrivals_in(l);
     return o->arrivals != before || l->in_flight > 0 || l->depth > 0 ||
            atomic_load_explicit(&o->how.shared->without_slot, memory_order_relaxed) > 0;
+}
+
+static uint32_t inside_of(const struct observer *o, const struct limiter_snapshot *l)
+{
+    uint64_t in_flight = l->in_flight;
+    uint64_t tunnels = stats_sum(o->how.stats, C_UPGRADES);
+
+    in_flight += atomic_load_explicit(&o->how.shared->without_slot, memory_order_relaxed);
+    return in_flight > tunnels ? (uint32_t)(in_flight - tunnels) : 0;
+}
+
+static void tell_follower(struct observer *o, const struct limiter_snapshot *limiter, mono_us now)
+{
+    if (o->how.follower == NULL)
+        return;
+    const struct observer_look look = {
+        .now = now, .limiter = limiter, .inside = inside_of(o, limiter)};
+    o->how.follower->on_look(o->how.arg, &look);
 }
 
 /* The rings are told before the look that is to show that nothing has arrived. */
@@ -245,6 +272,7 @@ static void on_tick(void *arg)
         o->seen = now;
         o->asleep = false;
     }
+    tell_follower(o, &limiter, now);
     if (second)
         take_sample(o, &limiter, now);
     arm(o, now);

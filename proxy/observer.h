@@ -23,6 +23,22 @@ struct observer; /* opaque: defined in observer.c */
 
 #define OBSERVER_TICK_US 100000 /* between two looks while requests are present */
 
+/* What a look shows. */
+struct observer_look {
+    mono_us now;
+    const struct limiter_snapshot *limiter;
+    uint32_t inside; /* requests in the app, with a slot or without; tunnels do not count */
+};
+
+/* Whoever draws conclusions about the app. Control thread. */
+struct observer_follower {
+    /* Requests have left the app: in the order of time, each before the look that follows. */
+    void (*on_completed)(void *arg, const struct completion *c);
+    void (*on_look)(void *arg, const struct observer_look *look);
+    /* A sample is taken: what is known of the app now. */
+    void (*on_sample)(void *arg, struct history_app *out);
+};
+
 struct observer_how {
     struct loop *control;
     struct exchange_shared *shared;
@@ -30,6 +46,8 @@ struct observer_how {
     struct config *config; /* until observer_configure() */
     uint32_t clients;      /* likewise: the most connections of clients */
     unsigned loops;
+    const struct observer_follower *follower; /* NULL: none */
+    void *arg;                                /* of its functions */
 };
 
 struct observer *observer_new(const struct observer_how *how);

@@ -389,9 +389,23 @@ void stats_read_bypass(const struct stats *s, const struct limiter_snapshot *lim
     }
 }
 
+static uint64_t not_negative(uint64_t sum)
+{
+    return (int64_t)sum < 0 ? 0 : sum;
+}
+
+uint64_t stats_sum(const struct stats *s, size_t cell)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < s->n; i++)
+        sum += get(&s->shards[i], cell);
+    return not_negative(sum);
+}
+
 uint64_t stats_level(const struct stats_reading *r, size_t cell)
 {
-    return (int64_t)r->cell[cell] < 0 ? 0 : r->cell[cell];
+    return not_negative(r->cell[cell]);
 }
 
 bool stats_paused(const struct stats_reading *r)

@@ -89,6 +89,9 @@ void stats_read(const struct stats *s, const struct stats_now *now, struct stats
 /* The latest of all shards for each bucket of H_QUEUE_WAIT: EXEMPLARS_MAX. */
 void stats_exemplars(const struct stats *s, struct exemplar *out);
 
+/* One cell of all shards, without a reading: a gauge, never negative. */
+uint64_t stats_sum(const struct stats *s, size_t cell);
+
 /* A gauge. Between reading two shards, something may have moved from one to the other: never
  * negative. */
 uint64_t stats_level(const struct stats_reading *r, size_t cell);

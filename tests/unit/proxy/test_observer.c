@@ -25,6 +25,8 @@ static struct fixture {
     struct limiter_waiter w[8];
     mono_us now;
     unsigned audits;
+    unsigned completed, looks, samples, in_the_app; /* as the follower was told */
+    mono_us completed_at;
     int said, real_stderr;
     char text[2048];
 } fx;
@@ -50,6 +52,36 @@ bool __wrap_exchange_audit(const struct exchange_env *env)
     fx.audits++;
     return true;
 }
+
+/* ---- the follower ---------------------------------------------------------------------------- */
+
+static void on_completed(void *arg, const struct completion *c)
+{
+    assert_ptr_equal(arg, &fx);
+    assert_true(c->at >= fx.completed_at);
+    fx.completed_at = c->at;
+    fx.completed += c->weight;
+}
+
+static void on_look(void *arg, const struct observer_look *look)
+{
+    assert_ptr_equal(arg, &fx);
+    assert_int_equal(look->now, fx.now);
+    fx.looks++;
+    fx.in_the_app = look->inside;
+}
+
+static void on_sample(void *arg, struct history_app *out)
+{
+    assert_ptr_equal(arg, &fx);
+    fx.samples++;
+    out->hidden_queue = 5;
+}
+
+static const struct observer_follower follower = {
+    .on_completed = on_completed, .on_look = on_look, .on_sample = on_sample};
+
+/* ---- the fixture ----------------------------------------------------------------------------- */
 
 static struct limiter *limiter_for(mono_us now)
 {
@@ -97,8 +129,8 @@ static int set_up_at(mono_us now)
     fx.config = config_of_defaults();
     fx.control = loop_new(1);
     fx.loop = loop_new(0);
-    fx.stats = stats_new(1, fx.config);
-    fx.bypass_stats = stats_new(1, fx.config);
+    fx.stats = stats_new(2, fx.config);
+    fx.bypass_stats = stats_new(2, fx.config);
     fx.shared.limiter = limiter_for(fx.now);
     fx.shared.bypass = limiter_for(fx.now);
     const struct observer_how how = {.control = fx.control,
@@ -106,9 +138,12 @@ static int set_up_at(mono_us now)
                                      .stats = fx.stats,
                                      .bypass_stats = fx.bypass_stats,
                                      .config = fx.config,
-                                     .loops = 1};
+                                     .loops = 2,
+                                     .follower = &follower,
+                                     .arg = &fx};
     fx.observer = observer_new(&how);
-    observer_watch(fx.observer, 0, fx.loop, stats_shard_of(fx.stats, 0), NULL);
+    for (unsigned i = 0; i < 2; i++) /* one thread with two shards: enough here */
+        observer_watch(fx.observer, i, fx.loop, stats_shard_of(fx.stats, i), NULL);
     observer_start(fx.observer, &(struct observer_parts){.agent = NULL});
     capture_stderr();
     return 0;
@@ -249,7 +284,7 @@ static void the_loops_audit_themselves_while_there_are_requests(void **state)
     unsigned audits = fx.audits;
     arrives(0);
     passes(10 * S);
-    assert_in_range(fx.audits - audits, 9, 11);
+    assert_in_range(fx.audits - audits, 2 * 9, 2 * 11);
 }
 
 /* Two slots; each of four requests is inside for 300 ms. */
@@ -325,6 +360,45 @@ static void an_arrival_wakes_an_idle_observer_so_that_it_looks_soon(void **state
     assert_null(completions_first(observer_completions(fx.observer, 0)));
 }
 
+static void a_follower_is_told_ten_times_a_second_while_there_are_requests(void **state)
+{
+    (void)state;
+    passes(10 * S + 500 * MS);
+    unsigned looks = fx.looks;
+    arrives(0);
+    arrives(1);
+    arrives(2);
+    atomic_store(&fx.shared.without_slot, 4);
+    stats_upgrade_begins(stats_shard_of(fx.stats, 0));
+    passes(3 * S);
+    assert_in_range(fx.looks - looks, 28, 33);
+    assert_int_equal(fx.in_the_app, 2 + 4 - 1);
+    assert_int_equal(fx.samples, 13);
+    assert_true(last(1).app.hidden_queue == 5);
+    leaves(0);
+    leaves(1);
+    passes(110 * MS);
+    assert_int_equal(fx.completed, 2);
+    atomic_store(&fx.shared.without_slot, 0);
+    leaves(2);
+    passes(2 * S);
+    looks = fx.looks;
+    passes(10 * S);
+    assert_int_equal(fx.looks - looks, 10);
+}
+
+/* Each loop's are in order; those of several become so. */
+static void completions_of_several_loops_are_told_in_the_order_of_time(void **state)
+{
+    (void)state;
+    arrives(0);
+    for (mono_us at = 1; at <= 100; at++)
+        completions_put(observer_completions(fx.observer, at % 7 < 3), fx.now + at, 5);
+    passes(150 * MS);
+    assert_int_equal(fx.completed, 100);
+    assert_int_equal(fx.completed_at, 1000 * S + 100);
+}
+
 static void inconsistencies_are_logged_once_a_minute(void **state)
 {
     (void)state;
@@ -369,6 +443,8 @@ int main(void)
         TEST(the_lag_of_a_loop_is_the_time_until_its_task_runs),
         TEST(a_loop_that_is_stuck_lags_before_its_task_has_run),
         TEST(an_arrival_wakes_an_idle_observer_so_that_it_looks_soon),
+        TEST(a_follower_is_told_ten_times_a_second_while_there_are_requests),
+        TEST(completions_of_several_loops_are_told_in_the_order_of_time),
         TEST(inconsistencies_are_logged_once_a_minute),
         TEST(the_last_look_logs_what_is_new),
     };
