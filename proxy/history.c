@@ -517,10 +517,10 @@ void history_write(const struct history *h, int64_t since, struct strbuf *out)
     history_summarize(h, HISTORY_RECENT, &recent);
     strbuf_addf(out, "{\"version\":\"" WEIR_VERSION "\",\"started\":%" PRId64, h->started / SECOND);
     strbuf_addf(out, ",\"interval_seconds\":1,\"end\":%" PRId64 ",\"limit\":", h->end);
-    if (recent.limit == UINT32_MAX)
+    if (h->limiter.limit == UINT32_MAX)
         strbuf_adds(out, "\"unlimited\"");
     else
-        strbuf_addf(out, "%" PRIu32, h->n > 0 ? recent.limit : h->limiter.limit);
+        strbuf_addf(out, "%" PRIu32, h->limiter.limit);
     strbuf_adds(out, ",\"columns\":{");
     for (size_t i = 0; i < COLUMNS; i++)
         json_column(out, h, samples_since(h, since), &columns[i]);

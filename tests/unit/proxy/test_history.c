@@ -425,6 +425,15 @@ static void five_minutes_are_kept(void **state)
     json_decref(root);
 }
 
+static void the_limit_is_known_from_the_start(void **state)
+{
+    (void)state;
+    json_t *root = history_since(0);
+    assert_int_equal(json_integer_value(json_object_get(root, "limit")), 80);
+    assert_int_equal(json_array_size(column(root, "limit")), 0);
+    json_decref(root);
+}
+
 static void no_limit_is_written_as_such(void **state)
 {
     (void)state;
@@ -546,6 +555,7 @@ int main(void)
         CASE(what_is_known_of_the_app_is_in_it),
         CASE(since_leaves_out_what_the_client_has),
         CASE(five_minutes_are_kept),
+        CASE(the_limit_is_known_from_the_start),
         CASE(no_limit_is_written_as_such),
         CASE(a_gap_is_filled_so_that_times_stay_right),
         CASE(a_gap_of_hours_leaves_no_more_than_there_is_room_for),
