@@ -45,6 +45,7 @@ struct limiter {
      * down. */
     _Alignas(CACHE_LINE) pthread_mutex_t mutex;
     mono_us now;                      /* the latest time passed by any caller */
+    uint64_t held_us, waited_us;      /* sums of ends less beginnings: see wrong_locked() */
     uint64_t mean_x8;                 /* the mean slot hold, in eighths of a microsecond */
     bool learned;                     /* the mean includes at least one hold */
     uint64_t free;                    /* slots of all instances that nobody holds */
@@ -184,6 +185,7 @@ static void take_slot_locked(struct limiter *l, const struct limiter_waiter *w)
     in->held++;
     l->free--;
     live->in_flight++;
+    l->held_us -= (uint64_t)w->granted_at;
     if (live->in_flight > live->in_flight_peak)
         live->in_flight_peak = live->in_flight;
     count_in_pools_locked(l, w, 1);
@@ -346,6 +348,8 @@ static void begin_locked(struct limiter *l, struct limiter_waiter *w, mono_us de
     w->queued_at = w->ended_at = l->now;
     w->granted_at = w->released_at = w->requeued_us = 0;
     w->late = w->requeued = false;
+    w->found_in_flight = l->live.in_flight;
+    w->found_depth = l->queue.depth;
 }
 
 static void grant_locked(struct limiter *l, struct limiter_waiter *w)
@@ -355,7 +359,7 @@ static void grant_locked(struct limiter *l, struct limiter_waiter *w)
     w->state = LIMITER_HOLDING;
     w->verdict = LIMITER_ADMITTED;
     w->granted_at = w->ended_at = l->now;
-    w->instance = least_loaded_locked(l);
+    w->instance = (uint8_t)least_loaded_locked(l);
     take_slot_locked(l, w);
     l->live.admitted++;
     if (w->place >= *latest)
@@ -376,6 +380,7 @@ static void wait_locked(struct limiter *l, struct limiter_waiter *w)
 {
     w->state = LIMITER_WAITING;
     w->verdict = LIMITER_QUEUED;
+    l->waited_us -= (uint64_t)l->now;
     l->plain += is_plain(l, w);
     if (l->queue.depth > l->live.depth_peak)
         l->live.depth_peak = l->queue.depth;
@@ -394,6 +399,7 @@ static void give_back_locked(struct limiter *l, struct limiter_waiter *w)
     CHECK(w->state == LIMITER_HOLDING);
     w->state = LIMITER_IDLE;
     w->released_at = l->now;
+    l->held_us += (uint64_t)w->released_at;
     return_slot_locked(l, w);
     l->live.released++;
 }
@@ -404,6 +410,7 @@ static void hand_back_locked(struct limiter *l, struct limiter_waiter *w)
     w->requeued_us += l->now - w->granted_at;
     w->requeued = true;
     w->granted_at = 0;
+    l->held_us += (uint64_t)l->now;
     return_slot_locked(l, w);
     l->live.requeued++;
     waitq_push_back(&l->queue, w, l->now);
@@ -416,6 +423,7 @@ static void note_wait_locked(struct limiter *l, const struct limiter_waiter *w)
     mono_us waited = l->now - w->queued_at - w->requeued_us;
 
     l->plain -= is_plain(l, w);
+    l->waited_us += (uint64_t)l->now;
     if (waited > l->live.wait_peak)
         l->live.wait_peak = waited;
 }
@@ -832,10 +840,26 @@ static void fill_in_locked(const struct limiter *l, struct limiter_snapshot *out
         out->class_depth[c] = waitq_class_depth(&l->queue.classes[c]);
 }
 
+/*
+ * Which of the identities do not hold: slots granted, against those returned and held; and the
+ * integrals over time, against the times of the holders and of the waiters. `held_us` is the sum of
+ * all holds that have ended, less the times when those of the present holders began, so with their
+ * number times `now` it is that of all holds up to now; the same with `waited_us`. The sums wrap
+ * around.
+ */
+static uint64_t wrong_locked(const struct limiter *l)
+{
+    const struct limiter_snapshot *live = &l->live;
+    uint64_t now = (uint64_t)l->now;
+
+    return (uint64_t)(live->admitted != live->released + live->requeued + live->in_flight) +
+           (live->in_flight_us != l->held_us + live->in_flight * now) +
+           (live->queued_us != l->waited_us + l->queue.depth * now);
+}
+
 static void snapshot_locked(struct limiter *l, struct limiter_snapshot *out)
 {
-    l->live.accounting_errors +=
-        l->live.admitted != l->live.released + l->live.requeued + l->live.in_flight;
+    l->live.accounting_errors += wrong_locked(l);
     *out = l->live;
     fill_in_locked(l, out);
 }

@@ -41,7 +41,8 @@ struct limiter_snapshot {
                            that had handed a slot back */
     uint64_t wasted;    /* slots released after the client had left or its declared deadline */
     uint64_t accounting_errors; /* must stay 0: grants beyond an instance's slots, and snapshots in
-                                   which admitted is not released + requeued + in_flight */
+                                   which admitted is not released + requeued + in_flight, or an
+                                   integral is not the sum of all holds or waits up to now */
     uint32_t in_flight_peak;    /* the peaks are since the last limiter_take_peaks() */
     uint32_t depth_peak;
     mono_us wait_peak; /* the longest wait of those that have ended, with or without a slot */

@@ -9,7 +9,7 @@ void exchange_classify(struct exchange *ex, const struct http_head *head)
 
     if (exchange_bypasses(ex))
         return;
-    ex->waiter.class_ = classes_find(config, head, ex->upgrade);
+    ex->waiter.class_ = (uint8_t)classes_find(config, head, ex->upgrade);
     if (config->fair[0] == '\0')
         return;
     const struct classes_peer peer = {.address = client_address(ex->client),

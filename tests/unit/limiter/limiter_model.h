@@ -517,7 +517,7 @@ static inline void model_end_wait(struct model *m, unsigned i, enum limiter_verd
     struct limiter_waiter *w = &m->w[i];
 
     if (verdict == LIMITER_ADMITTED)
-        w->instance = model_least_loaded(m);
+        w->instance = (uint8_t)model_least_loaded(m);
     w->verdict = verdict;
     w->ended_at = m->now;
     model_note_wait(m, w);

@@ -36,7 +36,7 @@ static struct limiter_waiter *add(struct fixture *f, unsigned class_, unsigned k
 {
     struct limiter_waiter *w = &f->w[f->waiters];
 
-    w->class_ = class_;
+    w->class_ = (uint8_t)class_;
     w->key = (uint8_t)key;
     w->place = f->waiters++;
     w->queued_at = at;

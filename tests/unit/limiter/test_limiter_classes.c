@@ -16,7 +16,7 @@ static void offer(struct simulation *s, unsigned class_, unsigned key, double of
 
     while ((t += exponential(s) * SECOND / (offered * CAPACITY)) < (double)seconds * SECOND) {
         struct request *r = simulation_add(s, (mono_us)t, 100 * MS, patience);
-        r->w.class_ = class_;
+        r->w.class_ = (uint8_t)class_;
         r->w.key = (uint8_t)key;
     }
 }

@@ -238,7 +238,7 @@ static void choose_what_it_is(struct pair *p, unsigned i, mono_us now, mono_us *
     struct limiter_waiter *w = &p->w[i];
 
     w->bytes = below(&p->dice, 200);
-    w->class_ = p->classes ? below(&p->dice, p->model.config.classes) : 0;
+    w->class_ = (uint8_t)(p->classes ? below(&p->dice, p->model.config.classes) : 0);
     w->key = (uint8_t)(p->classes && below(&p->dice, 2) == 0 ? below(&p->dice, 3) * 31 : 0);
     w->declared = 0;
     w->left_at = 0;

@@ -287,7 +287,7 @@ static mono_us choose_what_it_is(struct worker *me, struct limiter_waiter *w, mo
         return deadline;
     if (deadline != MONO_NEVER)
         deadline = now + (deadline - now) * 400;
-    w->class_ = below(me, CLASSES);
+    w->class_ = (uint8_t)below(me, CLASSES);
     w->key = (uint8_t)below(me, 3);
     w->declared = below(me, 8) == 0 ? now + 1 + below(me, 8000) : 0;
     return w->declared != 0 && w->declared < deadline ? w->declared : deadline;
