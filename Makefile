@@ -27,7 +27,7 @@ ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/r
            proxy/message.c proxy/classes.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c \
            proxy/app.c
 EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
-            proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c \
+            proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c proxy/exchange_end.c \
             proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_class.c \
             proxy/exchange_shadow.c
 SERVER  := $(EXCHANGE) proxy/server.c proxy/observer.c proxy/limits.c proxy/lifecycle.c proxy/notify.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
@@ -195,8 +195,7 @@ WORLD    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
             $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
             tests/world/peers.c tests/world/probe.c tests/world/world.c
 world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
-            stats_requeued stats_connection stats_buffered stats_orphan_begins stats_orphan_ends \
-            stats_upgrade_begins stats_upgrade_ends stats_upgrade_leaves) -levent $(JSON_LIBS)
+            stats_requeued stats_connection stats_buffered stats_reached stats_wrong) -levent $(JSON_LIBS)
 
 # Functions of the C library that a unit test stands in for.
 wrap = $(1:%=-Wl,--wrap=%)

@@ -26,6 +26,7 @@
 #define PEEK_AFTER_US 10000
 
 static void exchange_client_gone(struct exchange *ex);
+static void note_left(struct exchange *ex, const char *why);
 
 /* ---- states ---- */
 
@@ -46,16 +47,55 @@ static const unsigned edges[EXCHANGE_STATES] = {
     [EXCHANGE_REPLYING] = TO(ABANDONED) | TO(DONE),
 };
 
-void exchange_set_state(struct exchange *ex, enum exchange_state next)
+static const enum record_phase phases[EXCHANGE_STATES] = {
+    [EXCHANGE_ARRIVED] = RECORD_BODY_WAIT, [EXCHANGE_BUFFERING] = RECORD_BODY_WAIT,
+    [EXCHANGE_QUEUED] = RECORD_QUEUE,      [EXCHANGE_CONNECTING] = RECORD_CONNECT,
+    [EXCHANGE_AWAITING] = RECORD_SEND,     [EXCHANGE_STREAMING] = RECORD_TRANSFER,
+    [EXCHANGE_TUNNEL] = RECORD_TRANSFER,   [EXCHANGE_ORPHANED] = RECORD_ORPHAN,
+    [EXCHANGE_ABANDONED] = RECORD_ENDED,   [EXCHANGE_FLUSHING] = RECORD_DELIVERY,
+    [EXCHANGE_REPLYING] = RECORD_DELIVERY, [EXCHANGE_DONE] = RECORD_ENDED,
+};
+
+void exchange_end_queue_phase(struct exchange *ex)
+{
+    const struct limiter_waiter *w = &ex->waiter;
+    bool granted = w->verdict == LIMITER_ADMITTED;
+
+    if (ex->record.phase == RECORD_QUEUE && ex->shadow == EXCHANGE_SHADOW_NONE)
+        record_enter(&ex->record, granted ? RECORD_CONNECT : RECORD_DELIVERY, w->ended_at);
+}
+
+void exchange_set_state_at(struct exchange *ex, enum exchange_state next, mono_us at)
 {
     struct exchange_env *env = ex->env;
 
     CHECK(edges[ex->state] & 1u << next);
+    exchange_end_queue_phase(ex);
+    if (ex->record.phase != RECORD_ENDED)
+        record_enter(&ex->record, phases[next], at);
     TAILQ_REMOVE(&env->in[ex->state], ex, link);
     ex->lane->count[ex->state]--;
     ex->state = next;
     TAILQ_INSERT_TAIL(&env->in[next], ex, link);
     ex->lane->count[next]++;
+}
+
+void exchange_set_state(struct exchange *ex, enum exchange_state next)
+{
+    exchange_set_state_at(ex, next, exchange_now(ex));
+}
+
+void exchange_note_backpressure(struct exchange *ex)
+{
+    struct record *r = &ex->record;
+    mono_us before = r->spent[RECORD_BACKPRESSURE];
+
+    if (!exchange_is_blocked(ex))
+        return;
+    exchange_enter_phase(ex, ex->state == EXCHANGE_STREAMING ? RECORD_TRANSFER
+                             : ex->sent                      ? RECORD_FIRST_BYTE
+                                                             : RECORD_SEND);
+    stats_backpressure(ex->lane->stats, r->spent[RECORD_BACKPRESSURE] - before);
 }
 
 /* Logs a problem with the app. */
@@ -95,8 +135,8 @@ static struct exchange *exchange_new(struct exchange_env *env, struct client *cl
     ex->verdict.run = on_verdict;
     ex->again.run = on_again;
     loop_timer_init(&ex->timer, on_timeout, ex);
-    ex->began = client_began(cl);
-    ex->arrived = loop_now(env->c.loop);
+    record_begin(&ex->record, client_began(cl));
+    record_enter(&ex->record, RECORD_BODY_WAIT, loop_now(env->c.loop));
     ex->method = head->method;
     ex->http10 = head->minor == 0;
     ex->persistent = http_head_persistent(head);
@@ -148,12 +188,14 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
     ex->has_body = !http_body_complete(&body);
     bool waits = !whole && !too_large && exchange_must_wait_for_body(ex, &body);
     /* Without a body, Expect has no meaning, and Waitress sends the 100 and then no response. */
-    struct message_how how = {.began = ex->began,
+    struct message_how how = {.began = ex->record.began,
                               .drop_expect = ex->expects && (waits || !ex->has_body)};
     if (!ex->has_body && !ex->http10 && !exchange_bypasses(ex))
         how.upgrade = offers_of(env, head);
     message_compose(&ex->message, env->c.loop, ex->config, cl, &how, head, &body);
-    if (!whole)
+    if (whole)
+        ex->record.bytes_in = body.left;
+    else
         exchange_take_body(ex, &body);
 
     if (client_left(cl)) {
@@ -189,10 +231,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
     if (log_limit_allows(&env->log_limit, loop_now(env->c.loop), problem->reason, more))
         log_info("request refused with %u: %s (client %.*s)%s", problem->status, problem->reason,
                  SPAN_PRINTF(client_name(cl)), more);
-    env->lanes[EXCHANGE_MAIN].begun++;
-    stats_response(env->c.stats, STATS_SOURCE_WEIR, problem->status);
-    stats_request_duration(env->c.stats, STATS_SOURCE_WEIR,
-                           loop_now(env->c.loop) - client_began(cl));
+    exchange_count_refused(env, cl, problem->status, reply_reason(r.kind));
     if (h1_server_reply(cl, &r))
         client_close(cl);
     else
@@ -207,7 +246,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
  */
 static void follow_the_granted(struct exchange *ex)
 {
-    exchange_set_state(ex, EXCHANGE_QUEUED);
+    exchange_set_state_at(ex, EXCHANGE_QUEUED, ex->waiter.queued_at);
     loop_post(ex->env->c.loop, &ex->verdict);
 }
 
@@ -224,8 +263,9 @@ void exchange_ask(struct exchange *ex)
         exchange_reply(ex, REPLY_NOT_READY, 0, NULL);
         return;
     }
+    exchange_enter_phase(ex, RECORD_BODY_WAIT);
     if (ex->has_body)
-        stats_body_wait(ex->lane->stats, now - ex->arrived);
+        stats_reached(ex->lane->stats, &ex->record, STATS_ASKED);
     loop_timer_stop(&ex->timer);
     if (exchange_is_late(ex)) {
         exchange_refuse(ex, REPLY_DEADLINE);
@@ -250,7 +290,7 @@ void exchange_ask(struct exchange *ex)
             exchange_go_on(ex);
             return;
         }
-        exchange_set_state(ex, EXCHANGE_QUEUED);
+        exchange_set_state_at(ex, EXCHANGE_QUEUED, ex->waiter.queued_at);
         message_fit(&ex->message, ex->env->c.loop);
         exchange_arm(ex, ex->deadline);
         exchange_turn_late_away(ex);
@@ -280,36 +320,11 @@ void exchange_count_wait(struct exchange *ex, enum stats_outcome outcome)
     if (ex->wait_counted || ex->shadow != EXCHANGE_SHADOW_NONE)
         return;
     ex->wait_counted = true;
-    stats_queue_wait(ex->lane->stats, outcome, exchange_waited(ex) - ex->waited_before);
-}
-
-/* Whether the client left before it could receive a byte of the response: at the same time as the
- * first byte means before it, since nothing could be sent any more. */
-static bool left_unserved(const struct exchange *ex)
-{
-    return ex->left != 0 && (ex->first_byte == 0 || ex->left <= ex->first_byte);
-}
-
-void exchange_release_slot(struct exchange *ex)
-{
-    if (ex->shadow != EXCHANGE_SHADOW_NONE) {
-        exchange_shadow_release(ex);
-        return;
-    }
-    exchange_count_wait(ex, STATS_DISPATCHED);
-    if (left_unserved(ex))
-        ex->waiter.left_at = ex->left;
-    struct limiter_waiter *chain =
-        limiter_release(ex->lane->limiter, &ex->waiter, exchange_now(ex));
-
-    mono_us hold = ex->waiter.released_at - ex->waiter.granted_at;
-    if (ex->tunnel != NULL)
-        stats_upgrade_ends(ex->lane->stats, hold);
-    else
-        stats_slot_hold(ex->lane->stats, hold);
-    if (!ex->waiter.apart && !exchange_bypasses(ex))
-        completions_put(ex->env->c.completions, ex->waiter.released_at, hold);
-    exchange_deliver(chain);
+    stats_note_outcome(&ex->record, outcome);
+    mono_us waited = exchange_waited(ex) - ex->waited_before;
+    stats_queue_wait(ex->lane->stats, outcome, waited);
+    if (ex->record.traced)
+        stats_wait_exemplar(ex->lane->stats, &ex->record, waited);
 }
 
 void exchange_deliver(struct limiter_waiter *chain)
@@ -343,8 +358,7 @@ static void granted_too_late(struct exchange *ex)
 {
     struct client *cl = ex->client;
 
-    ex->client = NULL;
-    ex->left = exchange_now(ex);
+    note_left(ex, RECORD_WHY_GONE);
     exchange_set_state(ex, EXCHANGE_ABANDONED);
     abandoned(ex);
     client_abort(cl, true);
@@ -390,7 +404,7 @@ static void queue_deadline(struct exchange *ex)
 
 /* ---- holding a slot ---- */
 
-static void drop_app(struct exchange *ex)
+void exchange_drop_app(struct exchange *ex)
 {
     h1_client_drop(&ex->app, ex->state == EXCHANGE_AWAITING || ex->state == EXCHANGE_STREAMING ||
                                  ex->state == EXCHANGE_ORPHANED);
@@ -399,8 +413,7 @@ static void drop_app(struct exchange *ex)
 /* The app gives no usable response: releases the slot and sends a local reply. */
 void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail)
 {
-    drop_app(ex);
-    exchange_note_backpressure(ex);
+    exchange_drop_app(ex);
     exchange_release_slot(ex);
     exchange_reply(ex, kind, 0, detail);
 }
@@ -507,7 +520,7 @@ static void on_again(struct task *task)
 
     ex->again_posted = false;
     if (ex->released)
-        pool_put(loop_pool(ex->env->c.loop), ex, sizeof(*ex));
+        exchange_give_back(ex);
     else if (ex->state != EXCHANGE_DONE)
         resume(ex);
 }
@@ -525,7 +538,7 @@ static void on_drained(struct client *cl, void *served)
         exchange_download(ex, NULL);
     else if (ex->state == EXCHANGE_TUNNEL)
         exchange_tunnel(ex);
-    else if (ex->blocked_since != 0) /* heads were blocked by the client */
+    else if (exchange_is_blocked(ex)) /* heads were blocked by the client */
         exchange_post_again(ex);
 }
 
@@ -581,8 +594,10 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
     exchange_release_upgrade(ex);
     if (refusal != NULL)
         count_refusal(ex, refusal);
-    ex->local_reply = true;
-    ex->status = reply_status(&r);
+    ex->record.source = RECORD_BY_WEIR;
+    ex->record.reason = reply_reason(kind);
+    ex->record.status = reply_status(&r);
+    ex->record.bytes_out = reply_content_length(&r);
     loop_timer_stop(&ex->timer);
     exchange_set_state(ex, EXCHANGE_REPLYING);
     if (!h1_server_reply(cl, &r)) {
@@ -649,12 +664,25 @@ static void leave_queue(struct exchange *ex)
     exchange_done(ex);
 }
 
+/* What it has of the response is what weir could send, less what it still had to. */
+static void note_left(struct exchange *ex, const char *why)
+{
+    size_t unsent = client_backlog(ex->client);
+    struct record *r = &ex->record;
+
+    r->left = exchange_now(ex);
+    if (r->reason == NULL)
+        r->reason = why;
+    if (ex->down != NULL)
+        r->bytes_out = ex->down->body.data > unsent ? ex->down->body.data - unsent : 0;
+    ex->client = NULL;
+}
+
 /* The client is lost. The caller ends its connection. */
 static void exchange_client_gone(struct exchange *ex)
 {
     CHECK(ex->client != NULL); /* a client leaves only once */
-    ex->client = NULL;
-    ex->left = exchange_now(ex);
+    note_left(ex, RECORD_WHY_GONE);
     exchange_shadow_left(ex);
     switch (ex->state) {
     case EXCHANGE_QUEUED:
@@ -692,99 +720,19 @@ void exchange_lose_client(struct exchange *ex)
     client_abort(cl, true);
 }
 
+void exchange_cut_client(struct exchange *ex, const char *why)
+{
+    ex->record.reason = why;
+    exchange_lose_client(ex);
+}
+
 static void on_gone(struct client *cl, void *served)
 {
-    (void)cl;
-    exchange_client_gone(exchange_of(served));
-}
+    struct exchange *ex = exchange_of(served);
 
-/* ---- the end ---- */
-
-static void count_outcome(struct exchange *ex, mono_us now)
-{
-    struct stats_shard *stats = ex->lane->stats;
-
-    exchange_note_backpressure(ex);
-    if (ex->tunnel != NULL) { /* its times are not comparable with a request's */
-        stats_response(stats, STATS_SOURCE_APP, 101);
-        return;
-    }
-    enum stats_source by = ex->left != 0     ? STATS_SOURCE_CLIENT_GONE
-                           : ex->local_reply ? STATS_SOURCE_WEIR
-                                             : STATS_SOURCE_APP;
-    stats_response(stats, by, ex->status);
-    stats_request_duration(stats, by, (ex->left != 0 ? ex->left : now) - ex->began);
-    if (ex->response_ended != 0 && !ex->orphan)
-        stats_delivery(stats, now - ex->response_ended);
-    if (ex->orphan)
-        stats_orphan_ends(stats, now - ex->left);
-}
-
-static void release_memory(struct loop_deferred *d, struct loop *lp)
-{
-    struct exchange *ex = CONTAINER_OF(d, struct exchange, deferred);
-
-    settings_leave(ex->settings);
-    ex->released = true;
-    if (ex->again_posted) /* its task is still queued: on_again() frees the memory */
-        return;
-    pool_put(loop_pool(lp), ex, sizeof(*ex));
-}
-
-static void give_memory_back(struct exchange *ex)
-{
-    struct pool *pool = loop_pool(ex->env->c.loop);
-
-    exchange_held_changed(ex, -(int64_t)ex->message.body);
-    message_fini(&ex->message, ex->env->c.loop);
-    pool_put(pool, ex->up, sizeof(*ex->up));
-    pool_put(pool, ex->tunnel, sizeof(*ex->tunnel));
-    pool_put(pool, ex->down, sizeof(*ex->down));
-    loop_timer_fini(&ex->timer);
-    ex->deferred.release = release_memory;
-    loop_defer_free(ex->env->c.loop, &ex->deferred);
-}
-
-void exchange_finish(struct exchange *ex)
-{
-    exchange_set_state(ex, EXCHANGE_DONE);
-    TAILQ_REMOVE(&ex->env->in[EXCHANGE_DONE], ex, link);
-    ex->lane->count[EXCHANGE_DONE]--;
-    give_memory_back(ex);
-}
-
-/* Only the exchange is left, for its verdict. */
-static void linger(struct exchange *ex)
-{
-    exchange_set_state(ex, EXCHANGE_ABANDONED);
-    loop_timer_stop(&ex->timer);
-    ex->client = NULL;
-    ex->lingers = true;
-    ex->lane->lingering++;
-}
-
-/* Ends the exchange in any state: gives back what it holds, counts it, lets the client continue. */
-void exchange_done(struct exchange *ex)
-{
-    struct exchange_env *env = ex->env;
-    struct client *cl = ex->client;
-    bool keep = !ex->close;
-
-    drop_app(ex);
-    if (exchange_is_inside(ex))
-        exchange_release_slot(ex);
-    exchange_release_upgrade(ex);
-    count_outcome(ex, exchange_now(ex));
-    if (ex->shadow == EXCHANGE_SHADOW_LEAVING)
-        linger(ex);
-    else
-        exchange_finish(ex);
-    if (cl == NULL)
-        env->c.on_ended(env->c.arg, false);
-    else if (keep)
-        client_next(cl);
-    else
-        client_close(cl);
+    if (!client_left(cl) && ex->record.reason == NULL)
+        ex->record.reason = RECORD_WHY_UNREAD;
+    exchange_client_gone(ex);
 }
 
 /* ---- the exchanges of a loop ---- */

@@ -15,9 +15,9 @@
 void exchange_granted(struct exchange *ex)
 {
     loop_timer_stop(&ex->timer);
-    exchange_set_state(ex, EXCHANGE_CONNECTING);
+    exchange_set_state_at(ex, EXCHANGE_CONNECTING, exchange_granted_at(ex));
     bool could_be_sent_twice = http_method_is_idempotent(ex->method) && ex->up == NULL;
-    exchange_connect(ex, ex->replayed          ? UPSTREAM_FRESH
+    exchange_connect(ex, ex->record.replayed   ? UPSTREAM_FRESH
                          : could_be_sent_twice ? UPSTREAM_ANY
                                                : UPSTREAM_ALIVE);
 }
@@ -57,7 +57,7 @@ static void count_requeued(struct exchange *ex, mono_us waited, mono_us hold)
     struct stats_shard *stats = ex->lane->stats;
 
     if (ex->wait_counted) {
-        stats_slot_hold(stats, hold);
+        stats_slot_hold(stats, &ex->record, hold);
         ex->waited_before = waited;
         ex->wait_counted = false;
         hold = 0;
@@ -76,11 +76,13 @@ void exchange_requeue(struct exchange *ex)
 
     if (ex->wait_counted)
         w->deadline = ex->deadline = exchange_deadline(ex, now);
-    ex->went_on = 0;
-    exchange_set_state(ex, EXCHANGE_QUEUED);
-    exchange_arm(ex, ex->deadline);
+    mono_us granted_at = w->granted_at;
     struct limiter_waiter *ended = limiter_requeue(ex->lane->limiter, w, now);
-    count_requeued(ex, waited, w->requeued_us - before);
+    mono_us hold = w->requeued_us - before;
+    ex->went_on = 0;
+    exchange_set_state_at(ex, EXCHANGE_QUEUED, granted_at + hold);
+    exchange_arm(ex, ex->deadline);
+    count_requeued(ex, waited, hold);
     exchange_deliver(ended);
     exchange_turn_late_away(ex);
 }

@@ -16,7 +16,7 @@ void exchange_note_declared(struct exchange *ex, const struct http_head *head)
         return;
     mono_us left = deadline_left(head, cf->deadline.headers, loop_wall(ex->env->c.loop));
     if (left != MONO_NEVER)
-        ex->waiter.declared = ex->arrived + left;
+        ex->waiter.declared = exchange_arrived(ex) + left;
 }
 
 mono_us exchange_deadline(const struct exchange *ex, mono_us now)

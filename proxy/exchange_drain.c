@@ -111,7 +111,7 @@ bool exchange_make_room(struct exchange_env *env)
 {
     for (int i = 0; i < ROOM_LOOKS; i++) {
         struct exchange *ex = TAILQ_FIRST(&env->in[EXCHANGE_BUFFERING]);
-        if (ex == NULL || exchange_now(ex) - ex->arrived < ROOM_AFTER_US)
+        if (ex == NULL || exchange_now(ex) - exchange_arrived(ex) < ROOM_AFTER_US)
             return false;
         if (give_way(ex))
             return true;
@@ -127,7 +127,7 @@ static size_t cut_one(struct exchange *ex)
         exchange_done(ex);
         return 0;
     }
-    exchange_lose_client(ex);
+    exchange_cut_client(ex, RECORD_WHY_DRAIN);
     return 1;
 }
 

@@ -11,8 +11,8 @@
 void exchange_arm_orphan(struct exchange *ex)
 {
     const struct config *cf = ex->config;
-    mono_us due = not_before(ex->left, ex->first_byte) + cf->upstream.idle_timeout;
-    mono_us soon = not_before(ex->left + cf->upstream.orphan_timeout, exchange_now(ex));
+    mono_us due = exchange_now(ex) + cf->upstream.idle_timeout;
+    mono_us soon = not_before(ex->record.left + cf->upstream.orphan_timeout, exchange_now(ex));
 
     if (cf->on_client_abort == CONFIG_ABORT_AUTO && soon < due && exchange_has_no_length(ex))
         due = soon;
@@ -22,7 +22,7 @@ void exchange_arm_orphan(struct exchange *ex)
 /* Whether the app is to learn at once that the client has left. */
 static bool closes_now(const struct exchange *ex)
 {
-    if (ex->sent == 0) /* the request will never be completed */
+    if (!ex->sent) /* the request will never be completed */
         return true;
     switch (ex->config->on_client_abort) {
     case CONFIG_ABORT_AUTO:
@@ -41,12 +41,12 @@ void exchange_leave_app(struct exchange *ex)
         exchange_done(ex);
         return;
     }
-    stats_orphan_begins(ex->lane->stats);
-    ex->orphan = true;
+    ex->record.orphaned = true;
+    stats_reached(ex->lane->stats, &ex->record, STATS_ORPHANED);
     if (ex->state == EXCHANGE_STREAMING)
         exchange_arm_orphan(ex);
-    else if (ex->blocked_since != 0) /* the app's timer was not running */
-        exchange_arm(ex, ex->left + ex->config->upstream.first_byte_timeout);
+    else if (exchange_is_blocked(ex)) /* the app's timer was not running */
+        exchange_arm(ex, ex->record.left + ex->config->upstream.first_byte_timeout);
     exchange_note_backpressure(ex);
     exchange_set_state(ex, EXCHANGE_ORPHANED);
     if (h1_client_may_have_input(&ex->app)) /* unread while the client was slow */

@@ -1,8 +1,8 @@
 /*
  * What the files of an exchange share: exchange.c (the spine), exchange_connect.c,
  * exchange_request.c, exchange_response.c, exchange_tunnel.c, exchange_bypass.c, exchange_orphan.c,
- * exchange_deadline.c, exchange_drain.c. No other file includes it. A caller must not use the
- * exchange after a call that may have ended it.
+ * exchange_deadline.c, exchange_drain.c, exchange_end.c. No other file includes it. A caller must
+ * not use the exchange after a call that may have ended it.
  */
 #pragma once
 
@@ -13,6 +13,18 @@
 static inline mono_us exchange_now(const struct exchange *ex)
 {
     return loop_now(ex->env->c.loop);
+}
+
+/* When its head was complete. */
+static inline mono_us exchange_arrived(const struct exchange *ex)
+{
+    return ex->record.began + ex->record.spent[RECORD_HEAD];
+}
+
+/* Whether the client holds up the response, by not reading. */
+static inline bool exchange_is_blocked(const struct exchange *ex)
+{
+    return ex->record.phase == RECORD_BACKPRESSURE;
 }
 
 static inline mono_us not_before(mono_us t, mono_us earliest)
@@ -79,8 +91,25 @@ static inline struct exchange *exchange_of(void *arg)
 
 /* ---- exchange.c ---- */
 
-/* Moves the exchange to another state and its list; the edge must exist. */
+/* Moves the exchange to another state and its list, and its record to that state's phase; the edge
+ * must exist. */
 void exchange_set_state(struct exchange *ex, enum exchange_state next);
+
+/* The same, but the phase began at another time: the limiter's. */
+void exchange_set_state_at(struct exchange *ex, enum exchange_state next, mono_us at);
+
+/* The wait is over: its phase ended when the limiter says that it did. From then on, the request
+ * held a slot, or was to be refused. */
+void exchange_end_queue_phase(struct exchange *ex);
+
+/* Within a state: another phase begins. */
+static inline void exchange_enter_phase(struct exchange *ex, enum record_phase next)
+{
+    record_enter(&ex->record, next, exchange_now(ex));
+}
+
+/* The phase is over that BACKPRESSURE has interrupted, if it has: the other one goes on. */
+void exchange_note_backpressure(struct exchange *ex);
 
 /* Logs a problem with the app, at a limited rate. */
 void exchange_complain(struct exchange *ex, const char *what);
@@ -90,9 +119,6 @@ void exchange_ask(struct exchange *ex);
 
 /* Counts the wait for a slot with its outcome, once: later calls have no effect. */
 void exchange_count_wait(struct exchange *ex, enum stats_outcome outcome);
-
-/* Releases the slot; the limiter passes it to the next waiter. */
-void exchange_release_slot(struct exchange *ex);
 
 /* The app gives no usable response: releases the slot and sends a local reply. */
 void exchange_fail(struct exchange *ex, enum reply_kind kind, const char *detail);
@@ -106,11 +132,29 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
 /* The client is lost: ends its connection with an RST. */
 void exchange_lose_client(struct exchange *ex);
 
+/* The same for one that is still there; `why` is a reason for the record. */
+void exchange_cut_client(struct exchange *ex, const char *why);
+
 /* The exchange has become QUEUED: turns it away if the drain ends. It may have ended. */
 void exchange_turn_late_away(struct exchange *ex);
+
+/* Closes its connection to the app, or gives up waiting for one. */
+void exchange_drop_app(struct exchange *ex);
+
+/* ---- exchange_end.c ---- */
+
+/* Releases the slot; the limiter passes it to the next waiter. */
+void exchange_release_slot(struct exchange *ex);
 
 /* The last step of exchange_done(): removes it from its list and frees its memory. */
 void exchange_finish(struct exchange *ex);
 
+/* Its last posted task has run, and the exchange is over: gives its memory back. */
+void exchange_give_back(struct exchange *ex);
+
 /* Ends the exchange in any state: gives back what it holds, counts it, lets the client continue. */
 void exchange_done(struct exchange *ex);
+
+/* The same for input that is not a request, of which there is no exchange. */
+void exchange_count_refused(struct exchange_env *env, struct client *cl, unsigned status,
+                            const char *reason);

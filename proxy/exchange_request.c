@@ -24,7 +24,7 @@ void exchange_take_body(struct exchange *ex, const struct http_body *body)
     ex->up->max = ex->config->client.max_body;
     ex->up->mark = ex->config->buffers.request;
     ex->up->budget = &ex->env->c.shared->budget;
-    ex->up->pace_since = ex->arrived;
+    ex->up->pace_since = exchange_arrived(ex);
 }
 
 static bool exchange_body_is_small(const struct exchange *ex, const struct http_body *body)
@@ -71,6 +71,7 @@ void exchange_held_changed(struct exchange *ex, int64_t change)
 
 static void drop_upload(struct exchange *ex)
 {
+    ex->record.bytes_in = ex->up->body.data;
     pool_put(loop_pool(ex->env->c.loop), ex->up, sizeof(*ex->up));
     ex->up = NULL;
 }
@@ -149,7 +150,7 @@ static void end_wait(struct exchange *ex, enum body_wait why)
 static void arm_buffering(struct exchange *ex)
 {
     mono_us now = exchange_now(ex), due = now + ex->config->client.body_timeout;
-    mono_us stream = ex->arrived + STREAM_AFTER_US;
+    mono_us stream = exchange_arrived(ex) + STREAM_AFTER_US;
 
     if (!exchange_body_is_small(ex, &ex->up->body) && stream < due)
         due = stream > now ? stream : now;
@@ -202,7 +203,7 @@ void exchange_wait_for_body(struct exchange *ex)
 void exchange_late_body(struct exchange *ex)
 {
     bool may_stream = !exchange_body_is_small(ex, &ex->up->body) &&
-                      exchange_now(ex) >= ex->arrived + STREAM_AFTER_US;
+                      exchange_now(ex) >= exchange_arrived(ex) + STREAM_AFTER_US;
 
     if (may_stream || exchange_is_late(ex)) /* then it is refused */
         exchange_ask(ex);
@@ -225,8 +226,10 @@ bool exchange_is_uploading(const struct exchange *ex)
 
 static void request_is_sent(struct exchange *ex)
 {
-    ex->sent = not_before(exchange_now(ex), ex->connected);
+    ex->sent = true;
     ex->stuck_at = 0;
+    if (ex->record.phase == RECORD_SEND)
+        exchange_enter_phase(ex, RECORD_FIRST_BYTE);
     exchange_arm_awaiting(ex, ex->config->upstream.first_byte_timeout);
 }
 
@@ -248,10 +251,10 @@ static void send_request(struct exchange *ex)
     struct span message = {ex->message.at, ex->message.len};
 
     /* The limiter's clock is shared by all loops, and may be some microseconds ahead of ours. */
-    ex->connected = not_before(exchange_now(ex), exchange_granted_at(ex));
+    mono_us granted_at = exchange_granted_at(ex);
     exchange_count_wait(ex, STATS_DISPATCHED);
-    if (!ex->replayed)
-        stats_connect(ex->lane->stats, ex->connected - exchange_granted_at(ex));
+    if (!ex->record.replayed)
+        stats_connect(ex->lane->stats, not_before(exchange_now(ex), granted_at) - granted_at);
     exchange_set_state(ex, EXCHANGE_AWAITING);
     if (ex->up != NULL) {
         exchange_measure_pace(ex);
@@ -308,7 +311,7 @@ static void look_at_app(struct exchange *ex)
 /* Arms the timer for the response's head, unless the client holds it up and owns the timer. */
 void exchange_arm_awaiting(struct exchange *ex, mono_us patience)
 {
-    if (ex->state == EXCHANGE_AWAITING && ex->blocked_since == 0)
+    if (ex->state == EXCHANGE_AWAITING && !exchange_is_blocked(ex))
         exchange_arm(ex, exchange_now(ex) + patience);
 }
 
@@ -318,7 +321,7 @@ void exchange_arm_upload(struct exchange *ex, enum relay_status st)
     const struct config *cf = ex->config;
     mono_us patience = cf->upstream.idle_timeout;
 
-    if (ex->state != EXCHANGE_AWAITING || ex->blocked_since != 0)
+    if (ex->state != EXCHANGE_AWAITING || exchange_is_blocked(ex))
         return;
     exchange_note_unacked(ex);
     ex->stuck_at = 0;
@@ -441,7 +444,7 @@ bool exchange_flush_request(struct exchange *ex)
  * its backlog. */
 bool exchange_may_replay(const struct exchange *ex)
 {
-    if (ex->replayed || ex->app.response_begun)
+    if (ex->record.replayed || ex->app.response_begun)
         return false;
     if (!h1_client_accepted(&ex->app))
         return ex->up == NULL || !ex->up->began;
@@ -456,10 +459,10 @@ void exchange_replay(struct exchange *ex)
     struct exchange_env *env = ex->env;
 
     h1_client_start_over(&ex->app);
-    ex->replayed = true;
-    ex->upload_failed = false;
-    ex->sent = 0;
+    ex->record.replayed = true;
+    ex->upload_failed = ex->sent = false;
     exchange_set_state(ex, EXCHANGE_CONNECTING);
+    record_start_over(&ex->record);
     loop_timer_stop(&ex->timer);
     if (!client_peek(ex->client)) {
         exchange_lose_client(ex);
@@ -493,7 +496,7 @@ void exchange_late_response(struct exchange *ex)
             exchange_arm_upload(ex, RELAY_BLOCKED);
         else
             look_at_app(ex);
-    } else if (ex->sent != 0 || (exchange_is_uploading(ex) && exchange_app_owes_100(ex))) {
+    } else if (ex->sent || (exchange_is_uploading(ex) && exchange_app_owes_100(ex))) {
         exchange_complain(ex, "no response within upstream.first_byte_timeout");
         exchange_fail(ex, REPLY_FIRST_BYTE_TIMEOUT, NULL);
     } else if (!ex->upload_failed && client_owes_body(ex)) {

@@ -71,7 +71,7 @@ static void renew_patience(struct exchange *ex)
 {
     const struct config *cf = ex->config;
 
-    if (ex->sent != 0)
+    if (ex->sent)
         exchange_arm_awaiting(ex, cf->upstream.first_byte_timeout);
     else if (ex->upload_failed)
         exchange_arm_awaiting(ex, cf->upstream.idle_timeout);
@@ -96,7 +96,9 @@ static void interim_arrived(struct exchange *ex)
 
 static bool is_flood(const struct exchange *ex)
 {
-    mono_us asked = exchange_now(ex) - ex->connected;
+    const mono_us *spent = ex->record.spent;
+    mono_us asked = spent[RECORD_SEND] + spent[RECORD_FIRST_BYTE] + spent[RECORD_BACKPRESSURE] +
+                    spent[RECORD_ORPHAN] + exchange_now(ex) - ex->record.since;
     return ex->interims > INTERIM_BURST + (uint64_t)(asked / INTERIM_EVERY_US);
 }
 
@@ -141,8 +143,9 @@ static struct span timing_of(const struct exchange *ex, char *out, size_t size)
     if (!ex->config->headers.server_timing)
         return (struct span){out, 0};
     mono_us waited = ex->went_on != 0 ? 0 : exchange_waited(ex);
+    mono_us granted_at = exchange_granted_at(ex);
     int n = snprintf(out, size, "queue;dur=%.3f, app;dur=%.3f", milliseconds(waited),
-                     milliseconds(ex->first_byte - exchange_granted_at(ex)));
+                     milliseconds(not_before(exchange_now(ex), granted_at) - granted_at));
     return (struct span){out, n > 0 ? (size_t)n : 0};
 }
 
@@ -172,9 +175,8 @@ static void final_head(struct exchange *ex)
 {
     struct exchange_env *env = ex->env;
 
-    mono_us asked = ex->sent != 0 ? ex->sent : ex->connected;
-    ex->first_byte = not_before(exchange_now(ex), asked);
-    stats_first_byte(ex->lane->stats, ex->first_byte - asked);
+    exchange_enter_phase(ex, ex->record.phase);
+    stats_reached(ex->lane->stats, &ex->record, STATS_ANSWERED);
     ex->app_persists = http_head_persistent(&env->head);
     ex->down = pool_get(loop_pool(env->c.loop), sizeof(*ex->down));
     memset(ex->down, 0, sizeof(*ex->down));
@@ -190,7 +192,8 @@ static void final_head(struct exchange *ex)
         exchange_download(ex, NULL);
         return;
     }
-    ex->status = env->head.status;
+    ex->record.status = env->head.status;
+    ex->answered = true;
     struct relay_front front = respond(ex);
     exchange_set_state(ex, EXCHANGE_STREAMING);
     bool all_taken = ex->up == NULL && h1_client_unsent(&ex->app) == 0;
@@ -234,10 +237,10 @@ static bool client_holds_up(struct exchange *ex)
     bool blocked = cl != NULL && client_backlog(cl) > 0 &&
                    client_backlog(cl) >= budget_mark(&ex->env->c.shared->budget, mark);
 
-    if (blocked && ex->blocked_since == 0) {
-        ex->blocked_since = exchange_now(ex);
+    if (blocked && !exchange_is_blocked(ex)) {
+        exchange_enter_phase(ex, RECORD_BACKPRESSURE);
         watch_client(ex, 0);
-    } else if (!blocked && ex->blocked_since != 0) {
+    } else if (!blocked && exchange_is_blocked(ex)) {
         exchange_note_backpressure(ex);
         ex->stalls_at = 0;
         if (exchange_is_uploading(ex))
@@ -270,12 +273,12 @@ void exchange_discard_upload(struct exchange *ex)
 /* The app's last byte is read: releases slot and connection now, however slow the client is. */
 static void exchange_response_complete(struct exchange *ex)
 {
-    bool reusable = ex->app_persists && !ex->down->cut && ex->sent != 0 && !ex->upload_failed &&
+    bool reusable = ex->app_persists && !ex->down->cut && ex->sent && !ex->upload_failed &&
                     ex->down->body.framing != HTTP_BODY_UNTIL_CLOSE;
 
-    ex->response_ended = exchange_now(ex);
+    ex->record.complete = true;
     h1_client_return(&ex->app, reusable);
-    if (ex->orphan) {
+    if (ex->record.orphaned) {
         exchange_done(ex);
         return;
     }
@@ -289,11 +292,13 @@ static void exchange_response_complete(struct exchange *ex)
 }
 
 /* The response was cut, or broke its framing, after part was sent: the client must see that. */
-static void exchange_cut(struct exchange *ex, const char *why)
+static void exchange_cut(struct exchange *ex, const char *word, const char *why)
 {
     struct client *cl = ex->client;
 
     exchange_complain(ex, why);
+    if (ex->record.reason == NULL) /* otherwise the client has left before */
+        ex->record.reason = word;
     ex->close = true;
     /* If the body's framing cannot show the cut, an RST must (RFC 9112 section 8). */
     if (cl != NULL && h1_server_ends_by_close(ex->down)) {
@@ -313,27 +318,18 @@ static void exchange_download_ended(struct exchange *ex, enum relay_status why)
         exchange_lose_client(ex);
         return;
     case RELAY_BAD_FRAMING:
-        exchange_cut(ex, ex->down->problem.reason);
+        exchange_cut(ex, RECORD_WHY_BROKEN, ex->down->problem.reason);
         return;
     case RELAY_TOO_LARGE:
     case RELAY_TRUNCATED:
         app_suspect(ex->env->c.shared->app, exchange_now(ex));
-        exchange_cut(ex, "the response body was cut off");
+        exchange_cut(ex, RECORD_WHY_TRUNCATED, "the response body was cut off");
         return;
     case RELAY_WAIT:
     case RELAY_BLOCKED:
     case RELAY_BUSY:
         return;
     }
-}
-
-/* Records how long the client has held up the response, if it has. */
-void exchange_note_backpressure(struct exchange *ex)
-{
-    if (ex->blocked_since == 0)
-        return;
-    stats_backpressure(ex->lane->stats, exchange_now(ex) - ex->blocked_since);
-    ex->blocked_since = 0;
 }
 
 static void look_at_client(struct exchange *ex)
@@ -365,7 +361,7 @@ void exchange_renew_idle(struct exchange *ex)
 {
     mono_us patience = ex->config->upstream.idle_timeout;
 
-    if (ex->state != EXCHANGE_STREAMING || ex->blocked_since != 0)
+    if (ex->state != EXCHANGE_STREAMING || exchange_is_blocked(ex))
         return;
     ex->idle_at = exchange_now(ex) + patience;
     if (ex->up == NULL)
@@ -389,7 +385,7 @@ void exchange_download(struct exchange *ex, const struct relay_front *front)
         ex->stalls_at = 0;
         return;
     case RELAY_BLOCKED:
-        ex->blocked_since = exchange_now(ex);
+        exchange_enter_phase(ex, RECORD_BACKPRESSURE);
         if (moved > 0 || ex->stalls_at == 0)
             watch_client(ex, 0);
         exchange_discard_upload(ex);
@@ -433,7 +429,7 @@ static void cut_stalled(struct exchange *ex)
         log_warning("%s (client %.*s, request id %.*s)%s", what,
                     SPAN_PRINTF(client_name(ex->client)), SPAN_PRINTF(ex->message.request_id),
                     more);
-    exchange_lose_client(ex);
+    exchange_cut_client(ex, RECORD_WHY_STALLED);
 }
 
 /* Checked repeatedly: a stalled client is cut only once another request waits for a slot. */
@@ -446,8 +442,8 @@ void exchange_late_client(struct exchange *ex)
         ex->unread = unread;
     if (unread + client_least(patience) < ex->unread)
         watch_client(ex, unread);
-    else if (exchange_now(ex) >= ex->stalls_at && ex->blocked_since != 0 && exchange_enforces(ex) &&
-             limiter_has_waiters(ex->lane->limiter))
+    else if (exchange_now(ex) >= ex->stalls_at && exchange_is_blocked(ex) &&
+             exchange_enforces(ex) && limiter_has_waiters(ex->lane->limiter))
         cut_stalled(ex);
     else
         look_at_client(ex);
@@ -466,5 +462,6 @@ void exchange_late_stream(struct exchange *ex)
         exchange_arm(ex,
                      h1_client_next_look(&ex->app, ex->config->upstream.idle_timeout, ex->idle_at));
     else
-        exchange_cut(ex, "no data in either direction within upstream.idle_timeout");
+        exchange_cut(ex, RECORD_WHY_IDLE,
+                     "no data in either direction within upstream.idle_timeout");
 }

@@ -18,9 +18,6 @@ bool exchange_has_no_length(const struct exchange *ex);
  * so its input is discarded. */
 void exchange_discard_upload(struct exchange *ex);
 
-/* Records how long the client has held up the response, if it has. */
-void exchange_note_backpressure(struct exchange *ex);
-
 /* STREAMING: progress in either direction renews the timeout. */
 void exchange_renew_idle(struct exchange *ex);
 

@@ -20,6 +20,7 @@ bool exchange_goes_on(const struct exchange *ex)
 static void dispatch(struct exchange *ex, enum exchange_shadow shadow)
 {
     ex->shadow = shadow;
+    ex->without_slot = true;
     ex->went_on = exchange_now(ex);
     ex->lane->shadows++;
     atomic_fetch_add_explicit(&ex->env->c.shared->without_slot, 1, memory_order_relaxed);
@@ -90,9 +91,11 @@ static void count_ended_wait(struct exchange *ex, enum stats_outcome outcome)
 /* The limiter notices a passed deadline when it next has something to do: perhaps not yet. */
 static void count_left_wait(struct exchange *ex)
 {
-    bool late = ex->left == 0 && exchange_now(ex) >= ex->deadline;
+    bool late = ex->record.left == 0 && exchange_now(ex) >= ex->deadline;
 
-    count_ended_wait(ex, ex->left != 0 ? STATS_CLIENT_GONE : late ? STATS_TIMEOUT : STATS_DRY_RUN);
+    count_ended_wait(ex, ex->record.left != 0 ? STATS_CLIENT_GONE
+                         : late               ? STATS_TIMEOUT
+                                              : STATS_DRY_RUN);
     if (late)
         exchange_would_refuse(ex, exchange_expired_kind(ex));
 }
@@ -100,7 +103,7 @@ static void count_left_wait(struct exchange *ex)
 static bool leaves_queue(struct exchange *ex)
 {
     return limiter_cancel(ex->lane->limiter, &ex->waiter, exchange_now(ex),
-                          ex->left != 0 ? LIMITER_CLIENT_LEFT : LIMITER_TURNED_AWAY);
+                          ex->record.left != 0 ? LIMITER_CLIENT_LEFT : LIMITER_TURNED_AWAY);
 }
 
 void exchange_shadow_release(struct exchange *ex)
@@ -111,8 +114,6 @@ void exchange_shadow_release(struct exchange *ex)
     if (left)
         count_left_wait(ex);
     has_or_needs_no_slot(ex, waiting && !left ? EXCHANGE_SHADOW_LEAVING : EXCHANGE_SHADOW_NONE);
-    if (ex->tunnel != NULL) /* whose end the release of a slot counts */
-        stats_upgrade_leaves(ex->lane->stats);
 }
 
 void exchange_shadow_left(struct exchange *ex)
@@ -167,7 +168,7 @@ static void return_at_once(struct exchange *ex)
     w->apart = true;
     struct limiter_waiter *chain = limiter_release(ex->lane->limiter, w, exchange_now(ex));
     w->apart = false; /* it may ask again */
-    stats_slot_hold(ex->lane->stats, w->released_at - w->granted_at);
+    stats_slot_hold(ex->lane->stats, &ex->record, w->released_at - w->granted_at);
     exchange_deliver(chain);
 }
 

@@ -41,6 +41,7 @@ void exchange_tunnel_lost(struct exchange *ex)
 {
     struct client *cl = ex->client;
 
+    ex->record.reason = RECORD_WHY_LOST;
     ex->client = NULL;
     client_abort(cl, true);
     h1_client_reset(&ex->app);
@@ -134,11 +135,12 @@ void exchange_switch_protocols(struct exchange *ex)
     tunnel_init(t, cl, &ex->app.lease, &env->c.shared->budget, ex->config->buffers.response,
                 is_websocket(&env->head));
     ex->tunnel = t;
-    ex->status = 101;
+    ex->record.status = 101;
+    ex->record.upgraded = true;
     ex->close = ex->waiter.apart = true;
     exchange_set_state(ex, EXCHANGE_TUNNEL);
     client_tunnel(cl);
-    stats_upgrade_begins(ex->lane->stats);
+    stats_reached(ex->lane->stats, &ex->record, STATS_UPGRADED);
     arm_tunnel(ex);
     if (!h1_server_switch(cl, &env->head, &how))
         exchange_lose_client(ex);
@@ -156,6 +158,7 @@ void exchange_late_tunnel(struct exchange *ex)
 
     if (ex->tunnel->leaving ||
         (client_backlog(ex->client) == 0 && (unacked == 0 || unacked >= before))) {
+        ex->record.reason = ex->tunnel->leaving ? NULL : RECORD_WHY_IDLE;
         exchange_done(ex);
         return;
     }

@@ -16,6 +16,7 @@
 #include "proxy/load_header.h"
 #include "proxy/log_limit.h"
 #include "proxy/message.h"
+#include "proxy/record.h"
 #include "proxy/relay.h"
 #include "proxy/reply.h"
 #include "proxy/settings.h"
@@ -67,29 +68,28 @@ struct exchange {
     mono_us waited_before; /* the part of exchange_waited() that an earlier wait was counted with */
 
     struct message message;
-    mono_us stuck_at; /* AWAITING: the app must have received more by then; 0: not blocked on it */
-    mono_us idle_at;  /* STREAMING: something must have moved by then, in either direction */
-    mono_us blocked_since; /* when the client began to hold up the response; 0: it does not */
-    mono_us stalls_at;     /* the client must have received more by then; 0: not watched */
-    size_t unread;         /* by the client, when stalls_at was set; 0: not measured yet */
-    size_t unacked;        /* by the app, of the request or tunnel, at the last check */
-    struct relay *up;      /* the part of the body that did not arrive with the head, or NULL */
+    mono_us stuck_at;  /* AWAITING: the app must have received more by then; 0: not blocked on it */
+    mono_us idle_at;   /* STREAMING: something must have moved by then, in either direction */
+    mono_us stalls_at; /* the client must have received more by then; 0: not watched */
+    size_t unread;     /* by the client, when stalls_at was set; 0: not measured yet */
+    size_t unacked;    /* by the app, of the request or tunnel, at the last check */
+    struct relay *up;  /* the part of the body that did not arrive with the head, or NULL */
     struct relay *down;    /* the response's body, once its head has been read */
     struct tunnel *tunnel; /* TUNNEL */
 
-    mono_us began, arrived, connected, sent, first_byte, response_ended, left;
+    struct record record; /* written by exchange_set_state() and exchange_enter_phase() */
     enum http_method method;
-    unsigned status;    /* of the response to the client */
-    uint64_t interims;  /* interim responses from the app */
-    bool local_reply;   /* the response is weir's own */
-    bool http10;        /* HTTP/1.0 */
-    bool persistent;    /* the client asks to keep its connection */
-    bool json;          /* the client prefers JSON */
-    bool close;         /* this response is the last on the connection */
-    bool app_persists;  /* the app keeps its connection after this response */
-    bool upload_failed; /* the app takes no more of the body */
-    bool wait_counted;  /* how its wait for a slot has ended is in the statistics */
-    bool replayed, orphan;
+    uint32_t interims;           /* interim responses from the app */
+    bool sent;                   /* the app has been sent all of the request */
+    bool answered;               /* the response began before the client had left */
+    bool http10;                 /* HTTP/1.0 */
+    bool persistent;             /* the client asks to keep its connection */
+    bool json;                   /* the client prefers JSON */
+    bool close;                  /* this response is the last on the connection */
+    bool app_persists;           /* the app keeps its connection after this response */
+    bool upload_failed;          /* the app takes no more of the body */
+    bool wait_counted;           /* how its wait for a slot has ended is in the statistics */
+    bool without_slot;           /* it was dispatched without one at least once */
     bool lingers;                /* it has ended and is counted, and waits for its verdict */
     bool expects;                /* the client waits for a 100 before it sends its body */
     bool continued;              /* weir has sent it that 100 */

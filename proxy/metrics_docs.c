@@ -20,7 +20,7 @@ static const char docs_top[] =
     "code from 100 to 599 has a series of its own, and all others, which an app may send, share\n"
     "`other`, so an app can create at most 501 series. No label contains a path, a method, a\n"
     "host or a client, so the number of series does not depend on the traffic: with the\n"
-    "default timeouts there are about 410, of which `weir_queue_wait_seconds` has 156.\n"
+    "default timeouts there are about 480, of which `weir_queue_wait_seconds` has 156.\n"
     "\n"
     "| name | type | labels | meaning |\n"
     "|---|---|---|---|\n";
@@ -226,7 +226,7 @@ static void docs_buckets(struct strbuf *out)
     strbuf_adds(out, docs_histograms);
     docs_bounds(out, "request duration, first byte, slot hold", H_DURATION);
     docs_bounds(out, "connect", H_CONNECT);
-    docs_bounds(out, "body wait, delivery, orphan hold", H_BODY_WAIT);
+    docs_bounds(out, "body wait, send, delivery, orphan hold, lost wait", H_BODY_WAIT);
     docs_bounds(out, "upgrade duration", H_UPGRADE_DURATION);
     docs_bounds(out, "event loop lag", H_LOOP_LAG);
 }

@@ -228,6 +228,25 @@ static void print_waited(const struct metrics_family *f, const struct stats_read
     }
 }
 
+static void print_lost_waits(const struct metrics_family *f, const struct stats_reading *r,
+                             struct strbuf *out)
+{
+    for (size_t o = 0; o < LOST; o++) {
+        const struct prometheus_label labels[] = {{"outcome", stats_outcome_names[LOST_FIRST + o]},
+                                                  {NULL, NULL}};
+        print_one_histogram(f, r, (enum stats_histogram)(f->from + o), labels, out);
+    }
+}
+
+static void print_phases(const struct metrics_family *f, const struct stats_reading *r,
+                         struct strbuf *out)
+{
+    for (size_t p = 0; p < RECORD_PHASES; p++) {
+        const struct prometheus_label labels[] = {{"phase", record_phase_names[p]}, {NULL, NULL}};
+        prometheus_seconds(out, f->name, labels, r->cell[f->from + p]);
+    }
+}
+
 static void print_rejected(const struct metrics_family *f, const struct stats_reading *r,
                            struct strbuf *out)
 {
@@ -356,7 +375,9 @@ static void print_accounting(const struct metrics_family *f, const struct stats_
 }
 
 #define OUTCOME_LABELS "outcome=dispatched, timeout, client_gone, drained, evicted, dry_run"
-#define CAUSE_LABELS   "cause=hopeless, crowded, waste"
+#define PHASE_LABELS                                                                               \
+    "phase=head, body_wait, queue, connect, send, first_byte, transfer, backpressure, delivery"
+#define CAUSE_LABELS "cause=hopeless, crowded, waste"
 #define REASON_LABELS                                                                              \
     "reason=queue_full, queue_timeout, not_ready, draining, bytes, upgrades, evicted, deadline"
 
@@ -442,6 +463,9 @@ static const struct metrics_family families[] = {
      C_WAITS},
     {"weir_queue_waited_seconds_total", "counter", OUTCOME_LABELS,
      "Total duration of finished waits for a slot, by outcome.", print_waited, C_WAITED},
+    {"weir_queue_lost_wait_seconds", "histogram", "outcome=timeout, client_gone, drained, evicted",
+     "Waits that ended without a slot, by outcome; part of weir_queue_wait_seconds.",
+     print_lost_waits, H_LOST_WAIT},
     {"weir_requests_rejected_total", "counter", REASON_LABELS,
      "Requests refused by weir because of load or state, by reason.", print_rejected, C_REJECTED},
     {"weir_requests_total", "counter", "code, source=app, weir, client_gone",
@@ -452,6 +476,14 @@ static const struct metrics_family families[] = {
      "Time from the first byte of the request to the last byte of the response, or until "
      "the client disconnects, by the source of the response; excludes upgraded connections.",
      print_durations, H_DURATION},
+    {"weir_request_phase_seconds_total", "counter", PHASE_LABELS,
+     "Time of finished requests by phase, the sum over which is exactly that of "
+     "weir_request_duration_seconds. head: the client sends the headers; body_wait: weir waits for "
+     "the body; queue: for a slot; connect: for a connection to the app; send: the request is sent "
+     "to the app; first_byte: the app has not begun its response; transfer: the app sends it; "
+     "backpressure: the app cannot, since the client reads slowly; delivery: the client reads the "
+     "rest, or weir's own reply. A slot is held from connect to backpressure.",
+     print_phases, C_PHASES},
     {"weir_request_body_wait_seconds", "histogram", "",
      "Time that requests with a body waited for it before they asked for a slot; 0 if the body "
      "arrived with the headers, or if enough slots were free.",
@@ -460,6 +492,10 @@ static const struct metrics_family families[] = {
      "Time from the grant of the slot to a usable connection to the app; 0 if a connection was "
      "reused.",
      print_histogram, H_CONNECT},
+    {"weir_upstream_send_seconds", "histogram", "",
+     "Time from a usable connection to the app until the request was sent, or until the app began "
+     "its response before that.",
+     print_histogram, H_SEND},
     {"weir_upstream_first_byte_seconds", "histogram", "",
      "Time from sending the request to the first byte of the app's response.", print_histogram,
      H_FIRST_BYTE},

@@ -26,6 +26,13 @@ void record_enter(struct record *r, enum record_phase next, mono_us now)
     r->phase = next;
 }
 
+void record_start_over(struct record *r)
+{
+    CHECK(r->phase == RECORD_CONNECT);
+    r->spent[RECORD_CONNECT] += r->spent[RECORD_SEND] + r->spent[RECORD_FIRST_BYTE];
+    r->spent[RECORD_SEND] = r->spent[RECORD_FIRST_BYTE] = 0;
+}
+
 mono_us record_total(const struct record *r)
 {
     mono_us total = 0;

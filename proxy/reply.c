@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/check.h"
 
@@ -113,6 +114,11 @@ unsigned reply_status(const struct reply *r)
     return r->status != 0 ? r->status : kinds[r->kind].status;
 }
 
+const char *reply_reason(enum reply_kind kind)
+{
+    return kinds[kind].reason;
+}
+
 /* The texts are literals of this file: they need no escaping in JSON. */
 static void write_body(const struct reply *r, struct writer *w)
 {
@@ -124,6 +130,19 @@ static void write_body(const struct reply *r, struct writer *w)
             kinds[r->kind].reason, kinds[r->kind].text, separator, detail);
     else
         add(w, "%s%s%s.\n", kinds[r->kind].text, separator, detail);
+}
+
+size_t reply_content_length(const struct reply *r)
+{
+    size_t n = strlen(kinds[r->kind].text) + strlen(".\n");
+
+    if (r->head_only)
+        return 0;
+    if (r->detail != NULL)
+        n += strlen(": ") + strlen(r->detail);
+    if (r->json)
+        n += strlen("{'status':503,'reason':'','message':''}") + strlen(kinds[r->kind].reason);
+    return n;
 }
 
 static void write_fields(const struct reply *r, struct writer *w)

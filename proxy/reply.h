@@ -65,6 +65,8 @@ struct reply {
 size_t reply_write(const struct reply *r, char *out);
 
 unsigned reply_status(const struct reply *r);
+const char *reply_reason(enum reply_kind kind);     /* its Weir-Reason */
+size_t reply_content_length(const struct reply *r); /* 0 if `head_only` */
 
 /* Whether the Accept fields prefer JSON to text: one names JSON, and none names text. */
 bool reply_wants_json(const struct http_head *head);

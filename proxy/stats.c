@@ -86,6 +86,8 @@ const mono_us *stats_base_bounds(enum stats_histogram h, size_t *n)
     case H_DELIVERY:
     case H_BODY_WAIT:
     case H_ORPHAN_HOLD:
+    case H_SEND:
+    case H_LOST_WAIT:
         *n = COUNT(briefs);
         return briefs;
     case H_LOOP_LAG:
@@ -136,6 +138,9 @@ static void bounds_init(struct buckets *b, const struct config *cf)
                 UP_TO(first_byte, cf->upstream.idle_timeout, cf->upstream.orphan_timeout));
     coarse_init(b, H_UPGRADE_DURATION, UP_TO(0));
     coarse_init(b, H_LOOP_LAG, UP_TO(0));
+    coarse_init(b, H_SEND, UP_TO(cf->upstream.idle_timeout));
+    for (size_t o = 0; o < LOST; o++)
+        buckets_coarse(&b[H_LOST_WAIT + o], briefs, COUNT(briefs), UP_TO(wait, startup));
 }
 
 /* ---- recording ---------------------------------------------------------------------------- */
@@ -187,10 +192,14 @@ static inline void observe(struct stats_shard *sh, enum stats_histogram h, mono_
 
 void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us)
 {
+    size_t lost = (size_t)outcome - LOST_FIRST;
+
     CHECK(outcome < STATS_OUTCOMES);
     observe(sh, H_QUEUE_WAIT, us);
     add(sh, C_WAITS + (size_t)outcome, 1);
     add(sh, C_WAITED + (size_t)outcome, (uint64_t)us);
+    if (lost < LOST)
+        observe(sh, H_LOST_WAIT + lost, us);
 }
 
 void stats_wait_exemplar(struct stats_shard *sh, const struct record *record, mono_us us)
@@ -208,16 +217,65 @@ void stats_rejected(struct stats_shard *sh, enum stats_reason reason)
     add(sh, C_REJECTED + (size_t)reason, 1);
 }
 
-void stats_response(struct stats_shard *sh, enum stats_source by, unsigned code)
+/* The app may answer before it has taken all of the request, and after the client has left; while
+ * the client held up interim responses, it may have begun its final one. */
+static void answered(struct stats_shard *sh, const struct record *r)
 {
-    CHECK(by <= STATS_SOURCE_CLIENT_GONE);
-    add(sh, stats_requests_cell(by, by == STATS_SOURCE_CLIENT_GONE ? 499 : code), 1);
+    mono_us wait = r->phase == RECORD_SEND ? r->spent[RECORD_SEND]
+                                           : r->spent[RECORD_FIRST_BYTE] + r->spent[RECORD_ORPHAN];
+
+    observe(sh, H_SEND, r->spent[RECORD_SEND]);
+    observe(sh, H_FIRST_BYTE, wait + r->spent[RECORD_BACKPRESSURE]);
 }
 
-void stats_request_duration(struct stats_shard *sh, enum stats_source by, mono_us us)
+static void orphaned(struct stats_shard *sh)
 {
-    CHECK(by <= STATS_SOURCE_CLIENT_GONE);
-    observe(sh, H_DURATION + by, us);
+    add(sh, C_ORPHANS, 1);
+    add(sh, C_ORPHANED, 1);
+}
+
+static void orphan_ended(struct stats_shard *sh, const struct record *r)
+{
+    add(sh, C_ORPHANS, (uint64_t)-1);
+    observe(sh, H_ORPHAN_HOLD, r->spent[RECORD_ORPHAN]);
+}
+
+/* The times of a tunnel are not comparable with a request's. */
+static void ended(struct stats_shard *sh, const struct record *r)
+{
+    add(sh, stats_requests_cell((enum stats_source)r->source, r->status), 1);
+    if (r->upgraded) {
+        add(sh, C_UPGRADES, (uint64_t)-1);
+        return;
+    }
+    observe(sh, H_DURATION + r->source, record_total(r));
+    for (size_t p = 0; p < RECORD_PHASES; p++)
+        add(sh, C_PHASES + p, (uint64_t)r->spent[p]);
+    if (r->orphaned)
+        orphan_ended(sh, r);
+    else if (r->complete)
+        observe(sh, H_DELIVERY, r->spent[RECORD_DELIVERY]);
+}
+
+void stats_reached(struct stats_shard *sh, const struct record *r, enum stats_milestone milestone)
+{
+    switch (milestone) {
+    case STATS_ASKED:
+        observe(sh, H_BODY_WAIT, r->spent[RECORD_BODY_WAIT]);
+        return;
+    case STATS_ANSWERED:
+        answered(sh, r);
+        return;
+    case STATS_UPGRADED:
+        add(sh, C_UPGRADES, 1);
+        return;
+    case STATS_ORPHANED:
+        orphaned(sh);
+        return;
+    case STATS_ENDED:
+        ended(sh, r);
+        return;
+    }
 }
 
 void stats_connect(struct stats_shard *sh, mono_us us)
@@ -225,14 +283,9 @@ void stats_connect(struct stats_shard *sh, mono_us us)
     observe(sh, H_CONNECT, us);
 }
 
-void stats_first_byte(struct stats_shard *sh, mono_us us)
+void stats_slot_hold(struct stats_shard *sh, const struct record *r, mono_us us)
 {
-    observe(sh, H_FIRST_BYTE, us);
-}
-
-void stats_slot_hold(struct stats_shard *sh, mono_us us)
-{
-    observe(sh, H_SLOT_HOLD, us);
+    observe(sh, r->upgraded ? H_UPGRADE_DURATION : H_SLOT_HOLD, us);
 }
 
 void stats_requeued(struct stats_shard *sh, mono_us hold)
@@ -240,23 +293,6 @@ void stats_requeued(struct stats_shard *sh, mono_us hold)
     CHECK(hold >= 0);
     add(sh, C_REQUEUED, 1);
     add(sh, C_REQUEUED_TIME, (uint64_t)hold);
-}
-
-void stats_delivery(struct stats_shard *sh, mono_us us)
-{
-    observe(sh, H_DELIVERY, us);
-}
-
-void stats_orphan_begins(struct stats_shard *sh)
-{
-    add(sh, C_ORPHANS, 1);
-    add(sh, C_ORPHANED, 1);
-}
-
-void stats_orphan_ends(struct stats_shard *sh, mono_us hold)
-{
-    add(sh, C_ORPHANS, (uint64_t)-1);
-    observe(sh, H_ORPHAN_HOLD, hold);
 }
 
 void stats_connection(struct stats_shard *sh, enum stats_side side, enum stats_conn_state state,
@@ -283,31 +319,15 @@ void stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change
     add(sh, C_BUFFERED + (size_t)what, (uint64_t)change);
 }
 
-void stats_body_wait(struct stats_shard *sh, mono_us us)
-{
-    observe(sh, H_BODY_WAIT, us);
-}
-
 void stats_backpressure(struct stats_shard *sh, mono_us us)
 {
     CHECK(us >= 0);
     add(sh, C_BACKPRESSURE, (uint64_t)us);
 }
 
-void stats_upgrade_begins(struct stats_shard *sh)
+void stats_wrong(struct stats_shard *sh)
 {
-    add(sh, C_UPGRADES, 1);
-}
-
-void stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
-{
-    add(sh, C_UPGRADES, (uint64_t)-1);
-    observe(sh, H_UPGRADE_DURATION, hold);
-}
-
-void stats_upgrade_leaves(struct stats_shard *sh)
-{
-    add(sh, C_UPGRADES, (uint64_t)-1);
+    add(sh, C_ACCOUNTING_ERRORS, 1);
 }
 
 void stats_loop_lag(struct stats_shard *sh, mono_us us)

@@ -39,9 +39,17 @@ enum stats_reason { /* why weir refused a request */
 };
 
 enum stats_source {
-    STATS_SOURCE_APP,
-    STATS_SOURCE_WEIR,
-    STATS_SOURCE_CLIENT_GONE /* code 499 */
+    STATS_SOURCE_APP = RECORD_BY_APP,
+    STATS_SOURCE_WEIR = RECORD_BY_WEIR,
+    STATS_SOURCE_CLIENT_GONE = RECORD_BY_CLIENT /* code 499 */
+};
+
+enum stats_milestone {                 /* of a request: what its record then shows is counted */
+                       STATS_ASKED,    /* t2: its body, of which it has one, was waited for */
+                       STATS_ANSWERED, /* t6: the app's response begins */
+                       STATS_UPGRADED, /* it has become a tunnel */
+                       STATS_ORPHANED, /* the client has left, and the app goes on */
+                       STATS_ENDED,
 };
 
 enum stats_side { STATS_CLIENT, STATS_UPSTREAM };
@@ -56,31 +64,38 @@ struct stats *stats_new(unsigned shards, const struct config *cf);
 void stats_free(struct stats *s);
 struct stats_shard *stats_shard_of(struct stats *s, unsigned i);
 
-/* Recording: the shard's own thread only. Durations in microseconds, never negative. */
+/* Recording: the shard's own thread only. Durations in microseconds, never negative. Before each
+ * milestone, record_enter() has added the time up to it. Those that the limiter measures are
+ * arguments: the sums of waits and of holds are exactly its integrals. */
+void stats_reached(struct stats_shard *sh, const struct record *r, enum stats_milestone milestone);
 void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
 /* The same wait, of a request that has a trace id. Reads the wall clock. */
 void stats_wait_exemplar(struct stats_shard *sh, const struct record *record, mono_us us);
 void stats_rejected(struct stats_shard *sh, enum stats_reason reason);
-void stats_response(struct stats_shard *sh, enum stats_source by, unsigned code);
-void stats_request_duration(struct stats_shard *sh, enum stats_source by, mono_us us);
 void stats_connect(struct stats_shard *sh, mono_us us);
-void stats_first_byte(struct stats_shard *sh, mono_us us);
-void stats_slot_hold(struct stats_shard *sh, mono_us us);
+void stats_slot_hold(struct stats_shard *sh, const struct record *r, mono_us us);
 void stats_requeued(struct stats_shard *sh, mono_us hold); /* of a slot that was of no use */
-void stats_delivery(struct stats_shard *sh, mono_us us);
-void stats_orphan_begins(struct stats_shard *sh);
-void stats_orphan_ends(struct stats_shard *sh, mono_us hold);
 void stats_connection(struct stats_shard *sh, enum stats_side side, enum stats_conn_state state,
                       int change);
 void stats_evicted(struct stats_shard *sh); /* a client was closed to make room for another */
 void stats_upstream(struct stats_shard *sh, enum stats_upstream_result result);
 void stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change);
-void stats_body_wait(struct stats_shard *sh, mono_us us);
 void stats_backpressure(struct stats_shard *sh, mono_us us);
-void stats_upgrade_begins(struct stats_shard *sh);
-void stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
 void stats_loop_lag(struct stats_shard *sh, mono_us us); /* from a task's post to its run */
-void stats_upgrade_leaves(struct stats_shard *sh);       /* ends without having held a slot */
+void stats_wrong(struct stats_shard *sh); /* an identity does not hold: an error of accounting */
+
+extern const char *const stats_outcome_names[STATS_OUTCOMES];
+
+/* How the request's wait for a slot ended; NULL: it has not, or it was refused at once. */
+static inline const char *stats_outcome_of(const struct record *r)
+{
+    return r->outcome > 0 ? stats_outcome_names[r->outcome - 1] : NULL;
+}
+
+static inline void stats_note_outcome(struct record *r, enum stats_outcome outcome)
+{
+    r->outcome = (unsigned char)(outcome + 1);
+}
 
 /* The state of a loop, to compare its shard with. */
 struct stats_present {

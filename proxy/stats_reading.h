@@ -16,6 +16,9 @@
 enum { SOURCES = STATS_SOURCE_CLIENT_GONE + 1, CODE_FIRST = 100, CODE_LAST = 599 };
 enum { CODE_OTHER = CODE_LAST - CODE_FIRST + 1, CODES };
 
+/* The outcomes of waits that ended without a slot. */
+enum { LOST_FIRST = STATS_TIMEOUT, LOST = STATS_EVICTED - LOST_FIRST + 1 };
+
 enum cell {
     C_REQUESTS,
     C_REJECTED = C_REQUESTS + SOURCES * CODES,
@@ -32,7 +35,8 @@ enum cell {
     C_ACCOUNTING_ERRORS,
     C_WAITS, /* that have ended, by outcome, and their time in us */
     C_WAITED = C_WAITS + STATS_OUTCOMES,
-    C_HISTOGRAMS = C_WAITED + STATS_OUTCOMES,
+    C_PHASES = C_WAITED + STATS_OUTCOMES, /* of ended requests, in us; not of tunnels */
+    C_HISTOGRAMS = C_PHASES + RECORD_PHASES,
 };
 
 enum stats_histogram { /* the busiest first */
@@ -46,7 +50,9 @@ enum stats_histogram { /* the busiest first */
                        H_ORPHAN_HOLD,
                        H_UPGRADE_DURATION,
                        H_LOOP_LAG,
-                       HISTOGRAMS,
+                       H_SEND,
+                       H_LOST_WAIT, /* by outcome, from LOST_FIRST */
+                       HISTOGRAMS = H_LOST_WAIT + LOST,
 };
 
 /* The first cell of a histogram is its sum in us; its buckets follow. */
@@ -71,7 +77,6 @@ static inline size_t stats_connections_cell(enum stats_side side, enum stats_con
     return C_CONNECTIONS + (size_t)side * 2 + (size_t)state;
 }
 
-extern const char *const stats_outcome_names[STATS_OUTCOMES];
 extern const char *const stats_reason_names[STATS_REASONS];
 extern const char *const stats_source_names[SOURCES];
 extern const char *const stats_agent_names[STATS_AGENT_REPLIES];

@@ -97,15 +97,14 @@ static void tell_end(bool ended, struct conn *to, bool *told)
     conn_shutdown(to);
 }
 
-enum tunnel_status tunnel_pump(struct tunnel *t, uint64_t *moved)
+static enum tunnel_status pump(struct tunnel *t)
 {
-    *moved = 0;
-    enum tunnel_status up = pass(t, t->client, t->app, &t->client_ended, moved);
+    enum tunnel_status up = pass(t, t->client, t->app, &t->client_ended, &t->from_client);
     if (app_has_closed(t))
         t->client_ended = t->app_told = true; /* the app does not accept what the client sends */
     else if (up == TUNNEL_LOST)
         return TUNNEL_LOST;
-    enum tunnel_status down = pass(t, t->app, t->client, &t->app_ended, moved);
+    enum tunnel_status down = pass(t, t->app, t->client, &t->app_ended, &t->from_app);
     if (down == TUNNEL_LOST)
         return TUNNEL_LOST;
     tell_end(t->client_ended, t->app, &t->app_told);
@@ -113,4 +112,13 @@ enum tunnel_status tunnel_pump(struct tunnel *t, uint64_t *moved)
     if (t->client_told && t->app_told)
         return TUNNEL_ENDED;
     return up == TUNNEL_BUSY || down == TUNNEL_BUSY ? TUNNEL_BUSY : TUNNEL_OPEN;
+}
+
+enum tunnel_status tunnel_pump(struct tunnel *t, uint64_t *moved)
+{
+    uint64_t before = t->from_client + t->from_app;
+    enum tunnel_status st = pump(t);
+
+    *moved = t->from_client + t->from_app - before;
+    return st;
 }

@@ -34,10 +34,11 @@ struct tunnel {
     size_t mark;    /* a side with this much unsent output stops the other */
     bool websocket; /* the protocol has frames that weir knows */
     bool client_ended, app_ended;
-    bool client_told, app_told; /* the other side's FIN was passed on to it */
-    struct ws_frames frames;    /* of the app */
-    bool leaving;               /* the client is sent a Close frame at the next boundary... */
-    bool left;                  /* ...and has been: what the app sends is discarded */
+    bool client_told, app_told;     /* the other side's FIN was passed on to it */
+    struct ws_frames frames;        /* of the app */
+    bool leaving;                   /* the client is sent a Close frame at the next boundary... */
+    uint64_t from_client, from_app; /* bytes read */
+    bool left;                      /* ...and has been: what the app sends is discarded */
 };
 
 /* Between a SERVED client and the app's connection of a ready lease. */

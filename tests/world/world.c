@@ -24,23 +24,18 @@ struct world world;
 
 void __wrap_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
 void __real_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_us us);
-void __wrap_stats_slot_hold(struct stats_shard *sh, mono_us us);
-void __real_stats_slot_hold(struct stats_shard *sh, mono_us us);
+void __wrap_stats_slot_hold(struct stats_shard *sh, const struct record *r, mono_us us);
+void __real_stats_slot_hold(struct stats_shard *sh, const struct record *r, mono_us us);
 void __wrap_stats_requeued(struct stats_shard *sh, mono_us hold);
 void __real_stats_requeued(struct stats_shard *sh, mono_us hold);
 void __wrap_stats_connection(struct stats_shard *sh, enum stats_side side,
                              enum stats_conn_state state, int change);
 void __wrap_stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change);
-void __wrap_stats_upgrade_begins(struct stats_shard *sh);
-void __real_stats_upgrade_begins(struct stats_shard *sh);
-void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
-void __real_stats_upgrade_ends(struct stats_shard *sh, mono_us hold);
-void __wrap_stats_upgrade_leaves(struct stats_shard *sh);
-void __real_stats_upgrade_leaves(struct stats_shard *sh);
-void __wrap_stats_orphan_begins(struct stats_shard *sh);
-void __real_stats_orphan_begins(struct stats_shard *sh);
-void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold);
-void __real_stats_orphan_ends(struct stats_shard *sh, mono_us hold);
+void __wrap_stats_reached(struct stats_shard *sh, const struct record *r,
+                          enum stats_milestone milestone);
+void __real_stats_reached(struct stats_shard *sh, const struct record *r,
+                          enum stats_milestone milestone);
+void __wrap_stats_wrong(struct stats_shard *sh);
 
 static size_t lane_of(const struct stats_shard *sh)
 {
@@ -53,10 +48,10 @@ void __wrap_stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome,
     __real_stats_queue_wait(sh, outcome, us);
 }
 
-void __wrap_stats_slot_hold(struct stats_shard *sh, mono_us us)
+void __wrap_stats_slot_hold(struct stats_shard *sh, const struct record *r, mono_us us)
 {
     world.sums.holds[lane_of(sh)] += us;
-    __real_stats_slot_hold(sh, us);
+    __real_stats_slot_hold(sh, r, us);
 }
 
 void __wrap_stats_requeued(struct stats_shard *sh, mono_us hold)
@@ -80,36 +75,26 @@ void __wrap_stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t
     CHECK(world.sums.buffered[what] >= 0);
 }
 
-void __wrap_stats_upgrade_begins(struct stats_shard *sh)
+void __wrap_stats_reached(struct stats_shard *sh, const struct record *r,
+                          enum stats_milestone milestone)
 {
-    world.sums.upgrades++;
-    __real_stats_upgrade_begins(sh);
+    world.sums.upgrades += milestone == STATS_UPGRADED;
+    world.sums.orphans += milestone == STATS_ORPHANED;
+    if (milestone == STATS_ENDED) {
+        world.sums.upgrades -= r->upgraded;
+        world.sums.orphans -= r->orphaned;
+        world.sums.ended++;
+        world.sums.total += r->upgraded ? 0 : record_total(r);
+    }
+    CHECK(world.sums.orphans >= 0 && world.sums.upgrades >= 0);
+    world.last = *r;
+    __real_stats_reached(sh, r, milestone);
 }
 
-void __wrap_stats_upgrade_ends(struct stats_shard *sh, mono_us hold)
+void __wrap_stats_wrong(struct stats_shard *sh)
 {
-    world.sums.upgrades--;
-    world.sums.holds[lane_of(sh)] += hold;
-    __real_stats_upgrade_ends(sh, hold);
-}
-
-void __wrap_stats_upgrade_leaves(struct stats_shard *sh)
-{
-    world.sums.upgrades--;
-    __real_stats_upgrade_leaves(sh);
-}
-
-void __wrap_stats_orphan_begins(struct stats_shard *sh)
-{
-    world.sums.orphans++;
-    __real_stats_orphan_begins(sh);
-}
-
-void __wrap_stats_orphan_ends(struct stats_shard *sh, mono_us hold)
-{
-    world.sums.orphans--;
-    CHECK(world.sums.orphans >= 0);
-    __real_stats_orphan_ends(sh, hold);
+    (void)sh;
+    CHECK(false);
 }
 
 /* ---- building, like a worker in server.c ---- */

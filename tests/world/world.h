@@ -70,7 +70,10 @@ extern struct world {
         int connections[2][2];
         int64_t buffered[2];
         int orphans, upgrades;
-    } sums; /* what weir has recorded */
+        size_t ended;
+        mono_us total;  /* of ended requests without tunnels */
+    } sums;             /* what weir has recorded */
+    struct record last; /* at its latest milestone */
 } world;
 
 /* A configuration with timeouts of one or two seconds. Owned by the world. */

@@ -66,6 +66,26 @@ static inline void expect(const char *series, const char *want)
         fail_msg("%s is %s, wanted %s", series, got == NULL ? "not there" : got, want);
 }
 
+/* A request that took `total`, all of it in one phase. */
+static inline struct record record_of(enum stats_source by, unsigned status, mono_us total)
+{
+    struct record r;
+
+    record_begin(&r, 1000);
+    record_enter(&r, RECORD_DELIVERY, 1000);
+    record_enter(&r, RECORD_ENDED, 1000 + total);
+    r.source = (enum record_source)by;
+    r.status = status;
+    return r;
+}
+
+static inline void ends(struct stats_shard *sh, enum stats_source by, unsigned status)
+{
+    struct record r = record_of(by, status, 0);
+
+    stats_reached(sh, &r, STATS_ENDED);
+}
+
 static inline int fresh(void **state)
 {
     *state = stats_new(2, &config);

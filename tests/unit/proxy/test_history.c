@@ -111,7 +111,7 @@ static void before_the_first_sample_all_is_0_or_unknown(void **state)
 static void a_second_is_the_difference_of_two_readings(void **state)
 {
     (void)state;
-    stats_response(fx.shard, STATS_SOURCE_APP, 200); /* before: counted in the first second */
+    ends(fx.shard, STATS_SOURCE_APP, 200); /* before: counted in the first second */
     holds(S, 7.5, 2.25);
     fx.now.limiter.saturated_us += S / 4;
     fx.now.limiter.in_flight_peak = 12;
@@ -129,7 +129,7 @@ static void a_second_is_the_difference_of_two_readings(void **state)
     assert_int_equal(s.loop_lag, 1234);
     assert_int_equal(s.finished[STATS_SOURCE_APP], 1);
 
-    stats_response(fx.shard, STATS_SOURCE_CLIENT_GONE, 499);
+    ends(fx.shard, STATS_SOURCE_CLIENT_GONE, 499);
     stats_rejected(fx.shard, STATS_QUEUE_FULL);
     stats_rejected(fx.shard, STATS_QUEUE_TIMEOUT);
     fx.now.limiter.in_flight_peak = 0;
@@ -150,9 +150,9 @@ static void errors_are_those_of_the_app_and_of_the_way_to_it(void **state)
                           weir[] = {400, 429, 502, 503, 504};
 
     for (size_t i = 0; i < 6; i++)
-        stats_response(fx.shard, STATS_SOURCE_APP, app[i]);
+        ends(fx.shard, STATS_SOURCE_APP, app[i]);
     for (size_t i = 0; i < 5; i++)
-        stats_response(fx.shard, STATS_SOURCE_WEIR, weir[i]);
+        ends(fx.shard, STATS_SOURCE_WEIR, weir[i]);
     passes(S);
     assert_int_equal(last(1).errors, 3 + 2);
 }
@@ -451,7 +451,7 @@ static void a_gap_is_filled_so_that_times_stay_right(void **state)
 {
     (void)state;
     passes(S);
-    stats_response(fx.shard, STATS_SOURCE_APP, 200);
+    ends(fx.shard, STATS_SOURCE_APP, 200);
     holds(5 * S, 2, 0);
     passes(5 * S + 20000);
     json_t *root = history_since(0);
@@ -513,8 +513,8 @@ static void the_summary_has_rates_means_peaks_and_quantiles(void **state)
 
     for (int second = 0; second < 2; second++) {
         for (int i = 0; i < 10; i++)
-            stats_response(fx.shard, STATS_SOURCE_APP, 200);
-        stats_response(fx.shard, STATS_SOURCE_WEIR, 503);
+            ends(fx.shard, STATS_SOURCE_APP, 200);
+        ends(fx.shard, STATS_SOURCE_WEIR, 503);
         stats_rejected(fx.shard, STATS_QUEUE_FULL);
         history_completed(fx.history, 250000, 1);
         passes(S);

@@ -163,13 +163,13 @@ static void an_unusual_code_appears_once_it_was_seen(void **state)
     scrape(*state, &now);
     assert_null(exposition_value(&page, "weir_requests_total{code=\"418\",source=\"app\"}"));
     size_t before = page.n;
-    stats_response(sh, STATS_SOURCE_APP, 418);
-    stats_response(sh, STATS_SOURCE_APP, 100);
-    stats_response(sh, STATS_SOURCE_APP, 599);
-    stats_response(stats_shard_of(*state, 1), STATS_SOURCE_APP, 200);
-    stats_response(sh, STATS_SOURCE_APP, 200);
-    stats_response(sh, STATS_SOURCE_WEIR, 503);
-    stats_response(sh, STATS_SOURCE_CLIENT_GONE, 0);
+    ends(sh, STATS_SOURCE_APP, 418);
+    ends(sh, STATS_SOURCE_APP, 100);
+    ends(sh, STATS_SOURCE_APP, 599);
+    ends(stats_shard_of(*state, 1), STATS_SOURCE_APP, 200);
+    ends(sh, STATS_SOURCE_APP, 200);
+    ends(sh, STATS_SOURCE_WEIR, 503);
+    ends(sh, STATS_SOURCE_CLIENT_GONE, 499);
     scrape(*state, &now);
     expect("weir_requests_total{code=\"418\",source=\"app\"}", "1");
     expect("weir_requests_total{code=\"100\",source=\"app\"}", "1");
@@ -184,9 +184,9 @@ static void an_unusual_code_appears_once_it_was_seen(void **state)
 static void an_invalid_code_still_counts_as_a_response(void **state)
 {
     struct stats_now now = quiet();
-    stats_response(stats_shard_of(*state, 0), STATS_SOURCE_APP, 99);
-    stats_response(stats_shard_of(*state, 0), STATS_SOURCE_APP, 600);
-    stats_response(stats_shard_of(*state, 0), STATS_SOURCE_APP, 4000000000u);
+    ends(stats_shard_of(*state, 0), STATS_SOURCE_APP, 99);
+    ends(stats_shard_of(*state, 0), STATS_SOURCE_APP, 600);
+    ends(stats_shard_of(*state, 0), STATS_SOURCE_APP, 4000000000u);
     scrape(*state, &now);
     expect("weir_requests_total{code=\"other\",source=\"app\"}", "3");
 }
@@ -205,7 +205,7 @@ static void an_app_that_sends_every_code_makes_at_most_501_series(void **state)
 {
     struct stats_now now = quiet();
     for (unsigned code = 0; code < 2000; code++)
-        stats_response(stats_shard_of(*state, 0), STATS_SOURCE_APP, code);
+        ends(stats_shard_of(*state, 0), STATS_SOURCE_APP, code);
     scrape(*state, &now);
     assert_int_equal(series_of_app_codes(), 501);
     expect("weir_requests_total{code=\"599\",source=\"app\"}", "1");

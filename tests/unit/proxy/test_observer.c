@@ -369,7 +369,9 @@ static void a_follower_is_told_ten_times_a_second_while_there_are_requests(void 
     arrives(1);
     arrives(2);
     atomic_store(&fx.shared.without_slot, 4);
-    stats_upgrade_begins(stats_shard_of(fx.stats, 0));
+    struct record upgraded;
+    record_begin(&upgraded, 0);
+    stats_reached(stats_shard_of(fx.stats, 0), &upgraded, STATS_UPGRADED);
     passes(3 * S);
     assert_in_range(fx.looks - looks, 28, 33);
     assert_int_equal(fx.in_the_app, 2 + 4 - 1);

@@ -57,6 +57,9 @@ static void bounds_are_round_and_just_above_each_timeout(void **state)
                                          "1.01", "10",    "303",  "+Inf"};
     static const char *const body[] = {"0", "0.001", "0.01", "0.1", "1", "10", "30.3", "+Inf"};
     static const char *const delivery[] = {"0", "0.001", "0.01", "0.1", "1", "10", "60.6", "+Inf"};
+    static const char *const send[] = {"0", "0.001", "0.01", "0.1", "1", "10", "303", "+Inf"};
+    static const char *const lost[] = {"0",  "0.001", "0.01",  "0.1", "1",
+                                       "10", "10.1",  "242.4", "+Inf"};
     static const char *const upgrade[] = {"1", "10", "60", "300", "1800", "3600", "14400", "+Inf"};
     struct stats_now now = quiet();
     scrape(*state, &now);
@@ -68,6 +71,8 @@ static void bounds_are_round_and_just_above_each_timeout(void **state)
     expect_bounds("weir_request_body_wait_seconds", "", body);
     expect_bounds("weir_response_delivery_seconds", "", delivery);
     expect_bounds("weir_upgrade_duration_seconds", "", upgrade);
+    expect_bounds("weir_upstream_send_seconds", "", send);
+    expect_bounds("weir_queue_lost_wait_seconds", "outcome=\"evicted\",", lost);
 }
 
 static void every_outcome_and_every_phase_has_its_own_numbers(void **state)
@@ -77,13 +82,15 @@ static void every_outcome_and_every_phase_has_its_own_numbers(void **state)
     stats_queue_wait(sh, STATS_TIMEOUT, 1);
     stats_queue_wait(sh, STATS_CLIENT_GONE, 2);
     stats_queue_wait(sh, STATS_DRAINED, 4);
-    stats_request_duration(sh, STATS_SOURCE_APP, 5);
-    stats_request_duration(sh, STATS_SOURCE_WEIR, 10);
-    stats_request_duration(sh, STATS_SOURCE_CLIENT_GONE, 11);
+    struct record by_app = record_of(STATS_SOURCE_APP, 200, 5);
+    struct record by_weir = record_of(STATS_SOURCE_WEIR, 503, 10);
+    struct record by_client = record_of(STATS_SOURCE_CLIENT_GONE, 499, 11);
+    by_app.complete = true;
+    stats_reached(sh, &by_app, STATS_ENDED);
+    stats_reached(sh, &by_weir, STATS_ENDED);
+    stats_reached(sh, &by_client, STATS_ENDED);
     stats_connect(sh, 6);
-    stats_first_byte(sh, 7);
-    stats_slot_hold(sh, 8);
-    stats_delivery(sh, 9);
+    stats_slot_hold(sh, &by_app, 8);
     scrape(*state, &now);
     expect("weir_queue_waited_seconds_total{outcome=\"timeout\"}", "0.000001");
     expect("weir_queue_waited_seconds_total{outcome=\"client_gone\"}", "0.000002");
@@ -95,9 +102,83 @@ static void every_outcome_and_every_phase_has_its_own_numbers(void **state)
     expect("weir_request_duration_seconds_sum{source=\"weir\"}", "0.00001");
     expect("weir_request_duration_seconds_sum{source=\"client_gone\"}", "0.000011");
     expect("weir_upstream_connect_seconds_sum", "0.000006");
-    expect("weir_upstream_first_byte_seconds_sum", "0.000007");
     expect("weir_slot_hold_seconds_sum", "0.000008");
-    expect("weir_response_delivery_seconds_sum", "0.000009");
+    expect("weir_response_delivery_seconds_sum", "0.000005");
+    expect("weir_response_delivery_seconds_count", "1");
+}
+
+static void a_wait_without_a_slot_is_lost_and_counted_by_its_outcome(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+
+    for (int outcome = 0; outcome < STATS_OUTCOMES; outcome++)
+        stats_queue_wait(sh, (enum stats_outcome)outcome, outcome * 10);
+    stats_queue_wait(sh, STATS_CLIENT_GONE, 0);
+    scrape(*state, &now);
+    expect("weir_queue_lost_wait_seconds_sum{outcome=\"timeout\"}", "0.00001");
+    expect("weir_queue_lost_wait_seconds_sum{outcome=\"client_gone\"}", "0.00002");
+    expect("weir_queue_lost_wait_seconds_sum{outcome=\"drained\"}", "0.00003");
+    expect("weir_queue_lost_wait_seconds_sum{outcome=\"evicted\"}", "0.00004");
+    expect("weir_queue_lost_wait_seconds_count{outcome=\"client_gone\"}", "2");
+    expect("weir_queue_lost_wait_seconds_bucket{outcome=\"client_gone\",le=\"0\"}", "1");
+    assert_null(exposition_value(&page, "weir_queue_lost_wait_seconds_sum{outcome=\"dry_run\"}"));
+}
+
+/* The phases of each request, which are those of its total. */
+static void phases_are_summed_and_a_tunnels_are_not(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+    struct record r = record_of(STATS_SOURCE_APP, 200, 0), tunnel = r;
+
+    for (int p = 0; p <= RECORD_ORPHAN; p++)
+        r.spent[p] = tunnel.spent[p] = 1 << p;
+    tunnel.upgraded = true;
+    stats_reached(sh, &r, STATS_ENDED);
+    stats_reached(sh, &tunnel, STATS_UPGRADED);
+    stats_reached(sh, &tunnel, STATS_ENDED);
+    scrape(*state, &now);
+    for (int p = 0; p < RECORD_PHASES; p++) {
+        char series[80], want[24];
+        snprintf(series, sizeof(series), "weir_request_phase_seconds_total{phase=\"%s\"}",
+                 record_phase_names[p]);
+        snprintf(want, sizeof(want), "%.6f", (1 << p) / 1e6);
+        for (size_t n = strlen(want); want[n - 1] == '0'; n--)
+            want[n - 1] = '\0';
+        expect(series, want);
+    }
+    assert_null(exposition_value(&page, "weir_request_phase_seconds_total{phase=\"orphan\"}"));
+    expect("weir_request_duration_seconds_sum{source=\"app\"}", "0.000511");
+    expect("weir_upgrades_in_flight", "0");
+}
+
+/* The app may begin its response before it has all of the request, and after the client has left.
+ */
+static void the_first_byte_counts_from_the_last_byte_sent_or_the_first(void **state)
+{
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+    struct record r = {.phase = RECORD_FIRST_BYTE};
+
+    r.spent[RECORD_SEND] = 1;
+    r.spent[RECORD_FIRST_BYTE] = 10;
+    r.spent[RECORD_BACKPRESSURE] = 100;
+    stats_reached(sh, &r, STATS_ANSWERED);
+    scrape(*state, &now);
+    expect("weir_upstream_send_seconds_sum", "0.000001");
+    expect("weir_upstream_first_byte_seconds_sum", "0.00011");
+    r.phase = RECORD_ORPHAN;
+    r.spent[RECORD_ORPHAN] = 1000;
+    stats_reached(sh, &r, STATS_ANSWERED);
+    scrape(*state, &now);
+    expect("weir_upstream_first_byte_seconds_sum", "0.00122");
+    struct record early = {.phase = RECORD_SEND};
+    early.spent[RECORD_SEND] = 5;
+    stats_reached(sh, &early, STATS_ANSWERED);
+    scrape(*state, &now);
+    expect("weir_upstream_first_byte_seconds_sum", "0.001225");
+    expect("weir_upstream_send_seconds_count", "3");
 }
 
 /* Each equation that stats_audit() checks, and each way in which it can be violated. */
@@ -107,16 +188,17 @@ static void an_audit_finds_what_the_numbers_do_not_account_for(void **state)
     struct stats_shard *sh = stats_shard_of(*state, 0);
     const struct stats_present right = {
         .begun = 5, .requests = 3, .holding = 2, .orphans = 1, .upgrades = 1};
-    stats_response(sh, STATS_SOURCE_APP, 200);
-    stats_response(sh, STATS_SOURCE_CLIENT_GONE, 499);
+    struct record r = record_of(STATS_SOURCE_CLIENT_GONE, 499, 5);
+    ends(sh, STATS_SOURCE_APP, 200);
     for (int i = 0; i < 4; i++)
         stats_queue_wait(sh, STATS_DISPATCHED, 0);
-    stats_slot_hold(sh, 10);
-    stats_slot_hold(sh, 10);
-    stats_orphan_begins(sh);
-    stats_orphan_begins(sh);
-    stats_orphan_ends(sh, 5);
-    stats_upgrade_begins(sh);
+    stats_slot_hold(sh, &r, 10);
+    stats_slot_hold(sh, &r, 10);
+    stats_reached(sh, &r, STATS_ORPHANED);
+    stats_reached(sh, &r, STATS_ORPHANED);
+    stats_reached(sh, &r, STATS_UPGRADED);
+    r.orphaned = true;
+    stats_reached(sh, &r, STATS_ENDED);
     assert_true(stats_audit(sh, &right));
 
     const struct stats_present wrong[] = {
@@ -143,12 +225,13 @@ static void an_audit_finds_what_the_numbers_do_not_account_for(void **state)
 static void an_audit_allows_for_a_slot_whose_client_has_left(void **state)
 {
     struct stats_shard *sh = stats_shard_of(*state, 0);
+    const struct record r = {0};
     stats_queue_wait(sh, STATS_CLIENT_GONE, 3);
     stats_queue_wait(sh, STATS_CLIENT_GONE, 3);
-    stats_slot_hold(sh, 1);
+    stats_slot_hold(sh, &r, 1);
     assert_true(stats_audit(sh, &(struct stats_present){0}));
-    stats_slot_hold(sh, 1);
-    stats_slot_hold(sh, 1);
+    stats_slot_hold(sh, &r, 1);
+    stats_slot_hold(sh, &r, 1);
     assert_false(stats_audit(sh, &(struct stats_present){0}));
 }
 
@@ -163,16 +246,19 @@ static void levels_go_up_and_down_across_shards(void **state)
     stats_buffered(a, STATS_RESPONSE, 5000000000);
     stats_buffered(b, STATS_RESPONSE, -4999999999);
     stats_buffered(b, STATS_REQUEST, 7);
-    stats_upgrade_begins(a);
-    stats_upgrade_begins(b);
-    stats_upgrade_ends(b, 3000000);
-    stats_upgrade_begins(b);
-    stats_upgrade_leaves(b); /* it never held a slot */
-    stats_body_wait(a, 1000000);
+    struct record tunnel = record_of(STATS_SOURCE_APP, 101, 7), orphan = tunnel, body = tunnel;
+    tunnel.upgraded = orphan.orphaned = true;
+    stats_reached(a, &tunnel, STATS_UPGRADED);
+    stats_reached(b, &tunnel, STATS_UPGRADED);
+    stats_slot_hold(b, &tunnel, 3000000);
+    stats_reached(b, &tunnel, STATS_ENDED);
+    body.spent[RECORD_BODY_WAIT] = 1000000;
+    stats_reached(a, &body, STATS_ASKED);
     stats_backpressure(a, 1250000);
-    stats_orphan_begins(a);
-    stats_orphan_begins(a);
-    stats_orphan_ends(a, 2000000);
+    orphan.spent[RECORD_ORPHAN] = 2000000;
+    stats_reached(a, &orphan, STATS_ORPHANED);
+    stats_reached(a, &orphan, STATS_ORPHANED);
+    stats_reached(a, &orphan, STATS_ENDED);
     stats_upstream(a, STATS_FAILED);
     stats_rejected(b, STATS_UPGRADES);
     scrape(*state, &now);
@@ -203,10 +289,10 @@ static void requests_of_the_bypass_are_summed_by_who_answered_them(void **state)
     struct stats_shard *a = stats_shard_of(*state, 0), *b = stats_shard_of(*state, 1);
     struct stats_bypass found;
 
-    stats_response(a, STATS_SOURCE_APP, 200);
-    stats_response(b, STATS_SOURCE_APP, 500);
-    stats_response(b, STATS_SOURCE_WEIR, 503);
-    stats_response(a, STATS_SOURCE_CLIENT_GONE, 0);
+    ends(a, STATS_SOURCE_APP, 200);
+    ends(b, STATS_SOURCE_APP, 500);
+    ends(b, STATS_SOURCE_WEIR, 503);
+    ends(a, STATS_SOURCE_CLIENT_GONE, 499);
     assert_false(stats_audit(b, &(struct stats_present){.begun = 1}));
     stats_read_bypass(*state, &limiter, &found);
     assert_int_equal(found.requests[STATS_SOURCE_APP], 2);
@@ -220,7 +306,7 @@ static void requests_of_the_bypass_are_summed_by_who_answered_them(void **state)
 static void *record(void *arg)
 {
     for (int i = 0; i < ROUNDS; i++) {
-        stats_response(arg, STATS_SOURCE_APP, 200);
+        ends(arg, STATS_SOURCE_APP, 200);
         stats_queue_wait(arg, STATS_DISPATCHED, 1);
     }
     return NULL;
@@ -248,6 +334,9 @@ int main(void)
         TEST(only_a_wait_of_exactly_nothing_is_in_the_bucket_of_zero),
         TEST(bounds_are_round_and_just_above_each_timeout),
         TEST(every_outcome_and_every_phase_has_its_own_numbers),
+        TEST(a_wait_without_a_slot_is_lost_and_counted_by_its_outcome),
+        TEST(phases_are_summed_and_a_tunnels_are_not),
+        TEST(the_first_byte_counts_from_the_last_byte_sent_or_the_first),
         TEST(an_audit_finds_what_the_numbers_do_not_account_for),
         TEST(an_audit_allows_for_a_slot_whose_client_has_left),
         TEST(levels_go_up_and_down_across_shards),

@@ -37,9 +37,9 @@ static void status_is_one_json_object_with_the_same_numbers(void **state)
     now.limiter.in_flight = 3;
     now.bypass = (struct stats_bypass){.limit = 4, .in_flight = 2, .queued = 1};
     now.limiter.oldest_wait = 1500000;
-    stats_response(sh, STATS_SOURCE_APP, 200);
-    stats_response(sh, STATS_SOURCE_APP, 404);
-    stats_response(sh, STATS_SOURCE_WEIR, 503);
+    ends(sh, STATS_SOURCE_APP, 200);
+    ends(sh, STATS_SOURCE_APP, 404);
+    ends(sh, STATS_SOURCE_WEIR, 503);
     stats_rejected(sh, STATS_QUEUE_FULL);
     stats_queue_wait(sh, STATS_DISPATCHED, 0);
     stats_queue_wait(sh, STATS_DISPATCHED, 2500000);
