@@ -10,7 +10,8 @@ Q := $(if $(V),,@)
 COMMON  := common/clock.c common/utf8.c common/strbuf.c common/log.c common/pool.c common/task_queue.c \
            common/metrics.c common/prometheus.c common/address.c common/socket.c \
            common/inherited.c
-LIMITER := limiter/limiter.c limiter/choice.c limiter/waitq.c limiter/patience.c limiter/overload.c
+LIMITER := limiter/limiter.c limiter/choice.c limiter/waitq.c limiter/patience.c limiter/overload.c \
+           limiter/slots.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
 COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c proxy/cli_admin.c

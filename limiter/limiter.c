@@ -6,7 +6,7 @@
  *
  *   - a slot is free and no reason to pause is set  =>  no waiter is of an eligible class;
  *   - a waiter is WAITING  <=>  it is in the queue;
- *   - `free` is the sum of the instances' free slots, `live.in_flight` that of their held slots;
+ *   - `live.in_flight` is the sum of the instances' held slots;
  *   - a class is in `eligible`  <=>  none of its pools holds its maximum of slots;
  *   - the queue has no plain waiter  =>  no overload, and nobody is late for its age;
  *   - the integrals are correct up to `now`, which never decreases.
@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "limiter/choice.h"
+#include "limiter/slots.h"
 #include "limiter/waitq.h"
 
 #define CACHE_LINE 64
@@ -29,11 +30,6 @@
 /* Out of the way of the common path: with them inlined, it would need a larger frame and checks. */
 #define NOINLINE __attribute__((noinline))
 #define COLD     __attribute__((noinline, cold))
-
-struct instance {
-    /* held > slots after they were lowered: it grants nothing until `held` is below `slots` */
-    uint32_t slots, held;
-};
 
 /* Waits that have ended, in the order of their end. */
 struct chain {
@@ -48,7 +44,6 @@ struct limiter {
     uint64_t held_us, waited_us;      /* sums of ends less beginnings: see wrong_locked() */
     uint64_t mean_x8;                 /* the mean slot hold, in eighths of a microsecond */
     bool learned;                     /* the mean includes at least one hold */
-    uint64_t free;                    /* slots of all instances that nobody holds */
     uint64_t places;                  /* given to waiters so far */
     uint32_t plain;                   /* waiters of classes in no pool */
     uint32_t eligible, plain_classes; /* sets of classes */
@@ -60,8 +55,7 @@ struct limiter {
     struct limiter_snapshot live;
     struct limiter_config config;
     struct patience patience;
-    unsigned used; /* instances from here on have never had slots */
-    struct instance instances[LIMITER_INSTANCES];
+    struct slots slots;
     struct waitq queue;
 };
 
@@ -74,7 +68,7 @@ static void advance(struct limiter *l, mono_us now)
     uint64_t dt = (uint64_t)(now - l->now);
     l->live.in_flight_us += dt * l->live.in_flight;
     l->live.queued_us += dt * l->queue.depth;
-    l->live.saturated_us += l->free == 0 ? dt : 0;
+    l->live.saturated_us += l->slots.free == 0 ? dt : 0;
     if (l->overload.over)
         l->live.overload_us += dt;
     l->now = now;
@@ -147,43 +141,16 @@ static void count_in_pools_locked(struct limiter *l, const struct limiter_waiter
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
-static uint32_t free_of(const struct instance *in)
-{
-    return in->held < in->slots ? in->slots - in->held : 0;
-}
-
 static bool slot_free_locked(const struct limiter *l)
 {
-    return l->live.paused == 0 && l->free > 0;
-}
-
-/* Which of two instances with free slots has the smaller share of its slots in use. */
-static bool less_loaded(const struct instance *a, const struct instance *b)
-{
-    return (uint64_t)a->held * b->slots < (uint64_t)b->held * a->slots;
-}
-
-/* A slot is free. Among equals, the first: an instance is left alone while others suffice. */
-static unsigned least_loaded_locked(const struct limiter *l)
-{
-    unsigned best = 0;
-
-    for (unsigned i = 1; i < l->used; i++) {
-        const struct instance *in = &l->instances[i], *so_far = &l->instances[best];
-        if (free_of(in) > 0 && (free_of(so_far) == 0 || less_loaded(in, so_far)))
-            best = i;
-    }
-    return best;
+    return l->live.paused == 0 && l->slots.free > 0;
 }
 
 static void take_slot_locked(struct limiter *l, const struct limiter_waiter *w)
 {
-    struct instance *in = &l->instances[w->instance];
     struct limiter_snapshot *live = &l->live;
 
-    live->accounting_errors += in->held >= in->slots;
-    in->held++;
-    l->free--;
+    live->accounting_errors += !slots_take(&l->slots, w->instance);
     live->in_flight++;
     l->held_us -= (uint64_t)w->granted_at;
     if (live->in_flight > live->in_flight_peak)
@@ -193,11 +160,7 @@ static void take_slot_locked(struct limiter *l, const struct limiter_waiter *w)
 
 static void return_slot_locked(struct limiter *l, const struct limiter_waiter *w)
 {
-    struct instance *in = &l->instances[w->instance];
-
-    l->free -= free_of(in);
-    in->held--;
-    l->free += free_of(in);
+    slots_give_back(&l->slots, w->instance);
     l->live.in_flight--;
     count_in_pools_locked(l, w, -1);
 }
@@ -359,7 +322,7 @@ static void grant_locked(struct limiter *l, struct limiter_waiter *w)
     w->state = LIMITER_HOLDING;
     w->verdict = LIMITER_ADMITTED;
     w->granted_at = w->ended_at = l->now;
-    w->instance = (uint8_t)least_loaded_locked(l);
+    w->instance = (uint8_t)slots_least_loaded(&l->slots);
     take_slot_locked(l, w);
     l->live.admitted++;
     if (w->place >= *latest)
@@ -676,7 +639,8 @@ bool limiter_has_plenty(struct limiter *l)
 {
     pthread_mutex_lock(&l->mutex);
     uint32_t quarter = l->live.limit / 4;
-    bool plenty = l->live.paused == 0 && l->plain == 0 && l->free > (quarter > 1 ? quarter : 1);
+    bool plenty =
+        l->live.paused == 0 && l->plain == 0 && l->slots.free > (quarter > 1 ? quarter : 1);
     unlock(l);
     return plenty;
 }
@@ -737,28 +701,12 @@ struct limiter_waiter *limiter_resume(struct limiter *l, enum limiter_pause_reas
 
 /* ---- new bounds ------------------------------------------------------------------------------ */
 
-/* The sum of 64 32-bit numbers may exceed the 32 bits that callers see. */
-static void sum_slots_locked(struct limiter *l)
-{
-    uint64_t limit = 0;
-
-    l->free = 0;
-    for (unsigned i = 0; i < l->used; i++) {
-        limit += l->instances[i].slots;
-        l->free += free_of(&l->instances[i]);
-    }
-    l->live.limit = limit < LIMITER_UNLIMITED ? (uint32_t)limit : LIMITER_UNLIMITED;
-}
-
 struct limiter_waiter *limiter_set_slots(struct limiter *l, unsigned instance, uint32_t slots,
                                          mono_us now)
 {
     CHECK(instance < LIMITER_INSTANCES);
     lock_at(l, now);
-    if (instance >= l->used)
-        l->used = instance + 1;
-    l->instances[instance].slots = slots;
-    sum_slots_locked(l);
+    l->live.limit = slots_set(&l->slots, instance, slots);
     struct limiter_waiter *chain = serve_locked(l);
     unlock(l);
     return chain;
