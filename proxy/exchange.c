@@ -12,6 +12,7 @@
 #include "proxy/exchange_class.h"
 #include "proxy/exchange_connect.h"
 #include "proxy/exchange_deadline.h"
+#include "proxy/exchange_end.h"
 #include "proxy/exchange_orphan.h"
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"

@@ -1,4 +1,5 @@
 /* See exchange.h: ends exchanges when weir drains, or to make room for a new client. */
+#include "proxy/exchange_end.h"
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_response.h"

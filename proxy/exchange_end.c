@@ -1,9 +1,10 @@
 /*
- * See exchange_private.h: what an exchange gives back and what is counted, once. The limiter's
- * times end the phases in which it held a slot, so those sum to what the limiter has measured.
+ * See exchange_end.h. The limiter's times end the phases in which a request held a slot, so those
+ * sum to what the limiter has measured.
  */
+#include "proxy/exchange_end.h"
+
 #include "proxy/exchange_bypass.h"
-#include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_shadow.h"
 #include "proxy/exchange_tunnel.h"

@@ -6,6 +6,7 @@
  */
 #include "proxy/exchange_orphan.h"
 
+#include "proxy/exchange_end.h"
 #include "proxy/exchange_response.h"
 
 void exchange_arm_orphan(struct exchange *ex)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "proxy/exchange_end.h"
 #include "proxy/exchange_orphan.h"
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_shadow.h"

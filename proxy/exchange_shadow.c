@@ -5,6 +5,7 @@
 #include "proxy/exchange_bypass.h"
 #include "proxy/exchange_connect.h"
 #include "proxy/exchange_deadline.h"
+#include "proxy/exchange_end.h"
 
 bool exchange_goes_on(const struct exchange *ex)
 {

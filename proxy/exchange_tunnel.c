@@ -1,6 +1,7 @@
 /* See exchange_tunnel.h. */
 #include "proxy/exchange_tunnel.h"
 
+#include "proxy/exchange_end.h"
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_response.h"
 #include "proxy/exchange_shadow.h"
