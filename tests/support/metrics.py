@@ -157,23 +157,37 @@ def is_quiet(m):
     return all(m.total(name) == 0 for name in busy)
 
 
+def in_us(seconds):
+    return round(seconds * 1e6)
+
+
 def check_identities(m, requests=None):
     """What must hold whenever weir is quiet (the laws 1, 4 and 7)."""
     assert is_quiet(m)
     assert m.total("weir_orphans_in_flight") == 0
     assert m.total("weir_upgrades_in_flight") == 0
     assert m.one("weir_accounting_error_total") == 0
-    queued = m.one("weir_request_seconds_total", state="queued")
-    waited = m.total("weir_queue_wait_seconds_sum")
-    assert abs(queued - waited) <= 0.001, f"integral of depth {queued} != sum of waits {waited}"
-    busy = m.one("weir_request_seconds_total", state="in_flight")
-    held = m.total("weir_slot_hold_seconds_sum") + m.total("weir_upgrade_duration_seconds_sum")
-    held += m.one("weir_requeued_hold_seconds_total")
-    assert abs(busy - held) <= 0.001, f"integral of in flight {busy} != sum of holds {held}"
+    queued = in_us(m.one("weir_request_seconds_total", state="queued"))
+    waited = in_us(m.one("weir_queue_wait_seconds_sum"))
+    assert queued == waited, f"integral of depth {queued} us, sum of waits {waited} us"
+    busy = in_us(m.one("weir_request_seconds_total", state="in_flight"))
+    held = in_us(m.one("weir_slot_hold_seconds_sum"))
+    held += in_us(m.one("weir_upgrade_duration_seconds_sum"))
+    held += in_us(m.one("weir_requeued_hold_seconds_total"))
+    assert busy == held, f"integral of in flight {busy} us, sum of holds {held} us"
+    check_waits(m)
     check_counts(m)
     if requests is not None:
         answered = m.total("weir_requests_total")
         assert answered == requests, f"{answered} requests counted, {requests} sent"
+
+
+def check_waits(m):
+    """The histogram of waits has those that were given up, with their outcomes beside it."""
+    waits = m.total("weir_queue_waits_total")
+    assert m.one("weir_queue_wait_seconds_count") == waits, f"{waits} waits by outcome"
+    waited = in_us(m.total("weir_queue_waited_seconds_total"))
+    assert in_us(m.one("weir_queue_wait_seconds_sum")) == waited, f"{waited} us by outcome"
 
 
 def check_counts(m):
@@ -191,6 +205,10 @@ def check_counts(m):
     evicted = m.total("weir_queue_waits_total", outcome="evicted")
     assert evicted == m.total("weir_requests_rejected_total", reason="evicted")
     assert m.total("weir_orphan_hold_seconds_count") == m.one("weir_requests_orphaned_total")
+    timed = m.total("weir_request_duration_seconds_count")
+    timed += m.one("weir_upgrade_duration_seconds_count")
+    ended = m.total("weir_requests_total")
+    assert ended == timed, f"{ended} requests, {timed} durations of requests and of tunnels"
 
 
 linted = set()

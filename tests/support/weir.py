@@ -195,6 +195,17 @@ class Weir:
         metrics.check_identities(m, requests)
         return m
 
+    def check_if_at_rest(self):
+        """The identities, if nothing happens to run at this moment. The first scrape may fall
+        between the end of a hold and its entry in the books; the second is what is judged."""
+        try:
+            quiet = self.process.poll() is None and metrics.is_quiet(self.glance())
+            m = quiet and self.metrics()
+        except (OSError, AssertionError):  # it cannot be asked any more
+            return
+        if m and metrics.is_quiet(m):
+            metrics.check_identities(m)
+
     # ---- standing still ----------------------------------------------------------------------
 
     def _states(self):
@@ -234,6 +245,7 @@ class Weir:
         assert got == code, f"exit code {got}, not {code}\n{log}"
 
     def stop(self, code=0):
+        self.check_if_at_rest()
         self.signal()
         self.exited(code)
 
