@@ -29,7 +29,7 @@ ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/r
            proxy/app.c
 EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
             proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c proxy/exchange_end.c \
-            proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_class.c \
+            proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_front.c proxy/exchange_class.c \
             proxy/exchange_shadow.c
 SERVER  := $(EXCHANGE) proxy/server.c proxy/observer.c proxy/limits.c proxy/lifecycle.c proxy/notify.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
            proxy/admin_access.c proxy/admin_routes.c

@@ -13,6 +13,7 @@
 #include "proxy/exchange_connect.h"
 #include "proxy/exchange_deadline.h"
 #include "proxy/exchange_end.h"
+#include "proxy/exchange_front.h"
 #include "proxy/exchange_orphan.h"
 #include "proxy/exchange_private.h"
 #include "proxy/exchange_request.h"
@@ -181,6 +182,7 @@ static void on_request(struct client *cl, const struct http_head *head, void *ar
 
     client_serve(cl, ex);
     exchange_note_declared(ex, head);
+    exchange_note_front(ex, head);
     ex->json = reply_wants_json(head);
     ex->expects = head->expect_continue;
     http_body_of_request(&body, head, ex->config->headers.underscores == CONFIG_UNDERSCORES_PASS);

@@ -484,6 +484,11 @@ static const struct metrics_family families[] = {
      "backpressure: the app cannot, since the client reads slowly; delivery: the client reads the "
      "rest, or weir's own reply. A slot is held from connect to backpressure.",
      print_phases, C_PHASES},
+    {"weir_request_before_seconds", "histogram", "",
+     "Time from the moment at which a proxy in front received a request to its first byte at weir, "
+     "for those with X-Request-Start or X-Queue-Start from a trusted proxy; not part of "
+     "weir_request_duration_seconds.",
+     print_histogram, H_BEFORE},
     {"weir_request_body_wait_seconds", "histogram", "",
      "Time that requests with a body waited for it before they asked for a slot; 0 if the body "
      "arrived with the headers, or if enough slots were free.",

@@ -74,6 +74,8 @@ static const mono_us durations[] = {5 * MS,   10 * MS,  25 * MS, 50 * MS,   100 
 static const mono_us briefs[] = {0, 1 * MS, 10 * MS, 100 * MS, 1 * S, 10 * S};
 static const mono_us lags[] = {100,     1 * MS,   5 * MS,   10 * MS, 25 * MS,
                                50 * MS, 100 * MS, 250 * MS, 1 * S,   5 * S};
+static const mono_us befores[] = {1 * MS,   5 * MS, 10 * MS,   25 * MS, 50 * MS, 100 * MS, 250 * MS,
+                                  500 * MS, 1 * S,  2500 * MS, 5 * S,   10 * S,  60 * S};
 static const mono_us upgrades[] = {1 * S, 10 * S, 60 * S, 300 * S, 1800 * S, 3600 * S, 14400 * S};
 
 const mono_us *stats_base_bounds(enum stats_histogram h, size_t *n)
@@ -93,6 +95,9 @@ const mono_us *stats_base_bounds(enum stats_histogram h, size_t *n)
     case H_LOOP_LAG:
         *n = COUNT(lags);
         return lags;
+    case H_BEFORE:
+        *n = COUNT(befores);
+        return befores;
     case H_UPGRADE_DURATION:
         *n = COUNT(upgrades);
         return upgrades;
@@ -139,6 +144,7 @@ static void bounds_init(struct buckets *b, const struct config *cf)
     coarse_init(b, H_UPGRADE_DURATION, UP_TO(0));
     coarse_init(b, H_LOOP_LAG, UP_TO(0));
     coarse_init(b, H_SEND, UP_TO(cf->upstream.idle_timeout));
+    coarse_init(b, H_BEFORE, UP_TO(0));
     for (size_t o = 0; o < LOST; o++)
         buckets_coarse(&b[H_LOST_WAIT + o], briefs, COUNT(briefs), UP_TO(wait, startup));
 }
@@ -251,6 +257,8 @@ static void ended(struct stats_shard *sh, const struct record *r)
     observe(sh, H_DURATION + r->source, record_total(r));
     for (size_t p = 0; p < RECORD_PHASES; p++)
         add(sh, C_PHASES + p, (uint64_t)r->spent[p]);
+    if (r->before >= 0)
+        observe(sh, H_BEFORE, r->before);
     if (r->orphaned)
         orphan_ended(sh, r);
     else if (r->complete)

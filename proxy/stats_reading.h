@@ -51,6 +51,7 @@ enum stats_histogram { /* the busiest first */
                        H_UPGRADE_DURATION,
                        H_LOOP_LAG,
                        H_SEND,
+                       H_BEFORE,
                        H_LOST_WAIT, /* by outcome, from LOST_FIRST */
                        HISTOGRAMS = H_LOST_WAIT + LOST,
 };

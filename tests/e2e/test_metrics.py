@@ -36,6 +36,7 @@ FAMILIES = {
     "weir_requests_rejected_total": "counter",
     "weir_requests_total": "counter",
     "weir_request_duration_seconds": "histogram",
+    "weir_request_before_seconds": "histogram",
     "weir_upstream_connect_seconds": "histogram",
     "weir_upstream_first_byte_seconds": "histogram",
     "weir_slot_hold_seconds": "histogram",

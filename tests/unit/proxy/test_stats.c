@@ -181,6 +181,29 @@ static void the_first_byte_counts_from_the_last_byte_sent_or_the_first(void **st
     expect("weir_upstream_send_seconds_count", "3");
 }
 
+static void the_time_before_weir_is_that_of_requests_that_tell_it(void **state)
+{
+    static const char *const bounds[] = {"0.001", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25",
+                                         "0.5",   "1",     "2.5",  "5",     "10",   "60",  "+Inf"};
+    static const mono_us told[] = {-1, 0, 20000, 3600 * S};
+    struct stats_now now = quiet();
+    struct stats_shard *sh = stats_shard_of(*state, 0);
+
+    scrape(*state, &now);
+    expect_bounds("weir_request_before_seconds", "", bounds);
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        struct record r = record_of(STATS_SOURCE_APP, 200, 0);
+        r.before = told[i];
+        stats_reached(sh, &r, STATS_ENDED);
+    }
+    scrape(*state, &now);
+    expect("weir_request_before_seconds_count", "3");
+    expect("weir_request_before_seconds_sum", "3600.02");
+    expect("weir_request_before_seconds_bucket{le=\"0.001\"}", "1");
+    expect("weir_request_before_seconds_bucket{le=\"0.025\"}", "2");
+    expect("weir_request_before_seconds_bucket{le=\"60\"}", "2");
+}
+
 /* Each equation that stats_audit() checks, and each way in which it can be violated. */
 static void an_audit_finds_what_the_numbers_do_not_account_for(void **state)
 {
@@ -337,6 +360,7 @@ int main(void)
         TEST(a_wait_without_a_slot_is_lost_and_counted_by_its_outcome),
         TEST(phases_are_summed_and_a_tunnels_are_not),
         TEST(the_first_byte_counts_from_the_last_byte_sent_or_the_first),
+        TEST(the_time_before_weir_is_that_of_requests_that_tell_it),
         TEST(an_audit_finds_what_the_numbers_do_not_account_for),
         TEST(an_audit_allows_for_a_slot_whose_client_has_left),
         TEST(levels_go_up_and_down_across_shards),
