@@ -175,6 +175,9 @@ def check_identities(m, requests=None):
     held += in_us(m.one("weir_upgrade_duration_seconds_sum"))
     held += in_us(m.one("weir_requeued_hold_seconds_total"))
     assert busy == held, f"integral of in flight {busy} us, sum of holds {held} us"
+    phases = in_us(m.total("weir_request_phase_seconds_total"))
+    lasted = in_us(m.total("weir_request_duration_seconds_sum"))
+    assert phases == lasted, f"the phases sum to {phases} us, the requests to {lasted} us"
     check_waits(m)
     check_counts(m)
     if requests is not None:
@@ -188,6 +191,12 @@ def check_waits(m):
     assert m.one("weir_queue_wait_seconds_count") == waits, f"{waits} waits by outcome"
     waited = in_us(m.total("weir_queue_waited_seconds_total"))
     assert in_us(m.one("weir_queue_wait_seconds_sum")) == waited, f"{waited} us by outcome"
+    for outcome in ("timeout", "client_gone", "drained", "evicted"):
+        by = {"outcome": outcome}
+        lost = m.one("weir_queue_lost_wait_seconds_count", **by)
+        assert lost == m.one("weir_queue_waits_total", **by), f"{lost} lost waits: {outcome}"
+        lost = in_us(m.one("weir_queue_lost_wait_seconds_sum", **by))
+        assert lost == in_us(m.one("weir_queue_waited_seconds_total", **by)), f"{lost} us: {outcome}"
 
 
 def check_counts(m):
