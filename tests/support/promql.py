@@ -19,13 +19,17 @@ PAGES = ("metrics.md", "operations.md")
 PROMETHEUS = shutil.which("prometheus")
 
 
+def page(name):
+    with open(os.path.join(DOCS, name), encoding="utf-8") as file:
+        return file.read()
+
+
 def blocks(language):
     """The text between ```language and ```, on all pages, as (page, text)."""
     found = []
-    for page in PAGES:
-        with open(os.path.join(DOCS, page), encoding="utf-8") as file:
-            text = file.read()
-        found += [(page, b) for b in re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)]
+    for name in PAGES:
+        text = page(name)
+        found += [(name, b) for b in re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)]
     return found
 
 
@@ -61,21 +65,23 @@ def true_quantile(q, values):
 
 
 class Prometheus:
-    """Scrapes each of `targets`, {address: labels}, five times a second."""
+    """Scrapes each of `targets`, {address: labels}, five times a second, or once each `interval`:
+    {job: interval}."""
 
-    def __init__(self, folder, targets):
+    def __init__(self, folder, targets, intervals=None):
         self.port = free_port()
+        intervals = intervals or {"weir": "200ms"}
+        static = [{"targets": [at], "labels": labels} for at, labels in targets.items()]
         config = {
-            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
             "scrape_configs": [
                 {
-                    "job_name": "weir",
-                    "static_configs": [
-                        {"targets": [address], "labels": labels}
-                        for address, labels in targets.items()
-                    ],
+                    "job_name": job,
+                    "scrape_interval": interval,
+                    "scrape_timeout": interval,
+                    "static_configs": static,
                 }
-            ],
+                for job, interval in intervals.items()
+            ]
         }
         path = os.path.join(folder, "prometheus.json")  # JSON is YAML
         with open(path, "w", encoding="ascii") as file:
@@ -87,12 +93,14 @@ class Prometheus:
                 f"--config.file={path}",
                 f"--storage.tsdb.path={folder}/tsdb",
                 f"--web.listen-address=127.0.0.1:{self.port}",
+                "--enable-feature=exemplar-storage",
             ],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
         )
-        until(lambda: self._up() == len(targets), "Prometheus to scrape", within=20, every=0.05)
+        wanted = len(targets) * len(intervals)
+        until(lambda: self._up() == wanted, "Prometheus to scrape", within=60, every=0.05)
 
     def _up(self):
         assert self.process.poll() is None, "Prometheus ended"
@@ -101,16 +109,25 @@ class Prometheus:
         except OSError:
             return 0
 
-    def ask(self, query):
-        """[(labels, value)]; what does not parse is an AssertionError."""
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?"
+    def get(self, path, **query):
+        """The data; what does not parse is an AssertionError. None: it is starting."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?"
         try:
-            with urllib.request.urlopen(url + urllib.parse.urlencode({"query": query})) as answer:
-                result = json.load(answer)["data"]["result"]
+            with urllib.request.urlopen(url + urllib.parse.urlencode(query)) as answer:
+                return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
-            assert error.code == 503, f"{query}: {error.read().decode()}"  # 503: it is starting
-            return []
-        return [(sample["metric"], float(sample["value"][1])) for sample in result]
+            assert error.code == 503, f"{query}: {error.read().decode()}"
+            return None
+
+    def ask(self, query, **at):
+        """[(labels, value)]"""
+        data = self.get("query", query=query, **at) or {"result": []}
+        return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
+
+    def samples(self, query, **at):
+        """[(time, value)] of a range, such as a[1m], of one series."""
+        (series,) = self.get("query", query=query, **at)["result"]
+        return [(at, float(value)) for at, value in series["values"]]
 
     def stop(self):
         self.process.kill()
