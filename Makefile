@@ -342,6 +342,10 @@ agent: build ## HAProxy with agent-check before three weirs (1 min)
 quantiles: build ## documented quantiles compared with exact ones (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py
 
+.PHONY: prometheus-check
+prometheus-check: build $(HEAVY) ## a real Prometheus against the truth of each request (3 min)
+	@WEIR_PROMETHEUS=1 $(PYTEST) -s tests/e2e/test_prometheus.py tests/e2e/test_scrape.py
+
 .PHONY: lint
 lint: ## format, clang-tidy, cppcheck, layers, shell, spelling
 	@.ci/lint.sh

@@ -7,8 +7,9 @@ import re
 import time
 from collections import namedtuple
 
-# status and Weir-Reason, seconds on the client's clock, and what Server-Timing says, in seconds
-Outcome = namedtuple("Outcome", "status reason seconds queue app")
+# status and Weir-Reason, seconds on the client's clock, what Server-Timing says, in seconds, and
+# the moment of the request on the client's clock
+Outcome = namedtuple("Outcome", "status reason seconds queue app began", defaults=[None])
 
 
 def poisson(rate, seconds, seed):
@@ -21,15 +22,16 @@ def poisson(rate, seconds, seed):
         moments.append(at)
 
 
-def run(port, arrivals, patience=None):
+def run(port, arrivals, patience=None, field=None):
     """`arrivals`: (moment, target), ascending. An Outcome of each, in that order. With `patience`,
-    in seconds, a client that has waited so long closes its connection; its status is 0."""
-    return asyncio.run(_Loop(port, patience).run(arrivals))
+    in seconds, a client that has waited so long closes its connection; its status is 0. `field` is
+    called with the target, and returns one more header field."""
+    return asyncio.run(_Loop(port, patience, field).run(arrivals))
 
 
 class _Loop:
-    def __init__(self, port, patience):
-        self.port, self.patience, self.free = port, patience, []
+    def __init__(self, port, patience, field):
+        self.port, self.patience, self.field, self.free = port, patience, field, []
 
     async def run(self, arrivals):
         begun, tasks = time.monotonic(), []
@@ -50,18 +52,25 @@ class _Loop:
             return Outcome(0, None, self.patience, None, None)
 
     async def _ask(self, target):
-        if not self.free:
-            self.free.append(await asyncio.open_connection("127.0.0.1", self.port))
-        reader, writer = self.free.pop()
+        reader, writer = await self._connection()
         try:
             return await self._ask_on(reader, writer, target)
         except asyncio.CancelledError:
             writer.close()
             raise
 
+    async def _connection(self):
+        while self.free:
+            reader, writer = self.free.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()  # it was idle for too long
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
     async def _ask_on(self, reader, writer, target):
         began = time.monotonic()
-        writer.write(f"GET {target} HTTP/1.1\r\nHost: weir.test\r\n\r\n".encode())
+        more = f"{self.field(target)}\r\n" if self.field else ""
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: weir.test\r\n{more}\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         await reader.readexactly(int(_field(head, "content-length")))
         seconds = time.monotonic() - began
@@ -73,6 +82,7 @@ class _Loop:
             seconds,
             _spent(timing, "queue"),
             _spent(timing, "app"),
+            began,
         )
 
 
