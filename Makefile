@@ -37,8 +37,9 @@ MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \
            backend-demo/pool_handlers.c backend-demo/pool.c backend-demo/looplag.c \
            backend-demo/backend.c
+DASHBOARD := proxy/dashboard.c build/dashboard/files.c
 
-WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(SERVER) $(MAIN)
+WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(SERVER) $(DASHBOARD) $(MAIN)
 DEMO_SRC := $(COMMON) $(DEMO)
 
 # The dice of the tests are thrown the same way each time, so that what fails has changed. Another
@@ -160,6 +161,21 @@ $(OUT)/weir: $(call obj,$(WEIR_SRC))
 $(OUT)/backend-demo: $(call obj,$(DEMO_SRC))
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^ $(EVHTP_LIBS)
+
+# The dashboard with its chart library, which is found on this machine, not copied. The name of its
+# folder is in a file, so that another one makes the dashboard anew.
+DYGRAPHS ?= $(patsubst %/dygraph.min.js,%,$(wildcard /usr/share/javascript/dygraphs/dygraph.min.js))
+build/dashboard/dygraphs: FORCE
+	@mkdir -p $(@D)
+	@[ '$(DYGRAPHS)' = none ] || [ -r '$(DYGRAPHS)/dygraph.min.js' ] || { \
+	    echo "weir: dygraphs, which draws the charts of the dashboard, is missing. Install the package" >&2; \
+	    echo "libjs-dygraphs (Debian, Ubuntu), name the folder with dygraph.min.js (make DYGRAPHS=DIR)," >&2; \
+	    echo "or build a dashboard without charts (make DYGRAPHS=none)." >&2; exit 1; }
+	@echo '$(DYGRAPHS)' | cmp -s - $@ || echo '$(DYGRAPHS)' > $@
+
+build/dashboard/files.c: build/dashboard/dygraphs $(wildcard proxy/dashboard/*) $(wildcard $(DYGRAPHS)/dygraph.min.js)
+	@echo "  EMBED $@"
+	$(Q)proxy/dashboard/embed.sh '$(DYGRAPHS)' > $@.new && mv $@.new $@
 
 # What only unit tests link need not come in both forms.
 $(OUT)/obj/tests/%.o: LTO_CC := $(LTO_NO)
@@ -338,6 +354,12 @@ restarts: build ## restarts of the app under load, KILLS=100 kills (6 min)
 agent: build ## HAProxy with agent-check before three weirs (1 min)
 	@WEIR_AGENT=1 $(PYTEST) -s tests/e2e/test_agent.py -k haproxy
 
+.PHONY: browser-test
+browser-test: build ## the dashboard in Chromium (30 s)
+	@.ci/deps.sh browser
+	@cd tests/browser && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund; }
+	@WEIR=$(abspath $(OUT)/weir) node --test --test-concurrency=1 --test-reporter=./tests/browser/count.mjs tests/browser/dashboard.test.mjs
+
 .PHONY: quantiles
 quantiles: build ## documented quantiles compared with exact ones (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py
@@ -515,7 +537,7 @@ $(OUT)/revision: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION) $(RELEASED) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(RELEASED) $(REVISION)' > $@
 .PHONY: FORCE
-$(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -l WEIR_REVISION $(WEIR_SRC) $(DEMO_SRC) $(UNITS))): $(OUT)/revision
+$(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -ls WEIR_REVISION $(WEIR_SRC) $(DEMO_SRC) $(UNITS))): $(OUT)/revision
 
 .PRECIOUS: $(OUT)/obj/%.o
 -include $(shell find $(OUT)/obj build/fuzz/obj -name '*.d' 2>/dev/null)

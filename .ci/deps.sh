@@ -1,8 +1,9 @@
 #!/bin/sh
-# Sees to it that what weir needs is there: .ci/deps.sh build|demo|test|ci
+# Sees to it that what weir needs is there: .ci/deps.sh build|demo|test|browser|ci
 #
-#   build  to compile weir and the demo      demo  also to run the demo
-#   test   also to test them                 ci    also to judge them
+#   build    to compile weir and the demo      demo  also to run the demo
+#   test     also to test them                 ci    also to judge them, with all of these
+#   browser  to compile them, and to test the dashboard
 #
 # Looks for the things themselves (commands, headers, Python modules), not for package names, so
 # that what was built by hand counts too. Says nothing when all is there. With apt-get, installs
@@ -14,9 +15,10 @@ case $level in
 build) levels=' build ' ;;
 demo) levels=' build demo ' ;;
 test) levels=' build demo test ' ;;
-ci) levels=' build demo test ci ' ;;
+browser) levels=' build browser ' ;;
+ci) levels=' build demo test browser ci ' ;;
 *)
-    echo "usage: $0 build|demo|test|ci" >&2
+    echo "usage: $0 build|demo|test|browser|ci" >&2
     exit 2
     ;;
 esac
@@ -34,6 +36,7 @@ build|header|evhtp/evhtp.h|libevhtp-dev|libevhtp-devel|libevhtp-dev|libevhtp (AU
 build|header|jansson.h|libjansson-dev|jansson-devel|jansson-dev|jansson
 build|header|openssl/ssl.h|libssl-dev|openssl-devel|openssl-dev|openssl
 build|header|oniguruma.h|libonig-dev|oniguruma-devel|oniguruma-dev|oniguruma
+build|dygraphs|dygraph.min.js|libjs-dygraphs|(npm: dygraphs)|(npm: dygraphs)|(npm: dygraphs)
 test|header|cmocka.h|libcmocka-dev|libcmocka-devel|cmocka-dev|cmocka
 test|module|pytest|python3-pytest|python3-pytest|py3-pytest|python-pytest
 test|module|xdist|python3-pytest-xdist|python3-pytest-xdist|py3-pytest-xdist|python-pytest-xdist
@@ -47,6 +50,9 @@ test|module|jsonschema|python3-jsonschema|python3-jsonschema|py3-jsonschema|pyth
 test|module|websockets|python3-websockets|python3-websockets|py3-websockets|python-websockets
 test|module|prometheus_client|python3-prometheus-client|python3-prometheus_client|py3-prometheus-client|python-prometheus_client
 test|command|promtool|prometheus|prometheus|prometheus|prometheus
+browser|command|node|nodejs|nodejs|nodejs|nodejs
+browser|command|npm|npm|nodejs-npm|npm|npm
+browser|command|chromium/chromium-browser/google-chrome|chromium|chromium|chromium|chromium
 ci|command|git|git|git|git|git
 ci|command|clang-14/clang|clang|clang|clang|clang
 ci|fuzzer|libFuzzer|libclang-rt-dev|compiler-rt|compiler-rt|compiler-rt
@@ -123,6 +129,12 @@ has_fuzzer() {
     return 1
 }
 
+# The Makefile's variable names another folder, or does without the charts.
+has_dygraphs() {
+    [ "${DYGRAPHS:-}" = none ] ||
+        [ -r "${DYGRAPHS:-/usr/share/javascript/dygraphs}/dygraph.min.js" ]
+}
+
 wanted() { case $levels in *" $1 "*) ;; *) return 1 ;; esac }
 in_list() { case " $2 " in *" $1 "*) ;; *) return 1 ;; esac }
 
@@ -148,6 +160,7 @@ lacks() { # kind what
     header) in_list "$2" "$no_headers" ;;
     module) in_list "$2" "$no_modules" ;;
     fuzzer) ! has_fuzzer ;;
+    dygraphs) ! has_dygraphs ;;
     esac
 }
 

@@ -71,11 +71,11 @@ struct visitor {
     struct strbuf request;           /* the head for evhtp */
     const struct admin_route *route; /* of that request; NULL: no such page */
     struct admin_call call;
-    struct strbuf accept;  /* its Accept fields */
-    struct strbuf payload; /* its body */
-    size_t body;           /* bytes of the body that must still arrive */
-    struct event *until;   /* HELD: the end of call.wait; NULL: not, or no longer */
-    mono_us since;         /* start of its wait */
+    struct strbuf accept, accept_encoding, if_none_match; /* its headers, each as one list */
+    struct strbuf payload;                                /* its body */
+    size_t body;         /* bytes of the body that must still arrive */
+    struct event *until; /* HELD: the end of call.wait; NULL: not, or no longer */
+    mono_us since;       /* start of its wait */
     bool busy, closing, responding, held;
 };
 
@@ -107,15 +107,38 @@ static void add_header(evhtp_request_t *req, const char *name, const char *value
     evhtp_headers_add_header(req->headers_out, header);
 }
 
+static void add_file_headers(evhtp_request_t *req, const struct dashboard_file *file)
+{
+    add_header(req, "Content-Encoding", "gzip");
+    add_header(req, "ETag", file->etag);
+    add_header(req, "Content-Security-Policy", DASHBOARD_POLICY);
+    add_header(req, "X-Content-Type-Options", "nosniff");
+    add_header(req, "Referrer-Policy", "no-referrer");
+}
+
+/* What a response to GET contains. */
+static struct span content_of(const struct admin_reply *reply)
+{
+    if (reply->file != NULL)
+        return (struct span){(const char *)reply->file->gzip, reply->file->len};
+    return (struct span){reply->body.at, reply->body.len};
+}
+
 static void send_reply(evhtp_request_t *req, const struct admin_reply *reply)
 {
+    struct span content = content_of(reply);
     char length[24];
-    snprintf(length, sizeof(length), "%zu", reply->body.len);
+
+    snprintf(length, sizeof(length), "%zu", content.len);
     add_header(req, "Content-Type", reply->type);
     add_header(req, "Content-Length", length);
-    add_header(req, "Cache-Control", "no-store");
-    if (req->method != htp_method_HEAD)
-        evbuffer_add(req->buffer_out, reply->body.at, reply->body.len);
+    add_header(req, "Cache-Control", reply->file != NULL ? "no-cache" : "no-store");
+    if (reply->varies)
+        add_header(req, "Vary", "Accept");
+    if (reply->file != NULL)
+        add_file_headers(req, reply->file);
+    if (req->method != htp_method_HEAD && reply->status != 304)
+        evbuffer_add(req->buffer_out, content.at, content.len);
     evhtp_send_reply(req, (evhtp_res)reply->status);
 }
 
@@ -144,6 +167,8 @@ static void visitor_free(struct visitor *v)
 {
     strbuf_fini(&v->request);
     strbuf_fini(&v->accept);
+    strbuf_fini(&v->accept_encoding);
+    strbuf_fini(&v->if_none_match);
     strbuf_fini(&v->payload);
     free(v);
 }
@@ -496,18 +521,40 @@ static void await_body(struct visitor *v, size_t len, bool client_waits)
         bufferevent_write(v->conn->bev, go_on, sizeof(go_on) - 1);
 }
 
-/* Several fields are one list (RFC 9110 section 5.3). No page looks at another field. */
-static void keep_accept(struct visitor *v, const struct http_head *head)
+/* Several fields are one list (RFC 9110 section 5.3). */
+static struct span join_fields(const struct http_head *head, struct span name, struct strbuf *out)
 {
-    strbuf_clear(&v->accept);
+    strbuf_clear(out);
     for (unsigned i = 0; i < head->n_fields; i++) {
-        if (head->fields[i].id != HTTP_FIELD_ACCEPT)
+        if (!span_equal_nocase(head->fields[i].name, name))
             continue;
-        if (v->accept.len > 0)
-            strbuf_adds(&v->accept, ", ");
-        strbuf_add_span(&v->accept, head->fields[i].value);
+        if (out->len > 0)
+            strbuf_adds(out, ", ");
+        strbuf_add_span(out, head->fields[i].value);
     }
-    v->call.accept = (struct span){strbuf_cstr(&v->accept), v->accept.len};
+    return (struct span){strbuf_cstr(out), out->len};
+}
+
+static bool has_field(const struct http_head *head, struct span name)
+{
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        if (span_equal_nocase(head->fields[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+/* What the pages want to know about the client. */
+static void keep_wishes(struct visitor *v, const struct http_head *head)
+{
+    static const struct span encoding = {"Accept-Encoding", sizeof("Accept-Encoding") - 1};
+    struct admin_call *call = &v->call;
+
+    call->accept = join_fields(head, SPAN("Accept"), &v->accept);
+    call->accept_encoding = join_fields(head, encoding, &v->accept_encoding);
+    call->has_accept_encoding = has_field(head, encoding);
+    call->if_none_match = join_fields(head, SPAN("If-None-Match"), &v->if_none_match);
+    call->dashboard = v->admin->config->admin.dashboard;
 }
 
 static void take_head(struct visitor *v, const char *start, const struct http_head *head)
@@ -518,7 +565,7 @@ static void take_head(struct visitor *v, const char *start, const struct http_he
     v->call.method = head->method;
     if (!check_request(v, head))
         return;
-    keep_accept(v, head);
+    keep_wishes(v, head);
     write_request(v, head);
     evbuffer_drain(bufferevent_get_input(v->conn->bev), end); /* the spans in `head` end here */
     v->call.body = SPAN("");

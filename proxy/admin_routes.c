@@ -141,7 +141,7 @@ static void respond_index(const struct admin_source *source, const struct admin_
                           struct admin_reply *out);
 
 static const struct admin_route routes[] = {
-    {"/", "this list", ADMIN_READ, 0, respond_index},
+    {"/", "this list; in a browser, the dashboard", ADMIN_READ, 0, respond_index},
     {"/metrics", "for Prometheus", ADMIN_READ, 0, respond_metrics},
     {"/livez", "200 while weir is running", ADMIN_READ, 0, respond_livez},
     {"/readyz", "200 when weir accepts requests, else 503 and the reason", ADMIN_READ, 0,
@@ -160,6 +160,12 @@ static const struct admin_route routes[] = {
      ADMIN_METHOD(HTTP_POST) | ADMIN_METHOD(HTTP_DELETE), ADMIN_METHOD(HTTP_GET), respond_drain},
     {"/pause", "holds all requests in the queue", ADMIN_METHOD(HTTP_POST), 0, respond_pause},
     {"/resume", "ends a pause", ADMIN_METHOD(HTTP_POST), 0, respond_resume},
+    {"/charts.js", NULL, ADMIN_READ, 0, NULL},
+    {"/dashboard.css", NULL, ADMIN_READ, 0, NULL},
+    {"/dashboard.js", NULL, ADMIN_READ, 0, NULL},
+    {"/dygraph.js", NULL, ADMIN_READ, 0, NULL},
+    {"/figures.js", NULL, ADMIN_READ, 0, NULL},
+    {"/recent.js", NULL, ADMIN_READ, 0, NULL},
 };
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
@@ -191,6 +197,8 @@ static void list_routes(struct strbuf *out)
     struct strbuf name = {0};
 
     for (size_t i = 0; i < ROUTES; i++) {
+        if (routes[i].meaning == NULL)
+            continue;
         strbuf_clear(&name);
         if ((routes[i].methods & ADMIN_READ) == 0) {
             write_methods(routes[i].methods, &name);
@@ -202,11 +210,30 @@ static void list_routes(struct strbuf *out)
     strbuf_fini(&name);
 }
 
+static void respond_file(const struct dashboard_file *file, const struct admin_call *call,
+                         struct admin_reply *out)
+{
+    if (!dashboard_is_readable(call->accept_encoding, call->has_accept_encoding)) {
+        out->status = 406;
+        strbuf_adds(&out->body,
+                    "this file is only available in gzip; send Accept-Encoding: gzip\n");
+        return;
+    }
+    out->file = file;
+    out->type = file->type;
+    if (dashboard_is_current(file, call->if_none_match))
+        out->status = 304;
+}
+
 static void respond_index(const struct admin_source *source, const struct admin_call *call,
                           struct admin_reply *out)
 {
-    (void)call;
     (void)source;
+    out->varies = call->dashboard;
+    if (call->dashboard && dashboard_is_wanted(call->accept)) {
+        respond_file(dashboard_find(SPAN("/")), call, out);
+        return;
+    }
     strbuf_adds(&out->body, "weir " WEIR_VERSION ", admin port\n\n");
     list_routes(&out->body);
 }
@@ -240,9 +267,15 @@ bool admin_route_has_samples(const struct admin_route *route)
 void admin_route_respond(const struct admin_route *route, const struct admin_source *source,
                          const struct admin_call *call, struct admin_reply *out)
 {
+    const struct dashboard_file *file = NULL;
+
     out->status = 200;
     out->type = text_type;
-    if (route == NULL)
+    if (route != NULL && route->respond == NULL && call->dashboard)
+        file = dashboard_find(span_of(route->path));
+    if (file != NULL)
+        respond_file(file, call, out);
+    else if (route == NULL || route->respond == NULL)
         respond_not_found(out);
     else
         route->respond(source, call, out);

@@ -10,6 +10,7 @@
 #include "common/span.h"
 #include "common/strbuf.h"
 #include "proxy/admin.h"
+#include "proxy/dashboard.h"
 #include "proxy/http/head.h"
 
 #define ADMIN_METHOD(m) (1u << (m)) /* of an enum http_method */
@@ -21,21 +22,27 @@ struct admin_call {
     bool keep_ready;    /* while the drain is announced */
     int64_t since;      /* of a page of samples: only later ones are wanted */
     struct span accept; /* the value of Accept; empty if there is none */
-    struct span body;   /* of a PATCH */
+    struct span accept_encoding, if_none_match;
+    bool has_accept_encoding;
+    bool dashboard;   /* admin.dashboard */
+    struct span body; /* of a PATCH */
 };
 
 struct admin_reply {
     unsigned status;
     const char *type;
     struct strbuf body;
+    const struct dashboard_file *file; /* sent in place of the body, unless the status is 304 */
+    bool varies;                       /* with Accept */
     bool hold;      /* not to be sent now, but after `wait` or when the drain has ended */
     bool cancelled; /* the drain: those that wait for its end need not */
 };
 
 struct admin_route {
-    const char *path, *meaning;
+    const char *path, *meaning; /* NULL: not listed */
     unsigned methods; /* a set of ADMIN_METHOD; those not in ADMIN_READ change something */
     unsigned listed;  /* further methods, for the addresses in admin.allow; they change something */
+    /* NULL: a file of the dashboard */
     void (*respond)(const struct admin_source *source, const struct admin_call *call,
                     struct admin_reply *out);
 };

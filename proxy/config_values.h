@@ -99,6 +99,7 @@ struct config {
     struct {
         bool enabled; /* false when admin.listen is "off" */
         struct address listen;
+        bool dashboard;
         bool writable;
         char token[129]; /* "": none */
         struct cidr_list allow;

@@ -276,6 +276,9 @@ const struct option option_table[] = {
      .preset = "umask", .also = "mode socket_mode permissions listen_permissions",
      .restart = "the socket is bound at startup",
      .help = "permissions of the Unix socket that \"admin.listen\" names"},
+    {"admin.dashboard", OPTION_BOOL, FIELD(admin.dashboard), .preset = "true",
+     .also = "ui web page html gui console",
+     .help = "serve a page with charts at / of the admin port; false lists the other pages there"},
     {"admin.writable", OPTION_BOOL, FIELD(admin.writable), .preset = "false",
      .also = "write mutable changes",
      .help = "whether `weir set` and PATCH /config may change options while weir is running; they "

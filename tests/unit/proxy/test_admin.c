@@ -519,6 +519,69 @@ static void the_rights_follow_a_new_configuration(void **state)
     assert_int_equal(next.refs, 1);
 }
 
+/* ---- the dashboard ---- */
+
+#define BROWSER                                                                                    \
+    "Host: a\r\nAccept: text/html,*/*;q=0.8\r\nAccept-Encoding: gzip, br\r\nConnection: close\r\n"
+
+static void a_browser_gets_the_dashboard_and_others_the_list(void **state)
+{
+    struct port *p = *state;
+
+    p->config.admin.dashboard = true;
+    ask(p, "GET / HTTP/1.1\r\n" BROWSER "\r\n");
+    expect_status("200");
+    expect("\r\nContent-Type: text/html; charset=utf-8\r\n");
+    expect("\r\nContent-Encoding: gzip\r\n");
+    expect("\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; ");
+    expect("\r\nX-Content-Type-Options: nosniff\r\n");
+    expect("\r\nCache-Control: no-cache\r\n");
+    expect("\r\nVary: Accept\r\n");
+    expect("\r\n\r\n\x1f\x8b\x08");
+    get(p, "/");
+    expect("\r\nVary: Accept\r\n");
+    expect("\r\n\r\nweir ");
+    ask(p, "GET / HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\nAccept: text/html\r\n"
+           "Accept-Encoding: identity\r\nConnection: close\r\n\r\n");
+    expect("HTTP/1.1 406 ");
+    expect("Accept-Encoding: gzip");
+}
+
+static void without_the_dashboard_everyone_gets_the_list(void **state)
+{
+    struct port *p = *state;
+
+    p->config.admin.dashboard = false;
+    ask(p, "GET /?a HTTP/1.1\r\n" BROWSER "\r\n");
+    expect_status("200");
+    expect("\r\n\r\nweir ");
+    assert_int_equal(times("Vary"), 0);
+    ask(p, "GET /dashboard.js HTTP/1.1\r\n" BROWSER "\r\n");
+    expect_status("404");
+}
+
+static void a_file_is_sent_only_to_a_client_that_lacks_it(void **state)
+{
+    struct port *p = *state;
+    char again[300], tag[20] = "", length[40] = "";
+
+    p->config.admin.dashboard = true;
+    ask(p, "HEAD /dashboard.css HTTP/1.1\r\n" BROWSER "\r\n");
+    expect_status("200");
+    assert_string_equal(strstr(got, "\r\n\r\n"), "\r\n\r\n");
+    memcpy(tag, strstr(got, "ETag: ") + strlen("ETag: "), 18);
+    memcpy(length, strstr(got, "\r\nContent-Length: "), 24);
+    snprintf(again, sizeof(again),
+             "GET /dashboard.css HTTP/1.1\r\n" BROWSER "If-None-Match: \"0\", %s\r\n\r\n", tag);
+    ask(p, again);
+    expect("HTTP/1.1 304 ");
+    expect(tag);
+    expect(length); /* that of the file, if any */
+    assert_string_equal(strstr(got, "\r\n\r\n"), "\r\n\r\n");
+    ask(p, "GET /dashboard.css HTTP/1.1\r\n" BROWSER "If-None-Match: \"0\"\r\n\r\n");
+    expect_status("200");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -548,6 +611,9 @@ int main(void)
         TEST(a_drain_may_ask_that_weir_stays_ready),
         TEST(many_may_wait_and_are_not_closed_for_others),
         TEST(a_waiting_client_is_heard_only_when_it_leaves),
+        TEST(a_browser_gets_the_dashboard_and_others_the_list),
+        TEST(without_the_dashboard_everyone_gets_the_list),
+        TEST(a_file_is_sent_only_to_a_client_that_lacks_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -231,6 +231,29 @@ static void a_drain_can_be_cancelled_or_says_why_not(void **state)
     cannot = false;
 }
 
+static void a_file_of_the_dashboard_is_on_no_list(void **state)
+{
+    const struct admin_call on = {.method = HTTP_GET, .dashboard = true};
+    const struct admin_call off = {.method = HTTP_GET};
+    const struct admin_call browser = {
+        .method = HTTP_GET, .dashboard = true, .accept = SPAN("text/html")};
+    const struct admin_call known = {
+        .method = HTTP_GET, .dashboard = true, .if_none_match = SPAN("*")};
+    (void)state;
+
+    for (size_t i = 0; i < dashboard_n_files; i++) {
+        const char *path = dashboard_files[i].path;
+        bool page = strcmp(path, "/") == 0;
+        struct admin_reply reply = expect_call(page ? &browser : &on, path, 200, "");
+
+        assert_ptr_equal(reply.file, &dashboard_files[i]);
+        assert_null(expect_call(&off, path, page ? 200 : 404, "  /metrics ").file);
+        if (!page)
+            assert_non_null(expect_call(&known, path, 304, "").file);
+    }
+    assert_null(expect_call(&on, "/", 200, "  /status ").file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +267,7 @@ int main(void)
         cmocka_unit_test(a_change_responds_with_what_is_in_force_or_the_problems),
         cmocka_unit_test(a_method_changes_something_or_reads),
         cmocka_unit_test(a_drain_can_be_cancelled_or_says_why_not),
+        cmocka_unit_test(a_file_of_the_dashboard_is_on_no_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
