@@ -44,12 +44,6 @@ for package in $packages; do
     cp -L "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/"
 done
 
-# The library that draws the dashboard's charts is inside weir.
-if [ "$(basename "$program")" = weir ] && [ -f /usr/share/doc/libjs-dygraphs/copyright ]; then
-    mkdir -p "$root/usr/share/doc/libjs-dygraphs"
-    cp -L /usr/share/doc/libjs-dygraphs/copyright "$root/usr/share/doc/libjs-dygraphs/"
-fi
-
 echo 'nonroot:x:65532:65532:nonroot:/:/sbin/nologin' >"$root/etc/passwd"
 echo 'nonroot:x:65532:' >"$root/etc/group"
 echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
