@@ -139,13 +139,13 @@ function marks(name) {
 }
 
 // Where weir started, if it did so in these 5 minutes.
-function draw_starts(starts) {
+function draw_starts(starts, label) {
   return (ctx, plot, chart) => {
     ctx.save();
     ctx.strokeStyle = colours.soft;
     ctx.fillStyle = colours.soft;
     ctx.setLineDash([2, 3]);
-    ctx.font = '11px system-ui, sans-serif';
+    ctx.font = `11px ${getComputedStyle(document.body).fontFamily}`;
     for (const start of starts()) {
       const x = chart.toDomXCoord(start * 1000);
       const right = x + 76 > plot.x + plot.w;
@@ -154,7 +154,7 @@ function draw_starts(starts) {
       ctx.lineTo(x, plot.y + plot.h);
       ctx.stroke();
       ctx.textAlign = right ? 'right' : 'left';
-      ctx.fillText('weir started', x + (right ? -5 : 5), plot.y + MARK_MAX + 14);
+      ctx.fillText(label, x + (right ? -5 : 5), plot.y + MARK_MAX + 14);
     }
     ctx.restore();
   };
@@ -229,7 +229,7 @@ class Chart {
         x: { drawGrid: false, ticker: minutes, axisLabelFormatter: String, axisLabelWidth: 40 },
         y: { ticker: ticks_of(...axis), axisLabelFormatter: String, axisLabelWidth: axis_width },
       },
-      underlayCallback: draw_starts(() => recent.starts),
+      underlayCallback: draw_starts(() => recent.starts, columns[0] === 'queued' ? 'weir started' : ''),
     };
   }
 
