@@ -62,6 +62,14 @@ static uint32_t weight_at(uint32_t unread)
     return unread < COMPLETIONS_ROOM ? 256 : UINT32_MAX;
 }
 
+/* The clocks of two loops may differ: a time below 0 is none. */
+static uint32_t fitted(mono_us inside)
+{
+    if (inside < 0)
+        return 0;
+    return inside < UINT32_MAX ? (uint32_t)inside : UINT32_MAX;
+}
+
 void completions_put(struct completions *c, mono_us now, mono_us inside)
 {
     if (c == NULL)
@@ -74,9 +82,7 @@ void completions_put(struct completions *c, mono_us now, mono_us inside)
     if (c->kept_back < weight_at(unread))
         return;
     c->ring[at % COMPLETIONS_ROOM] =
-        (struct completion){.at = now,
-                            .inside = inside < UINT32_MAX ? (uint32_t)inside : UINT32_MAX,
-                            .weight = c->kept_back};
+        (struct completion){.at = now, .inside = fitted(inside), .weight = c->kept_back};
     c->kept_back = 0;
     atomic_store_explicit(&c->written, at + 1, memory_order_release);
 }

@@ -53,6 +53,7 @@ void exchange_release_slot(struct exchange *ex)
 {
     exchange_note_backpressure(ex);
     if (ex->shadow != EXCHANGE_SHADOW_NONE) {
+        note_completion(ex, exchange_now(ex), exchange_now(ex) - exchange_granted_at(ex));
         exchange_shadow_release(ex);
         return;
     }

@@ -144,6 +144,8 @@ static void compare_counts(const struct history *h, struct history_summary *s,
         s->refused += s->rejected[i];
     }
     s->errors = errors_since(h, r);
+    for (size_t i = 0; i < RECORD_PHASES; i++)
+        s->phase_us[i] = since(h, r, C_PHASES + i);
     s->orphans = (uint32_t)stats_level(r, C_ORPHANS);
 }
 

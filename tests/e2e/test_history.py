@@ -63,6 +63,7 @@ def test_a_burst_is_in_the_history_as_it_was(world, tmp_path):
         near(sum(c["queued"]), sum(waits), 0.2)
         near(sum(c["saturated"]), m.one("weir_saturated_seconds_total"), 0.2)
         assert abs(max(known(c["wait_max"])) - waits[-1]) < 2e-6
+        assert abs(h["phases"]["queue"] - sum(waits)) < 2e-6 * REQUESTS
         assert min(known(c["app_p50"])) >= SECONDS
         assert max(known(c["app_p99"])) <= m.one("weir_slot_hold_seconds_sum")
 

@@ -150,6 +150,12 @@ static void on_ended(void *arg, bool client)
         world.at_end();
 }
 
+static void wake(void *arg)
+{
+    (void)arg;
+    world.woken++;
+}
+
 static void on_app_up(void *arg, struct limiter_waiter *chain)
 {
     (void)arg;
@@ -198,11 +204,13 @@ void world_build(const struct world_how *how)
     build_shared(how);
     struct stats_shard *shard = stats_shard_of(world.stats, 0);
     world.upstream = upstream_new(world.room, world.loop, shard, cf, &world.shared.budget);
+    world.completions = completions_new(wake, NULL);
     const struct exchange_env_config env = {.shared = &world.shared,
                                             .loop = world.loop,
                                             .upstream = world.upstream,
                                             .stats = shard,
                                             .bypass_stats = stats_shard_of(world.bypass_stats, 0),
+                                            .completions = world.completions,
                                             .config = cf,
                                             .on_ended = on_ended};
     world.exchanges = exchange_env_new(&env);
@@ -217,6 +225,7 @@ void world_take_down(void)
     clients_free(world.clients);
     upstream_free(world.upstream);
     exchange_env_free(world.exchanges);
+    completions_free(world.completions);
     app_free(world.shared.app);
     loop_free(world.loop); /* checks that no block of the pool is in use */
     for (unsigned i = 0; i < world.n_configs; i++)

@@ -52,6 +52,8 @@ extern struct world {
     uint32_t inside_max;         /* the limit, or more while it has been lowered */
     struct loop *loop;
     struct stats *stats, *bypass_stats;
+    struct completions *completions;
+    unsigned woken; /* by an arrival after completions_rest() */
     struct exchange_shared shared;
     struct upstream_shared *room;
     uint32_t connections_max;

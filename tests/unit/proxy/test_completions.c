@@ -54,12 +54,14 @@ static void what_is_put_comes_out_in_order(void **state)
     assert_null(completions_first(c));
 }
 
-static void a_time_that_does_not_fit_is_the_longest_that_does(void **state)
+static void a_time_that_does_not_fit_is_the_nearest_that_does(void **state)
 {
     struct completions *c = *state;
 
     completions_put(c, 1, INT64_C(1) << 40);
     assert_int_equal(take(c).inside, UINT32_MAX);
+    completions_put(c, 1, -3);
+    assert_int_equal(take(c).inside, 0);
 }
 
 /* Whoever reads too rarely gets fewer entries, spread over all, which stand for all. */
@@ -140,7 +142,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_is_put_comes_out_in_order),
-        TEST(a_time_that_does_not_fit_is_the_longest_that_does),
+        TEST(a_time_that_does_not_fit_is_the_nearest_that_does),
         TEST(a_full_ring_keeps_a_sample_and_counts_all),
         TEST(the_first_arrival_after_a_rest_wakes_once),
         TEST(without_a_ring_nothing_happens),

@@ -298,6 +298,127 @@ static void a_client_that_is_cut_was_told_nothing_but_the_record_says_why(void)
     is_ended_by(RECORD_BY_CLIENT, 499, RECORD_WHY_DRAIN);
 }
 
+/* ---- what the observer is told ---- */
+
+/* How long the app has worked on the next request that it has completed; -1: on none. */
+static mono_us completed(void)
+{
+    const struct completion *c = completions_first(world.completions);
+    mono_us inside = -1;
+
+    if (c != NULL) {
+        inside = c->inside;
+        assert_int_equal(c->weight, 1);
+        completions_drop(world.completions);
+    }
+    return inside;
+}
+
+static void a_response_tells_how_long_the_app_has_worked(void)
+{
+    asks(GET);
+    from_now();
+    until(30);
+    says(app(0), CHUNKED_OK "2\r\nab\r\n");
+    until(49);
+    says(app(0), "0\r\n\r\n"); /* 50 */
+    assert_int_equal(completed(), 50 * MS);
+    assert_int_equal(completed(), -1);
+}
+
+static void it_does_so_in_a_dry_run_without_a_slot(void)
+{
+    scene.how.config.enforce = false;
+    scene.how.config.concurrency = 1;
+    asks(GET);
+    struct peer *a = asks(GET);
+
+    from_now();
+    until(50);
+    says(app(1), OK);
+    hears(a, "200 OK");
+    assert_int_equal(completed(), 51 * MS);
+}
+
+static void a_client_that_does_not_read_adds_nothing_to_it(void)
+{
+    scene.how.config.buffers.response = 4096;
+    struct peer *a = comes();
+
+    a->reads = false;
+    says(a, GET);
+    says(app(0), LONG_OK);
+    says(app(0), many(50000));
+    from_now();
+    until(300);
+    a->reads = true;
+    world_rest();
+    says(app(0), many(50000));
+    nobody_is_left();
+    assert_in_range(completed(), 0, 10 * MS);
+}
+
+static void an_orphans_response_counts_as_any_other(void)
+{
+    struct peer *a = asks(GET);
+
+    from_now();
+    until(20);
+    leaves(a);
+    until(70);
+    says(app(0), OK);
+    assert_int_equal(completed(), 71 * MS);
+}
+
+static void what_is_not_a_whole_response_says_nothing_about_the_app(void)
+{
+    asks(GET);
+    says(app(0), LONG_OK "first");
+    app_leaves(app(0));
+    asks(GET);
+    app_leaves(app(1)); /* 502 */
+    scene.how.config.queue.length = 0;
+    asks(GET_OF("/a"));
+    asks(GET_OF("/b"));
+    asks(GET_OF("/c"));
+    assert_int_equal(completed(), -1);
+}
+
+static void an_event_stream_says_nothing_either(void)
+{
+    asks(GET);
+    says(app(0), "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                 "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
+    says(app(0), "0\r\n\r\n");
+    nobody_is_left();
+    assert_int_equal(completed(), -1);
+}
+
+static void nor_does_a_request_to_bypass_paths(void)
+{
+    static char up[] = "/up";
+    static struct path path[] = {{up, 3}};
+
+    scene.how.config.bypass.paths = (struct paths){path, 1};
+    scene.how.config.bypass.concurrency = 1;
+    scene_is_built();
+    completions_rest(world.completions);
+    struct peer *a = asks(GET_OF("/up"));
+    says(app(0), OK);
+    hears(a, "200 OK");
+    assert_int_equal(completed(), -1);
+    assert_int_equal(world.woken, 0);
+}
+
+static void an_arrival_wakes_the_observer(void)
+{
+    scene_is_built();
+    completions_rest(world.completions);
+    asks(GET);
+    asks(GET);
+    assert_int_equal(world.woken, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +434,14 @@ int main(void)
         SCENE(an_orphans_time_is_not_in_its_total),
         SCENE(a_response_that_the_app_cuts_off_says_so),
         SCENE(a_client_that_is_cut_was_told_nothing_but_the_record_says_why),
+        SCENE(a_response_tells_how_long_the_app_has_worked),
+        SCENE(it_does_so_in_a_dry_run_without_a_slot),
+        SCENE(a_client_that_does_not_read_adds_nothing_to_it),
+        SCENE(an_orphans_response_counts_as_any_other),
+        SCENE(what_is_not_a_whole_response_says_nothing_about_the_app),
+        SCENE(an_event_stream_says_nothing_either),
+        SCENE(nor_does_a_request_to_bypass_paths),
+        SCENE(an_arrival_wakes_the_observer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,6 +157,22 @@ static void errors_are_those_of_the_app_and_of_the_way_to_it(void **state)
     assert_int_equal(last(1).errors, 3 + 2);
 }
 
+static void phases_are_those_of_the_requests_that_have_ended(void **state)
+{
+    (void)state;
+    struct record r = record_of(STATS_SOURCE_APP, 200, 1500000); /* in DELIVERY */
+
+    stats_reached(fx.shard, &r, STATS_ENDED);
+    passes(S);
+    assert_int_equal(last(1).phase_us[RECORD_DELIVERY], 1500000);
+    assert_int_equal(last(1).phase_us[RECORD_QUEUE], 0);
+    stats_reached(fx.shard, &r, STATS_ENDED);
+    passes(S);
+    passes(S);
+    assert_int_equal(last(1).phase_us[RECORD_DELIVERY], 0);
+    assert_int_equal(last(60).phase_us[RECORD_DELIVERY], 3000000);
+}
+
 static void a_mean_is_over_the_exact_time_between_two_readings(void **state)
 {
     (void)state;
@@ -540,6 +556,7 @@ int main(void)
         CASE(before_the_first_sample_all_is_0_or_unknown),
         CASE(a_second_is_the_difference_of_two_readings),
         CASE(errors_are_those_of_the_app_and_of_the_way_to_it),
+        CASE(phases_are_those_of_the_requests_that_have_ended),
         CASE(a_mean_is_over_the_exact_time_between_two_readings),
         CASE(quantiles_of_waits_come_from_this_second_only),
         CASE(those_that_did_not_wait_are_in_the_quantiles),
