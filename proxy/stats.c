@@ -74,8 +74,9 @@ static const mono_us durations[] = {5 * MS,   10 * MS,  25 * MS, 50 * MS,   100 
 static const mono_us briefs[] = {0, 1 * MS, 10 * MS, 100 * MS, 1 * S, 10 * S};
 static const mono_us lags[] = {100,     1 * MS,   5 * MS,   10 * MS, 25 * MS,
                                50 * MS, 100 * MS, 250 * MS, 1 * S,   5 * S};
-static const mono_us befores[] = {1 * MS,   5 * MS, 10 * MS,   25 * MS, 50 * MS, 100 * MS, 250 * MS,
-                                  500 * MS, 1 * S,  2500 * MS, 5 * S,   10 * S,  60 * S};
+static const mono_us times_before[] = {1 * MS,   5 * MS,   10 * MS,  25 * MS, 50 * MS,
+                                       100 * MS, 250 * MS, 500 * MS, 1 * S,   2500 * MS,
+                                       5 * S,    10 * S,   60 * S};
 static const mono_us upgrades[] = {1 * S, 10 * S, 60 * S, 300 * S, 1800 * S, 3600 * S, 14400 * S};
 
 const mono_us *stats_base_bounds(enum stats_histogram h, size_t *n)
@@ -96,8 +97,8 @@ const mono_us *stats_base_bounds(enum stats_histogram h, size_t *n)
         *n = COUNT(lags);
         return lags;
     case H_BEFORE:
-        *n = COUNT(befores);
-        return befores;
+        *n = COUNT(times_before);
+        return times_before;
     case H_UPGRADE_DURATION:
         *n = COUNT(upgrades);
         return upgrades;
