@@ -102,10 +102,15 @@ void exchange_set_state_at(struct exchange *ex, enum exchange_state next, mono_u
  * held a slot, or was to be refused. */
 void exchange_end_queue_phase(struct exchange *ex);
 
+/* It is inside, and the app does not work on it: its client does not read, or the response is an
+ * event stream; or that is over. */
+void exchange_note_aside(struct exchange *ex);
+
 /* Within a state: another phase begins. */
 static inline void exchange_enter_phase(struct exchange *ex, enum record_phase next)
 {
     record_enter(&ex->record, next, exchange_now(ex));
+    exchange_note_aside(ex);
 }
 
 /* The phase is over that BACKPRESSURE has interrupted, if it has: the other one goes on. */

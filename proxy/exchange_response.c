@@ -188,6 +188,7 @@ static void final_head(struct exchange *ex)
     http_body_of_response(&ex->down->body, &env->head, ex->method);
     /* An event stream holds its slot for as long as its reader likes. */
     ex->waiter.apart = exchange_has_no_length(ex) && http_head_is_event_stream(&env->head);
+    exchange_note_aside(ex);
     if (ex->state == EXCHANGE_ORPHANED) {
         exchange_arm_orphan(ex);
         exchange_download(ex, NULL);

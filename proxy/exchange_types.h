@@ -89,6 +89,7 @@ struct exchange {
     bool app_persists;           /* the app keeps its connection after this response */
     bool upload_failed;          /* the app takes no more of the body */
     bool wait_counted;           /* how its wait for a slot has ended is in the statistics */
+    bool aside;                  /* counted as inside, but not worked on */
     bool without_slot;           /* it was dispatched without one at least once */
     bool lingers;                /* it has ended and is counted, and waits for its verdict */
     bool expects;                /* the client waits for a 100 before it sends its body */

@@ -222,10 +222,10 @@ static bool shows_requests(struct observer *o, const struct limiter_snapshot *l)
 static uint32_t inside_of(const struct observer *o, const struct limiter_snapshot *l)
 {
     uint64_t in_flight = l->in_flight;
-    uint64_t tunnels = stats_sum(o->how.stats, C_UPGRADES);
+    uint64_t idle = stats_sum(o->how.stats, C_UPGRADES) + stats_sum(o->how.stats, C_ASIDE);
 
     in_flight += atomic_load_explicit(&o->how.shared->without_slot, memory_order_relaxed);
-    return in_flight > tunnels ? (uint32_t)(in_flight - tunnels) : 0;
+    return in_flight > idle ? (uint32_t)(in_flight - idle) : 0;
 }
 
 static void tell_follower(struct observer *o, const struct limiter_snapshot *limiter, mono_us now)

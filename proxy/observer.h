@@ -27,7 +27,8 @@ struct observer; /* opaque: defined in observer.c */
 struct observer_look {
     mono_us now;
     const struct limiter_snapshot *limiter;
-    uint32_t inside; /* requests in the app, with a slot or without; tunnels do not count */
+    uint32_t inside; /* requests on which the app may work, with a slot or without: no tunnels, no
+                        event streams, and none whose client does not read */
 };
 
 /* Whoever draws conclusions about the app. Control thread. */

@@ -339,6 +339,11 @@ void stats_wrong(struct stats_shard *sh)
     add(sh, C_ACCOUNTING_ERRORS, 1);
 }
 
+void stats_aside(struct stats_shard *sh, int change)
+{
+    add(sh, C_ASIDE, (uint64_t)(int64_t)change);
+}
+
 void stats_loop_lag(struct stats_shard *sh, mono_us us)
 {
     observe(sh, H_LOOP_LAG, us > 0 ? us : 0);

@@ -81,6 +81,7 @@ void stats_evicted(struct stats_shard *sh); /* a client was closed to make room 
 void stats_upstream(struct stats_shard *sh, enum stats_upstream_result result);
 void stats_buffered(struct stats_shard *sh, enum stats_what what, int64_t change);
 void stats_backpressure(struct stats_shard *sh, mono_us us);
+void stats_aside(struct stats_shard *sh, int change);    /* inside, but not worked on */
 void stats_loop_lag(struct stats_shard *sh, mono_us us); /* from a task's post to its run */
 void stats_wrong(struct stats_shard *sh); /* an identity does not hold: an error of accounting */
 

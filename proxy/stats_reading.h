@@ -28,6 +28,7 @@ enum cell {
     C_BUFFERED,
     C_BACKPRESSURE = C_BUFFERED + STATS_RESPONSE + 1,
     C_UPGRADES,
+    C_ASIDE, /* inside, and waiting for its client or for an event: no work for the app */
     C_ORPHANS,
     C_ORPHANED,
     C_REQUEUED, /* requests, and the time in us that they held their slots */

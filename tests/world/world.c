@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "proxy/capacity.h"
 #include "proxy/classes.h"
+#include "proxy/stats_reading.h"
 #include "tests/world/peers.h"
 
 #define TURNS_MAX   20000 /* if it does not come to rest within these, it spins */
@@ -220,8 +221,18 @@ void world_build(const struct world_how *how)
         app_comes_up();
 }
 
+static bool all_are_gone(void)
+{
+    static struct stats_reading r;
+    const struct stats_now now = {0};
+
+    stats_read(world.stats, &now, &r);
+    return r.cell[C_ASIDE] == 0 && r.cell[C_UPGRADES] == 0 && r.cell[C_ORPHANS] == 0;
+}
+
 void world_take_down(void)
 {
+    CHECK(all_are_gone());
     clients_free(world.clients);
     upstream_free(world.upstream);
     exchange_env_free(world.exchanges);

@@ -349,10 +349,12 @@ static void a_client_that_does_not_read_adds_nothing_to_it(void)
     says(a, GET);
     says(app(0), LONG_OK);
     says(app(0), many(50000));
+    assert_int_equal(counted(C_ASIDE), 1);
     from_now();
     until(300);
     a->reads = true;
     world_rest();
+    assert_int_equal(counted(C_ASIDE), 0);
     says(app(0), many(50000));
     nobody_is_left();
     assert_in_range(completed(), 0, 10 * MS);
@@ -389,9 +391,26 @@ static void an_event_stream_says_nothing_either(void)
     asks(GET);
     says(app(0), "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                  "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
+    assert_int_equal(counted(C_ASIDE), 1);
     says(app(0), "0\r\n\r\n");
     nobody_is_left();
+    assert_int_equal(counted(C_ASIDE), 0);
     assert_int_equal(completed(), -1);
+}
+
+static void an_event_stream_whose_client_has_left_is_none_that_the_app_works_on(void)
+{
+    struct peer *a = asks(GET);
+
+    says(app(0), "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                 "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
+    leaves(a);
+    slots_are(1, 0);
+    assert_int_equal(counted(C_ASIDE), 1);
+    from_now();
+    until(3000);
+    nobody_is_left();
+    assert_int_equal(counted(C_ASIDE), 0);
 }
 
 static void nor_does_a_request_to_bypass_paths(void)
@@ -440,6 +459,7 @@ int main(void)
         SCENE(an_orphans_response_counts_as_any_other),
         SCENE(what_is_not_a_whole_response_says_nothing_about_the_app),
         SCENE(an_event_stream_says_nothing_either),
+        SCENE(an_event_stream_whose_client_has_left_is_none_that_the_app_works_on),
         SCENE(nor_does_a_request_to_bypass_paths),
         SCENE(an_arrival_wakes_the_observer),
     };
