@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import threading
+import time
 
 import pytest
 
@@ -237,8 +238,12 @@ def test_a_config_map_is_followed_as_the_kubelet_exchanges_it(world):
     wait_reloads(weir, 1)
     publish(3, {"concurrency": "many"})
     wait_reloads(weir, 1, "rejected")
+    failed = weir.metrics()
     publish(4, {"concurrency": 9})
     wait_reloads(weir, 2)
+    m, read = weir.metrics(), "weir_config_last_reload_success"
+    assert (failed.one(read + "ful"), m.one(read + "ful")) == (0, 1)
+    assert failed.one(read + "_timestamp_seconds") < m.one(read + "_timestamp_seconds") < time.time()
     assert config_of(weir)["concurrency"] == 9
     assert f"{path} has changed: configuration reloaded: concurrency 8 -> 9" in weir.log()
     assert world.connect(weir).ask("GET", "/").status == 200

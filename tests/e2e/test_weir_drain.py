@@ -67,7 +67,8 @@ def test_a_drain_serves_what_is_there_and_the_process_stays(world):
         assert (said.returncode, said.stdout) == (0, "drained: all requests were served\n"), said
     assert weir.process.poll() is None
     assert ask(weir, "POST", "/drain?wait=1h").status == 200, "at once"
-    assert weir.metrics().one("weir_requests_in_flight") == 0
+    m = weir.metrics()
+    assert (m.one("weir_requests_in_flight"), m.one("weir_draining")) == (0, 1)
     weir.stop()
 
 

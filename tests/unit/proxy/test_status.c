@@ -60,6 +60,7 @@ static void status_is_one_json_object_with_the_same_numbers(void **state)
     assert_true(json_number_value(json_object_get(queue, "oldest_wait_seconds")) == 1.5);
     assert_true(json_is_false(json_object_get(queue, "paused")));
     assert_true(json_is_false(json_object_get(root, "paused")));
+    assert_true(json_is_false(json_object_get(root, "draining")));
     assert_true(json_is_true(json_object_get(json_object_get(root, "upstream"), "ready")));
     assert_int_equal(at(root, "totals", "requests", "app"), 2);
     assert_int_equal(at(root, "totals", "requests", "weir"), 1);
