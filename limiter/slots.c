@@ -1,19 +1,21 @@
 /* See slots.h. */
 #include "limiter/slots.h"
 
-static bool less_loaded(const struct slots_instance *a, const struct slots_instance *b)
-{
-    return (uint64_t)a->held * b->slots < (uint64_t)b->held * a->slots;
-}
-
+/* The smallest held/slots: one with a slot free is below 1, all others are not, and one without
+ * slots is never below another. */
 unsigned slots_least_loaded(const struct slots *s)
 {
+    bool none = s->at[0].slots == 0;
+    uint64_t best_held = none ? 1 : s->at[0].held, best_slots = none ? 1 : s->at[0].slots;
     unsigned best = 0;
 
     for (unsigned i = 1; i < s->used; i++) {
-        const struct slots_instance *in = &s->at[i], *so_far = &s->at[best];
-        if (slots_free_of(in) > 0 && (slots_free_of(so_far) == 0 || less_loaded(in, so_far)))
+        const struct slots_instance *in = &s->at[i];
+        if (in->held * best_slots < best_held * in->slots) {
             best = i;
+            best_held = in->held;
+            best_slots = in->slots;
+        }
     }
     return best;
 }

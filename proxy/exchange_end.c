@@ -41,8 +41,9 @@ static void end_hold(struct exchange *ex, mono_us hold)
 }
 
 /* A response that the app has completed, and how long the app has worked on it. */
-static void note_completion(const struct exchange *ex, mono_us at, mono_us inside)
+static void note_completion(const struct exchange *ex, mono_us at)
 {
+    mono_us inside = at - exchange_granted_at(ex);
     const struct record *r = &ex->record;
 
     if (r->complete && !r->upgraded && !ex->waiter.apart && !exchange_bypasses(ex))
@@ -53,7 +54,7 @@ void exchange_release_slot(struct exchange *ex)
 {
     exchange_note_backpressure(ex);
     if (ex->shadow != EXCHANGE_SHADOW_NONE) {
-        note_completion(ex, exchange_now(ex), exchange_now(ex) - exchange_granted_at(ex));
+        note_completion(ex, exchange_now(ex));
         exchange_shadow_release(ex);
         return;
     }
@@ -66,7 +67,7 @@ void exchange_release_slot(struct exchange *ex)
     mono_us hold = ex->waiter.released_at - ex->waiter.granted_at;
     stats_slot_hold(ex->lane->stats, &ex->record, hold);
     end_hold(ex, hold);
-    note_completion(ex, ex->waiter.released_at, hold);
+    note_completion(ex, ex->waiter.released_at);
     exchange_deliver(chain);
 }
 

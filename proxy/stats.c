@@ -206,7 +206,7 @@ void stats_queue_wait(struct stats_shard *sh, enum stats_outcome outcome, mono_u
     add(sh, C_WAITS + (size_t)outcome, 1);
     add(sh, C_WAITED + (size_t)outcome, (uint64_t)us);
     if (lost < LOST)
-        observe(sh, H_LOST_WAIT + lost, us);
+        observe(sh, (enum stats_histogram)(H_LOST_WAIT + lost), us);
 }
 
 void stats_wait_exemplar(struct stats_shard *sh, const struct record *record, mono_us us)
@@ -255,7 +255,7 @@ static void ended(struct stats_shard *sh, const struct record *r)
         add(sh, C_UPGRADES, (uint64_t)-1);
         return;
     }
-    observe(sh, H_DURATION + r->source, record_total(r));
+    observe(sh, (enum stats_histogram)(H_DURATION + r->source), record_total(r));
     for (size_t p = 0; p < RECORD_PHASES; p++)
         add(sh, C_PHASES + p, (uint64_t)r->spent[p]);
     if (r->before >= 0)
