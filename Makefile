@@ -39,6 +39,8 @@ DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.
            backend-demo/backend.c
 DASHBOARD := proxy/dashboard.c build/dashboard/files.c
 
+BASE     += proxy/access_line.c
+
 WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(SERVER) $(DASHBOARD) $(MAIN)
 DEMO_SRC := $(COMMON) $(DEMO)
 
@@ -488,6 +490,9 @@ fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c common/utf8.c
 fuzz_src_request  := $(HTTP) $(fuzz_reader) proxy/deadline.c proxy/number.c proxy/trace.c proxy/request_start.c
 fuzz_src_response := $(HTTP) $(fuzz_reader)
 fuzz_src_body     := $(HTTP) $(fuzz_reader)
+fuzz_src_access   := proxy/access_line.c proxy/record.c common/strbuf.c common/utf8.c
+fuzz_ld_access    := $(JSON_LIBS)
+fuzz_len_access   := 9000
 fuzz_src_config   := $(filter-out $(COMMANDS) proxy/capacity.c,$(CONFIG)) common/address.c common/strbuf.c common/utf8.c
 fuzz_ld_config    := $(call wrap,open getaddrinfo) $(JSON_LIBS)
 fuzz_len_config   := 3000

@@ -23,6 +23,8 @@ enum config_abort { CONFIG_ABORT_AUTO, CONFIG_ABORT_FINISH, CONFIG_ABORT_CLOSE }
 enum config_half_close { CONFIG_HALF_CLOSE_ABORT, CONFIG_HALF_CLOSE_ALLOW };
 enum config_deadline { CONFIG_DEADLINE_TRUSTED, CONFIG_DEADLINE_ALL };
 enum config_load { CONFIG_LOAD_OFF, CONFIG_LOAD_PLAIN, CONFIG_LOAD_ORCA };
+enum config_access { CONFIG_ACCESS_PROBLEMS, CONFIG_ACCESS_ALL, CONFIG_ACCESS_OFF };
+enum config_access_profile { CONFIG_ACCESS_PLAIN, CONFIG_ACCESS_GCP, CONFIG_ACCESS_ECS };
 enum config_profile { CONFIG_PROFILE_NONE, CONFIG_PROFILE_CLOUDRUN };
 
 /* Durations in microseconds, sizes in bytes. Field names follow the JSON paths. */
@@ -111,6 +113,11 @@ struct config {
     struct {
         enum log_level level;
         enum log_format format;
+        enum config_access access;
+        char access_file[CONFIG_PATH]; /* "stdout" or a path */
+        mono_us slow;                  /* a request of that length is a problem */
+        enum config_access_profile profile;
+        bool query; /* the access log has the query of a target */
     } log;
     bool watch;
     enum config_profile profile;
