@@ -39,7 +39,7 @@ DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.
            backend-demo/backend.c
 DASHBOARD := proxy/dashboard.c build/dashboard/files.c
 
-BASE     += proxy/access_line.c
+BASE     += proxy/access_line.c proxy/access_ring.c proxy/access_sink.c proxy/access_log.c
 
 WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(SERVER) $(DASHBOARD) $(MAIN)
 DEMO_SRC := $(COMMON) $(DEMO)
@@ -224,6 +224,7 @@ unit_ld_test_client   := $(call wrap,clock_mono)
 unit_ld_test_app      := $(call wrap,connect clock_mono)
 unit_ld_test_listener := $(call wrap,accept4 clock_mono)
 unit_ld_test_agent    := $(call wrap,accept4 clock_mono)
+unit_ld_test_access_log := $(call wrap,poll)
 
 define unit_rule
 $(OUT)/tests/unit/$(1)/%: $(OUT)/obj/tests/unit/$(1)/%.o $$(call obj,$$(unit_src_$(1)))
