@@ -39,6 +39,8 @@ DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.
            backend-demo/backend.c
 DASHBOARD := proxy/dashboard.c build/dashboard/files.c
 
+EXCHANGE += proxy/exchange_access.c
+SERVER   += proxy/exchange_access.c
 BASE     += proxy/access_line.c proxy/access_ring.c proxy/access_sink.c proxy/access_log.c
 
 WEIR_SRC := $(COMMON) $(LIMITER) $(HTTP) $(CONFIG) $(BASE) $(ENDS) $(SERVER) $(DASHBOARD) $(MAIN)
@@ -214,7 +216,8 @@ WORLD    := $(filter-out common/clock.c,$(COMMON)) $(LIMITER) $(HTTP) $(BASE) \
             $(filter-out proxy/listener.c proxy/probe.c,$(ENDS)) $(EXCHANGE) \
             tests/world/peers.c tests/world/probe.c tests/world/world.c
 world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot_hold \
-            stats_requeued stats_connection stats_buffered stats_reached stats_wrong) -levent $(JSON_LIBS)
+            stats_requeued stats_connection stats_buffered stats_reached stats_wrong \
+            access_log_note) -levent $(JSON_LIBS)
 
 # Functions of the C library that a unit test stands in for.
 wrap = $(1:%=-Wl,--wrap=%)

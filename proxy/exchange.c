@@ -269,7 +269,7 @@ static void on_refuse(struct client *cl, const struct http_problem *problem, voi
     if (log_limit_allows(&env->log_limit, loop_now(env->c.loop), problem->reason, more))
         log_info("request refused with %u: %s (client %.*s)%s", problem->status, problem->reason,
                  SPAN_PRINTF(client_name(cl)), more);
-    exchange_count_refused(env, cl, problem->status, reply_reason(r.kind));
+    exchange_count_refused(env, cl, problem->status, reply_reason(r.kind), r.detail);
     if (h1_server_reply(cl, &r))
         client_close(cl);
     else

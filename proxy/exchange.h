@@ -69,6 +69,7 @@ struct exchange_shared {
     struct hash_key fair_seed;     /* of the keys by which clients are told apart */
 };
 
+struct access_log_shard;
 struct exchange_env; /* one loop's exchanges: opaque */
 
 struct exchange_env_config {
@@ -77,6 +78,7 @@ struct exchange_env_config {
     struct upstream *upstream;
     struct stats_shard *stats, *bypass_stats;
     struct completions *completions; /* NULL: none */
+    struct access_log_shard *access; /* NULL: there is no access log */
     struct config *config;           /* until exchange_env_configure() */
     /* A client connection has ended, or an exchange whose client had left: a drain may be over. */
     void (*on_ended)(void *arg, bool client);

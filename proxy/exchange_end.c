@@ -4,6 +4,7 @@
  */
 #include "proxy/exchange_end.h"
 
+#include "proxy/exchange_access.h"
 #include "proxy/exchange_bypass.h"
 #include "proxy/exchange_request.h"
 #include "proxy/exchange_shadow.h"
@@ -122,10 +123,11 @@ static void end_record(struct exchange *ex)
     count_bytes(ex);
     check_total(ex, r->left != 0 ? r->left : now);
     stats_reached(ex->lane->stats, r, STATS_ENDED);
+    exchange_note_access(ex);
 }
 
 void exchange_count_refused(struct exchange_env *env, struct client *cl, unsigned status,
-                            const char *reason)
+                            const char *reason, const char *detail)
 {
     struct record r;
 
@@ -136,6 +138,7 @@ void exchange_count_refused(struct exchange_env *env, struct client *cl, unsigne
     r.reason = reason;
     env->lanes[EXCHANGE_MAIN].begun++;
     stats_reached(env->c.stats, &r, STATS_ENDED);
+    exchange_note_refused(env, cl, &r, detail);
 }
 
 /* ---- the memory ---- */

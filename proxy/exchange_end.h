@@ -16,6 +16,7 @@ void exchange_give_back(struct exchange *ex);
 /* Ends the exchange in any state: gives back what it holds, counts it, lets the client continue. */
 void exchange_done(struct exchange *ex);
 
-/* The same for input that is not a request, of which there is no exchange. */
+/* The same for input that is not a request, of which there is no exchange. `detail`, which is
+ * static, says what is wrong with it, unless `reason` does. */
 void exchange_count_refused(struct exchange_env *env, struct client *cl, unsigned status,
-                            const char *reason);
+                            const char *reason, const char *detail);

@@ -8,7 +8,7 @@
 
 #include "common/log.h"
 
-#define SIGNALS        3
+#define SIGNALS        4
 #define LAST_SECOND_US 1000000
 
 struct lifecycle {
@@ -151,6 +151,10 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
         lc->handler->on_hangup(lc->arg);
         return;
     }
+    if (sig == SIGUSR1) {
+        lc->handler->on_reopen(lc->arg);
+        return;
+    }
     ask_to_end(lc, sig == SIGINT); /* at a terminal, no balancer has to learn of the shutdown */
 }
 
@@ -159,7 +163,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 struct lifecycle *lifecycle_new(struct loop *lp, const struct config *config,
                                 const struct lifecycle_handler *handler, void *arg)
 {
-    static const int signals[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    static const int signals[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     struct lifecycle *lc = calloc(1, sizeof(*lc));
 
     CHECK(lc != NULL);

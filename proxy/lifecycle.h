@@ -44,9 +44,11 @@ struct lifecycle_handler {
     /* Serve as before the drain. False: `why` has the reason, and the drain continues. */
     bool (*on_cancel)(void *arg, const char **why);
     void (*on_hangup)(void *arg); /* SIGHUP: read the configuration again */
+    void (*on_reopen)(void *arg); /* SIGUSR1: open the access log again */
 };
 
-/* Handles SIGTERM, SIGINT and SIGHUP of the process; other threads must have them blocked. */
+/* Handles SIGTERM, SIGINT, SIGHUP and SIGUSR1 of the process; other threads must have them blocked.
+ */
 struct lifecycle *lifecycle_new(struct loop *lp, const struct config *config,
                                 const struct lifecycle_handler *handler, void *arg);
 void lifecycle_free(struct lifecycle *lc);

@@ -458,7 +458,7 @@ void manual_write_values(const struct option *o, struct strbuf *out)
         strbuf_adds(out, names[o->type]);
     } else if (o->type == OPTION_TEXT) {
         strbuf_adds(out, o->form->wants);
-        if (o->preset != NULL)
+        if (o->preset != NULL && *o->preset == '\0')
             strbuf_adds(out, ", or `\"\"`");
         return;
     }

@@ -98,13 +98,13 @@ void message_compose(struct message *m, struct loop *lp, const struct config *co
 {
     struct conn *from = client_conn(cl);
     char fresh[UUID_LEN];
-    struct span id = choose_id(lp, config, head, fresh);
+    struct span id = choose_id(lp, config, head, fresh), remote = client_address(cl);
     size_t with_head = inline_part(from, body);
     struct http_request_rewrite how = {
         .forwarded = (enum http_forwarded)config->headers.forwarded,
         .trusted = client_trusted(cl),
         .underscores = config->headers.underscores == CONFIG_UNDERSCORES_PASS,
-        .client_address = client_address(cl),
+        .client_address = remote,
         .request_id_name = span_of(config->headers.request_id),
         .request_id = id.at == fresh ? id : (struct span){NULL, 0},
         .request_start = config->headers.request_start,
@@ -114,30 +114,38 @@ void message_compose(struct message *m, struct loop *lp, const struct config *co
     };
 
     m->body = 0;
-    m->size = http_rewrite_request_bound(head, &how) + with_head + id.len;
+    m->size = http_rewrite_request_bound(head, &how) + with_head + id.len + remote.len;
     m->at = pool_get(loop_pool(lp), m->size);
-    char *tail = m->at + m->size - id.len;
+    char *tail = m->at + m->size - remote.len - id.len;
     if (id.len > 0)
         memcpy(tail, id.at, id.len);
+    if (remote.len > 0)
+        memcpy(tail + id.len, remote.at, remote.len);
     m->request_id = (struct span){tail, id.len};
     m->len = http_rewrite_request(head, &how, m->at);
-    CHECK(m->len + with_head + id.len <= m->size); /* message_room() relies on it */
+    CHECK(m->len + with_head <= (size_t)(tail - m->at)); /* message_room() relies on it */
     if (with_head > 0)
         add_body(m, from, with_head);
 }
 
 /* ---- the block ---- */
 
+/* The request id and the client's address. */
+static size_t tail_length(const struct message *m)
+{
+    return (size_t)(m->at + m->size - m->request_id.at);
+}
+
 /* To a block of `size` bytes, which must hold the message. */
 static void move(struct message *m, struct loop *lp, size_t size)
 {
-    struct span id = m->request_id;
+    size_t tail = tail_length(m);
     char *at = pool_get(loop_pool(lp), size);
 
     memcpy(at, m->at, m->len);
-    if (id.len > 0)
-        memcpy(at + size - id.len, id.at, id.len);
-    m->request_id.at = at + size - id.len;
+    if (tail > 0)
+        memcpy(at + size - tail, m->request_id.at, tail);
+    m->request_id.at = at + size - tail;
     pool_put(loop_pool(lp), m->at, m->size);
     m->at = at;
     m->size = size;
@@ -145,7 +153,7 @@ static void move(struct message *m, struct loop *lp, size_t size)
 
 static size_t used(const struct message *m)
 {
-    return m->len + m->request_id.len;
+    return m->len + tail_length(m);
 }
 
 size_t message_fitted(const struct message *m)
@@ -202,6 +210,51 @@ struct span message_upgrade(const struct message *m)
     at += sizeof(name) - 1;
     const char *end = memchr(at, '\r', (size_t)(m->at + m->len - at));
     return (struct span){at, (size_t)(end - at)};
+}
+
+/* ---- for the access log ---- */
+
+struct span message_remote(const struct message *m)
+{
+    return (struct span){m->request_id.at + m->request_id.len, tail_length(m) - m->request_id.len};
+}
+
+struct span message_method(const struct message *m)
+{
+    const char *end = memchr(m->at, ' ', m->len);
+    return (struct span){m->at, end == NULL ? 0 : (size_t)(end - m->at)};
+}
+
+struct span message_target(const struct message *m)
+{
+    size_t before = message_method(m).len + 1;
+    const char *at = m->at + before;
+    const char *end = before < m->len ? memchr(at, ' ', m->len - before) : NULL;
+
+    return (struct span){at, end == NULL ? 0 : (size_t)(end - at)};
+}
+
+static struct span trim(struct span s)
+{
+    for (; s.len > 0 && (s.at[0] == ' ' || s.at[0] == '\t'); s.at++)
+        s.len--;
+    while (s.len > 0 && (s.at[s.len - 1] == ' ' || s.at[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
+/* weir wrote the head: each line ends in CRLF, and the head in an empty one. */
+struct span message_header(const struct message *m, struct span name)
+{
+    const char *at = m->at, *stop = m->at + m->len, *end;
+
+    for (; (end = memchr(at, '\r', (size_t)(stop - at))) != NULL && end != at; at = end + 2) {
+        size_t len = (size_t)(end - at);
+        if (len > name.len && at[name.len] == ':' &&
+            span_equal_nocase((struct span){at, name.len}, name))
+            return trim((struct span){at + name.len + 1, len - name.len - 1});
+    }
+    return (struct span){NULL, 0};
 }
 
 size_t message_room(const struct message *m)

@@ -1,8 +1,8 @@
 /*
  * A request as sent to the app, in one block of memory: the rewritten head, then the body if it
- * arrived complete with the head and is small, or was waited for, and at the end the request id. So
- * one send is enough, the request can be sent again, and a queued request takes no other memory.
- * Loop thread only.
+ * arrived complete with the head and is small, or was waited for, and at the end the request id and
+ * the client's address, for the time when the client has left. So one send is enough, the request
+ * can be sent again, and a queued request takes no other memory. Loop thread only.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ struct message {
     char *at;
     size_t size, len;       /* of the block; of the bytes to send */
     size_t body;            /* number of body bytes added by message_take_body() */
-    struct span request_id; /* in the block; empty if request ids are off */
+    struct span request_id; /* in the block; empty if request ids are off. The client's address
+                               follows, up to the end of the block */
 };
 
 /* Parameters of the rewriting that are not in the head. */
@@ -67,6 +68,12 @@ size_t message_fitted(const struct message *m);
 
 /* The protocols that the head offers; empty: none. */
 struct span message_upgrade(const struct message *m);
+
+/* For the access log. The value of a header is empty if there is no such header. */
+struct span message_remote(const struct message *m);
+struct span message_method(const struct message *m);
+struct span message_target(const struct message *m); /* as the app receives it */
+struct span message_header(const struct message *m, struct span name);
 
 /* The number of bytes that may be written after message.len. */
 size_t message_room(const struct message *m);

@@ -47,6 +47,19 @@ static bool is_fair(struct span text)
            (span_equal(text, SPAN("client")) || !span_equal_nocase(text, SPAN("client")));
 }
 
+/* A name without a slash is more likely a mistake for "stdout" or "off" than a file. */
+static bool is_file(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.at[i];
+        if (c < ' ' || c == 0x7f)
+            return false;
+    }
+    if (span_equal(text, SPAN("stdout")))
+        return true;
+    return memchr(text.at, '/', text.len) != NULL && text.at[text.len - 1] != '/';
+}
+
 bool option_form_is_method(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -88,6 +101,7 @@ const struct option_form option_form_prefix = {
     .example = "/reports/",
     .pattern = "^(/[!\"$-+.-:<->@-~-]*)?$",
     .metavar = "PATH",
+    .lead = "/",
 };
 
 const struct option_form option_form_fair = {
@@ -96,4 +110,13 @@ const struct option_form option_form_fair = {
     .example = "client",
     .pattern = "^" TOKEN "*$",
     .metavar = "client|NAME",
+};
+
+const struct option_form option_form_file = {
+    .valid = is_file,
+    .wants = "\"stdout\" or a path that contains \"/\"",
+    .example = "stdout",
+    .pattern = "^(stdout|[^\\x00-\\x1f\\x7f]*/[^\\x00-\\x1f\\x7f]*[^\\x00-\\x1f\\x7f/])$",
+    .metavar = "stdout|PATH",
+    .lead = "./",
 };

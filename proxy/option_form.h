@@ -14,6 +14,7 @@ struct option_form {
     const char *example;
     const char *pattern; /* for the schema: of one character, or of all after the first */
     const char *metavar;
+    const char *lead; /* what a value is meant to begin with when it is not valid, or NULL */
 };
 
 extern const struct option_form option_form_name;   /* of a class */
@@ -21,6 +22,7 @@ extern const struct option_form option_form_header; /* the name of any header */
 extern const struct option_form option_form_value;  /* of a header */
 extern const struct option_form option_form_prefix; /* of a path */
 extern const struct option_form option_form_fair;   /* "client", or the name of a header */
+extern const struct option_form option_form_file;   /* "stdout", or a path */
 
 /* A method: a token (RFC 9110 section 9.1) in upper case. */
 bool option_form_is_method(struct span text);

@@ -110,7 +110,7 @@ void option_write_wants(const struct option *o, enum option_verdict verdict, str
     case OPTION_TEXT:
         strbuf_addf(out, "%s%s of at most %zu characters%s", o->form->wants,
                     strchr(o->form->wants, ',') != NULL ? "," : "", o->width - 1,
-                    o->preset != NULL ? ", or \"\"" : "");
+                    o->preset != NULL && *o->preset == '\0' ? ", or \"\"" : "");
         break;
     case OPTION_METHODS:
         if (verdict == OPTION_OUT_OF_RANGE)
@@ -309,6 +309,15 @@ static bool fix_text(const struct option *o, struct span text, struct strbuf *fi
     return can_be_read(o, (struct span){strbuf_cstr(fix), fix->len});
 }
 
+static bool fix_form(const struct option *o, struct span text, struct strbuf *fix)
+{
+    const char *lead = o->form->lead;
+
+    if (fix_text(o, text, fix) || (o->form == &option_form_file && fix_word(o->words, text, fix)))
+        return true;
+    return text.len > 0 && lead != NULL && try_fix(o, lead, text, "", fix);
+}
+
 static bool fix_methods(const struct option *o, struct span text, struct strbuf *fix)
 {
     strbuf_clear(fix);
@@ -392,7 +401,7 @@ static bool find_fix(const struct option *o, struct span text, struct strbuf *fi
     case OPTION_MODE:
         return fix_mode(o, text, fix);
     case OPTION_TEXT:
-        return try_fix(o, "/", text, "", fix) || fix_text(o, text, fix);
+        return fix_form(o, text, fix);
     case OPTION_METHODS:
         return text.len > 0 && fix_methods(o, text, fix);
     case OPTION_COUNT:

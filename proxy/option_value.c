@@ -258,7 +258,7 @@ static enum option_verdict read_secret(const struct option *o, struct span text,
 static enum option_verdict read_form(const struct option *o, struct span text, struct config *c)
 {
     char *to = place(o, c);
-    bool valid = text.len == 0 ? o->preset != NULL : o->form->valid(text);
+    bool valid = text.len == 0 ? o->preset != NULL && *o->preset == '\0' : o->form->valid(text);
 
     if (text.len >= o->width || !valid)
         return OPTION_MALFORMED;

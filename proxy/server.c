@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/socket.h"
 #include "limiter/limiter.h"
+#include "proxy/access_log.h"
 #include "proxy/admin.h"
 #include "proxy/agent.h"
 #include "proxy/app.h"
@@ -53,6 +54,7 @@ struct server {
     struct reload *reload;
     struct loop *control;
     struct stats *stats, *bypass_stats;
+    struct access_log *access_log;
     struct exchange_shared shared;
     struct upstream_shared *upstreams;
     struct listener *listener;
@@ -373,13 +375,20 @@ static void on_hangup(void *arg)
     notify_ready(s->notify);
 }
 
+static void on_reopen(void *arg)
+{
+    struct server *s = arg;
+    access_log_reopen(s->access_log);
+}
+
 static const struct lifecycle_handler lifecycle_handler = {.on_announce = on_announce,
                                                            .on_drain = on_drain,
                                                            .on_late = on_late,
                                                            .on_cut = on_cut,
                                                            .on_drained = on_drained,
                                                            .on_cancel = on_cancel,
-                                                           .on_hangup = on_hangup};
+                                                           .on_hangup = on_hangup,
+                                                           .on_reopen = on_reopen};
 
 /* ---- the app ---- */
 
@@ -550,6 +559,7 @@ static void server_change(void *arg, struct config *next)
     limits_before(&s->limits, next);
     config_put(before);
     log_configure(next->log.level, next->log.format);
+    access_log_configure(s->access_log, next);
     atomic_store(&s->max_connections, capacity_clients(next, control_descriptors(next)));
     listener_configure(s->listener, atomic_load(&s->max_connections));
     budget_resize(&s->shared.budget, next->buffers.budget);
@@ -590,6 +600,7 @@ static bool worker_build(struct server *s, unsigned i)
                                       .stats = shard,
                                       .bypass_stats = stats_shard_of(s->bypass_stats, i),
                                       .completions = observer_completions(s->observer, i),
+                                      .access = access_log_shard_of(s->access_log, i),
                                       .config = s->config,
                                       .on_ended = on_ended,
                                       .arg = wk};
@@ -675,6 +686,16 @@ static void observer_build(struct server *s)
     s->observer = observer_new(&how);
 }
 
+static bool access_log_build(struct server *s)
+{
+    char problem[512];
+
+    s->access_log = access_log_new(s->n, s->config, problem, sizeof(problem));
+    if (s->access_log == NULL)
+        log_error("%s", problem);
+    return s->access_log != NULL;
+}
+
 static bool build(struct server *s)
 {
     const struct config *cf = s->config;
@@ -691,6 +712,8 @@ static bool build(struct server *s)
         return false;
     }
     s->notify = notify_new(s->control);
+    if (!access_log_build(s))
+        return false;
     s->upstreams = upstream_shared_new(capacity_connections(cf), s->n);
     limits_init(&s->limits, s->control, &s->shared, s->upstreams, cf, now);
     app_build(s);
@@ -734,6 +757,7 @@ static void take_down(struct server *s)
     }
     observer_free(s->observer);
     notify_free(s->notify);
+    access_log_free(s->access_log);
     drain_free(s->drain);
     /* Everything that was taken has been returned. */
     CHECK(atomic_load(&s->shared.budget.held) == 0 && atomic_load(&s->shared.upgrades) == 0);
@@ -823,6 +847,7 @@ int server_main(struct config *config, const struct config_source *source)
 
     CHECK(s != NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log file that reaches RLIMIT_FSIZE ends its log only */
     s->config = config_get(config);
     s->source = source;
     s->n = config->threads;

@@ -9,6 +9,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "proxy/access_log.h"
 #include "proxy/capacity.h"
 #include "proxy/classes.h"
 #include "proxy/stats_reading.h"
@@ -18,6 +19,7 @@
 #define STEPS_MAX   4000  /* of half a second; what does not end within these never will */
 #define SECOND      1000000
 #define DESCRIPTORS 96
+#define ACCESS      ((struct access_log_shard *)(void *)&world) /* nobody looks into it */
 
 struct world world;
 
@@ -37,6 +39,8 @@ void __wrap_stats_reached(struct stats_shard *sh, const struct record *r,
 void __real_stats_reached(struct stats_shard *sh, const struct record *r,
                           enum stats_milestone milestone);
 void __wrap_stats_wrong(struct stats_shard *sh);
+void __wrap_access_log_note(struct access_log_shard *sh, const struct config *config,
+                            const struct record *record, const struct access_request *request);
 
 static size_t lane_of(const struct stats_shard *sh)
 {
@@ -98,6 +102,27 @@ void __wrap_stats_wrong(struct stats_shard *sh)
     CHECK(false);
 }
 
+/* ---- the access log ---- */
+
+/* No writer: each line is written at once. Whatever a client has sent, it is one line. */
+void __wrap_access_log_note(struct access_log_shard *sh, const struct config *config,
+                            const struct record *record, const struct access_request *request)
+{
+    static _Alignas(struct access_entry) char
+        entry[sizeof(struct access_entry) + ACCESS_TARGET_MAX + ACCESS_TEXTS * ACCESS_TEXT_MAX];
+    static char line[ACCESS_LINE_MAX];
+    struct access_style style = {.profile = config->log.profile};
+
+    CHECK(sh == ACCESS && access_entry_size(request) <= sizeof(entry));
+    access_entry_write(config, record, request, entry);
+    size_t len = access_line_write(&style, (const struct access_entry *)(const void *)entry, line);
+    for (size_t i = 0; i < len - 1; i++)
+        CHECK((unsigned char)line[i] >= ' ' && line[i] != 0x7f);
+    CHECK(line[len - 1] == '\n');
+    world.line = (struct span){line, len};
+    world.lines++;
+}
+
 /* ---- building, like a worker in server.c ---- */
 
 #define UNBOUNDED 1000 /* connections, in a dry run */
@@ -109,6 +134,7 @@ const struct config *world_config(void)
                          "--listen=127.0.0.1:1\0"
                          "--admin-listen=off\0"
                          "--log-level=error\0"
+                         "--log-access=all\0"
                          "--upstream-connect-timeout=1s\0"
                          "--upstream-first-byte-timeout=2s\0"
                          "--upstream-idle-timeout=1s\0"
@@ -212,6 +238,7 @@ void world_build(const struct world_how *how)
                                             .stats = shard,
                                             .bypass_stats = stats_shard_of(world.bypass_stats, 0),
                                             .completions = world.completions,
+                                            .access = ACCESS,
                                             .config = cf,
                                             .on_ended = on_ended};
     world.exchanges = exchange_env_new(&env);
@@ -519,6 +546,7 @@ void world_check_nothing_is_left(void)
     world_bypass(&now);
     check_limiter(&now, 1);
     CHECK(exchange_audit(world.exchanges));
+    CHECK(world.lines == world.sums.ended || world.config->log.access != CONFIG_ACCESS_ALL);
     CHECK(world.sums.connections[STATS_CLIENT][STATS_ACTIVE] == 0);
     CHECK(world.sums.connections[STATS_CLIENT][STATS_IDLE] == 0);
     CHECK(world.sums.buffered[STATS_REQUEST] == 0 && world.sums.buffered[STATS_RESPONSE] == 0);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/clock.h"
+#include "common/span.h"
 #include "common/task_queue.h"
 #include "limiter/limiter.h"
 #include "proxy/client.h"
@@ -76,6 +77,8 @@ extern struct world {
         mono_us total;  /* of ended requests without tunnels */
     } sums;             /* what weir has recorded */
     struct record last; /* at its latest milestone */
+    size_t lines;       /* of the access log */
+    struct span line;   /* the last one */
 } world;
 
 /* A configuration with timeouts of one or two seconds. Owned by the world. */

@@ -17,7 +17,7 @@ static struct fixture {
     struct lifecycle *life;
     struct config config;
     mono_us now;
-    unsigned announces, drains, lates, cuts, ends, cancels, hangups;
+    unsigned announces, drains, lates, cuts, ends, cancels, hangups, reopens;
     const char *cannot; /* why a cancel fails */
 } fx;
 
@@ -58,6 +58,12 @@ static void on_hangup(void *arg)
     fx.hangups++;
 }
 
+static void on_reopen(void *arg)
+{
+    (void)arg;
+    fx.reopens++;
+}
+
 static void on_drained(void *arg)
 {
     (void)arg;
@@ -78,7 +84,8 @@ static const struct lifecycle_handler handler = {.on_announce = on_announce,
                                                  .on_cut = on_cut,
                                                  .on_drained = on_drained,
                                                  .on_cancel = on_cancel,
-                                                 .on_hangup = on_hangup};
+                                                 .on_hangup = on_hangup,
+                                                 .on_reopen = on_reopen};
 
 static void begins(mono_us delay, mono_us timeout)
 {
@@ -308,6 +315,19 @@ static void sighup_is_passed_on_and_is_no_second_signal(void **state)
     is_told(SIGHUP);
     called(1, 0, 0);
     assert_int_equal(fx.hangups, 2);
+}
+
+static void sigusr1_is_passed_on_and_is_no_second_signal(void **state)
+{
+    (void)state;
+    begins(0, 1000000);
+    is_told(SIGUSR1);
+    state_is(LIFECYCLE_READY);
+    is_told(SIGTERM);
+    is_told(SIGUSR1);
+    called(1, 0, 0);
+    assert_int_equal(fx.reopens, 2);
+    assert_int_equal(fx.hangups, 0);
 }
 
 /* ---- the end ---- */
@@ -560,6 +580,7 @@ int main(void)
         TEST(a_second_signal_cuts_once),
         TEST(a_second_signal_during_the_delay_closes_the_listener_and_cuts),
         TEST(sighup_is_passed_on_and_is_no_second_signal),
+        TEST(sigusr1_is_passed_on_and_is_no_second_signal),
         TEST(when_nothing_is_left_the_loop_ends_and_signals_do_nothing),
         TEST(the_end_is_reported_once_and_only_while_it_drains),
         TEST(afterwards_signals_are_the_processs_own_again),
