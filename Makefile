@@ -366,6 +366,10 @@ browser-test: build ## the dashboard in Chromium (30 s)
 	@cd tests/browser && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund; }
 	@WEIR=$(abspath $(OUT)/weir) node --test --test-concurrency=1 --test-reporter=./tests/browser/count.mjs tests/browser/dashboard.test.mjs
 
+.PHONY: access-log-check
+access-log-check: build $(HEAVY) ## LINES=1000000 under load, a full disk, a stopped reader (4 min)
+	@WEIR_ACCESS_LINES=$(or $(LINES),1000000) $(PYTEST) -s tests/e2e/test_access_log.py -k 'every_request or p99'
+
 .PHONY: quantiles
 quantiles: build ## documented quantiles compared with exact ones (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py

@@ -2,10 +2,10 @@
  * See access_log.h.
  *
  * The writer rests in one of two ways, which `rest` tells the loops: it NAPs for 20 ms, and is
- * woken only for a ring that is half full; or it SLEEPs until it is woken, after a second without a
- * line. There is no fence between a loop's commit and its look at `rest`, so that a request costs
- * none: the writer announces that it sleeps, naps once more, and looks at the rings again before it
- * really does. A commit that did not see the announcement was long visible by then.
+ * woken only for a ring of which a quarter is full; or it SLEEPs until it is woken, after a second
+ * without a line. There is no fence between a loop's commit and its look at `rest`, so that a
+ * request costs none: the writer announces that it sleeps, naps once more, and looks at the rings
+ * again before it really does. A commit that did not see the announcement was long visible by then.
  */
 #include "proxy/access_log.h"
 
@@ -25,7 +25,7 @@
 #include "proxy/access_ring.h"
 #include "proxy/access_sink.h"
 
-#define RING        (256 * 1024)
+#define RING        (1024 * 1024) /* 50 ms of requests, while others have the processors */
 #define NAP_MS      20
 #define IDLE_NAPS   50      /* then it sleeps */
 #define LAST_US     1000000 /* for what is left when weir ends */
@@ -95,7 +95,7 @@ void access_log_note(struct access_log_shard *sh, const struct config *config,
     }
     atomic_signal_fence(memory_order_seq_cst); /* the look follows the commit */
     int rest = atomic_load_explicit(&sh->log->rest, memory_order_relaxed);
-    if (rest == AWAKE || (rest == NAPPING && !access_ring_is_half_full(sh->ring)))
+    if (rest == AWAKE || (rest == NAPPING && !access_ring_is_filling(sh->ring)))
         return;
     if (atomic_exchange(&sh->log->rest, AWAKE) != AWAKE)
         wake(sh->log);

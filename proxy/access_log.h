@@ -3,7 +3,7 @@
  * of a request in its ring; one thread takes it from all rings, formats and writes it. Whatever
  * happens to the file or to the reader of standard output, a loop does not wait: what has no room
  * in its ring is dropped and counted. While there is traffic, the writer looks every 20 ms; a loop
- * wakes it only when it sleeps, or when a ring is half full.
+ * wakes it only when it sleeps, or when a quarter of a ring is full.
  */
 #pragma once
 

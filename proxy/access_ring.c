@@ -137,9 +137,9 @@ void access_ring_commit(struct access_ring *r, size_t n)
     publish(r, head + frame(n));
 }
 
-bool access_ring_is_half_full(struct access_ring *r)
+bool access_ring_is_filling(struct access_ring *r)
 {
-    return !has_room(r, r->size / 2);
+    return !has_room(r, r->size - r->size / 4);
 }
 
 /* ---- taking out ---- */

@@ -21,8 +21,8 @@ void access_ring_free(struct access_ring *r);
 void *access_ring_reserve(struct access_ring *r, size_t n);
 void access_ring_commit(struct access_ring *r, size_t n);
 
-/* Whether more than half of it is used. */
-bool access_ring_is_half_full(struct access_ring *r);
+/* Whether more than a quarter of it is used. */
+bool access_ring_is_filling(struct access_ring *r);
 
 /* The thread that takes them out. */
 

@@ -312,6 +312,15 @@ static void print_agent_checks(const struct metrics_family *f, const struct stat
     }
 }
 
+static void print_lines(const struct metrics_family *f, const struct stats_reading *r,
+                        struct strbuf *out)
+{
+    const struct prometheus_label written[] = {{"result", "written"}, {NULL, NULL}};
+    const struct prometheus_label dropped[] = {{"result", "dropped"}, {NULL, NULL}};
+    prometheus_count(out, f->name, written, r->now->lines_written);
+    prometheus_count(out, f->name, dropped, r->now->lines_dropped);
+}
+
 static void print_reloads(const struct metrics_family *f, const struct stats_reading *r,
                           struct strbuf *out)
 {
@@ -588,6 +597,10 @@ static const struct metrics_family families[] = {
     {"weir_agent_weight_percent", "gauge", "",
      "Weight in the latest reply on the agent port, from 1 to 100; 0 unless that reply was \"up\".",
      NOW_U32(agent.weight)},
+    {"weir_access_log_lines_total", "counter", "result=written, dropped",
+     "Lines of the access log. Dropped are those that its file or its reader did not accept in "
+     "time.",
+     print_lines, 0},
     {"weir_config_reloads_total", "counter", "result=applied, rejected",
      "Changes to the configuration while weir was running: reloads and commands. A rejected one "
      "had an error, which is in the log, and changed nothing.",

@@ -68,4 +68,5 @@ struct stats_now {
     uint64_t reloads_applied, reloads_rejected;
     bool reload_succeeded;
     wall_us reload_success; /* the last one, or the start */
+    uint64_t lines_written, lines_dropped; /* of the access log */
 };

@@ -63,7 +63,7 @@ class Weir:
 
     def __init__(
         self, upstream, wait="/readyz", listen=None, env=None, nofile=None, run_by=(),
-        admin_host="127.0.0.1", **options
+        admin_host="127.0.0.1", stdout=subprocess.DEVNULL, **options
     ):
         self.port, self.admin_port = free_port(), free_port()
         self.listen = listen or f"127.0.0.1:{self.port}"  # a host alone gets the port
@@ -78,7 +78,7 @@ class Weir:
         self.process = subprocess.Popen(
             self.argv,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=self.stderr,
             env={**clean_environment(), **(env or {})},
             preexec_fn=nofile and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))),

@@ -55,7 +55,7 @@ static void take(struct access_ring *r, uint32_t i, size_t n)
 static void an_empty_ring_has_no_entry(void **state)
 {
     assert_null(access_ring_peek(*state));
-    assert_false(access_ring_is_half_full(*state));
+    assert_false(access_ring_is_filling(*state));
 }
 
 static void what_is_reserved_is_no_entry_yet(void **state)
@@ -95,17 +95,17 @@ static void a_full_ring_drops_and_counts(void **state)
     assert_int_equal(access_ring_dropped(r), 2);
 }
 
-static void it_tells_when_more_than_half_is_used(void **state)
+static void it_tells_when_more_than_a_quarter_is_used(void **state)
 {
     struct access_ring *r = *state;
 
-    for (uint32_t i = 0; i < 4; i++)
+    for (uint32_t i = 0; i < 2; i++)
         assert_true(put(r, i, 120));
-    assert_false(access_ring_is_half_full(r));
-    assert_true(put(r, 4, 120));
-    assert_true(access_ring_is_half_full(r));
+    assert_false(access_ring_is_filling(r));
+    assert_true(put(r, 2, 120));
+    assert_true(access_ring_is_filling(r));
     take(r, 0, 120);
-    assert_false(access_ring_is_half_full(r));
+    assert_false(access_ring_is_filling(r));
 }
 
 /* So that an idle weir's ring stays in the cache. */
@@ -195,7 +195,7 @@ int main(void)
         TEST(what_is_reserved_is_no_entry_yet),
         TEST(entries_are_aligned_and_keep_their_order),
         TEST(a_full_ring_drops_and_counts),
-        TEST(it_tells_when_more_than_half_is_used),
+        TEST(it_tells_when_more_than_a_quarter_is_used),
         TEST(an_empty_ring_begins_again_at_its_beginning),
         TEST(it_holds_what_a_queue_would),
         TEST(two_threads_pass_every_entry_once),
