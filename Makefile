@@ -248,7 +248,7 @@ unit_src_test_limits    := $(WORLD) $(filter-out $(WORLD),proxy/capacity.c) prox
 unit_ld_test_limits      = $(world_ld)
 unit_src_test_reload    := $(unit_src_proxy) proxy/reload.c
 unit_src_test_observer  := $(filter-out proxy/main.c proxy/server.c,$(WEIR_SRC))
-unit_ld_test_observer   := $(call wrap,clock_mono clock_wall exchange_audit)
+unit_ld_test_observer   := $(call wrap,clock_mono clock_wall exchange_audit access_log_summary)
 unit_src_test_server    := $(filter-out proxy/main.c,$(WEIR_SRC))
 
 define own_unit_rule
@@ -498,7 +498,7 @@ fuzz_reader       := tests/fuzz/strict_reader.c common/strbuf.c common/utf8.c
 fuzz_src_request  := $(HTTP) $(fuzz_reader) proxy/deadline.c proxy/number.c proxy/trace.c proxy/request_start.c
 fuzz_src_response := $(HTTP) $(fuzz_reader)
 fuzz_src_body     := $(HTTP) $(fuzz_reader)
-fuzz_src_access   := proxy/access_line.c proxy/record.c common/strbuf.c common/utf8.c
+fuzz_src_access   := proxy/access_line.c proxy/record.c proxy/stats.c proxy/buckets.c proxy/exemplars.c common/clock.c common/strbuf.c common/utf8.c
 fuzz_ld_access    := $(JSON_LIBS)
 fuzz_len_access   := 9000
 fuzz_src_config   := $(filter-out $(COMMANDS) proxy/capacity.c,$(CONFIG)) common/address.c common/strbuf.c common/utf8.c

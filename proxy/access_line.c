@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "common/utf8.h"
+#include "proxy/history.h"
 
 /* ---- which requests ---- */
 
@@ -485,6 +486,85 @@ size_t access_line_write(struct access_style *style, const struct access_entry *
         break;
     case CONFIG_ACCESS_ECS:
         end = put_ecs(style, out, e);
+        break;
+    }
+    CHECK((size_t)(end - out) <= ACCESS_LINE_MAX);
+    return (size_t)(end - out);
+}
+
+/* ---- the summary of a minute ---- */
+
+/* The refusals, by reason: only those that there were. */
+static char *member_refused(char *out, const struct history_summary *s)
+{
+    static const struct span first = {"{", 1}, next = {",", 1};
+    struct span before = first;
+
+    out = put_key(out, SPAN("refused_by_reason"));
+    for (size_t i = 0; i < STATS_REASONS; i++) {
+        if (s->rejected[i] == 0)
+            continue;
+        out = PUT(put(out, before), "\"");
+        out = put_number(PUT(put_text(out, span_of(stats_reason_names[i])), "\":"), s->rejected[i]);
+        before = next;
+    }
+    return before.at == first.at ? PUT(out, "{}") : PUT(out, "}");
+}
+
+static char *members_counts(char *out, const struct history_summary *s)
+{
+    uint64_t requests = 0;
+
+    for (size_t i = 0; i < SOURCES; i++)
+        requests += s->finished[i];
+    out = member_number(out, SPAN("seconds"), s->seconds);
+    out = member_number(out, SPAN("requests"), requests);
+    out = member_number(out, SPAN("errors"), s->errors);
+    out = member_number(out, SPAN("client_gone"), s->finished[RECORD_BY_CLIENT]);
+    out = member_number(out, SPAN("refused"), s->refused);
+    return member_refused(out, s);
+}
+
+/* A time that nothing has measured has no member. */
+static char *member_time(char *out, struct span key, mono_us us)
+{
+    return us < 0 ? out : put_us(put_key(out, key), us);
+}
+
+static char *members_of_summary(char *out, const struct history_summary *s)
+{
+    out = members_counts(out, s);
+    out = member_time(out, SPAN("queue_p50_us"), s->wait[HISTORY_P50]);
+    out = member_time(out, SPAN("queue_p99_us"), s->wait[HISTORY_P99]);
+    out = member_time(out, SPAN("queue_max_us"), s->wait_max);
+    out = member_time(out, SPAN("app_p50_us"), s->inside[HISTORY_P50]);
+    out = member_time(out, SPAN("app_p99_us"), s->inside[HISTORY_P99]);
+    out = member_number(out, SPAN("in_flight_peak"), s->in_flight_peak);
+    return member_number(out, SPAN("queue_depth_peak"), s->queue_peak);
+}
+
+size_t access_line_summary(struct access_style *style, wall_us at, const struct history_summary *s,
+                           char *out)
+{
+    char *end = out;
+
+    switch (style->profile) {
+    case CONFIG_ACCESS_PLAIN:
+        end = put_time(style, PUT(end, "{\"ts\":\""), at);
+        end = PUT(end, "\",\"level\":\"info\",\"msg\":\"summary\"");
+        end = PUT(members_of_summary(end, s), "}\n");
+        break;
+    case CONFIG_ACCESS_GCP:
+        end = put_time(style, PUT(end, "{\"time\":\""), at);
+        end = PUT(end, "\",\"severity\":\"INFO\",\"weir\":{\"msg\":\"summary\"");
+        end = PUT(members_of_summary(end, s), "}}\n");
+        break;
+    case CONFIG_ACCESS_ECS:
+        end = put_time(style, PUT(end, "{\"@timestamp\":\""), at);
+        end = PUT(end, "\",\"log.level\":\"info\",\"message\":\"summary\""
+                       ",\"ecs.version\":\"8.11.0\",\"event.dataset\":\"weir.access\""
+                       ",\"weir\":{\"msg\":\"summary\"");
+        end = PUT(members_of_summary(end, s), "}}\n");
         break;
     }
     CHECK((size_t)(end - out) <= ACCESS_LINE_MAX);

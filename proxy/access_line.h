@@ -78,3 +78,9 @@ struct access_style {
 /* Writes the line, with its line feed, to `out`, which has ACCESS_LINE_MAX bytes; returns its
  * length. */
 size_t access_line_write(struct access_style *style, const struct access_entry *e, char *out);
+
+struct history_summary;
+
+/* The same for the summary of the seconds up to `at`: at most 2 KiB. */
+size_t access_line_summary(struct access_style *style, wall_us at, const struct history_summary *s,
+                           char *out);

@@ -22,14 +22,17 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/strbuf.h"
 #include "proxy/access_ring.h"
 #include "proxy/access_sink.h"
+#include "proxy/history.h"
 
 #define RING        (1024 * 1024) /* 50 ms of requests, while others have the processors */
 #define NAP_MS      20
 #define IDLE_NAPS   50      /* then it sleeps */
 #define LAST_US     1000000 /* for what is left when weir ends */
 #define COMPLAIN_US 60000000
+#define SUMMARY_MAX 2048
 
 enum rest { AWAKE, NAPPING, ASLEEP };
 
@@ -43,6 +46,7 @@ struct wishes {
     pthread_mutex_t lock;
     bool reopen, stop;
     char path[CONFIG_PATH]; /* "": log.access is off */
+    struct strbuf lines;    /* summaries */
 };
 
 struct access_log {
@@ -53,6 +57,7 @@ struct access_log {
     _Atomic bool wished; /* there may be some */
     _Atomic int profile;
     _Atomic uint64_t written, lost; /* by the writer */
+    bool sums_up;                   /* control thread: log.access is "problems" */
 
     /* the writer's */
     struct access_sink *sink;
@@ -184,9 +189,21 @@ static void open_file(struct access_log *log, const char *path)
               log->path[0] != '\0' ? "; lines are still written to " : "", log->path);
 }
 
+/* Summaries, which the control thread has formatted, each of one line. */
+static void add_lines(struct access_log *log, const struct strbuf *lines)
+{
+    char *out = lines->len > 0 ? access_sink_room(log->sink) : NULL;
+
+    if (out == NULL || lines->len > ACCESS_LINE_MAX)
+        return;
+    memcpy(out, lines->at, lines->len);
+    access_sink_added(log->sink, lines->len);
+}
+
 static void grant_wishes(struct access_log *log)
 {
     char path[CONFIG_PATH];
+    struct strbuf lines;
 
     if (!atomic_exchange(&log->wished, false))
         return;
@@ -195,9 +212,13 @@ static void grant_wishes(struct access_log *log)
     log->wishes.reopen = false;
     log->stopping = log->wishes.stop;
     memcpy(path, log->wishes.path, sizeof(path));
+    lines = log->wishes.lines;
+    log->wishes.lines = (struct strbuf){0};
     pthread_mutex_unlock(&log->wishes.lock);
     if (reopen || strcmp(path, log->path) != 0)
         open_file(log, path);
+    add_lines(log, &lines);
+    strbuf_fini(&lines);
 }
 
 /* ---- its rest ---- */
@@ -272,12 +293,30 @@ static void wish(struct access_log *log, const char *path, bool reopen, bool sto
 void access_log_configure(struct access_log *log, const struct config *config)
 {
     atomic_store(&log->profile, (int)config->log.profile);
+    log->sums_up = config->log.access == CONFIG_ACCESS_PROBLEMS;
     wish(log, wanted_path(config), false, false);
 }
 
 void access_log_reopen(struct access_log *log)
 {
     wish(log, NULL, true, false);
+}
+
+void access_log_summary(struct access_log *log, wall_us at, const struct history_summary *s)
+{
+    struct access_style style = {.profile = (enum config_access_profile)atomic_load(&log->profile)};
+    char line[SUMMARY_MAX];
+    uint64_t requests = 0;
+
+    for (size_t i = 0; i < SOURCES; i++)
+        requests += s->finished[i];
+    if (!log->sums_up || requests == 0)
+        return;
+    size_t n = access_line_summary(&style, at, s, line);
+    pthread_mutex_lock(&log->wishes.lock);
+    strbuf_add(&log->wishes.lines, line, n);
+    pthread_mutex_unlock(&log->wishes.lock);
+    wish(log, NULL, false, false);
 }
 
 struct access_log_counts access_log_counts(struct access_log *log)
@@ -314,6 +353,7 @@ static void release(struct access_log *log)
     for (unsigned i = 0; i < log->n; i++)
         access_ring_free(log->shards[i].ring);
     access_sink_free(log->sink);
+    strbuf_fini(&log->wishes.lines);
     pthread_mutex_destroy(&log->wishes.lock);
     free(log);
 }
@@ -331,6 +371,7 @@ struct access_log *access_log_new(unsigned shards, const struct config *config, 
     log->sink = access_sink_new(ACCESS_LINE_MAX);
     log->style.project = google_project();
     atomic_init(&log->profile, (int)config->log.profile);
+    log->sums_up = config->log.access == CONFIG_ACCESS_PROBLEMS;
     snprintf(log->path, sizeof(log->path), "%s", path);
     snprintf(log->wishes.path, sizeof(log->wishes.path), "%s", path);
     log->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -41,6 +41,12 @@ void access_log_reopen(struct access_log *log);
 void access_log_note(struct access_log_shard *sh, const struct config *config,
                      const struct record *record, const struct access_request *request);
 
+struct history_summary;
+
+/* Control thread: the summary of the seconds up to `at`, which gets a line if log.access is
+ * "problems" and there was a request. */
+void access_log_summary(struct access_log *log, wall_us at, const struct history_summary *s);
+
 /* Lines so far. Any thread. */
 struct access_log_counts {
     uint64_t written, dropped;

@@ -260,6 +260,11 @@ void history_append(struct history *h, const struct history_input *in)
     remember(h, in);
 }
 
+uint64_t history_samples(const struct history *h)
+{
+    return h->appended;
+}
+
 int64_t history_started(const struct history *h)
 {
     return h->started / SECOND;

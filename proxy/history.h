@@ -76,6 +76,9 @@ void history_append(struct history *h, const struct history_input *in);
 /* When weir started, in seconds since 1970. */
 int64_t history_started(const struct history *h);
 
+/* How many samples there have been. */
+uint64_t history_samples(const struct history *h);
+
 /* The last `seconds`, at most HISTORY_RECENT, or as many as there are. */
 void history_summarize(const struct history *h, unsigned seconds, struct history_summary *out);
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "proxy/access_log.h"
 #include "proxy/agent.h"
 #include "proxy/classes.h"
 #include "proxy/lifecycle.h"
@@ -48,6 +49,7 @@ struct observer {
     mono_us next_second;  /* when the next sample is due */
     uint64_t wrong;       /* accounting errors that have been logged */
     mono_us complains_at; /* not before */
+    uint64_t summed_up;   /* samples of which the access log has a summary */
     struct overload_log overload_log;
     struct history *history;
     struct stats_now now;         /* of the latest sample */
@@ -189,6 +191,21 @@ static void ask_follower(struct observer *o, struct history_app *out)
         o->how.follower->on_sample(o->how.arg, out);
 }
 
+/* ---- the access log ---- */
+
+/* A summary of the seconds since the last one, if there are at least that many. */
+static void sum_up(struct observer *o, unsigned seconds)
+{
+    struct history_summary s;
+    uint64_t n = history_samples(o->history) - o->summed_up;
+
+    if (o->parts.access_log == NULL || n < seconds)
+        return;
+    o->summed_up += n;
+    history_summarize(o->history, n < HISTORY_RECENT ? (unsigned)n : HISTORY_RECENT, &s);
+    access_log_summary(o->parts.access_log, clock_wall(), &s);
+}
+
 static void take_sample(struct observer *o, const struct limiter_snapshot *limiter, mono_us now)
 {
     read_stats(o, limiter);
@@ -198,6 +215,7 @@ static void take_sample(struct observer *o, const struct limiter_snapshot *limit
     history_append(o->history, &in);
     overload_log_look(&o->overload_log, limiter);
     log_wrong_at_times(o, now);
+    sum_up(o, HISTORY_RECENT);
     if (!o->asleep)
         observer_audit(o);
     o->next_second = second_after(now);
@@ -349,6 +367,11 @@ void observer_look(struct observer *o, struct stats_now *now)
         .upstream_state = app_state_name(state),
         .upstream_startup = app_startup(app),
     };
+    if (o->parts.access_log != NULL) {
+        struct access_log_counts lines = access_log_counts(o->parts.access_log);
+        now->lines_written = lines.written;
+        now->lines_dropped = lines.dropped;
+    }
     for (unsigned k = 0; k < now->classes; k++)
         now->class_names[k] = classes_name(cf, k);
     look_at_limiter(o, now);
@@ -392,9 +415,13 @@ void observer_stop(struct observer *o)
         return;
     for (unsigned i = 0; i < o->how.loops; i++)
         exchange_audit(o->watched[i].exchanges);
-    limiter_snapshot(o->how.shared->limiter, clock_mono(), &limiter);
+    mono_us now = clock_mono();
+    limiter_take_peaks(o->how.shared->limiter, now, &limiter);
     read_stats(o, &limiter);
     log_wrong(o);
+    struct history_input last = input_of(o, now);
+    history_append(o->history, &last);
+    sum_up(o, 1);
 }
 
 void observer_free(struct observer *o)

@@ -17,6 +17,7 @@
 #include "proxy/stats_now.h"
 
 struct agent;
+struct access_log;
 struct lifecycle;
 struct reload;
 struct observer; /* opaque: defined in observer.c */
@@ -53,7 +54,8 @@ struct observer_how {
 
 struct observer *observer_new(const struct observer_how *how);
 
-/* All loops have stopped, and still have what observer_watch() named: looks for the last time. */
+/* All loops have stopped, and still have what observer_watch() named: looks for the last time. What
+ * observer_start() named must still be there, too. */
 void observer_stop(struct observer *o); /* NULL is allowed */
 void observer_free(struct observer *o); /* NULL is allowed */
 
@@ -69,6 +71,7 @@ struct observer_parts {
     const struct reload *reload;
     const struct agent *agent; /* NULL: there is no such port */
     const struct lifecycle *lifecycle;
+    struct access_log *access_log; /* for its lines' counts and summaries; NULL: none */
 };
 
 /* All is built: begins to look. */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "proxy/access_line.h"
+#include "proxy/history.h"
 #include "tests/fuzz/access_judge.h"
 #include "tests/unit/limiter/dice.h"
 
@@ -205,6 +206,46 @@ static void rare_facts_are_members_only_when_they_hold(void **state)
     assert_true(judge_has(object, "proto", SPAN("HTTP/1.0")));
     assert_null(json_object_get(object, "truncated"));
     json_decref(object);
+}
+
+/* ---- the summary ---- */
+
+static void a_summary_has_counts_times_and_peaks(void **state)
+{
+    struct fixture *f = *state;
+    const char *why;
+    struct history_summary s = {.seconds = 60,
+                                .finished = {10, 4, 1},
+                                .rejected = {[STATS_QUEUE_FULL] = 2, [STATS_DRAINING] = 1},
+                                .refused = 3,
+                                .errors = 5,
+                                .wait = {1000, -1, 20000},
+                                .wait_max = 21000,
+                                .inside = {-1, -1, -1},
+                                .in_flight_peak = 40,
+                                .queue_peak = 7};
+
+    f->len = access_line_summary(&f->style, f->request.at, &s, f->line);
+    const char *expected =
+        "{\"ts\":\"2026-11-29T07:56:05.123456Z\",\"level\":\"info\",\"msg\":\"summary\","
+        "\"seconds\":60,\"requests\":15,\"errors\":5,\"client_gone\":1,\"refused\":3,"
+        "\"refused_by_reason\":{\"queue_full\":2,\"draining\":1},\"queue_p50_us\":1000,"
+        "\"queue_p99_us\":20000,\"queue_max_us\":21000,\"in_flight_peak\":40,"
+        "\"queue_depth_peak\":7}\n";
+    assert_int_equal(f->len, strlen(expected));
+    assert_memory_equal(f->line, expected, f->len);
+    memset(&s, 0xff, sizeof(s));
+    for (int profile = CONFIG_ACCESS_PLAIN; profile <= CONFIG_ACCESS_ECS; profile++) {
+        f->style.profile = (enum config_access_profile)profile;
+        f->len = access_line_summary(&f->style, f->request.at, &s, f->line);
+        assert_true(f->len < 2048);
+        /* numbers of 64 bits are beyond the reader */
+        s = (struct history_summary){.seconds = 1};
+        f->len = access_line_summary(&f->style, f->request.at, &s, f->line);
+        json_t *object = judge_line((struct span){f->line, f->len}, &why);
+        assert_non_null(object);
+        json_decref(object);
+    }
 }
 
 /* ---- times ---- */
@@ -412,6 +453,7 @@ int main(void)
         TEST(ecs_has_the_names_of_the_elastic_common_schema),
         TEST(a_request_refused_at_its_head_has_what_is_known),
         TEST(rare_facts_are_members_only_when_they_hold),
+        TEST(a_summary_has_counts_times_and_peaks),
         TEST(times_are_rfc_3339_in_utc),
         TEST(problems_are_errors_refusals_losses_and_slow_requests),
         TEST(any_two_bytes_are_told_or_replaced),

@@ -22,6 +22,7 @@
 
 #include "common/clock.h"
 #include "proxy/access_log.h"
+#include "proxy/history.h"
 
 #define LOOPS 2
 
@@ -227,6 +228,26 @@ static void every_line_is_written_or_counted(void **state)
     assert_true(n > 1000);
 }
 
+static void a_summary_is_written_with_problems_if_there_was_a_request(void **state)
+{
+    struct fixture *f = *state;
+    struct history_summary s = {.seconds = 60};
+
+    f->config.log.access = CONFIG_ACCESS_PROBLEMS;
+    start(f);
+    access_log_summary(f->log, 0, &s);
+    s.finished[RECORD_BY_APP] = 1;
+    access_log_summary(f->log, 0, &s);
+    assert_true(eventually(has_written, f, 1));
+    f->config.log.access = CONFIG_ACCESS_ALL;
+    access_log_configure(f->log, &f->config);
+    access_log_summary(f->log, 0, &s);
+    stop(f);
+    json_t *object = json_load_file(f->path, JSON_REJECT_DUPLICATES, NULL); /* one line */
+    assert_string_equal(json_string_value(json_object_get(object, "msg")), "summary");
+    json_decref(object);
+}
+
 /* ---- changes ---- */
 
 static void a_rotated_file_is_opened_again(void **state)
@@ -368,6 +389,7 @@ int main(void)
         TEST(what_is_left_at_the_end_is_written),
         TEST(a_writer_that_sleeps_is_woken),
         TEST(every_line_is_written_or_counted),
+        TEST(a_summary_is_written_with_problems_if_there_was_a_request),
         TEST(a_rotated_file_is_opened_again),
         TEST(a_change_of_the_file_applies_to_later_lines),
         TEST(a_change_to_a_file_that_cannot_be_opened_keeps_the_present_one),

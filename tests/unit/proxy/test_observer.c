@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/log.h"
+#include "proxy/access_log.h"
 #include "proxy/observer.h"
 
 #define MS INT64_C(1000)
@@ -22,6 +23,7 @@ static struct fixture {
     struct stats *stats, *bypass_stats;
     struct exchange_shared shared;
     struct observer *observer;
+    struct access_log *access_log;
     struct limiter_waiter w[8];
     mono_us now;
     unsigned audits;
@@ -51,6 +53,23 @@ bool __wrap_exchange_audit(const struct exchange_env *env)
     assert_null(env);
     fx.audits++;
     return true;
+}
+
+/* ---- the access log --------------------------------------------------------------------------- */
+
+static struct {
+    unsigned n;
+    struct history_summary last;
+} summaries;
+
+void __wrap_access_log_summary(struct access_log *log, wall_us at, const struct history_summary *s);
+
+void __wrap_access_log_summary(struct access_log *log, wall_us at, const struct history_summary *s)
+{
+    assert_ptr_equal(log, fx.access_log);
+    assert_int_equal(at, __wrap_clock_wall());
+    summaries.n++;
+    summaries.last = *s;
 }
 
 /* ---- the follower ---------------------------------------------------------------------------- */
@@ -144,7 +163,10 @@ static int set_up_at(mono_us now)
     fx.observer = observer_new(&how);
     for (unsigned i = 0; i < 2; i++) /* one thread with two shards: enough here */
         observer_watch(fx.observer, i, fx.loop, stats_shard_of(fx.stats, i), NULL);
-    observer_start(fx.observer, &(struct observer_parts){.agent = NULL});
+    fx.config->log.access = CONFIG_ACCESS_OFF;
+    fx.access_log = access_log_new(1, fx.config, fx.text, sizeof(fx.text));
+    memset(&summaries, 0, sizeof(summaries));
+    observer_start(fx.observer, &(struct observer_parts){.access_log = fx.access_log});
     capture_stderr();
     return 0;
 }
@@ -182,6 +204,7 @@ static int tear_down(void **state)
     end_requests();
     observer_stop(fx.observer);
     observer_free(fx.observer);
+    access_log_free(fx.access_log);
     loop_free(fx.loop);
     loop_free(fx.control);
     limiter_free(fx.shared.limiter);
@@ -431,10 +454,28 @@ static void the_last_look_logs_what_is_new(void **state)
     assert_non_null(strstr(logged(), "accounting: 1 inconsistencies"));
 }
 
+static void each_minute_is_summed_up_for_the_access_log(void **state)
+{
+    (void)state;
+    passes(59 * S);
+    assert_int_equal(summaries.n, 0);
+    passes(2 * S);
+    assert_int_equal(summaries.n, 1);
+    assert_int_equal(summaries.last.seconds, 60);
+    passes(60 * S);
+    assert_int_equal(summaries.n, 2);
+    assert_int_equal(summaries.last.seconds, 60);
+    passes(10 * S);
+    observer_stop(fx.observer);
+    assert_int_equal(summaries.n, 3);
+    assert_true(summaries.last.seconds >= 11 && summaries.last.seconds <= 12);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(each_minute_is_summed_up_for_the_access_log),
         TEST(there_is_a_sample_for_each_second_and_it_ends_on_a_whole_one),
         cmocka_unit_test_setup_teardown(the_first_second_is_a_whole_one_too, within_a_second,
                                         tear_down),
