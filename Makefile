@@ -367,7 +367,7 @@ browser-test: build ## the dashboard in Chromium (30 s)
 	@WEIR=$(abspath $(OUT)/weir) node --test --test-concurrency=1 --test-reporter=./tests/browser/count.mjs tests/browser/dashboard.test.mjs
 
 .PHONY: access-log-check
-access-log-check: build $(HEAVY) ## LINES=1000000 under load, a full disk, a stopped reader (4 min)
+access-log-check: build $(HEAVY) ## LINES=1000000; a full disk, a stopped reader (4 min)
 	@WEIR_ACCESS_LINES=$(or $(LINES),1000000) $(PYTEST) -s tests/e2e/test_access_log.py -k 'every_request or p99'
 
 .PHONY: quantiles
