@@ -730,8 +730,10 @@ static bool build(struct server *s)
     if (!ports_build(s))
         return false;
     s->reload = reload_new(s->control, s->source, s->config, server_change, s);
-    const struct observer_parts parts = {
-        .reload = s->reload, .agent = s->agent, .lifecycle = s->lifecycle, .access_log = s->access_log};
+    const struct observer_parts parts = {.reload = s->reload,
+                                         .agent = s->agent,
+                                         .lifecycle = s->lifecycle,
+                                         .access_log = s->access_log};
     observer_start(s->observer, &parts);
     return true;
 }

@@ -67,6 +67,6 @@ struct stats_now {
     bool draining;              /* from the announcement on */
     uint64_t reloads_applied, reloads_rejected;
     bool reload_succeeded;
-    wall_us reload_success; /* the last one, or the start */
+    wall_us reload_success;                /* the last one, or the start */
     uint64_t lines_written, lines_dropped; /* of the access log */
 };

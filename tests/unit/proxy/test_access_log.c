@@ -56,7 +56,7 @@ static int set_up(void **state)
     snprintf(f->path, sizeof(f->path), "%s/access.log", f->dir);
     snprintf(f->other, sizeof(f->other), "%s/other.log", f->dir);
     f->config.log.access = CONFIG_ACCESS_ALL;
-    strcpy(f->config.log.access_file, f->path);
+    snprintf(f->config.log.access_file, sizeof(f->config.log.access_file), "%s", f->path);
     f->config.log.slow = 1000000;
     record_begin(&f->record, 0);
     f->record.status = 200;
@@ -276,7 +276,7 @@ static void a_change_of_the_file_applies_to_later_lines(void **state)
     start(f);
     note(f, 0, 1);
     assert_true(eventually(has_written, f, 1));
-    strcpy(f->config.log.access_file, f->other);
+    snprintf(f->config.log.access_file, sizeof(f->config.log.access_file), "%s", f->other);
     access_log_configure(f->log, &f->config);
     for (int i = 0; i < 5000 && stat(f->other, &st) != 0; i++)
         usleep(1000);
@@ -291,7 +291,8 @@ static void a_change_to_a_file_that_cannot_be_opened_keeps_the_present_one(void 
     struct fixture *f = *state;
 
     start(f);
-    strcpy(f->config.log.access_file, "/nowhere/access.log");
+    snprintf(f->config.log.access_file, sizeof(f->config.log.access_file), "%s",
+             "/nowhere/access.log");
     access_log_configure(f->log, &f->config);
     note(f, 0, 1);
     stop(f);
@@ -319,7 +320,8 @@ static void a_file_that_cannot_be_opened_at_the_start_is_an_error(void **state)
 {
     struct fixture *f = *state;
 
-    strcpy(f->config.log.access_file, "/nowhere/access.log");
+    snprintf(f->config.log.access_file, sizeof(f->config.log.access_file), "%s",
+             "/nowhere/access.log");
     assert_null(access_log_new(LOOPS, &f->config, f->problem, sizeof(f->problem)));
     assert_string_equal(f->problem, "cannot open the access log /nowhere/access.log: "
                                     "No such file or directory");
@@ -331,7 +333,7 @@ static void a_full_disk_is_counted(void **state)
 {
     struct fixture *f = *state;
 
-    strcpy(f->config.log.access_file, "/dev/full");
+    snprintf(f->config.log.access_file, sizeof(f->config.log.access_file), "%s", "/dev/full");
     start(f);
     for (unsigned i = 0; i < 100; i++)
         note(f, 0, i);
@@ -358,7 +360,7 @@ static void a_stopped_reader_delays_neither_a_loop_nor_the_end(void **state)
     struct access_log_counts counts;
     mono_us longest = 0;
 
-    strcpy(f->config.log.access_file, "stdout");
+    snprintf(f->config.log.access_file, sizeof(f->config.log.access_file), "%s", "stdout");
     int reader = stop_the_reader_of_stdout(f);
     start(f);
     for (unsigned i = 0; i < 20000; i++) {

@@ -55,7 +55,8 @@ bool __wrap_exchange_audit(const struct exchange_env *env)
     return true;
 }
 
-/* ---- the access log --------------------------------------------------------------------------- */
+/* ---- the access log ---------------------------------------------------------------------------
+ */
 
 static struct {
     unsigned n;
