@@ -14,7 +14,9 @@ LIMITER := limiter/limiter.c limiter/choice.c limiter/waitq.c limiter/patience.c
            limiter/slots.c
 HTTP    := proxy/http/chars.c proxy/http/head.c proxy/http/parse.c proxy/http/body.c \
            proxy/http/rewrite.c proxy/http/date.c
-COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c proxy/cli_admin.c
+COMMANDS := proxy/manual.c proxy/manpage.c proxy/completion.c proxy/admin_client.c proxy/cli.c proxy/cli_admin.c \
+            proxy/cli_status.c proxy/cli_top.c proxy/figures.c proxy/text_screen.c proxy/figure_lines.c \
+            proxy/status_page.c proxy/top_screen.c
 CONFIG  := proxy/cidr.c proxy/paths.c proxy/words.c proxy/options.c proxy/option_form.c \
            proxy/option_value.c proxy/option_hint.c proxy/option_classes.c \
            proxy/config.c proxy/config_file.c proxy/config_change.c \

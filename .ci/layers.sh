@@ -40,8 +40,8 @@ layer 'limiter/*.[ch]' "$pure|$threads|limiter/[a-z_]+\.h|common/(check|clock)\.
 layer 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|strbuf)\.h"
 
 # 2  the configuration (the only jansson), and a thread's loop and numbers
-for m in cidr class_rule paths words config config_values config_file config_change config_load options option_classes option_form option_value option_hint option_private jsonpos capacity manual command completion manpage admin_client cli cli_admin cli_private; do
-    layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|paths|words|config|config_values|config_change|config_load|options|class_rule|option_classes|option_form|option_value|option_hint|option_private|jsonpos|capacity|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_private)\.h"
+for m in cidr class_rule paths words config config_values config_file config_change config_load options option_classes option_form option_value option_hint option_private jsonpos capacity manual command completion manpage admin_client cli cli_admin cli_status cli_top cli_private figures text_screen figure_lines status_page top_screen; do
+    layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|paths|words|config|config_values|config_change|config_load|options|class_rule|option_classes|option_form|option_value|option_hint|option_private|jsonpos|capacity|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_status|cli_top|cli_private|figures|text_screen|figure_lines|status_page|top_screen)\.h"
 done
 for m in loop wheel budget log_limit config_watch hash buckets stats stats_reading metrics_page status load load_header overload_log record completions number trace request_start access_log access_line access_ring access_sink exemplars history estimate advice app_condition socket_queues stats_now metrics_families metrics_docs openmetrics; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"

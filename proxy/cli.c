@@ -10,6 +10,8 @@
 #include "common/strbuf.h"
 #include "proxy/cli_admin.h"
 #include "proxy/cli_private.h"
+#include "proxy/cli_status.h"
+#include "proxy/cli_top.h"
 #include "proxy/command.h"
 #include "proxy/completion.h"
 #include "proxy/manpage.h"
@@ -52,10 +54,22 @@ static const struct command commands[] = {
      "defaults: a configuration file with every default; only the upstream is missing.\n"
      "docs: the options as Markdown.",
      TAKES_CONFIG | TAKES_JSON, 1, run_config, "print schema defaults docs"},
-    {"status", "[--json] [flags]", "print a snapshot of a running weir",
-     "Queries the admin port, whose address is in the configuration or given with --admin-listen. "
-     "With --json, prints the response unchanged.",
+    {"status", "[--json] [flags]", "print the figures of a running weir",
+     "Prints the state of the app with advice, the requests that are in flight and waiting, rates "
+     "and times of the last minute, and how many requests were refused, by reason. With --json, "
+     "prints the response of the admin port unchanged.\n"
+     "Queries /status on the admin port, whose address is in the configuration or given with "
+     "--admin-listen.",
      TAKES_CONFIG | TAKES_JSON, 0, cli_status, NULL},
+    {"top", "[flags]", "show the figures of a running weir once a second",
+     "Shows what `weir status` prints, and the requests in flight, waiting and refused during the "
+     "last 5 minutes as charts; of any size, from 20 columns and 5 rows on. q or Ctrl-C ends it. "
+     "If weir restarts, it says so and continues with the new process.\n"
+     "If the output is not a terminal, prints one line a second until SIGINT or SIGTERM. Colours "
+     "are not used if NO_COLOR is set. If LC_ALL, LC_CTYPE or LANG names a character set other "
+     "than UTF-8, bars and charts are in ASCII.\n"
+     "Queries the admin port, as `weir status` does.",
+     TAKES_CONFIG, 0, cli_top, NULL},
     {"healthcheck", "[--ready] [flags]",
      "exit with 0 if weir is running, for images without a shell",
      "Queries /livez on the admin port, or /readyz with --ready. Exits with 0 or 1 within 2 "
@@ -142,20 +156,33 @@ const char *cli_env_get(const struct cli_env *env, const char *name)
     return NULL;
 }
 
-static bool colours(const struct cli_env *env)
+bool cli_is_terminal(const struct cli_env *env, int fd)
 {
     const char *term = cli_env_get(env, "TERM");
-    int fd = fileno(env->err);
+    return term != NULL && strcmp(term, "dumb") != 0 && fd >= 0 && isatty(fd);
+}
 
-    return cli_env_get(env, "NO_COLOR") == NULL && term != NULL && strcmp(term, "dumb") != 0 &&
-           fd >= 0 && isatty(fd);
+bool cli_wants_colour(const struct cli_env *env, int fd)
+{
+    return cli_env_get(env, "NO_COLOR") == NULL && cli_is_terminal(env, fd);
+}
+
+bool cli_wants_unicode(const struct cli_env *env)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    const char *locale = NULL;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && locale == NULL; i++)
+        locale = cli_env_get(env, names[i]);
+    return locale == NULL || strcasestr(locale, "utf-8") != NULL ||
+           strcasestr(locale, "utf8") != NULL;
 }
 
 /* The word that introduces an error is red, once in each line that has one. */
 void cli_print_problems(const struct cli_env *env, const char *text)
 {
     static const char word[] = ": error: ";
-    bool colour = colours(env);
+    bool colour = cli_wants_colour(env, fileno(env->err));
 
     while (*text != '\0') {
         size_t len = strcspn(text, "\n");

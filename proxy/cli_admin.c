@@ -84,24 +84,37 @@ static struct config *load_address(const struct cli *cli, bool with_token)
     return c;
 }
 
+struct config *cli_admin_config(const struct cli *cli, bool with_token)
+{
+    struct config *c = load_address(cli, with_token);
+
+    if (c == NULL || c->admin.enabled)
+        return c;
+    cli_complain(cli->env, "the admin port is disabled (admin.listen is \"off\")");
+    config_put(c);
+    return NULL;
+}
+
+void cli_complain_of_silence(const struct cli *cli, const struct config *c)
+{
+    cli_complain(cli->env, "%s: no response from the admin port: %s", c->admin.listen.text,
+                 strerror(errno));
+}
+
 /* Sends a request with a body to the admin port; with the token, unless it is a GET. False: the
  * reason has been reported. */
 static bool ask_with_body(const struct cli *cli, const char *method, const char *path,
                           struct span body, struct admin_response *r)
 {
-    struct config *c = load_address(cli, strcmp(method, "GET") != 0);
-    bool ok = false;
+    struct config *c = cli_admin_config(cli, strcmp(method, "GET") != 0);
 
     if (c == NULL)
         return false;
     const struct admin_request request = {
         .method = method, .path = path, .token = c->admin.token, .body = body};
-    if (!c->admin.enabled)
-        cli_complain(cli->env, "the admin port is disabled (admin.listen is \"off\")");
-    else if (!(ok = admin_client_ask(&c->admin.listen, &request,
-                                     cli->wait + ADMIN_CLIENT_TIMEOUT_US, r)))
-        cli_complain(cli->env, "%s: no response from the admin port: %s", c->admin.listen.text,
-                     strerror(errno));
+    bool ok = admin_client_ask(&c->admin.listen, &request, cli->wait + ADMIN_CLIENT_TIMEOUT_US, r);
+    if (!ok)
+        cli_complain_of_silence(cli, c);
     config_put(c);
     return ok;
 }
@@ -124,70 +137,6 @@ int cli_healthcheck(struct cli *cli)
     if (ok && r.status != 200)
         cli_complain(cli->env, "%s returned status %u", path, r.status);
     return ok && r.status == 200 ? EXIT_OK : EXIT_FAILED;
-}
-
-static void write_flat(const json_t *value, const char *path, struct strbuf *out);
-
-static void write_flat_member(const json_t *value, const char *path, const char *key,
-                              struct strbuf *out)
-{
-    struct strbuf inner = {0};
-
-    strbuf_addf(&inner, "%s%s%s", path, *path == '\0' ? "" : ".", key);
-    write_flat(value, strbuf_cstr(&inner), out);
-    strbuf_fini(&inner);
-}
-
-/* Writes a line per number or string: its path and value. jansson limits the depth. */
-static void write_flat(const json_t *value, const char *path, struct strbuf *out)
-{
-    void *iter = json_object_iter((json_t *)(uintptr_t)value);
-    char key[24];
-
-    if (json_is_object(value)) {
-        for (; iter != NULL; iter = json_object_iter_next((json_t *)(uintptr_t)value, iter))
-            write_flat_member(json_object_iter_value(iter), path, json_object_iter_key(iter), out);
-        return;
-    }
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        snprintf(key, sizeof(key), "%zu", i);
-        write_flat_member(json_array_get(value, i), path, key, out);
-    }
-    if (json_is_array(value))
-        return;
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-    CHECK(text != NULL);
-    strbuf_addf(out, "%-39s %s\n", path, text);
-    free(text);
-}
-
-static int print_status(struct cli *cli, const struct admin_response *r)
-{
-    struct strbuf text = {0};
-    json_t *json = json_loadb(r->body.at, r->body.len, 0, NULL);
-
-    if (r->status != 200 || json == NULL) {
-        cli_complain(cli->env, "unexpected response to /status (status %u)", r->status);
-        json_decref(json);
-        return EXIT_FAILED;
-    }
-    if (cli->json)
-        strbuf_add_span(&text, r->body);
-    else
-        write_flat(json, "", &text);
-    if (text.len > 0 && text.at[text.len - 1] != '\n')
-        strbuf_adds(&text, "\n");
-    json_decref(json);
-    return cli_print_result(cli, &text);
-}
-
-int cli_status(struct cli *cli)
-{
-    struct admin_response r = {0};
-    int status = ask_admin(cli, "GET", "/status", &r) ? print_status(cli, &r) : EXIT_FAILED;
-
-    strbuf_fini(&r.bytes);
-    return status;
 }
 
 /* ---- changing ------------------------------------------------------------------------------- */

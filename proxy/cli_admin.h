@@ -3,7 +3,6 @@
 
 struct cli; /* cli_private.h */
 
-int cli_status(struct cli *cli);
 int cli_healthcheck(struct cli *cli);
 int cli_drain(struct cli *cli);
 int cli_set(struct cli *cli);

@@ -1,5 +1,5 @@
 /*
- * A parsed command line, and what the commands share: cli.c and cli_admin.c; not included
+ * A parsed command line, and what the commands share: cli.c and the cli_*.c; not included
  * elsewhere. One thread.
  */
 #pragma once
@@ -50,3 +50,18 @@ struct config_source cli_sources(const struct cli *cli, bool upstream_optional);
 /* The configuration from `src`, or from those sources. NULL: the problems have been reported. */
 struct config *cli_load_from(const struct cli *cli, const struct config_source *src);
 struct config *cli_load(const struct cli *cli, bool upstream_optional);
+
+/* The address of the admin port, and its token for a command that makes a change. NULL: the
+ * problems have been reported. */
+struct config *cli_admin_config(const struct cli *cli, bool with_token);
+
+/* Reports errno: the admin port at that address has not responded. */
+void cli_complain_of_silence(const struct cli *cli, const struct config *c);
+
+/* Whether `fd` is a terminal that understands escape sequences; and whether colours are wanted. */
+bool cli_is_terminal(const struct cli_env *env, int fd);
+bool cli_wants_colour(const struct cli_env *env, int fd);
+
+/* Whether block characters in UTF-8 can be printed: yes, unless the environment names another
+ * character set. In a container, it often names none, and the terminal is elsewhere. */
+bool cli_wants_unicode(const struct cli_env *env);

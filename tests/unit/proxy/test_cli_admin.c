@@ -1,57 +1,5 @@
 /* The commands that talk to a running weir, with a scripted admin port. */
-#include <netinet/in.h>
-#include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "common/check.h"
-#include "tests/unit/proxy/cli_fixture.h"
-
-/* An admin port that sends one response on one connection. */
-struct admin {
-    int fd;
-    const char *response; /* NULL: none, the connection stays open until the client gives up */
-    pthread_t thread;
-    char flag[64];
-    char request[256];
-};
-
-static inline void *respond_once(void *arg)
-{
-    struct admin *a = arg;
-    int fd = accept(a->fd, NULL, NULL);
-    ssize_t n = recv(fd, a->request, sizeof(a->request) - 1, 0);
-    char byte;
-
-    CHECK(n > 0);
-    if (a->response != NULL)
-        (void)!write(fd, a->response, strlen(a->response));
-    else
-        (void)recv(fd, &byte, 1, 0);
-    close(fd);
-    return NULL;
-}
-
-static inline void admin_start(struct admin *a, const char *response)
-{
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(any);
-
-    memset(a, 0, sizeof(*a));
-    a->response = response;
-    a->fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(a->fd, (struct sockaddr *)&any, sizeof(any)), 0);
-    assert_int_equal(listen(a->fd, 1), 0);
-    assert_int_equal(getsockname(a->fd, (struct sockaddr *)&any, &len), 0);
-    snprintf(a->flag, sizeof(a->flag), "--admin-listen=0.0.0.0:%d", ntohs(any.sin_port));
-    assert_int_equal(pthread_create(&a->thread, NULL, respond_once, a), 0);
-}
-
-static inline void admin_stop(struct admin *a)
-{
-    pthread_join(a->thread, NULL);
-    close(a->fd);
-}
+#include "tests/unit/proxy/admin_script.h"
 
 static void health_is_what_the_admin_port_says(void **state)
 {
@@ -97,30 +45,6 @@ static void health_without_a_port_to_ask_is_a_failure(void **state)
     assert_said(run("healthcheck", "-c", "/nonexistent", NULL), 1, NULL, "cannot be read");
     assert_said(run("healthcheck", "-c", "/nonexistent", "--admin-listen", "127.0.0.1:1", NULL), 1,
                 NULL, "127.0.0.1:1: no response from the admin port: Connection refused");
-    assert_said(run("status", "--admin-listen=127.0.0.1:1", NULL), 1, NULL, "refused");
-}
-
-static void status_is_printed_flat_or_as_it_came(void **state)
-{
-    static const char response[] =
-        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-        "{\"state\": \"ready\", \"queue\": {\"depth\": 2}, \"l\": [1.5]}";
-    struct admin a;
-    (void)state;
-
-    admin_start(&a, response);
-    assert_said(run("status", a.flag, NULL), 0,
-                "queue.depth                             2\n"
-                "l.0                                     1.5\n",
-                NULL);
-    admin_stop(&a);
-    admin_start(&a, response);
-    assert_said(run("status", "--json", a.flag, NULL), 0, "{\"state\": \"ready\", ", NULL);
-    admin_stop(&a);
-    admin_start(&a, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-    assert_said(run("status", a.flag, NULL), 1, NULL,
-                "unexpected response to /status (status 404)");
-    admin_stop(&a);
 }
 
 static void assert_command(const char *command, const char *response, int status, const char *out,
@@ -295,7 +219,6 @@ int main(void)
         cmocka_unit_test(health_is_what_the_admin_port_says),
         cmocka_unit_test(a_silent_admin_port_is_given_up_after_two_seconds),
         cmocka_unit_test(health_without_a_port_to_ask_is_a_failure),
-        cmocka_unit_test(status_is_printed_flat_or_as_it_came),
         cmocka_unit_test(pause_and_resume_are_sent_by_post),
         cmocka_unit_test(set_sends_its_values_as_json),
         cmocka_unit_test(set_finds_the_errors_itself_where_it_can),

@@ -1,0 +1,6 @@
+/* `weir top`. */
+#pragma once
+
+struct cli; /* cli_private.h */
+
+int cli_top(struct cli *cli);
