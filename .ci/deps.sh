@@ -47,6 +47,7 @@ test|module|hypercorn|python3-hypercorn|python3-hypercorn|py3-hypercorn|hypercor
 test|module|httpx|python3-httpx|python3-httpx|py3-httpx|python-httpx
 test|module|yaml|python3-yaml|python3-pyyaml|py3-yaml|python-yaml
 test|module|jsonschema|python3-jsonschema|python3-jsonschema|py3-jsonschema|python-jsonschema
+test|module|pyte|python3-pyte|python3-pyte|py3-pyte|python-pyte
 test|module|websockets|python3-websockets|python3-websockets|py3-websockets|python-websockets
 test|module|prometheus_client|python3-prometheus-client|python3-prometheus_client|py3-prometheus-client|python-prometheus_client
 test|command|promtool|prometheus|prometheus|prometheus|prometheus

@@ -37,7 +37,7 @@ void figure_title(struct text_screen *t, const struct figures *f, const char *wh
 
 static enum text_style state_style(const char *state)
 {
-    if (strcmp(state, "ok") == 0 || strcmp(state, "ready") == 0)
+    if (strcmp(state, "ok") == 0 || strcmp(state, "up") == 0)
         return TEXT_GOOD;
     return strcmp(state, "down") == 0 ? TEXT_BAD : TEXT_WARN;
 }
@@ -300,12 +300,12 @@ void figure_phases(struct text_screen *t, const struct figures *f)
 
 void figure_item(struct text_screen *t, enum text_style style, unsigned end, const char *text)
 {
-    size_t len = strlen(text) + (t->column > 0 ? 3 : 0);
+    bool fits = t->column == 0 || t->column + 3 + strlen(text) <= t->columns;
 
-    if (t->column > 0 && t->column + len > t->columns)
+    if (t->row + !fits >= end)
+        return; /* a shorter one may fit */
+    if (!fits)
         text_end(t);
-    if (t->row >= end)
-        return;
     if (t->column > 0)
         text_column(t, t->column + 3);
     (void)text_whole(t, style, text);

@@ -216,6 +216,8 @@ bool figures_add_history(struct figures_history *h, struct span text)
     if (ok && (int64_t)end > h->end)
         add_columns(h, columns, (int64_t)end);
     h->started = ok ? started : h->started;
+    h->refused.n = 0;
+    read_list(at(json, "reasons"), &h->refused);
     json_decref(json);
     return ok;
 }

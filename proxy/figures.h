@@ -65,6 +65,7 @@ struct figures_history {
     int64_t end; /* the latest second, since 1970; 0: nothing has been added */
     unsigned n;
     struct figures_second at[FIGURES_SECONDS];
+    struct figures_list refused; /* in the last minute, by reason */
 };
 
 /* Adds the seconds after `end`. One that begins at another time is of a weir that has restarted:

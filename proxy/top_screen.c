@@ -286,7 +286,7 @@ static void write_others(const struct top_view *v, struct text_screen *t, unsign
     unsigned end = t->row + rows;
 
     figure_others(t, &v->now, end);
-    add_refusals(&v->now.refused, t, end);
+    add_refusals(&v->history.refused, t, end);
     while (t->row < end)
         text_end(t);
 }

@@ -183,6 +183,7 @@ static void other_figures_flow_into_lines(void **state)
     text_end(&t);
     strbuf_adds(&out, "--\n");
     figure_others(&t, &f, t.row + 1);
+    text_end(&t);
     f = unknown();
     f.overload = true;
     f.bypass_limit = f.upgrades = f.unread = 3;
@@ -193,7 +194,7 @@ static void other_figures_flow_into_lines(void **state)
                       "Oldest wait 1.84 s   Queue empty in 2.40 s\n"
                       "Orphans 2   No free slot 83 %   Overload 12.5 s\n"
                       "--\n"
-                      "App works on 40   Waiting inside it 40\n"
+                      "App works on 40   Waiting inside it 40   Orphans 2\n"
                       "--\n"
                       "Not read by the app 3   Orphans -   No free slot -\n"
                       "Overload -   Bypass in flight -   Tunnels 3\n"

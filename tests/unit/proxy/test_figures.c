@@ -99,7 +99,8 @@ static void add(struct figures_history *h, int started, int end, int n)
                 end);
     for (int i = 0; i < n; i++)
         strbuf_addf(&json, "%s%d", i > 0 ? "," : "", end - n + 1 + i);
-    strbuf_adds(&json, "],\"queue_peak\":[3],\"rejected\":[null]}}");
+    strbuf_adds(&json, "],\"queue_peak\":[3],\"rejected\":[null]},"
+                       "\"reasons\":{\"queue_full\":7}}");
     assert_true(figures_add_history(h, (struct span){json.at, json.len}));
     strbuf_fini(&json);
 }
@@ -119,6 +120,8 @@ static void seconds_are_added_once(void **state)
 
     add(&h, 1, 100, 10);
     assert_seconds(&h, 91, 100);
+    assert_int_equal(h.refused.n, 1);
+    assert_true(h.refused.item[0].value == 7);
     assert_true(h.at[0].waiting == 3 && isnan(h.at[0].refused) && isnan(h.at[1].waiting));
     add(&h, 1, 102, 2);
     add(&h, 1, 102, 2);

@@ -14,6 +14,7 @@ static struct top_view *view(void)
     v->where = "127.0.0.1:9480";
     v->time = 1007980;
     v->history.end = 1007979;
+    v->history.refused = v->now.refused;
     v->history.n = FIGURES_SECONDS;
     for (unsigned i = 0; i < FIGURES_SECONDS; i++) {
         double second = i, nothing = NAN;
