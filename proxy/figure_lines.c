@@ -11,27 +11,29 @@
 
 /* ---- title and app -------------------------------------------------------------------------- */
 
+static void write_modes(const struct figures *f, char text[TEXT_MAX])
+{
+    snprintf(text, TEXT_MAX, "%s%s%s%s", f->dry_run ? "  dry run" : "", f->paused ? "  paused" : "",
+             f->draining ? "  draining" : "", f->overload ? "  overload" : "");
+}
+
+/* The modes are more important than how long it has been running, and that than the address. */
 void figure_title(struct text_screen *t, const struct figures *f, const char *where, double now)
 {
     struct text_number age = text_age(now - f->started);
-    char up[TEXT_MAX];
+    char up[TEXT_MAX] = "", modes[TEXT_MAX], on[TEXT_MAX * 3];
 
-    snprintf(up, sizeof(up), "up %s", age.text);
+    if (!isnan(f->started))
+        snprintf(up, sizeof(up), "up %s", age.text);
+    write_modes(f, modes);
+    snprintf(on, sizeof(on), " on %s", where);
     text_add(t, TEXT_BOLD, "weir");
     if (f->version[0] != '\0')
         text_addf(t, TEXT_BOLD, " %s", f->version);
-    if (t->columns >= 60)
-        text_addf(t, TEXT_PLAIN, " on %s", where);
-    if (f->dry_run)
-        text_add(t, TEXT_WARN, "  dry run");
-    if (f->paused)
-        text_add(t, TEXT_WARN, "  paused");
-    if (f->draining)
-        text_add(t, TEXT_WARN, "  draining");
-    if (f->overload)
-        text_add(t, TEXT_WARN, "  overload");
-    if (!isnan(f->started) && text_room(t) > strlen(up))
-        text_right(t, TEXT_DIM, t->columns, up);
+    if (strlen(on) + strlen(modes) + 1 + strlen(up) <= text_room(t))
+        text_add(t, TEXT_PLAIN, on);
+    text_add(t, TEXT_WARN, modes);
+    text_right(t, TEXT_DIM, t->columns, up);
     text_end(t);
 }
 

@@ -31,8 +31,8 @@ void figure_times(struct text_screen *t, const struct figures *f, unsigned row, 
 /* One bar of all phases, and what its parts are; in 2 lines. */
 void figure_phases(struct text_screen *t, const struct figures *f);
 
-/* Adds a text to the line; if there is no room for it, to the next one, if that is before row `end`;
- * else nothing. */
+/* Adds a text to the line; if there is no room for it, to the next one, if that is before row
+ * `end`; else nothing. */
 void figure_item(struct text_screen *t, enum text_style style, unsigned end, const char *text);
 
 /* Other figures, each only if it tells something, in the lines up to row `end`; does not end the

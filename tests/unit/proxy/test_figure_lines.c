@@ -12,20 +12,22 @@ static void the_title_has_what_is_unusual(void **state)
 {
     struct figures f = busy();
     struct strbuf out = {0};
-    struct text_screen wide = screen(&out, 70, 9), narrow = screen(&out, 40, 9);
+    struct text_screen wide = screen(&out, 74, 9), narrow = screen(&out, 40, 9);
     (void)state;
 
     figure_title(&wide, &f, "127.0.0.1:9480", 1007980);
     f.dry_run = f.paused = f.draining = f.overload = true;
+    figure_title(&wide, &f, "127.0.0.1:9480", 1000005);
     figure_title(&wide, &f, "127.0.0.1:9480", 1007980);
     f.dry_run = f.paused = false;
     figure_title(&narrow, &f, "127.0.0.1:9480", 1000005);
     f = unknown();
     figure_title(&narrow, &f, "127.0.0.1:9480", 1000005);
-    assert_text(&out, "weir 0.1.0 on 127.0.0.1:9480                             up 2 h 13 min\n"
-                      "weir 0.1.0 on 127.0.0.1:9480  dry run  paused  draining  overload\n"
+    assert_text(&out, "weir 0.1.0 on 127.0.0.1:9480                                 up 2 h 13 min\n"
+                      "weir 0.1.0 on 127.0.0.1:9480  dry run  paused  draining  overload   up 5 s\n"
+                      "weir 0.1.0  dry run  paused  draining  overload              up 2 h 13 min\n"
                       "weir 0.1.0  draining  overload    up 5 s\n"
-                      "weir\n");
+                      "weir on 127.0.0.1:9480\n");
 }
 
 static void the_advice_follows_the_state_of_the_app(void **state)
