@@ -24,7 +24,10 @@ static void a_status_is_a_page(void **state)
     (void)state;
 
     assert_status(response, NULL, 0, "App: not known.\n\nweir on 0.0.0.0:", NULL);
-    assert_status(response, NULL, 0, "\nIn flight ████░", NULL);
+    assert_status(response, NULL, 0,
+                  "\n"
+                  "In flight ████░",
+                  NULL);
     assert_status(response, NULL, 0, "░ 3 of 40\n", NULL);
     cli_environ = variables;
     assert_status(response, NULL, 0, "\nWaiting   #...", NULL);

@@ -65,7 +65,8 @@ static void what_is_not_known_is_a_dash(void **state)
 
     status_page_write(&f, "a", 0, &t);
     assert_fits(strbuf_cstr(&out), 80);
-    assert_has(&out, "App: not known.\n\nweir on a\n\nIn flight");
+    assert_has(&out, "App: not known.\n\nweir on a\n\n"
+                     "In flight");
     assert_has(&out, "\nFinished           -           -\n");
     assert_has(&out, "No request has finished.\n");
     assert_has(&out, "\nRefused since weir started     0\n");

@@ -155,7 +155,8 @@ static void a_silent_weir_is_named_first(void **state)
     v->silent = 3.2;
     draw(v, 40, 12, &out);
     assert_has(&out, "\nFor 3 s, no response from the admin\nport: Connection refused. Trying "
-                     "again.\nIn flight ");
+                     "again.\n"
+                     "In flight ");
     assert_has_not(&out, "App:");
     strbuf_clear(&out);
     t.colour = true;
