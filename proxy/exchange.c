@@ -58,38 +58,10 @@ static const enum record_phase phases[EXCHANGE_STATES] = {
     [EXCHANGE_REPLYING] = RECORD_DELIVERY, [EXCHANGE_DONE] = RECORD_ENDED,
 };
 
-/* Tunnels are counted apart. */
-static bool is_aside(const struct exchange *ex)
+void exchange_change_aside(struct exchange *ex)
 {
-    switch (ex->state) {
-    case EXCHANGE_AWAITING:
-    case EXCHANGE_STREAMING:
-        return ex->waiter.apart || ex->record.phase == RECORD_BACKPRESSURE;
-    case EXCHANGE_ORPHANED:
-        return ex->waiter.apart;
-    case EXCHANGE_ARRIVED:
-    case EXCHANGE_BUFFERING:
-    case EXCHANGE_QUEUED:
-    case EXCHANGE_CONNECTING:
-    case EXCHANGE_TUNNEL:
-    case EXCHANGE_ABANDONED:
-    case EXCHANGE_FLUSHING:
-    case EXCHANGE_REPLYING:
-    case EXCHANGE_DONE:
-    case EXCHANGE_STATES:
-        break;
-    }
-    return false;
-}
-
-void exchange_note_aside(struct exchange *ex)
-{
-    bool aside = is_aside(ex);
-
-    if (aside == ex->aside)
-        return;
-    ex->aside = aside;
-    stats_aside(ex->lane->stats, aside ? 1 : -1);
+    ex->aside = !ex->aside;
+    stats_aside(ex->lane->stats, ex->aside ? 1 : -1);
 }
 
 void exchange_end_queue_phase(struct exchange *ex)

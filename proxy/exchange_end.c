@@ -81,10 +81,12 @@ static mono_us limiter_time(const struct limiter_waiter *w)
     return not_before(w->ended_at, w->released_at);
 }
 
-/* The phases against the clock. Every verdict has been given. */
+/* The end of the last phase against the clock; that the phases sum to the time until then is
+ * checked where they are counted. Every verdict has been given. */
 static void check_total(const struct exchange *ex, mono_us end)
 {
-    mono_us total = record_total(&ex->record), measured = end - ex->record.began;
+    const struct record *r = &ex->record;
+    mono_us total = r->since - r->began - r->spent[RECORD_ORPHAN], measured = end - r->began;
     mono_us ahead = limiter_time(&ex->waiter) - end;
 
     if (total < measured - PRECISION_US ||

@@ -8,23 +8,12 @@
 
 #include <stdbool.h>
 
+#include "proxy/exchange_phase.h"
 #include "proxy/exchange_types.h"
 
 static inline mono_us exchange_now(const struct exchange *ex)
 {
     return loop_now(ex->env->c.loop);
-}
-
-/* When its head was complete. */
-static inline mono_us exchange_arrived(const struct exchange *ex)
-{
-    return ex->record.began + ex->record.spent[RECORD_HEAD];
-}
-
-/* Whether the client holds up the response, by not reading. */
-static inline bool exchange_is_blocked(const struct exchange *ex)
-{
-    return ex->record.phase == RECORD_BACKPRESSURE;
 }
 
 static inline mono_us not_before(mono_us t, mono_us earliest)
@@ -97,24 +86,6 @@ void exchange_set_state(struct exchange *ex, enum exchange_state next);
 
 /* The same, but the phase began at another time: the limiter's. */
 void exchange_set_state_at(struct exchange *ex, enum exchange_state next, mono_us at);
-
-/* The wait is over: its phase ended when the limiter says that it did. From then on, the request
- * held a slot, or was to be refused. */
-void exchange_end_queue_phase(struct exchange *ex);
-
-/* It is inside, and the app does not work on it: its client does not read, or the response is an
- * event stream; or that is over. */
-void exchange_note_aside(struct exchange *ex);
-
-/* Within a state: another phase begins. */
-static inline void exchange_enter_phase(struct exchange *ex, enum record_phase next)
-{
-    record_enter(&ex->record, next, exchange_now(ex));
-    exchange_note_aside(ex);
-}
-
-/* The phase is over that BACKPRESSURE has interrupted, if it has: the other one goes on. */
-void exchange_note_backpressure(struct exchange *ex);
 
 /* Logs a problem with the app, at a limited rate. */
 void exchange_complain(struct exchange *ex, const char *what);

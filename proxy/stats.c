@@ -247,6 +247,20 @@ static void orphan_ended(struct stats_shard *sh, const struct record *r)
     observe(sh, H_ORPHAN_HOLD, r->spent[RECORD_ORPHAN]);
 }
 
+/* Returns their sum, which is the request's total. Most phases of most requests are empty. */
+static mono_us add_phases(struct stats_shard *sh, const struct record *r)
+{
+    mono_us total = 0;
+
+    for (size_t p = 0; p < RECORD_PHASES; p++) {
+        if (r->spent[p] == 0)
+            continue;
+        total += r->spent[p];
+        add(sh, C_PHASES + p, (uint64_t)r->spent[p]);
+    }
+    return total;
+}
+
 /* The times of a tunnel are not comparable with a request's. */
 static void ended(struct stats_shard *sh, const struct record *r)
 {
@@ -255,9 +269,10 @@ static void ended(struct stats_shard *sh, const struct record *r)
         add(sh, C_UPGRADES, (uint64_t)-1);
         return;
     }
-    observe(sh, (enum stats_histogram)(H_DURATION + r->source), record_total(r));
-    for (size_t p = 0; p < RECORD_PHASES; p++)
-        add(sh, C_PHASES + p, (uint64_t)r->spent[p]);
+    mono_us total = add_phases(sh, r);
+    if (total != r->since - r->began - r->spent[RECORD_ORPHAN])
+        stats_wrong(sh);
+    observe(sh, (enum stats_histogram)(H_DURATION + r->source), total);
     if (r->before >= 0)
         observe(sh, H_BEFORE, r->before);
     if (r->orphaned)

@@ -86,6 +86,7 @@ void __wrap_stats_reached(struct stats_shard *sh, const struct record *r,
     world.sums.upgrades += milestone == STATS_UPGRADED;
     world.sums.orphans += milestone == STATS_ORPHANED;
     if (milestone == STATS_ENDED) {
+        CHECK(record_total(r) == r->since - r->began - r->spent[RECORD_ORPHAN]);
         world.sums.upgrades -= r->upgraded;
         world.sums.orphans -= r->orphaned;
         world.sums.ended++;

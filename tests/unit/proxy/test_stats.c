@@ -153,6 +153,20 @@ static void phases_are_summed_and_a_tunnels_are_not(void **state)
     expect("weir_upgrades_in_flight", "0");
 }
 
+static void phases_that_are_not_the_time_until_the_end_are_an_error(void **state)
+{
+    struct stats_now now = quiet();
+    struct record r = record_of(STATS_SOURCE_APP, 200, 50);
+
+    stats_reached(stats_shard_of(*state, 0), &r, STATS_ENDED);
+    scrape(*state, &now);
+    expect("weir_accounting_error_total", "0");
+    r.spent[RECORD_QUEUE]++;
+    stats_reached(stats_shard_of(*state, 0), &r, STATS_ENDED);
+    scrape(*state, &now);
+    expect("weir_accounting_error_total", "1");
+}
+
 /* The app may begin its response before it has all of the request, and after the client has left.
  */
 static void the_first_byte_counts_from_the_last_byte_sent_or_the_first(void **state)
@@ -359,6 +373,7 @@ int main(void)
         TEST(every_outcome_and_every_phase_has_its_own_numbers),
         TEST(a_wait_without_a_slot_is_lost_and_counted_by_its_outcome),
         TEST(phases_are_summed_and_a_tunnels_are_not),
+        TEST(phases_that_are_not_the_time_until_the_end_are_an_error),
         TEST(the_first_byte_counts_from_the_last_byte_sent_or_the_first),
         TEST(the_time_before_weir_is_that_of_requests_that_tell_it),
         TEST(an_audit_finds_what_the_numbers_do_not_account_for),
