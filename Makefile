@@ -25,6 +25,8 @@ BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c pro
            proxy/metrics_families.c proxy/metrics_docs.c proxy/metrics_page.c proxy/status.c proxy/load.c proxy/load_header.c proxy/overload_log.c \
            proxy/record.c proxy/completions.c proxy/history.c proxy/number.c proxy/trace.c proxy/request_start.c \
            proxy/exemplars.c proxy/openmetrics.c
+# What is inferred of the app.
+BASE    += proxy/estimate.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/classes.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c \
@@ -223,6 +225,7 @@ world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot
 
 # Functions of the C library that a unit test stands in for.
 wrap = $(1:%=-Wl,--wrap=%)
+unit_ld_test_estimate := -lm
 unit_ld_test_upstream := $(call wrap,connect getsockopt)
 unit_ld_test_probe    := $(call wrap,connect)
 unit_ld_test_client   := $(call wrap,clock_mono)

@@ -1,0 +1,592 @@
+/*
+ * See estimate.h.
+ *
+ * With F, the time that the app takes for a request that does not wait inside it, the number of
+ * requests that it works on at the moment t is the number that leave it in (t, t + F]. The mean of
+ * that over a stretch of F is a sum over completions with a triangular weight, which does not
+ * depend on the phase of an app whose requests end in waves of period F.
+ *
+ * An app that merely takes longer than F now and then looks the same at a single moment. A queue
+ * inside is assumed only after the number inside has risen and
+ *
+ *   - the completions kept to one rate from that moment on (rate_is_steady), which those of an app
+ *     that became slow do not: they pause;
+ *   - the arrivals did not (arrivals_are_uneven): else completions that follow the arrivals, each
+ *     after a time of its own, could not be told from those of a queue;
+ *   - the first completions after it took F (floor_is_of_the_rise): F is not of another time;
+ *   - no later one took F (none_is_quick): else short and long requests are mixed;
+ *   - each took what the queue before it explains (waits_match_the_queue): else something else is
+ *     inside, as requests of slow clients.
+ *
+ * From then on, F and the parallelism are kept while the last three hold and the rate stays.
+ */
+#include "proxy/estimate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+
+#define RING         16384u   /* completions; a power of two */
+#define TICKS        1024u    /* a power of two */
+#define SECONDS      3600     /* the times and numbers of each of so many are remembered */
+#define GROUP        8        /* completions whose lower median is a candidate for F */
+#define FLOOR_US     60000000 /* F is of the last minute */
+#define FLOOR_MIN_US 10000
+#define FLOOR_MAX_US 30000000
+#define HALF_MIN_US  150000   /* the kernel's half-width is a multiple of F, at least this */
+#define BLIND_US     2000000  /* after completions that were not seen */
+#define STALE_US     1500000  /* a reading without a tick */
+#define LOST_US      20000000 /* a queue that does not fit for so long is forgotten */
+#define CENTRES      64
+#define SATURATED    1.2  /* inside, to parallelism */
+#define STEADY       0.08 /* of the parallelism */
+#define WAITED       1.15 /* of F: a request that took more has waited */
+#define SPREAD                                                                                     \
+    1.05          /* of the times of requests that do not wait: the sixth of a group, to the       \
+                     third */
+#define SAME  1.1 /* of F: it is the same F */
+#define BOXES 12  /* of F, for the dispersion */
+
+struct done {
+    mono_us at, inside;
+};
+
+struct look { /* one tick */
+    mono_us at;
+    uint32_t inside;
+    mono_us low, high; /* lowest and highest lower median of a group; 0: there was none */
+    double spread;     /* the widest */
+};
+
+struct second {
+    int64_t number; /* since the clock's start */
+    uint32_t most;  /* inside */
+    mono_us low;    /* as of a tick */
+};
+
+struct queue { /* inside the app */
+    bool known;
+    mono_us floor;
+    mono_us rise, fitted; /* fitted: the last tick at which it was valid */
+    double parallelism;
+};
+
+struct estimate {
+    struct done done[RING];
+    uint64_t dones;
+    struct look look[TICKS];
+    uint64_t looks;
+    mono_us group[GROUP];
+    unsigned grouped;
+    struct look groups; /* since the last tick */
+    struct second second[SECONDS];
+    mono_us blind; /* until then */
+    struct queue queue;
+    struct estimate_reading out;
+    mono_us starts[RING]; /* scratch: of the completions since the rise, in order */
+};
+
+struct estimate *estimate_new(void)
+{
+    struct estimate *e = calloc(1, sizeof(*e));
+
+    CHECK(e != NULL);
+    return e;
+}
+
+void estimate_free(struct estimate *e)
+{
+    free(e);
+}
+
+/* ---- completions, oldest first ---- */
+
+static const struct done *done_at(const struct estimate *e, uint64_t i)
+{
+    return &e->done[i & (RING - 1)];
+}
+
+static uint64_t first_done(const struct estimate *e)
+{
+    return e->dones > RING ? e->dones - RING : 0;
+}
+
+/* The first one after `at`, or e->dones. */
+static uint64_t done_after(const struct estimate *e, mono_us at)
+{
+    uint64_t low = first_done(e), high = e->dones;
+
+    while (low < high) {
+        uint64_t mid = low + (high - low) / 2;
+        if (done_at(e, mid)->at <= at)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* Whether all completions after `at` are in the ring. */
+static bool remembers(const struct estimate *e, mono_us at)
+{
+    return e->dones <= RING || done_at(e, first_done(e))->at <= at;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    mono_us x = *(const mono_us *)a, y = *(const mono_us *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void end_group(struct estimate *e)
+{
+    struct look *g = &e->groups;
+
+    qsort(e->group, GROUP, sizeof(e->group[0]), by_time);
+    mono_us median = e->group[GROUP / 2 - 1];
+    if (g->low == 0 || median < g->low)
+        g->low = median;
+    if (median > g->high)
+        g->high = median;
+    double spread = (double)e->group[5] / (double)e->group[2];
+    if (spread > g->spread)
+        g->spread = spread;
+    e->grouped = 0;
+}
+
+void estimate_completed(struct estimate *e, mono_us at, mono_us inside, uint32_t weight)
+{
+    uint64_t i = e->dones++;
+
+    if (weight > 1)
+        e->blind = at + BLIND_US;
+    for (; i > first_done(e) && done_at(e, i - 1)->at > at; i--)
+        e->done[i & (RING - 1)] = *done_at(e, i - 1);
+    e->done[i & (RING - 1)] = (struct done){.at = at, .inside = inside > 1 ? inside : 1};
+    e->group[e->grouped++] = inside > 1 ? inside : 1;
+    if (e->grouped == GROUP)
+        end_group(e);
+}
+
+/* ---- ticks, newest first ---- */
+
+static uint64_t looks(const struct estimate *e)
+{
+    return e->looks < TICKS ? e->looks : TICKS;
+}
+
+static const struct look *look_at(const struct estimate *e, uint64_t ago)
+{
+    return &e->look[(e->looks - 1 - ago) & (TICKS - 1)];
+}
+
+static void append_second(struct estimate *e, const struct look *l)
+{
+    int64_t number = l->at / 1000000;
+    struct second *t = &e->second[number % SECONDS];
+
+    if (e->looks == 1 && l->inside == 0) /* nor was any before */
+        e->second[(number - 1) % SECONDS] = (struct second){.number = number - 1};
+    if (t->number != number)
+        *t = (struct second){.number = number};
+    if (l->inside > t->most)
+        t->most = l->inside;
+    if (l->low > 0 && (t->low == 0 || l->low < t->low))
+        t->low = l->low;
+}
+
+static void append_look(struct estimate *e, mono_us now, uint32_t inside)
+{
+    struct look *l = &e->look[e->looks++ & (TICKS - 1)];
+
+    *l = e->groups;
+    l->at = now;
+    l->inside = inside;
+    e->groups = (struct look){.at = now};
+    append_second(e, l);
+}
+
+/* How many were inside at the first tick after `at`. */
+static uint32_t inside_at(const struct estimate *e, mono_us at)
+{
+    uint64_t low = 0, high = looks(e) - 1; /* the answer is the last one that is after `at` */
+
+    while (low < high) {
+        uint64_t mid = low + (high - low + 1) / 2;
+        if (look_at(e, mid)->at >= at)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return look_at(e, low)->inside;
+}
+
+/* The lowest of the lower medians of the last minute, or 0. */
+static mono_us lowest(const struct estimate *e, mono_us now)
+{
+    mono_us low = 0;
+
+    for (uint64_t k = 0; k < looks(e) && look_at(e, k)->at > now - FLOOR_US; k++) {
+        mono_us l = look_at(e, k)->low;
+        if (l > 0 && (low == 0 || l < low))
+            low = l;
+    }
+    return low;
+}
+
+/* F, or 0: the mean of the medians that are about as low as the lowest one. It is not known if the
+ * times spread. */
+static mono_us floor_of(const struct estimate *e, mono_us now)
+{
+    mono_us low = lowest(e, now);
+    double sum = 0, spread = 0;
+    int n = 0;
+
+    for (uint64_t k = 0; k < looks(e) && look_at(e, k)->at > now - FLOOR_US; k++) {
+        const struct look *l = look_at(e, k);
+        if (l->low == 0 || (double)l->high > SAME * (double)low)
+            continue;
+        sum += (double)(l->low + l->high) / 2;
+        spread += l->spread;
+        n++;
+    }
+    if (n == 0 || spread / n > SPREAD || low < FLOOR_MIN_US || low > FLOOR_MAX_US)
+        return 0;
+    return (mono_us)(sum / n);
+}
+
+/*
+ * Whether requests took F without a change since few enough were inside that none can have waited,
+ * `inside` being the number that the app works on if F is right. A queue would have made the times
+ * grow with the number; and what looks like F may be the time that requests take in a queue that
+ * was there all along. Few are inside: hardly any, or at most half as many for longer than F, so
+ * that the times that were seen are of requests that arrived then.
+ */
+static bool floor_holds_since_few(const struct estimate *e, mono_us floor, mono_us now,
+                                  double inside)
+{
+    mono_us few = 0;
+
+    for (int64_t i = now / 1000000; i > now / 1000000 - SECONDS; i--) {
+        const struct second *t = &e->second[i % SECONDS];
+        if (t->number != i)
+            return false;
+        few = t->most <= inside / 2 ? few + 1000000 : 0;
+        if (t->most <= inside / 8 || few > floor + floor / 2 + 1000000)
+            return true;
+        if (t->low > 0 &&
+            (SAME * (double)t->low < (double)floor || (double)t->low > SAME * (double)floor))
+            return false;
+    }
+    return false;
+}
+
+/* ---- what a tick judges ---- */
+
+struct judged {
+    mono_us now, floor;
+    mono_us half; /* half-width of the kernel */
+    uint32_t inside;
+    mono_us rise; /* since then, more are inside than the app works on */
+    double parallelism;
+    size_t starts; /* e->starts */
+};
+
+/* The mean number worked on in a stretch of `half` that ends at `centre`. */
+static double worked_on(const struct estimate *e, const struct judged *j, mono_us centre)
+{
+    double sum = 0;
+
+    for (uint64_t i = done_after(e, centre - j->half); i < e->dones; i++) {
+        mono_us off = llabs(done_at(e, i)->at - centre);
+        if (done_at(e, i)->at >= centre + j->half)
+            break;
+        sum += 1 - (double)off / (double)j->half;
+    }
+    return sum * (double)j->floor / (double)j->half;
+}
+
+/* The mean over the latest centres since the rise. */
+static double recently_worked_on(const struct estimate *e, const struct judged *j)
+{
+    mono_us last = j->now - j->half;
+    double sum = 0;
+    int n = 0;
+
+    do
+        sum += worked_on(e, j, last - n++ * j->half / 4);
+    while (n < 4 && last - n * j->half / 4 >= j->rise + j->half);
+    return sum / n;
+}
+
+/* The last tick at which not more than the parallelism were inside; false: it is not known. A dip
+ * of one tick is between the response of a client's request and its next one. */
+static bool find_rise(const struct estimate *e, struct judged *j)
+{
+    for (uint64_t k = 0; k + 1 < looks(e); k++) {
+        const struct look *l = look_at(e, k), *before = look_at(e, k + 1);
+        if (l->inside < SATURATED * j->parallelism && before->inside < SATURATED * j->parallelism) {
+            j->rise = l->at;
+            return remembers(e, l->at);
+        }
+    }
+    return false;
+}
+
+static void collect_starts(struct estimate *e, struct judged *j)
+{
+    j->starts = 0;
+    for (uint64_t i = done_after(e, j->rise); i < e->dones; i++) {
+        mono_us start = done_at(e, i)->at - done_at(e, i)->inside;
+        if (start > j->rise)
+            e->starts[j->starts++] = start;
+    }
+    qsort(e->starts, j->starts, sizeof(e->starts[0]), by_time);
+}
+
+/* The moment of the rise, more exactly than the ticks tell. */
+static void refine_rise(struct estimate *e, struct judged *j)
+{
+    uint64_t ended = done_after(e, j->rise);
+    double inside = inside_at(e, j->rise);
+
+    collect_starts(e, j);
+    for (size_t i = 0; i < j->starts; i++) {
+        inside++;
+        for (; ended < e->dones && done_at(e, ended)->at <= e->starts[i]; ended++)
+            inside--;
+        if (inside >= SATURATED * j->parallelism) {
+            j->rise = e->starts[i];
+            return;
+        }
+    }
+}
+
+/* ---- the conditions at the top of this file ---- */
+
+static bool is_near(double is, double wanted)
+{
+    return fabs(is - wanted) <= STEADY * wanted;
+}
+
+/* Also sets the parallelism to the mean. */
+static bool rate_is_steady(const struct estimate *e, struct judged *j)
+{
+    mono_us first = j->rise + j->half, last = j->now - j->half;
+    double worked[CENTRES], sum = 0;
+    unsigned n = 0;
+
+    for (mono_us c = last; c >= first && n < CENTRES; c -= j->half / 4) {
+        worked[n] = worked_on(e, j, c);
+        sum += worked[n++];
+    }
+    if (n < 2)
+        return false;
+    j->parallelism = sum / n;
+    for (unsigned i = 0; i < n; i++) {
+        if (!is_near(worked[i], j->parallelism))
+            return false;
+    }
+    return j->parallelism > 0.9;
+}
+
+/* More at once than the rate of completions, by more than chance. */
+static bool arrivals_burst(const struct estimate *e, const struct judged *j)
+{
+    double most = 0, p = j->parallelism;
+    size_t from = 0;
+
+    for (size_t i = 0; i < j->starts; i++) {
+        while (e->starts[i] - e->starts[from] > j->floor / 2)
+            from++;
+        if ((double)(i - from + 1) > most)
+            most = (double)(i - from + 1);
+    }
+    return most - p >= p / 4 && (most - p) * (most - p) >= 16 * p;
+}
+
+/* Variance, to mean. */
+static double dispersion(const double n[BOXES])
+{
+    double sum = 0, squares = 0;
+
+    for (int i = 0; i < BOXES; i++) {
+        sum += n[i];
+        squares += n[i] * n[i];
+    }
+    double mean = sum / BOXES;
+    return mean > 0 ? (squares / BOXES - mean * mean) / mean : 0;
+}
+
+/* At random, while the completions are even. */
+static bool arrivals_are_random(const struct estimate *e, const struct judged *j)
+{
+    double in[BOXES] = {0}, out[BOXES] = {0};
+    mono_us end = j->rise + BOXES * j->floor;
+
+    for (uint64_t i = done_after(e, j->now - j->half); i < e->dones; i++) {
+        if (j->now - done_at(e, i)->inside < end)
+            return false; /* some that arrived before `end` may not have ended */
+    }
+    for (size_t i = 0; i < j->starts && e->starts[i] < end; i++) {
+        if (e->starts[i] >= j->rise)
+            in[(e->starts[i] - j->rise) / j->floor]++;
+    }
+    for (uint64_t i = done_after(e, j->rise - 1); i < e->dones && done_at(e, i)->at < end; i++)
+        out[(done_at(e, i)->at - j->rise) / j->floor]++;
+    return dispersion(in) >= 0.4 && dispersion(out) <= dispersion(in) / 8;
+}
+
+static bool arrivals_are_uneven(const struct estimate *e, const struct judged *j)
+{
+    return arrivals_burst(e, j) || arrivals_are_random(e, j);
+}
+
+static bool floor_is_of_the_rise(const struct estimate *e, const struct judged *j)
+{
+    mono_us most = j->floor + j->floor / 4, least = (mono_us)((double)j->floor / SAME);
+    unsigned n = 0, like = 0;
+
+    for (uint64_t i = done_after(e, j->rise); i < e->dones; i++, n++) {
+        const struct done *d = done_at(e, i);
+        if (d->at > j->rise + most)
+            break;
+        like += d->inside >= least && d->inside <= most;
+    }
+    return n >= 0.75 * j->parallelism && like >= 0.7 * n && n > 0 &&
+           floor_holds_since_few(e, j->floor, j->rise, j->parallelism);
+}
+
+static bool none_is_quick(const struct estimate *e, const struct judged *j, mono_us since)
+{
+    unsigned n = 0, quick = 0;
+
+    for (uint64_t i = done_after(e, since); i < e->dones; i++, n++)
+        quick += (double)done_at(e, i)->inside < WAITED * (double)j->floor;
+    return n >= 0.5 * j->parallelism && n >= 4 && quick <= 0.03 * n;
+}
+
+/* First come, first served: each waits for those that were inside when it arrived. */
+static bool waits_match_the_queue(const struct estimate *e, const struct judged *j)
+{
+    double took = 0, expected = 0;
+    mono_us least = MONO_NEVER;
+    unsigned n = 0;
+
+    for (uint64_t i = done_after(e, j->now - j->half); i < e->dones; i++, n++) {
+        const struct done *d = done_at(e, i);
+        took += (double)d->inside;
+        if (d->inside < least)
+            least = d->inside;
+        expected += inside_at(e, d->at - d->inside) * (double)j->floor / j->parallelism;
+    }
+    return n >= 4 && is_near(took, expected) && (double)least >= took / n / 2;
+}
+
+/* ---- a queue inside the app ---- */
+
+static bool begins(struct estimate *e, struct judged *j)
+{
+    j->parallelism = worked_on(e, j, j->now - j->half);
+    if (j->parallelism < 0.9 || j->inside < SATURATED * j->parallelism || !find_rise(e, j))
+        return false;
+    refine_rise(e, j);
+    return rate_is_steady(e, j) && arrivals_are_uneven(e, j) && floor_is_of_the_rise(e, j) &&
+           none_is_quick(e, j, j->rise + j->floor + j->floor / 2) && waits_match_the_queue(e, j);
+}
+
+/* Twice in a row, not more are inside than the app works on. */
+static bool has_ended(const struct estimate *e)
+{
+    double most = SATURATED * e->queue.parallelism;
+
+    return look_at(e, 0)->inside < most && (looks(e) < 2 || look_at(e, 1)->inside < most);
+}
+
+static bool fits(const struct estimate *e, struct judged *j)
+{
+    j->parallelism = e->queue.parallelism;
+    j->rise = e->queue.rise;
+    return is_near(worked_on(e, j, j->now - j->half), j->parallelism) &&
+           is_near(recently_worked_on(e, j), j->parallelism) &&
+           none_is_quick(e, j, j->now - j->half) && waits_match_the_queue(e, j);
+}
+
+static void publish_queue(struct estimate *e, const struct judged *j)
+{
+    double p = recently_worked_on(e, j);
+
+    e->out = (struct estimate_reading){
+        .valid = true,
+        .parallelism = p,
+        .hidden_valid = true,
+        .hidden = j->inside - p,
+        .floor = j->floor,
+    };
+}
+
+static void judge_queue(struct estimate *e, struct judged *j)
+{
+    struct queue *q = &e->queue;
+
+    if (q->known && (has_ended(e) || j->now - q->fitted > LOST_US))
+        q->known = false;
+    if (!q->known && begins(e, j))
+        *q = (struct queue){true, j->floor, j->rise, j->now, j->parallelism};
+    if (!q->known || !fits(e, j))
+        return;
+    q->fitted = j->now;
+    if (j->inside >= SATURATED * q->parallelism)
+        publish_queue(e, j);
+}
+
+/* ---- no queue inside ---- */
+
+/* Three in four took F. */
+static bool all_took_the_floor(const struct estimate *e, const struct judged *j)
+{
+    unsigned n = 0, like = 0;
+
+    for (uint64_t i = done_after(e, j->now - j->half - j->half / 4); i < e->dones; i++, n++)
+        like += (double)done_at(e, i)->inside <= 1.07 * (double)j->floor;
+    return n >= 4 && n >= j->inside / 2 && like >= 0.75 * n;
+}
+
+static void judge_no_queue(struct estimate *e, const struct judged *j)
+{
+    double were = inside_at(e, j->now - j->half), worked = worked_on(e, j, j->now - j->half);
+
+    if (!all_took_the_floor(e, j) || fabs(worked - were) > 0.1 * were + 0.6 ||
+        j->inside > 1.1 * were + 0.5 || !floor_holds_since_few(e, j->floor, j->now, j->inside))
+        return;
+    e->out = (struct estimate_reading){.hidden_valid = true, .floor = j->floor};
+}
+
+/* ---- ticks ---- */
+
+void estimate_tick(struct estimate *e, mono_us now, uint32_t inside)
+{
+    struct judged j = {.now = now, .inside = inside};
+
+    append_look(e, now, inside);
+    e->out = (struct estimate_reading){.valid = false};
+    j.floor = e->queue.known ? e->queue.floor : floor_of(e, now);
+    if (now < e->blind || j.floor == 0)
+        return;
+    j.half = j.floor * ((HALF_MIN_US + j.floor - 1) / j.floor);
+    if (!remembers(e, now - 3 * j.half))
+        return;
+    judge_queue(e, &j);
+    if (!e->out.valid && !e->queue.known && inside >= 2)
+        judge_no_queue(e, &j);
+}
+
+void estimate_read(const struct estimate *e, mono_us now, struct estimate_reading *out)
+{
+    *out = (struct estimate_reading){.valid = false};
+    if (e->looks > 0 && now - look_at(e, 0)->at <= STALE_US)
+        *out = e->out;
+}
