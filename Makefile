@@ -26,7 +26,7 @@ BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c pro
            proxy/record.c proxy/completions.c proxy/history.c proxy/number.c proxy/trace.c proxy/request_start.c \
            proxy/exemplars.c proxy/openmetrics.c
 # What is inferred of the app.
-BASE    += proxy/estimate.c
+BASE    += proxy/estimate.c proxy/socket_queues.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/classes.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c \
@@ -226,6 +226,7 @@ world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot
 # Functions of the C library that a unit test stands in for.
 wrap = $(1:%=-Wl,--wrap=%)
 unit_ld_test_estimate := -lm
+unit_ld_test_socket_queues := $(call wrap,socket clock_mono)
 unit_ld_test_upstream := $(call wrap,connect getsockopt)
 unit_ld_test_probe    := $(call wrap,connect)
 unit_ld_test_client   := $(call wrap,clock_mono)
