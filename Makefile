@@ -26,7 +26,7 @@ BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c pro
            proxy/record.c proxy/completions.c proxy/history.c proxy/number.c proxy/trace.c proxy/request_start.c \
            proxy/exemplars.c proxy/openmetrics.c
 # What is inferred of the app.
-BASE    += proxy/estimate.c proxy/socket_queues.c proxy/app_condition.c
+BASE    += proxy/estimate.c proxy/socket_queues.c proxy/app_condition.c proxy/advice.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/classes.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c \
