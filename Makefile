@@ -26,7 +26,7 @@ BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c pro
            proxy/record.c proxy/completions.c proxy/history.c proxy/number.c proxy/trace.c proxy/request_start.c \
            proxy/exemplars.c proxy/openmetrics.c
 # What is inferred of the app.
-BASE    += proxy/estimate.c proxy/socket_queues.c proxy/app_condition.c proxy/advice.c
+BASE    += proxy/estimate.c proxy/socket_queues.c proxy/app_condition.c proxy/advice.c proxy/metrics_app.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
            proxy/message.c proxy/classes.c proxy/reply.c proxy/deadline.c proxy/settings.c proxy/probe.c \
@@ -35,7 +35,7 @@ EXCHANGE := proxy/exchange.c proxy/exchange_connect.c proxy/exchange_request.c \
             proxy/exchange_response.c proxy/exchange_tunnel.c proxy/exchange_drain.c proxy/exchange_end.c \
             proxy/exchange_orphan.c proxy/exchange_bypass.c proxy/exchange_deadline.c proxy/exchange_front.c proxy/exchange_class.c \
             proxy/exchange_shadow.c
-SERVER  := $(EXCHANGE) proxy/server.c proxy/observer.c proxy/limits.c proxy/lifecycle.c proxy/notify.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
+SERVER  := $(EXCHANGE) proxy/server.c proxy/observer.c proxy/app_view.c proxy/limits.c proxy/lifecycle.c proxy/notify.c proxy/drain.c proxy/reload.c proxy/admin.c proxy/agent.c \
            proxy/admin_access.c proxy/admin_routes.c
 MAIN    := proxy/main.c
 DEMO    := backend-demo/main.c backend-demo/routes.c backend-demo/loop_handlers.c \

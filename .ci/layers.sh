@@ -10,7 +10,7 @@ pure="$pure|(emmintrin|immintrin|arm_neon)\.h"
 threads='(pthread|sched)\.h'
 libc="$pure|$threads|(unistd|endian|fcntl|signal|netdb|getopt|locale|poll|dirent|termios|malloc)\.h"
 libc="$libc|(sys|netinet|arpa|linux)/[a-z0-9_]+\.h"
-base='proxy/(loop|wheel|budget|log_limit|config_watch|hash|cidr|class_rule|paths|words|config|config_values|buckets|stats|stats_reading|metrics_page|status|load|load_header|overload_log|record|completions|number|trace|request_start|access_log|access_line|access_ring|access_sink|exemplars|history|estimate|advice|app_condition|socket_queues|stats_now|metrics_families|metrics_docs|openmetrics)\.h'
+base='proxy/(loop|wheel|budget|log_limit|config_watch|hash|cidr|class_rule|paths|words|config|config_values|buckets|stats|stats_reading|metrics_page|status|load|load_header|overload_log|record|completions|number|trace|request_start|access_log|access_line|access_ring|access_sink|exemplars|history|estimate|advice|app_condition|socket_queues|stats_now|metrics_families|metrics_docs|metrics_app|openmetrics)\.h'
 ends='proxy/(conn|listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|classes|reply|deadline|settings|probe|app|child)\.h'
 sides='proxy/(listener|client|upstream|relay|ws|tunnel|h1_client|h1_server|message|classes|reply|deadline|settings|probe|app|child)\.h'
 judged=$(mktemp)
@@ -43,7 +43,7 @@ layer 'proxy/http/*.[ch]' "$pure|proxy/http/[a-z_]+\.h|common/(check|clock|span|
 for m in cidr class_rule paths words config config_values config_file config_change config_load options option_classes option_form option_value option_hint option_private jsonpos capacity manual command completion manpage admin_client cli cli_admin cli_status cli_top cli_private figures text_screen figure_lines status_page top_screen; do
     layer "proxy/$m.[ch]" "$libc|jansson\.h|common/[a-z0-9_]+\.h|limiter/limiter\.h|proxy/(cidr|paths|words|config|config_values|config_change|config_load|options|class_rule|option_classes|option_form|option_value|option_hint|option_private|jsonpos|capacity|manual|command|completion|manpage|admin_client|cli|cli_admin|cli_status|cli_top|cli_private|figures|text_screen|figure_lines|status_page|top_screen)\.h"
 done
-for m in loop wheel budget log_limit config_watch hash buckets stats stats_reading metrics_page status load load_header overload_log record completions number trace request_start access_log access_line access_ring access_sink exemplars history estimate advice app_condition socket_queues stats_now metrics_families metrics_docs openmetrics; do
+for m in loop wheel budget log_limit config_watch hash buckets stats stats_reading metrics_page status load load_header overload_log record completions number trace request_start access_log access_line access_ring access_sink exemplars history estimate advice app_condition socket_queues stats_now metrics_families metrics_docs metrics_app openmetrics; do
     layer "proxy/$m.[ch]" "$libc|event2/[a-z_]+\.h|common/[a-z0-9_]+\.h|limiter/[a-z_]+\.h|$base"
 done
 

@@ -60,6 +60,8 @@ struct app {
     bool ill;                        /* DOWN because of health.path, not of a refused connect */
     unsigned streak;                 /* health checks in a row that failed or, if ill, succeeded */
     mono_us started, startup, since; /* since: the state has not changed */
+    mono_us checking; /* when the present check of health.path began; 0: there is none */
+    struct stats_checks checks;
     struct log_limit log_limit;
 };
 
@@ -141,6 +143,7 @@ static void attempt(struct app *a)
 {
     const char *path = path_of(a);
 
+    a->checking = health_is_checked(a) ? loop_now(a->loop) : 0;
     probe_begin(a->probe, &a->to, path,
                 health_is_checked(a) ? a->cf.patience
                 : path != NULL       ? GET_US
@@ -159,6 +162,12 @@ static mono_us next_pause(struct app *a)
     if (pause > QUICK_PAUSE_US && app_is_refusal(a->last.error) && limiter_has_waiters(a->limiter))
         pause = QUICK_PAUSE_US;
     return pause;
+}
+
+static void stop_probe(struct app *a)
+{
+    a->checking = 0;
+    probe_stop(a->probe);
 }
 
 static void attempt_after(struct app *a, mono_us pause)
@@ -289,7 +298,7 @@ static void become_down(struct app *a, bool ill)
     a->ill = ill;
     a->streak = 0;
     log_down(a);
-    probe_stop(a->probe);
+    stop_probe(a);
     probe_stop(a->doubt);
     loop_timer_stop(&a->doubt_due);
     if (stable)
@@ -382,12 +391,29 @@ static void probed(struct app *a, bool ready)
     become_up(a);
 }
 
+static void count_check(struct app *a, bool good)
+{
+    mono_us took = loop_now(a->loop) - a->checking;
+    size_t i = 0;
+
+    a->checking = 0;
+    a->checks.failed += !good;
+    if (a->last.error != 0)
+        return;
+    while (i < STATS_CHECK_BOUNDS && took > stats_check_bounds[i])
+        i++;
+    a->checks.bucket[i]++;
+    a->checks.us += (uint64_t)took;
+}
+
 static void on_ended(void *arg, const struct probe_result *result)
 {
     struct app *a = arg;
     bool good = result->error == 0 && result->status < 500;
 
     a->last = *result;
+    if (a->checking != 0)
+        count_check(a, good);
     if (app_is_up(a) && a->cf.health[0] == '\0')
         has_looked(a);
     else if (app_is_up(a))
@@ -441,7 +467,7 @@ void app_configure(struct app *a, const struct config *config)
     a->ill = a->ill && health_is_checked(a);
     if (!checked && !health_is_checked(a))
         return;
-    probe_stop(a->probe);
+    stop_probe(a);
     a->streak = 0;
     if (app_is_up(a) && !health_is_checked(a))
         loop_timer_stop(&a->next);
@@ -511,6 +537,17 @@ void app_look(struct app *a)
         return;
     a->looked = now;
     probe_begin(a->probe, &a->to, NULL, LOOK_EVERY_US);
+}
+
+mono_us app_check_age(const struct app *a, mono_us now)
+{
+    return a->checking != 0 && now > a->checking ? now - a->checking : 0;
+}
+
+void app_checks(const struct app *a, struct stats_checks *out)
+{
+    *out = a->checks;
+    out->on = a->cf.health[0] != '\0';
 }
 
 mono_us app_startup(const struct app *a)

@@ -21,6 +21,7 @@
 #include "limiter/limiter.h"
 #include "proxy/config.h"
 #include "proxy/loop.h"
+#include "proxy/stats_now.h"
 
 struct app; /* opaque: defined in app.c */
 
@@ -83,6 +84,13 @@ mono_us app_deadline(const struct app *a, mono_us now, mono_us timeout);
  * is DOWN. health.path does the same, and more.
  */
 void app_look(struct app *a);
+
+/* Control thread: how long the present check of health.path has been waiting for its response; 0:
+ * none does. */
+mono_us app_check_age(const struct app *a, mono_us now);
+
+/* Control thread: the checks of health.path so far. */
+void app_checks(const struct app *a, struct stats_checks *out);
 
 /* Control thread: the time from app_new() to the first UP, by probing; 0 while unknown. */
 mono_us app_startup(const struct app *a);

@@ -6,6 +6,7 @@
 #include "proxy/metrics_families.h"
 
 #include "common/prometheus.h"
+#include "proxy/metrics_app.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -571,6 +572,44 @@ static const struct metrics_family families[] = {
      NOW_FLAG(upstream_ready)},
     {"weir_upstream_startup_seconds", "gauge", "",
      "Time that the app took to become ready; 0 until it is known.", NOW_TIME(upstream_startup)},
+    {"weir_upstream_state", "gauge", "state=ok, pool_full, loop_blocked, starting, down",
+     "1 for the present condition of the app, otherwise 0. pool_full: requests wait inside it; "
+     "loop_blocked: its event loop reads nothing, or it works on one request at a time. See "
+     "docs/app.md for how these and the following metrics are inferred.",
+     metrics_app_state, 0},
+    {"weir_upstream_parallelism_estimate", "gauge", "",
+     "Number of requests that the app works on at once; absent unless requests wait inside it, "
+     "and it can be told.",
+     metrics_app_parallelism, 0},
+    {"weir_upstream_hidden_queue_estimate", "gauge", "",
+     "Number of requests that wait inside the app; absent unless it can be told.",
+     metrics_app_hidden, 0},
+    {"weir_upstream_service_floor_seconds", "gauge", "",
+     "Time that the app takes for a request that does not wait inside it; absent unless "
+     "weir_upstream_hidden_queue_estimate is present.",
+     metrics_app_floor, 0},
+    {"weir_upstream_unread_requests", "gauge", "",
+     "Connections that the app has accepted and that have unread bytes, without large bodies; "
+     "absent unless the kernel tells.",
+     metrics_app_unread, 0},
+    {"weir_upstream_accept_queue_length", "gauge", "",
+     "Connections that the app has not accepted yet; absent unless the kernel tells.",
+     metrics_app_accept_queue, 0},
+    {"weir_upstream_stalled_seconds_total", "counter", "",
+     "Time in which the app, with requests inside, read nothing and completed nothing for 0.4 s "
+     "or more.",
+     NOW_SUM(app.stalled_us)},
+    {"weir_upstream_probe_seconds", "histogram", "",
+     "Time from the connect to the head of the response of the checks of health.path; absent "
+     "without that option.",
+     metrics_app_checks, 0},
+    {"weir_upstream_probe_failures_total", "counter", "",
+     "Checks of health.path without a response, or with a status of 500 or above; absent without "
+     "that option.",
+     metrics_app_failed_checks, 0},
+    {"weir_accept_queue_length", "gauge", "",
+     "Client connections that weir has not accepted yet; absent unless the kernel tells.",
+     metrics_app_own_accept_queue, 0},
     {"weir_upstream_connections_total", "counter", "result=opened, reused, failed, replayed",
      "Connections to the app, by result; replayed: a reused connection was closed by the app "
      "and the request was sent again.",

@@ -17,6 +17,7 @@
 #include "proxy/admin.h"
 #include "proxy/agent.h"
 #include "proxy/app.h"
+#include "proxy/app_view.h"
 #include "proxy/capacity.h"
 #include "proxy/classes.h"
 #include "proxy/drain.h"
@@ -66,6 +67,7 @@ struct server {
     _Atomic uint32_t max_connections;
     struct limits limits;
     struct observer *observer;
+    struct app_view *view;
     unsigned dealt;         /* listener's loop */
     _Atomic unsigned asked; /* for room */
     unsigned n;
@@ -407,12 +409,18 @@ static void on_app_up(void *arg, struct limiter_waiter *chain)
 
 /* ---- the admin port's data ---- */
 
+static void look_now(struct server *s, struct stats_now *now)
+{
+    observer_look(s->observer, now);
+    app_view_read(s->view, clock_mono(), &now->app);
+}
+
 static void admin_metrics(void *arg, enum prometheus_format format, struct strbuf *out)
 {
     struct server *s = arg;
     struct stats_now now;
 
-    observer_look(s->observer, &now);
+    look_now(s, &now);
     metrics_page_write(s->stats, &now, format, out);
     observer_audit(s->observer);
 }
@@ -422,7 +430,7 @@ static void admin_status(void *arg, struct strbuf *out)
     struct server *s = arg;
     struct stats_now now;
 
-    observer_look(s->observer, &now);
+    look_now(s, &now);
     status_write(s->stats, &now, observer_history(s->observer), out);
 }
 
@@ -676,13 +684,19 @@ static void app_build(struct server *s)
 
 static void observer_build(struct server *s)
 {
+    const struct app_view_how view = {.app = s->shared.app,
+                                      .upstream = &s->config->upstream.address,
+                                      .listen = &s->config->listen};
+    s->view = app_view_new(&view);
     const struct observer_how how = {.control = s->control,
                                      .shared = &s->shared,
                                      .stats = s->stats,
                                      .bypass_stats = s->bypass_stats,
                                      .config = s->config,
                                      .clients = s->max_connections,
-                                     .loops = s->n};
+                                     .loops = s->n,
+                                     .follower = &app_view_follower,
+                                     .arg = s->view};
     s->observer = observer_new(&how);
 }
 
@@ -760,6 +774,7 @@ static void take_down(struct server *s)
     observer_free(s->observer);
     notify_free(s->notify);
     access_log_free(s->access_log);
+    app_view_free(s->view);
     drain_free(s->drain);
     /* Everything that was taken has been returned. */
     CHECK(atomic_load(&s->shared.budget.held) == 0 && atomic_load(&s->shared.upgrades) == 0);

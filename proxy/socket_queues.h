@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #include "common/address.h"
-#include "common/check.h"
 
 struct socket_queues; /* opaque: defined in socket_queues.c */
 
@@ -35,5 +34,5 @@ void socket_queues_free(struct socket_queues *q); /* NULL is allowed */
  * False: it has not looked, and `out` is unchanged, since looking costs time: at most a hundredth
  * of it. `connections`: also those that are accepted; else only what listens, which costs little.
  */
-MUST_USE bool socket_queues_look(struct socket_queues *q, bool connections,
-                                 struct socket_queues_reading *out);
+bool socket_queues_look(struct socket_queues *q, bool connections,
+                        struct socket_queues_reading *out);

@@ -9,6 +9,8 @@
 
 #include "common/clock.h"
 #include "limiter/limiter.h"
+#include "proxy/app_condition.h"
+#include "proxy/estimate.h"
 #include "proxy/stats.h"
 
 /* Requests to bypass.paths: they are in no other number. */
@@ -47,6 +49,29 @@ struct stats_agent {
     uint64_t replies[STATS_AGENT_REPLIES];
 };
 
+#define STATS_CHECK_BOUNDS 12
+
+extern const mono_us stats_check_bounds[STATS_CHECK_BOUNDS];
+
+/* The checks of health.path. */
+struct stats_checks {
+    bool on;                                     /* health.path is set */
+    uint64_t bucket[STATS_CHECK_BOUNDS + 1], us; /* times of those with a response; us: in all */
+    uint64_t failed;                             /* without a response, or with 500 and above */
+};
+
+/* The app from outside (docs/app.md). */
+struct stats_app {
+    enum app_verdict verdict;
+    struct estimate_reading estimate;
+    bool told; /* the kernel tells what waits in the app's sockets */
+    uint32_t unread, accept_queue;
+    bool own_told; /* likewise, of weir's own listening socket */
+    uint32_t own_accept_queue;
+    uint64_t stalled_us;
+    struct stats_checks checks;
+};
+
 /* Known only to the server, at the time of a scrape. */
 struct stats_now {
     struct limiter_snapshot limiter;
@@ -64,7 +89,8 @@ struct stats_now {
     bool upstream_ready;
     const char *upstream_state; /* app_state_name() */
     mono_us upstream_startup;   /* the app's startup time; 0 while unknown */
-    bool draining;              /* from the announcement on */
+    struct stats_app app;
+    bool draining; /* from the announcement on */
     uint64_t reloads_applied, reloads_rejected;
     bool reload_succeeded;
     wall_us reload_success;                /* the last one, or the start */

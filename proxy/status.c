@@ -4,6 +4,8 @@
 #include <inttypes.h>
 
 #include "common/prometheus.h"
+#include "proxy/advice.h"
+#include "proxy/metrics_app.h"
 #include "proxy/stats_reading.h"
 
 static void json_key(struct strbuf *out, const char *key)
@@ -214,6 +216,40 @@ static void json_seconds_past(const struct history *h, struct strbuf *out, const
     history_write_summary(&s, out);
 }
 
+static void json_advice(const struct stats_now *now, const struct history *history,
+                        struct strbuf *out)
+{
+    struct history_summary recent;
+    struct strbuf sentence = {0};
+    const struct advice_facts facts = {
+        .verdict = now->app.verdict,
+        .estimate = now->app.estimate,
+        .unread_told = now->app.told,
+        .unread = now->app.unread + now->app.accept_queue,
+        .draining = now->draining,
+        .paused = (now->limiter.paused & LIMITER_PAUSE_OPERATOR) != 0,
+        .enforcing = now->enforcing,
+        .overload = now->limiter.overload,
+        .limit = now->limiter.limit,
+        .in_flight = now->limiter.in_flight,
+        .queued = now->limiter.depth,
+        .recent = &recent,
+    };
+
+    history_summarize(history, HISTORY_RECENT, &recent);
+    advice_write(&facts, &sentence);
+    json_key(out, "advice");
+    strbuf_add_json(out, (struct span){strbuf_cstr(&sentence), sentence.len});
+    strbuf_fini(&sentence);
+}
+
+static void json_app(const struct stats_now *now, const struct history *history, struct strbuf *out)
+{
+    json_key(out, "app");
+    metrics_app_json(&now->app, out);
+    json_advice(now, history, out);
+}
+
 void status_write(const struct stats *s, const struct stats_now *now, const struct history *history,
                   struct strbuf *out)
 {
@@ -238,6 +274,7 @@ void status_write(const struct stats *s, const struct stats_now *now, const stru
     json_ends(&r, out);
     json_seconds_past(history, out, "recent", HISTORY_RECENT);
     json_seconds_past(history, out, "last", 1);
+    json_app(now, history, out);
     json_totals(&r, out);
     strbuf_adds(out, "}\n");
 }

@@ -1,0 +1,112 @@
+/* See app_view.h. */
+#include "proxy/app_view.h"
+
+#include <stdlib.h>
+
+#include "proxy/app_condition.h"
+#include "proxy/estimate.h"
+#include "proxy/socket_queues.h"
+
+struct app_view {
+    const struct app *app;
+    struct estimate *estimate;
+    struct socket_queues *sockets, *own;
+    struct socket_queues_reading queues, own_queues;
+    struct app_condition condition;
+    uint64_t completed;
+    uint32_t inside; /* at the last tick */
+};
+
+struct app_view *app_view_new(const struct app_view_how *how)
+{
+    struct app_view *v = calloc(1, sizeof(*v));
+
+    CHECK(v != NULL);
+    v->app = how->app;
+    v->estimate = estimate_new();
+    v->sockets = socket_queues_new(how->upstream);
+    v->own = socket_queues_new(how->listen);
+    return v;
+}
+
+void app_view_free(struct app_view *v)
+{
+    if (v == NULL)
+        return;
+    estimate_free(v->estimate);
+    socket_queues_free(v->sockets);
+    socket_queues_free(v->own);
+    free(v);
+}
+
+static void on_completed(void *arg, const struct completion *c)
+{
+    struct app_view *v = arg;
+
+    v->completed += c->weight;
+    estimate_completed(v->estimate, c->at, c->inside, c->weight);
+}
+
+static void judge(struct app_view *v, mono_us now, bool looked)
+{
+    enum app_state state = app_state(v->app);
+    struct estimate_reading estimate;
+
+    estimate_read(v->estimate, now, &estimate);
+    const struct app_signs signs = {
+        .now = now,
+        .starting = state == APP_STARTING,
+        .down = state == APP_DOWN,
+        .inside = v->inside,
+        .completed = v->completed,
+        .queues = looked ? &v->queues : NULL,
+        .probe = app_check_age(v->app, now),
+        .estimate = &estimate,
+    };
+    app_condition_judge(&v->condition, &signs);
+}
+
+static void on_look(void *arg, const struct observer_look *l)
+{
+    struct app_view *v = arg;
+    bool looked = look(v, l->now, l->inside);
+
+    v->inside = l->inside;
+    estimate_tick(v->estimate, l->now, l->inside);
+    judge(v, l->now, looked);
+    v->now = l->now;
+}
+
+void app_view_read(struct app_view *v, mono_us now, struct stats_app *out)
+{
+    if (v->inside == 0)
+        judge(v, now, socket_queues_look(v->sockets, true, &v->queues));
+    socket_queues_look(v->own, false, &v->own_queues);
+    *out = (struct stats_app){
+        .verdict = v->condition.verdict,
+        .told = v->queues.told,
+        .unread = v->queues.unread,
+        .accept_queue = v->queues.accept_queue,
+        .own_told = v->own_queues.told,
+        .own_accept_queue = v->own_queues.accept_queue,
+        .stalled_us = (uint64_t)v->condition.stalled,
+    };
+    estimate_read(v->estimate, now, &out->estimate);
+    app_checks(v->app, &out->checks);
+}
+
+static void on_sample(void *arg, struct history_app *out)
+{
+    const struct app_view *v = arg;
+    struct estimate_reading e;
+
+    estimate_read(v->estimate, v->now, &e);
+    *out = (struct history_app){
+        .state = app_verdict_names[v->condition.verdict],
+        .parallelism = e.valid ? e.parallelism : -1,
+        .hidden_queue = e.hidden_valid ? e.hidden : -1,
+    };
+}
+
+const struct observer_follower app_view_follower = {
+    .on_completed = on_completed, .on_look = on_look, .on_sample = on_sample};
