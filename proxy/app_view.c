@@ -7,14 +7,17 @@
 #include "proxy/estimate.h"
 #include "proxy/socket_queues.h"
 
+#define LOOK_EVERY_US 1000000
+
 struct app_view {
     const struct app *app;
     struct estimate *estimate;
     struct socket_queues *sockets, *own;
     struct socket_queues_reading queues, own_queues;
     struct app_condition condition;
-    uint64_t completed;
-    uint32_t inside; /* at the last tick */
+    uint64_t completed, ticked; /* ticked: at the last tick */
+    uint32_t inside;            /* at the last tick */
+    mono_us looked;             /* at the connections to the app */
 };
 
 struct app_view *app_view_new(const struct app_view_how *how)
@@ -66,6 +69,20 @@ static void judge(struct app_view *v, mono_us now, bool looked)
     app_condition_judge(&v->condition, &signs);
 }
 
+/* An app that completes requests is not stalled: then the sockets are looked at for the metrics
+ * only. */
+static bool look(struct app_view *v, mono_us now, uint32_t inside)
+{
+    bool quiet = v->completed == v->ticked;
+
+    v->ticked = v->completed;
+    if (inside == 0 || (!quiet && now - v->looked < LOOK_EVERY_US) ||
+        !socket_queues_look(v->sockets, true, &v->queues))
+        return false;
+    v->looked = now;
+    return true;
+}
+
 static void on_look(void *arg, const struct observer_look *l)
 {
     struct app_view *v = arg;
@@ -80,7 +97,7 @@ static void on_look(void *arg, const struct observer_look *l)
 void app_view_read(struct app_view *v, mono_us now, struct stats_app *out)
 {
     if (v->inside == 0)
-        judge(v, now, socket_queues_look(v->sockets, true, &v->queues));
+        judge(v, now, socket_queues_look(v->sockets, false, &v->queues));
     socket_queues_look(v->own, false, &v->own_queues);
     *out = (struct stats_app){
         .verdict = v->condition.verdict,

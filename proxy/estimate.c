@@ -237,8 +237,9 @@ static mono_us lowest(const struct estimate *e, mono_us now)
     return low;
 }
 
-/* F, or 0: the mean of the medians that are about as low as the lowest one. It is not known if the
- * times spread. */
+/* F, or 0: between the lowest of the medians and the mean of those that are about as low. The mean
+ * includes how long the app's loop takes to read what arrives at once. It is not known if the times
+ * spread. */
 static mono_us floor_of(const struct estimate *e, mono_us now)
 {
     mono_us low = lowest(e, now);
@@ -255,7 +256,7 @@ static mono_us floor_of(const struct estimate *e, mono_us now)
     }
     if (n == 0 || spread / n > SPREAD || low < FLOOR_MIN_US || low > FLOOR_MAX_US)
         return 0;
-    return (mono_us)(sum / n);
+    return (low + (mono_us)(sum / n)) / 2;
 }
 
 /*

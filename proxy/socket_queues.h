@@ -31,8 +31,10 @@ struct socket_queues *socket_queues_new(const struct address *at);
 void socket_queues_free(struct socket_queues *q); /* NULL is allowed */
 
 /*
- * False: it has not looked, and `out` is unchanged, since looking costs time: at most a hundredth
- * of it. `connections`: also those that are accepted; else only what listens, which costs little.
+ * False: it has not looked, and `out` is unchanged, since looking costs processor time: at most a
+ * fiftieth of the time that passes, but once a second in any case. `connections`: also at those
+ * that are accepted, for which the kernel goes through all of the machine; else only at what
+ * listens, which costs little.
  */
 bool socket_queues_look(struct socket_queues *q, bool connections,
                         struct socket_queues_reading *out);
