@@ -24,6 +24,7 @@
 #define DOUBT_EVERY_US 1000000
 #define LOOK_EVERY_US  500000
 #define STABLE_US      1000000 /* an app that was up for less is not probed at once */
+#define EXTRA_EVERY_US 1000000
 #define UNHEARD_US     2000000 /* an app that does not start for this long is reported */
 
 struct app {
@@ -50,6 +51,7 @@ struct app {
     struct task suspect;
 
     struct probe *probe, *doubt; /* `doubt`: because of app_suspect() */
+    struct probe *extra;         /* because of app_check_now() */
     struct probe_result last;
     struct loop_timer next; /* attempt */
     struct loop_timer doubt_due;
@@ -60,6 +62,7 @@ struct app {
     bool ill;                        /* DOWN because of health.path, not of a refused connect */
     unsigned streak;                 /* health checks in a row that failed or, if ill, succeeded */
     mono_us started, startup, since; /* since: the state has not changed */
+    mono_us extra_since, extra_due;  /* since: it began; 0: there is none. due: not before */
     mono_us checking; /* when the present check of health.path began; 0: there is none */
     struct stats_checks checks;
     struct log_limit log_limit;
@@ -166,8 +169,9 @@ static mono_us next_pause(struct app *a)
 
 static void stop_probe(struct app *a)
 {
-    a->checking = 0;
+    a->checking = a->extra_since = 0;
     probe_stop(a->probe);
+    probe_stop(a->extra);
 }
 
 static void attempt_after(struct app *a, mono_us pause)
@@ -391,14 +395,20 @@ static void probed(struct app *a, bool ready)
     become_up(a);
 }
 
-static void count_check(struct app *a, bool good)
+static bool is_good(const struct probe_result *r)
 {
-    mono_us took = loop_now(a->loop) - a->checking;
+    return r->error == 0 && r->status < 500;
+}
+
+/* It began at `*since`. */
+static void count_check(struct app *a, mono_us *since, const struct probe_result *r)
+{
+    mono_us took = loop_now(a->loop) - *since;
     size_t i = 0;
 
-    a->checking = 0;
-    a->checks.failed += !good;
-    if (a->last.error != 0)
+    *since = 0;
+    a->checks.failed += !is_good(r);
+    if (r->error != 0)
         return;
     while (i < STATS_CHECK_BOUNDS && took > stats_check_bounds[i])
         i++;
@@ -409,17 +419,35 @@ static void count_check(struct app *a, bool good)
 static void on_ended(void *arg, const struct probe_result *result)
 {
     struct app *a = arg;
-    bool good = result->error == 0 && result->status < 500;
+    bool good = is_good(result);
 
     a->last = *result;
     if (a->checking != 0)
-        count_check(a, good);
+        count_check(a, &a->checking, result);
     if (app_is_up(a) && a->cf.health[0] == '\0')
         has_looked(a);
     else if (app_is_up(a))
         health_checked(a, good);
     else
         probed(a, good);
+}
+
+static void on_extra_ended(void *arg, const struct probe_result *result)
+{
+    struct app *a = arg;
+
+    count_check(a, &a->extra_since, result);
+}
+
+void app_check_now(struct app *a, mono_us now)
+{
+    loop_tick(a->loop);
+    if (a->cf.health[0] == '\0' || !app_is_up(a) || a->checking != 0 || a->extra_since != 0 ||
+        now < a->extra_due)
+        return;
+    a->extra_since = now;
+    a->extra_due = now + EXTRA_EVERY_US;
+    probe_begin(a->extra, &a->to, a->cf.health, a->cf.patience);
 }
 
 /* ---- settings ---- */
@@ -499,6 +527,7 @@ struct app *app_new(const struct app_how *how)
     loop_timer_init(&a->doubt_due, on_doubt_due, a);
     a->probe = probe_new(a->loop, on_ended, a);
     a->doubt = probe_new(a->loop, on_doubt_ended, a);
+    a->extra = probe_new(a->loop, on_extra_ended, a);
     take_settings(a, how->config);
     limiter_pause(a->limiter, LIMITER_PAUSE_NOT_READY, a->started);
     return a;
@@ -510,6 +539,7 @@ void app_free(struct app *a)
         return;
     probe_free(a->probe);
     probe_free(a->doubt);
+    probe_free(a->extra);
     loop_timer_fini(&a->doubt_due);
     loop_timer_fini(&a->next);
     loop_timer_fini(&a->unheard);
@@ -541,7 +571,9 @@ void app_look(struct app *a)
 
 mono_us app_check_age(const struct app *a, mono_us now)
 {
-    return a->checking != 0 && now > a->checking ? now - a->checking : 0;
+    mono_us since = a->checking != 0 ? a->checking : a->extra_since;
+
+    return since != 0 && now > since ? now - since : 0;
 }
 
 void app_checks(const struct app *a, struct stats_checks *out)

@@ -85,8 +85,15 @@ mono_us app_deadline(const struct app *a, mono_us now, mono_us timeout);
  */
 void app_look(struct app *a);
 
-/* Control thread: how long the present check of health.path has been waiting for its response; 0:
- * none does. */
+/*
+ * Control thread: requests are inside, and none ends. If health.path is set and the app is UP,
+ * asks for it at once, at most once a second: the state does not depend on the outcome, but the
+ * times of checks, and what waits in the app's sockets meanwhile, show whether it responds.
+ */
+void app_check_now(struct app *a, mono_us now);
+
+/* Control thread: how long a check of health.path has been waiting for its response; 0: none does.
+ */
 mono_us app_check_age(const struct app *a, mono_us now);
 
 /* Control thread: the checks of health.path so far. */

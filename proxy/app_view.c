@@ -8,15 +8,19 @@
 #include "proxy/socket_queues.h"
 
 #define LOOK_EVERY_US 1000000
+#define QUIET_US      300000 /* requests are inside, and none ends: a check shows whether it responds \
+                              */
 
 struct app_view {
-    const struct app *app;
+    struct app *app;
     struct estimate *estimate;
     struct socket_queues *sockets, *own;
     struct socket_queues_reading queues, own_queues;
     struct app_condition condition;
     uint64_t completed, ticked; /* ticked: at the last tick */
-    uint32_t inside;            /* at the last tick */
+    uint32_t inside;            /* likewise */
+    mono_us now;                /* likewise */
+    mono_us ended;              /* the last tick without requests, or with one that had ended */
     mono_us looked;             /* at the connections to the app */
 };
 
@@ -83,9 +87,19 @@ static bool look(struct app_view *v, mono_us now, uint32_t inside)
     return true;
 }
 
+/* With a limit of 1, the app may not be able to work on two at once. */
+static void check(struct app_view *v, const struct observer_look *l)
+{
+    if (l->inside > 0 && l->limiter->limit > 1 && l->now - v->ended >= QUIET_US)
+        app_check_now(v->app, l->now);
+}
+
 static void on_look(void *arg, const struct observer_look *l)
 {
     struct app_view *v = arg;
+    if (l->inside == 0 || v->completed != v->ticked)
+        v->ended = l->now;
+    check(v, l);
     bool looked = look(v, l->now, l->inside);
 
     v->inside = l->inside;

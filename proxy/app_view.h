@@ -14,7 +14,7 @@
 struct app_view; /* opaque: defined in app_view.c */
 
 struct app_view_how {
-    const struct app *app;
+    struct app *app;
     const struct address *upstream; /* where the app listens; copied */
     const struct address *listen;   /* where weir does; copied */
 };
