@@ -44,10 +44,12 @@
 #define STEADY       0.08 /* of the parallelism */
 #define WAITED       1.15 /* of F: a request that took more has waited */
 #define SPREAD                                                                                     \
-    1.05          /* of the times of requests that do not wait: the sixth of a group, to the       \
-                     third */
-#define SAME  1.1 /* of F: it is the same F */
-#define BOXES 12  /* of F, for the dispersion */
+    1.05             /* of the times of requests that do not wait: the sixth of a group, to the    \
+                        third */
+#define QUICK   0.12 /* of the requests: so many may overtake others inside, as with Uvicorn */
+#define SAME    1.1  /* of F: it is the same F */
+#define REFINED 10   /* times F after the rise: F may become more exact */
+#define BOXES   12   /* of F, for the dispersion */
 
 struct done {
     mono_us at, inside;
@@ -86,6 +88,7 @@ struct estimate {
     struct queue queue;
     struct estimate_reading out;
     mono_us starts[RING]; /* scratch: of the completions since the rise, in order */
+    mono_us times[RING];  /* scratch */
 };
 
 struct estimate *estimate_new(void)
@@ -296,6 +299,11 @@ struct judged {
     size_t starts; /* e->starts */
 };
 
+static mono_us half_width(mono_us floor)
+{
+    return floor * ((HALF_MIN_US + floor - 1) / floor);
+}
+
 /* The mean number worked on in a stretch of `half` that ends at `centre`. */
 static double worked_on(const struct estimate *e, const struct judged *j, mono_us centre)
 {
@@ -337,12 +345,15 @@ static bool find_rise(const struct estimate *e, struct judged *j)
     return false;
 }
 
+/* Those of the rise may have begun to arrive before the tick. */
 static void collect_starts(struct estimate *e, struct judged *j)
 {
+    mono_us from = j->rise - j->floor / 2;
+
     j->starts = 0;
-    for (uint64_t i = done_after(e, j->rise); i < e->dones; i++) {
+    for (uint64_t i = done_after(e, from); i < e->dones; i++) {
         mono_us start = done_at(e, i)->at - done_at(e, i)->inside;
-        if (start > j->rise)
+        if (start > from)
             e->starts[j->starts++] = start;
     }
     qsort(e->starts, j->starts, sizeof(e->starts[0]), by_time);
@@ -353,17 +364,44 @@ static void refine_rise(struct estimate *e, struct judged *j)
 {
     uint64_t ended = done_after(e, j->rise);
     double inside = inside_at(e, j->rise);
+    mono_us tick = j->rise;
 
     collect_starts(e, j);
-    for (size_t i = 0; i < j->starts; i++) {
+    for (size_t i = 0; i < j->starts && j->rise == tick; i++) {
+        if (e->starts[i] <= tick)
+            continue;
         inside++;
         for (; ended < e->dones && done_at(e, ended)->at <= e->starts[i]; ended++)
             inside--;
-        if (inside >= SATURATED * j->parallelism) {
+        if (inside >= SATURATED * j->parallelism)
             j->rise = e->starts[i];
-            return;
-        }
     }
+}
+
+/* Sorts. `percent` of them are below. */
+static mono_us quantile(mono_us *times, size_t n, size_t percent)
+{
+    qsort(times, n, sizeof(times[0]), by_time);
+    return times[n * percent / 100];
+}
+
+/* The first requests after the rise wait for each other in the app's loop, which has many to read.
+ * Of those that did not wait otherwise, the quickest ones tell F. */
+static void refine_floor(struct estimate *e, struct judged *j)
+{
+    size_t n = 0;
+
+    for (uint64_t i = done_after(e, j->rise); i < e->dones; i++) {
+        mono_us inside = done_at(e, i)->inside;
+        if (inside >= j->floor - j->floor / 5 && inside <= j->floor + j->floor / 4)
+            e->times[n++] = inside;
+    }
+    if (n < GROUP)
+        return;
+    mono_us quickest = quantile(e->times, n, 6);
+    if (quickest < j->floor)
+        j->floor = quickest;
+    j->half = half_width(j->floor);
 }
 
 /* ---- the conditions at the top of this file ---- */
@@ -467,24 +505,24 @@ static bool none_is_quick(const struct estimate *e, const struct judged *j, mono
 
     for (uint64_t i = done_after(e, since); i < e->dones; i++, n++)
         quick += (double)done_at(e, i)->inside < WAITED * (double)j->floor;
-    return n >= 0.5 * j->parallelism && n >= 4 && quick <= 0.03 * n;
+    return n >= 0.5 * j->parallelism && n >= 4 && quick <= QUICK * n;
 }
 
-/* First come, first served: each waits for those that were inside when it arrived. */
-static bool waits_match_the_queue(const struct estimate *e, const struct judged *j)
+/* First come, first served, on the whole: each waits for those that were inside when it arrived. */
+static bool waits_match_the_queue(struct estimate *e, const struct judged *j)
 {
     double took = 0, expected = 0;
-    mono_us least = MONO_NEVER;
-    unsigned n = 0;
+    size_t n = 0;
 
     for (uint64_t i = done_after(e, j->now - j->half); i < e->dones; i++, n++) {
         const struct done *d = done_at(e, i);
         took += (double)d->inside;
-        if (d->inside < least)
-            least = d->inside;
+        e->times[n] = d->inside;
+
         expected += inside_at(e, d->at - d->inside) * (double)j->floor / j->parallelism;
     }
-    return n >= 4 && is_near(took, expected) && (double)least >= took / n / 2;
+    return n >= 4 && is_near(took, expected) &&
+           (double)quantile(e->times, n, 10) >= 0.45 * took / (double)n;
 }
 
 /* ---- a queue inside the app ---- */
@@ -495,6 +533,7 @@ static bool begins(struct estimate *e, struct judged *j)
     if (j->parallelism < 0.9 || j->inside < SATURATED * j->parallelism || !find_rise(e, j))
         return false;
     refine_rise(e, j);
+    refine_floor(e, j);
     return rate_is_steady(e, j) && arrivals_are_uneven(e, j) && floor_is_of_the_rise(e, j) &&
            none_is_quick(e, j, j->rise + j->floor + j->floor / 2) && waits_match_the_queue(e, j);
 }
@@ -507,10 +546,25 @@ static bool has_ended(const struct estimate *e)
     return look_at(e, 0)->inside < most && (looks(e) < 2 || look_at(e, 1)->inside < most);
 }
 
-static bool fits(const struct estimate *e, struct judged *j)
+/* Later ones may have been quicker still. */
+static void refine_queue(struct estimate *e, struct judged *j)
 {
+    struct queue *q = &e->queue;
+
+    j->rise = q->rise;
+    j->floor = q->floor;
+    j->half = half_width(j->floor);
+    if (j->now - q->rise < REFINED * q->floor && remembers(e, q->rise))
+        refine_floor(e, j);
+    q->parallelism *= (double)j->floor / (double)q->floor;
+    q->floor = j->floor;
+}
+
+static bool fits(struct estimate *e, struct judged *j)
+{
+    refine_queue(e, j);
+
     j->parallelism = e->queue.parallelism;
-    j->rise = e->queue.rise;
     return is_near(worked_on(e, j, j->now - j->half), j->parallelism) &&
            is_near(recently_worked_on(e, j), j->parallelism) &&
            none_is_quick(e, j, j->now - j->half) && waits_match_the_queue(e, j);
@@ -577,7 +631,7 @@ void estimate_tick(struct estimate *e, mono_us now, uint32_t inside)
     j.floor = e->queue.known ? e->queue.floor : floor_of(e, now);
     if (now < e->blind || j.floor == 0)
         return;
-    j.half = j.floor * ((HALF_MIN_US + j.floor - 1) / j.floor);
+    j.half = half_width(j.floor);
     if (!remembers(e, now - 3 * j.half))
         return;
     judge_queue(e, &j);
