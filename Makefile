@@ -226,6 +226,7 @@ world_ld  = $(call wrap,connect setsockopt getrandom stats_queue_wait stats_slot
 # Functions of the C library that a unit test stands in for.
 wrap = $(1:%=-Wl,--wrap=%)
 unit_ld_test_estimate := -lm
+unit_ld_test_app_view := $(call wrap,clock_mono)
 unit_ld_test_socket_queues := $(call wrap,socket clock_mono)
 unit_ld_test_upstream := $(call wrap,connect getsockopt)
 unit_ld_test_probe    := $(call wrap,connect)
@@ -375,6 +376,10 @@ browser-test: build ## the dashboard in Chromium (30 s)
 .PHONY: access-log-check
 access-log-check: build $(HEAVY) ## LINES=1000000; a full disk, a stopped reader (4 min)
 	@WEIR_ACCESS_LINES=$(or $(LINES),1000000) $(PYTEST) -s tests/e2e/test_access_log.py -k 'every_request or p99'
+
+.PHONY: truth
+truth: build ## what weir infers of the app, compared with the app (4 min)
+	@WEIR_TRUTH=1 $(PYTEST) -s tests/e2e/test_truth.py
 
 .PHONY: quantiles
 quantiles: build ## documented quantiles compared with exact ones (8 min)

@@ -219,7 +219,7 @@ static uint32_t inside_at(const struct estimate *e, mono_us at)
 
     while (low < high) {
         uint64_t mid = low + (high - low + 1) / 2;
-        if (look_at(e, mid)->at >= at)
+        if (look_at(e, mid)->at > at)
             low = mid;
         else
             high = mid - 1;
@@ -294,7 +294,8 @@ struct judged {
     mono_us now, floor;
     mono_us half; /* half-width of the kernel */
     uint32_t inside;
-    mono_us rise; /* since then, more are inside than the app works on */
+    mono_us rise;    /* since then, more are inside than the app works on */
+    uint32_t before; /* inside at the tick before it */
     double parallelism;
     size_t starts; /* e->starts */
 };
@@ -339,6 +340,7 @@ static bool find_rise(const struct estimate *e, struct judged *j)
         const struct look *l = look_at(e, k), *before = look_at(e, k + 1);
         if (l->inside < SATURATED * j->parallelism && before->inside < SATURATED * j->parallelism) {
             j->rise = l->at;
+            j->before = l->inside;
             return remembers(e, l->at);
         }
     }
@@ -363,7 +365,7 @@ static void collect_starts(struct estimate *e, struct judged *j)
 static void refine_rise(struct estimate *e, struct judged *j)
 {
     uint64_t ended = done_after(e, j->rise);
-    double inside = inside_at(e, j->rise);
+    double inside = j->before;
     mono_us tick = j->rise;
 
     collect_starts(e, j);
@@ -432,6 +434,12 @@ static bool rate_is_steady(const struct estimate *e, struct judged *j)
     return j->parallelism > 0.9;
 }
 
+/* Longer than F, since waves of completions may be a little further apart. */
+static mono_us lately(const struct judged *j)
+{
+    return j->now - j->half - j->half / 4;
+}
+
 /* More at once than the rate of completions, by more than chance. */
 static bool arrivals_burst(const struct estimate *e, const struct judged *j)
 {
@@ -486,14 +494,15 @@ static bool arrivals_are_uneven(const struct estimate *e, const struct judged *j
 
 static bool floor_is_of_the_rise(const struct estimate *e, const struct judged *j)
 {
-    mono_us most = j->floor + j->floor / 4, least = (mono_us)((double)j->floor / SAME);
+    mono_us end = j->rise + j->floor + j->floor / 4;
+    double least = (double)j->floor / SAME, most = 1.4 * (double)j->floor;
     unsigned n = 0, like = 0;
 
     for (uint64_t i = done_after(e, j->rise); i < e->dones; i++, n++) {
         const struct done *d = done_at(e, i);
-        if (d->at > j->rise + most)
+        if (d->at > end)
             break;
-        like += d->inside >= least && d->inside <= most;
+        like += (double)d->inside >= least && (double)d->inside <= most;
     }
     return n >= 0.75 * j->parallelism && like >= 0.7 * n && n > 0 &&
            floor_holds_since_few(e, j->floor, j->rise, j->parallelism);
@@ -514,7 +523,7 @@ static bool waits_match_the_queue(struct estimate *e, const struct judged *j)
     double took = 0, expected = 0;
     size_t n = 0;
 
-    for (uint64_t i = done_after(e, j->now - j->half); i < e->dones; i++, n++) {
+    for (uint64_t i = done_after(e, lately(j)); i < e->dones; i++, n++) {
         const struct done *d = done_at(e, i);
         took += (double)d->inside;
         e->times[n] = d->inside;
@@ -566,8 +575,8 @@ static bool fits(struct estimate *e, struct judged *j)
 
     j->parallelism = e->queue.parallelism;
     return is_near(worked_on(e, j, j->now - j->half), j->parallelism) &&
-           is_near(recently_worked_on(e, j), j->parallelism) &&
-           none_is_quick(e, j, j->now - j->half) && waits_match_the_queue(e, j);
+           is_near(recently_worked_on(e, j), j->parallelism) && none_is_quick(e, j, lately(j)) &&
+           waits_match_the_queue(e, j);
 }
 
 static void publish_queue(struct estimate *e, const struct judged *j)
@@ -605,7 +614,7 @@ static bool all_took_the_floor(const struct estimate *e, const struct judged *j)
 {
     unsigned n = 0, like = 0;
 
-    for (uint64_t i = done_after(e, j->now - j->half - j->half / 4); i < e->dones; i++, n++)
+    for (uint64_t i = done_after(e, lately(j)); i < e->dones; i++, n++)
         like += (double)done_at(e, i)->inside <= 1.07 * (double)j->floor;
     return n >= 4 && n >= j->inside / 2 && like >= 0.75 * n;
 }

@@ -714,6 +714,69 @@ static void checks_can_be_switched_on_and_off(void **state)
     assert_int_equal(fx.gets, gets);
 }
 
+static struct stats_checks checks(void)
+{
+    struct stats_checks c;
+
+    app_checks(fx.app, &c);
+    return c;
+}
+
+static void checks_are_timed_and_failures_counted(void **state)
+{
+    (void)state;
+    health_is_checked();
+    assert_int_equal(app_check_age(fx.app, fx.now), 0);
+    passes(2100 * MS);
+    assert_true(checks().on && checks().failed == 0);
+    fx.status = 0;
+    passes(2100 * MS);
+    assert_in_range(app_check_age(fx.app, fx.now), 50 * MS, 300 * MS);
+    passes(SECOND);
+    assert_int_equal(app_check_age(fx.app, fx.now), 0);
+    assert_int_equal(checks().failed, 1);
+    close(fx.held);
+    fx.held = -1;
+    fx.status = 503;
+    passes(2 * SECOND);
+    assert_int_equal(checks().failed, 2);
+    uint64_t timed = 0;
+    for (size_t i = 0; i <= STATS_CHECK_BOUNDS; i++)
+        timed += checks().bucket[i];
+    assert_int_equal(timed, 2); /* not that without a response */
+}
+
+static void an_early_check_changes_no_state(void **state)
+{
+    (void)state;
+    fx.config.health.unhealthy_after = 1;
+    health_is_checked();
+    unsigned gets = fx.gets;
+    fx.status = 503;
+    for (int i = 0; i < 15; i++) {
+        app_check_now(fx.app, fx.now);
+        passes(100 * MS);
+    }
+    assert_int_equal(fx.gets, gets + 2); /* once a second */
+    state_is(APP_UP);
+    assert_int_equal(checks().failed, 2);
+    passes(600 * MS); /* the regular one */
+    state_is(APP_DOWN);
+    app_check_now(fx.app, fx.now + 5 * SECOND);
+    assert_int_equal(app_check_age(fx.app, fx.now + 6 * SECOND), 0);
+}
+
+static void without_a_path_there_is_no_early_check(void **state)
+{
+    (void)state;
+    weir_begins();
+    unsigned connects = fx.connects;
+    app_check_now(fx.app, fx.now);
+    passes(100 * MS);
+    assert_int_equal(fx.connects, connects);
+    assert_false(checks().on);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -743,6 +806,9 @@ int main(void)
         TEST(failures_in_a_row_mean_down_and_successes_in_a_row_up),
         TEST(no_response_in_time_is_a_failure),
         TEST(a_refused_check_needs_no_confirmation),
+        TEST(checks_are_timed_and_failures_counted),
+        TEST(an_early_check_changes_no_state),
+        TEST(without_a_path_there_is_no_early_check),
         TEST(checks_can_be_switched_on_and_off),
     };
     return cmocka_run_group_tests_name("app", tests, NULL, NULL);
