@@ -8,8 +8,9 @@
 #include "proxy/socket_queues.h"
 
 #define LOOK_EVERY_US 1000000
-#define QUIET_US      300000 /* requests are inside, and none ends: a check shows whether it responds \
-                              */
+#define QUIET_US                                                                                   \
+    300000 /* requests are inside, and none ends: a check shows whether it responds                \
+            */
 
 struct app_view {
     struct app *app;
@@ -31,6 +32,8 @@ struct app_view *app_view_new(const struct app_view_how *how)
     CHECK(v != NULL);
     v->app = how->app;
     v->estimate = estimate_new();
+    estimate_tick(v->estimate, clock_mono() - 1, 0); /* nothing is inside before the start */
+    estimate_tick(v->estimate, clock_mono(), 0);
     v->sockets = socket_queues_new(how->upstream);
     v->own = socket_queues_new(how->listen);
     return v;

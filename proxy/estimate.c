@@ -191,7 +191,7 @@ static void append_second(struct estimate *e, const struct look *l)
     int64_t number = l->at / 1000000;
     struct second *t = &e->second[number % SECONDS];
 
-    if (e->looks == 1 && l->inside == 0) /* nor was any before */
+    if (e->looks == 1 && l->inside == 0 && number > 0) /* nor was any before */
         e->second[(number - 1) % SECONDS] = (struct second){.number = number - 1};
     if (t->number != number)
         *t = (struct second){.number = number};
