@@ -195,7 +195,7 @@ static void read_inet(const struct socket_queues *q, const struct nlmsghdr *h,
 
     if (h->nlmsg_len < NLMSG_LENGTH(sizeof(m)))
         return;
-    memcpy(&m, NLMSG_DATA(h), sizeof(m));
+    memcpy(&m, (const char *)h + NLMSG_HDRLEN, sizeof(m));
     if (ntohs(m.id.idiag_sport) != address_port(&q->at) || !is_at(&q->at, &m))
         return;
     if (m.idiag_state == LISTENING) {
@@ -223,7 +223,7 @@ static void read_unix(const struct socket_queues *q, const struct nlmsghdr *h,
 
     if (h->nlmsg_len < NLMSG_LENGTH(sizeof(m)))
         return;
-    memcpy(&m, NLMSG_DATA(h), sizeof(m));
+    memcpy(&m, (const char *)h + NLMSG_HDRLEN, sizeof(m));
     const char *name = attribute(h, sizeof(m), UNIX_DIAG_NAME, path, &len);
     const void *rq = attribute(h, sizeof(m), UNIX_DIAG_RQLEN, sizeof(queue), &queue_len);
     if (name == NULL || rq == NULL || memcmp(name, un->sun_path, path) != 0 ||
