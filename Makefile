@@ -386,7 +386,7 @@ quantiles: build ## documented quantiles compared with exact ones (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py
 
 .PHONY: prometheus-check
-prometheus-check: build $(HEAVY) ## a real Prometheus against the truth of each request (4 min)
+prometheus-check: build $(HEAVY) ## a real Prometheus beside the truth (4 min)
 	@WEIR_PROMETHEUS=1 $(PYTEST) -s tests/e2e/test_prometheus.py tests/e2e/test_queries.py \
 	    tests/e2e/test_openmetrics.py tests/e2e/test_scrape.py
 
