@@ -85,7 +85,7 @@ for (const id of ['rows-part', 'totals-part']) {
 document.addEventListener('visibilitychange', () => document.hidden || look());
 
 if (charts === null) {
-  document.querySelectorAll('.chart').forEach((section) => section.remove());
+  document.querySelectorAll('.chart, .pair, #keys').forEach((section) => section.remove());
   by_id('no-charts').hidden = false;
   by_id('rows-part').open = true;
 }

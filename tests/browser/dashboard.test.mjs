@@ -227,7 +227,7 @@ test('the keyboard reaches everything, in the order of the page', async () => {
       return at.id || at.parentElement.id || at.textContent.trim();
     }));
   }
-  assert.deepEqual(stops.slice(0, 10), ['freeze', 'load', 'waits', 'times', 'rows-part', 'totals-part', 'status', 'metrics', 'history', 'config']);
+  assert.deepEqual(stops.slice(0, 11), ['freeze', 'load', 'waits', 'times', 'rows-part', 'totals-part', 'words-part', 'status', 'metrics', 'history', 'config']);
 });
 
 test('the sentence is announced when its words change, not with each figure', async () => {
