@@ -266,16 +266,27 @@ class Chart {
     }
   }
 
+  #write(recent, time, column) {
+    const value = recent.at(time, column);
+    const unlimited = column === 'limit' && value === null && recent.at(time, 'in_flight') !== null;
+    return unlimited ? 'none' : this.kind.write(value);
+  }
+
   read(recent, time, selected) {
     const parts = [];
     for (const node of this.section.querySelectorAll('[data-column]')) {
-      const text = this.kind.write(recent.at(time, node.dataset.column));
+      const text = this.#write(recent, time, node.dataset.column);
       set_text(node, text);
-      parts.push(`${node.parentElement.firstChild.nextSibling.textContent.trim()} ${text}`);
+      parts.push(`${node.previousSibling.textContent.trim()} ${text}`);
     }
-    set_text(this.section.querySelector('.at'), selected ? clock(time) : 'now');
-    this.plot.setAttribute('aria-valuetext', selected ? `${clock(time)}: ${parts.join(', ')}` : 'now');
-    this.plot.setAttribute('aria-valuenow', String(selected ? time - recent.end : 0));
+    const at = selected ? clock(time) : 'now';
+    const node = this.section.querySelector('.at');
+    // The values of now are read out when they are reached, and not every second from then on.
+    if (selected || node.textContent !== at || document.activeElement !== this.plot) {
+      this.plot.setAttribute('aria-valuetext', `${at}: ${parts.join(', ')}`);
+      this.plot.setAttribute('aria-valuenow', String(selected ? time - recent.end : 0));
+    }
+    set_text(node, at);
   }
 
   #listen() {

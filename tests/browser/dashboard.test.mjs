@@ -124,6 +124,8 @@ test('the last 5 minutes are there when the page is opened', async () => {
   assert.equal(await text('#waits .at'), seen.slice(0, 8), 'all charts tell of the same second');
   await page.keyboard.press('Escape');
   assert.equal(await text('#load .at'), 'now');
+  const reached = await page.getAttribute('#load .plot', 'aria-valuetext');
+  assert.match(reached, /^now: queue 0, in flight 0, /);
   assert.deepEqual(complaints, []);
 });
 
