@@ -26,7 +26,7 @@ function step_of(top, most) {
 
 function ticks_of(write, least) {
   return (low, high, pixels) => {
-    const step = Math.max(least, step_of(high, Math.max(2, Math.floor(pixels / 36))));
+    const step = Math.max(least, step_of(high, Math.max(2, Math.floor(pixels / 28))));
     const ticks = [];
     for (let i = 0; i * step <= high; i++) {
       ticks.push({ v: i * step, label: write(i * step) });
@@ -37,10 +37,11 @@ function ticks_of(write, least) {
 
 const axis_seconds = (s) => (s === 0 ? '0' : s < 1 ? `${Math.round(s * 1e6) / 1000} ms` : `${Math.round(s * 1000) / 1000} s`);
 
-// Whole minutes.
-function minutes(low, high) {
+// Whole minutes; not one whose label would cover the 0 of the other axis.
+function minutes(low, high, pixels) {
   const ticks = [];
-  for (let v = Math.ceil(low / 60000) * 60000; v <= high; v += 60000) {
+  const first = low + (18 * (high - low)) / pixels;
+  for (let v = Math.ceil(first / 60000) * 60000; v <= high; v += 60000) {
     ticks.push({ v, label: clock(v / 1000, false) });
   }
   return ticks;
@@ -82,12 +83,13 @@ function area(fill, line, below) {
       ctx.lineTo(run[0].canvasx - half, base(run[0]));
       ctx.fillStyle = colours[fill];
       ctx.fill();
-      draw_edge(ctx, run.filter((p) => base(p) - p.canvasy > 0.5), colours[line]);
+      const filled = run.map((p) => base(p) - p.canvasy > 0.5);
+      draw_edge(ctx, run.filter((_, i) => filled[i - 1] || filled[i] || filled[i + 1]), colours[line]);
     }
   };
 }
 
-// Where the area is empty, its edge is not drawn.
+// The edge from each point to the next; what is empty for longer has none.
 function draw_edge(ctx, points, colour) {
   let before = -Infinity;
   ctx.beginPath();

@@ -36,6 +36,9 @@ export function seconds(s) {
   if (s === null || s === undefined) {
     return NONE;
   }
+  if (s > 0 && s < 0.000005) {
+    return `<0.01${THIN}ms`;
+  }
   const [value, unit] = s < 0.9995 ? [s * 1000, 'ms'] : [s, 's'];
   if (value >= 119.5 && unit === 's') {
     return `${Math.floor(value / 60)}${THIN}min ${Math.round(value % 60)}${THIN}s`;
@@ -130,11 +133,13 @@ function show_rates(status, recent) {
   more('orphans-more', `clients gone ${rate(rate_of(recent, 'client_gone'))}/s`);
 }
 
+// How many wait inside may be known while how many are worked on is not.
 function show_parallelism(app) {
   const known = typeof app?.parallelism === 'number';
+  const hidden = app?.hidden_queue ?? null;
 
   set_big('parallelism', known ? level(app.parallelism) : NONE, known ? 'at once' : '');
-  more('parallelism-more', !known ? 'not known' : app.hidden_queue > 0 ? `${level(app.hidden_queue)} wait inside` : 'none waits inside');
+  more('parallelism-more', hidden === null ? 'not known' : hidden > 0 ? `${level(hidden)} wait inside` : 'none waits inside');
 }
 
 export function show_figures(status, recent) {
