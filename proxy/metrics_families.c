@@ -659,8 +659,10 @@ static const struct metrics_family families[] = {
      "Inconsistencies in weir's accounting; any value but 0 indicates a bug in weir. Checked at "
      "each grant: more requests inside than the limit. Checked each second while there are "
      "requests, and at each scrape: slots granted but neither held nor released, requests begun "
-     "but neither finished nor present, and counts of orphans and upgrades that differ from those "
-     "present (a scrape shows what the previous check found).",
+     "but neither finished nor present, counts of orphans and upgrades that differ from those "
+     "present (a scrape shows what the previous check found), and integrals of slots held and of "
+     "waiters that are not the sums of all holds and waits. Checked at the end of each request: "
+     "phases that are not its time, or not its hold of a slot.",
      print_accounting, C_ACCOUNTING_ERRORS},
 };
 
