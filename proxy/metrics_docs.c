@@ -183,6 +183,34 @@ static const char docs_phases[] =
     "```\n"
     "\n";
 
+static const char docs_app[] =
+    "On how many requests does the app work at once, and how many only wait inside it? Both are "
+    "known\n"
+    "only while the app is saturated; no result means that they have not been within the last "
+    "hour.\n"
+    "If requests wait inside, the limit is higher than what the app can use, and a lower one "
+    "keeps\n"
+    "them in the queue of weir.\n"
+    "\n"
+    "```promql\n"
+    "min by (namespace, pod) (\n"
+    "  min_over_time(weir_upstream_parallelism_estimate{app=\"web\"}[1h]))\n"
+    "```\n"
+    "\n"
+    "```promql\n"
+    "max by (namespace, pod) (\n"
+    "  max_over_time(weir_upstream_hidden_queue_estimate{app=\"web\"}[1h]))\n"
+    "```\n"
+    "\n"
+    "For what share of the time does the app not read its requests, as when its event loop is "
+    "blocked?\n"
+    "\n"
+    "```promql\n"
+    "sum by (namespace, pod) (\n"
+    "  rate(weir_upstream_stalled_seconds_total{app=\"web\"}[5m]))\n"
+    "```\n"
+    "\n";
+
 static const char docs_self[] =
     "How long do requests take from the proxy in front to weir, on average? Only requests whose\n"
     "`X-Request-Start` is trusted are counted (`headers.trusted`):\n"
@@ -337,6 +365,7 @@ void metrics_docs_write(struct strbuf *out)
     docs_codes(out);
     strbuf_adds(out, docs_questions);
     strbuf_adds(out, docs_phases);
+    strbuf_adds(out, docs_app);
     strbuf_adds(out, docs_self);
     strbuf_adds(out, docs_overload);
 }

@@ -94,6 +94,22 @@ def test_queries_and_alerts_keep_two_apps_apart(two_apps):
     check_p99(server, web, outcomes)
 
 
+@pytest.mark.skipif(not os.environ.get("WEIR_PROMETHEUS"), reason="for make prometheus-check")
+@pytest.mark.seconds(60)
+def test_a_saturated_pool_makes_the_rest_known(demo, world, tmp_path):
+    """80 requests are let inside, and the app has 40 threads: all queries have an answer."""
+    weir = world.weir(demo.upstream, concurrency=80, queue_timeout="60s")
+    server = promql.Prometheus(tmp_path, {"%s:%d" % weir.admin: WEB})
+    openloop.run(weir.port, [(i / 1000, "/produtos?ms=1000") for i in range(200)])
+    for query in promql.queries():
+        answer = server.ask(query)
+        print(" ".join(query.split()), "->", " ".join(f"{value:.4g}" for _, value in answer))
+        assert answer, query
+        if "parallelism_estimate" in query:
+            assert answer[0][1] == pytest.approx(40, rel=0.05)
+    server.stop()
+
+
 def test_each_metric_that_a_page_names_exists():
     folder = os.path.join(os.path.dirname(__file__), "../../docs")
     known = set(re.findall(r"(?m)^\| `(\w+)` \|", promql.page("metrics.md")))
