@@ -14,6 +14,7 @@ const QUEUE = 6;
 const WIDTHS = [1280, 390];
 const KILOBYTES_MAX = 64;
 const FOLLOW_MS = 2000;
+const SOON_MS = 10000; // where the time is not what is tested: machines stall
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const paths = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -57,7 +58,7 @@ async function open(width = 1280, colorScheme = 'light') {
   page.on('pageerror', (error) => complaints.push(error.stack));
   page.on('request', (request) => requests.push(request));
   await page.goto(weir.page);
-  await until('the page is live', 5000, async () => (await text('#link')) === 'live');
+  await until('the page is live', SOON_MS, async () => (await text('#link')) === 'live');
 }
 
 const text = async (selector) => (await page.textContent(selector)).replaceAll(/[\u00a0\u202f]/g, ' ').trim();
@@ -71,13 +72,13 @@ const shows = (selector, wanted) => async () => {
 async function overload() {
   app.open = false;
   const answers = weir.ask(LIMIT + QUEUE + 2);
-  await until('the queue is full', 5000, async () => (await weir.json('status')).queue.depth === QUEUE);
+  await until('the queue is full', SOON_MS, async () => (await weir.json('status')).queue.depth === QUEUE);
   return answers;
 }
 
 test('nothing has happened yet, and the page says so', async () => {
   await open();
-  await until('no request', FOLLOW_MS, shows('#load .empty', /^No request has arrived/));
+  await until('no request', SOON_MS, shows('#load .empty', /^No request has arrived/));
   assert.equal(await text('#in-flight'), `0 of ${LIMIT}`);
   assert.equal(await text('#wait'), '–');
   assert.match(await text('#no-phases'), /^No request has finished/);
@@ -88,29 +89,29 @@ test('figures follow the load within 2 s and equal those of /metrics', async (t)
   await open();
   const answers = overload();
   const took = await until('the page shows it', FOLLOW_MS, shows('#in-flight', new RegExp(`^${LIMIT} of ${LIMIT}$`)));
-  await until('the queue', FOLLOW_MS, shows('#queued', new RegExp(`^${QUEUE}$`)));
+  await until('the queue', SOON_MS, shows('#queued', new RegExp(`^${QUEUE}$`)));
   t.diagnostic(`after ${Math.round(took)} ms`);
   assert.equal(await weir.metric('weir_requests_in_flight'), LIMIT);
   assert.equal(await weir.metric('weir_queue_limit'), QUEUE);
   assert.equal((await weir.json('status')).queue.depth, QUEUE);
-  await until('the chart follows', FOLLOW_MS, shows('#load [data-column=queued]', new RegExp(`^${QUEUE}$`)));
-  await until('the title too', FOLLOW_MS, async () => (await page.title()).startsWith(`${LIMIT} in flight, ${QUEUE} queued`));
+  await until('the chart follows', SOON_MS, shows('#load [data-column=queued]', new RegExp(`^${QUEUE}$`)));
+  await until('the title too', SOON_MS, async () => (await page.title()).startsWith(`${LIMIT} in flight, ${QUEUE} queued`));
   app.release();
   assert.equal((await answers).filter((status) => status === 503).length, 2);
-  await until('all is over', FOLLOW_MS, shows('#in-flight', new RegExp(`^0 of ${LIMIT}$`)));
-  await until('a wait was measured', FOLLOW_MS, shows('#wait', / (ms|s)$/));
-  await until('the refusals', FOLLOW_MS, shows('#refused-more', /^queue full$/));
+  await until('all is over', SOON_MS, shows('#in-flight', new RegExp(`^0 of ${LIMIT}$`)));
+  await until('a wait was measured', SOON_MS, shows('#wait', / (ms|s)$/));
+  await until('the refusals', SOON_MS, shows('#refused-more', /^queue full$/));
   assert.deepEqual(complaints, []);
 });
 
 test('the last 5 minutes are there when the page is opened', async () => {
   const answers = overload();
-  await until('a whole second of it', 5000, async () => (await weir.json('history')).columns.queued.some((n) => n > QUEUE - 0.01));
+  await until('a whole second of it', SOON_MS, async () => (await weir.json('history')).columns.queued.some((n) => n > QUEUE - 0.01));
   app.release();
   await answers;
-  await until('a whole second without', 5000, async () => (await weir.json('history')).columns.queued.at(-1) === 0);
+  await until('a whole second without', SOON_MS, async () => (await weir.json('history')).columns.queued.at(-1) === 0);
   await open();
-  await until('the chart has it', FOLLOW_MS, async () => await page.isHidden('#load .empty'));
+  await until('the chart has it', SOON_MS, async () => await page.isHidden('#load .empty'));
   await page.focus('#load .plot');
   let seen = '';
   const all = [];
@@ -132,14 +133,14 @@ test('the last 5 minutes are there when the page is opened', async () => {
 test('a restart of weir is told, and survived', async () => {
   const answers = overload();
   await open();
-  await until('it is there', 3000, async () => await page.isHidden('#load .empty'));
+  await until('it is there', SOON_MS, async () => await page.isHidden('#load .empty'));
   await weir.stop('SIGKILL');
-  await until('the page says so', 4000, shows('#link', /^weir has not responded since \d\d:\d\d:\d\d; trying again$/));
+  await until('the page says so', SOON_MS, shows('#link', /^weir has not responded since \d\d:\d\d:\d\d; trying again$/));
   app.release();
   await answers;
   await weir.start();
-  await until('it is live again', 4000, shows('#link', /^live$/));
-  await until('the figures are new', FOLLOW_MS, shows('#in-flight', new RegExp(`^0 of ${LIMIT}$`)));
+  await until('it is live again', SOON_MS, shows('#link', /^live$/));
+  await until('the figures are new', SOON_MS, shows('#in-flight', new RegExp(`^0 of ${LIMIT}$`)));
   assert.equal(await page.isVisible('#load .empty'), false, 'what was before is still there');
   complaints = complaints.filter((text_of) => !text_of.includes('ERR_CONNECTION'));
   assert.deepEqual(complaints, []);
@@ -148,20 +149,20 @@ test('a restart of weir is told, and survived', async () => {
 test('a frozen page does not change', async () => {
   await open();
   await page.click('#freeze');
-  await until('it is frozen', FOLLOW_MS, shows('#link', /^frozen at /));
+  await until('it is frozen', SOON_MS, shows('#link', /^frozen at /));
   const answers = overload();
-  await until('the queue is full', 5000, async () => (await weir.json('status')).queue.depth === QUEUE);
+  await until('the queue is full', SOON_MS, async () => (await weir.json('status')).queue.depth === QUEUE);
   await new Promise((resolve) => setTimeout(resolve, 1500));
   assert.equal(await text('#queued'), '0');
   await page.click('#freeze');
-  await until('it goes on', FOLLOW_MS, shows('#queued', new RegExp(`^${QUEUE}$`)));
+  await until('it goes on', SOON_MS, shows('#queued', new RegExp(`^${QUEUE}$`)));
   app.release();
   await answers;
 });
 
 test('everything comes from weir, in 64 KB', async (t) => {
   await open();
-  await until('two rounds', 5000, async () => requests.filter((request) => request.url().includes('/history')).length > 2);
+  await until('two rounds', SOON_MS, async () => requests.filter((request) => request.url().includes('/history')).length > 2);
   assert.deepEqual(requests.map((request) => request.url()).filter((url) => !url.startsWith(weir.page) && !url.startsWith('data:')), []);
   const files = requests.filter((request) => !/\/(status|history)/.test(request.url()) && !request.url().startsWith('data:'));
   const sizes = await Promise.all(files.map(async (request) => {
@@ -184,7 +185,7 @@ test('a second visit loads no file again', async () => {
   const stored = [];
   again.on('response', (response) => /\.(js|css)$/.test(response.url()) && stored.push(response.status()));
   await again.goto(weir.page);
-  await until('live', 5000, async () => (await again.textContent('#link')) === 'live');
+  await until('live', SOON_MS, async () => (await again.textContent('#link')) === 'live');
   assert.ok(stored.length >= 5 && stored.every((status) => status === 304 || status === 200));
 });
 
@@ -193,9 +194,9 @@ test('axe finds nothing serious, at any width, light and dark', async () => {
   for (const width of WIDTHS) {
     for (const scheme of ['light', 'dark']) {
       await open(width, scheme);
-      await until('the figures are there', FOLLOW_MS, shows('#queued', new RegExp(`^${QUEUE}$`)));
+      await until('the figures are there', SOON_MS, shows('#queued', new RegExp(`^${QUEUE}$`)));
       await page.evaluate(() => document.querySelectorAll('details').forEach((part) => { part.open = true; }));
-      await until('the table is there', FOLLOW_MS, async () => (await page.locator('#rows tr').count()) > 0);
+      await until('the table is there', SOON_MS, async () => (await page.locator('#rows tr').count()) > 0);
       await page.evaluate(axe);
       const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
       const told = violations.map(({ id, impact, nodes }) => `${impact}: ${id}: ${nodes.map((node) => node.html).join(' | ').slice(0, 300)}`);
@@ -212,7 +213,7 @@ test('nothing is wider than the screen, down to 320 px', async () => {
   for (const width of [320, 390, 768, 1280]) {
     await open(width);
     await page.evaluate(() => document.querySelectorAll('details').forEach((part) => { part.open = true; }));
-    await until('the table is there', FOLLOW_MS, async () => (await page.locator('#rows tr').count()) > 0);
+    await until('the table is there', SOON_MS, async () => (await page.locator('#rows tr').count()) > 0);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0, `${width} px`);
   }
   app.release();
@@ -245,7 +246,7 @@ test('the sentence is announced when its words change, not with each figure', as
     const advice = figure < 14 ? `${figure} requests wait, ${figure / 4} s each` : 'all is well';
     await route.fulfill({ response, json: { ...(await response.json()), advice } });
   });
-  await until('it is well', 8000, shows('#advice', /^all is well$/));
+  await until('it is well', SOON_MS, shows('#advice', /^all is well$/));
   assert.equal(await page.evaluate(() => globalThis.announced), 2);
   assert.match(await text('#announce'), /all is well$/);
 });
