@@ -1,6 +1,9 @@
-"""The documented queries and alerts, asked of Prometheus itself, which scrapes two apps at once."""
+"""The documented queries, the rules and the dashboard that are shipped, asked of Prometheus itself,
+which scrapes two apps at once."""
 
+import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -13,6 +16,7 @@ from support.waiting import until
 
 pytestmark = pytest.mark.skipif(not promql.PROMETHEUS, reason="Prometheus is not installed")
 
+DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "deploy"
 WEB = {"app": "web", "namespace": "shop", "pod": "web-1"}
 API = {"app": "api", "namespace": "shop", "pod": "api-1"}
 BY_APP = re.compile(r"ceil\(")  # replicas are an app's, not a pod's
@@ -63,13 +67,30 @@ def check_queries(server):
         assert {labels.get("pod") for labels, _ in answer} == {"web-1", "api-1"}, query
 
 
+def shipped_rules(kind):
+    text = (DEPLOY / "prometheus/weir.rules.yaml").read_text(encoding="utf-8")
+    return [r for group in yaml.safe_load(text)["groups"] for r in group["rules"] if kind in r]
+
+
 def check_alerts(server):
     """Asked without its threshold each has an answer, and that names the pod."""
-    ((_, text),) = promql.blocks("yaml")
-    for rule in yaml.safe_load(text)["groups"][0]["rules"]:
+    for rule in shipped_rules("alert"):
+        if AT_TIMES.search(rule["expr"]):
+            continue
         answer = server.ask(re.split(r" (?:>|==) ", rule["expr"])[0])
         pods = {(labels.get("namespace"), labels.get("pod")) for labels, _ in answer}
         assert pods == {("shop", "web-1"), ("shop", "api-1")}, rule
+
+
+def check_dashboard(server):
+    """What Grafana puts in place of its variables does not matter to whether there is an answer."""
+    dashboard = json.loads((DEPLOY / "grafana/weir.json").read_text(encoding="utf-8"))
+    asked = [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
+    assert len(asked) > 20
+    for expr in asked:
+        for name, value in (("$job", ".*"), ("$instance", ".*"), ("$__rate_interval", "1m")):
+            expr = expr.replace(name, value)
+        assert server.ask(expr) or AT_TIMES.search(expr), expr
 
 
 def check_p99(server, weir, outcomes):
@@ -91,6 +112,7 @@ def test_queries_and_alerts_keep_two_apps_apart(two_apps):
     until(lambda: counted(server, len(outcomes)), "the last scrape", every=0.05)
     check_queries(server)
     check_alerts(server)
+    check_dashboard(server)
     check_p99(server, web, outcomes)
 
 
@@ -122,9 +144,24 @@ def test_each_metric_that_a_page_names_exists():
         assert not unknown, f"{page}: {unknown}"
 
 
-def test_promtool_takes_the_alerts(tmp_path):
-    ((_, text),) = promql.blocks("yaml")
-    path = tmp_path / "alerts.yml"
-    path.write_text(text, encoding="utf-8")
-    run = subprocess.run(["promtool", "check", "rules", path], capture_output=True, text=True)
+def test_each_metric_that_a_rule_or_the_dashboard_names_exists():
+    known = set(re.findall(r"(?m)^\| `(\w+)` \|", promql.page("metrics.md")))
+    for path in ("prometheus/weir.rules.yaml", "prometheus/weir.rules.test.yaml", "grafana/weir.json"):
+        named = set(re.findall(r"\b(?:weir|process)_[a-z_]+[a-z]\b", (DEPLOY / path).read_text()))
+        assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in named} <= known, path
+
+
+def promtool(*args):
+    run = subprocess.run(["promtool", *args], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_rules_are_valid_and_each_alert_fires_when_it_should():
+    promtool("check", "rules", DEPLOY / "prometheus/weir.rules.yaml")
+    promtool("test", "rules", DEPLOY / "prometheus/weir.rules.test.yaml")
+    tested = (DEPLOY / "prometheus/weir.rules.test.yaml").read_text(encoding="utf-8")
+    for rule in shipped_rules("alert"):
+        assert f"alertname: {rule['alert']}\n" in tested
+        assert f"| `{rule['alert']}` |" in promql.page("operations.md")
+    for rule in shipped_rules("record"):
+        assert f"`{rule['record']}`" in promql.page("operations.md")
