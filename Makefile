@@ -107,6 +107,11 @@ endif
 ifneq ($(filter clang%,$(notdir $(CC))),)
 OUT := $(OUT)/clang
 endif
+# For `make bench-ledger` only: common/measures.h.
+ifeq ($(MEASURES),0)
+OUT := $(OUT)/no-metrics
+CPPFLAGS += -DWEIR_BENCH_NO_METRICS
+endif
 
 # Calls between small modules cost 4 % of a request: the programs are linked as a whole. Unit tests are
 # not, since each would do that again. The objects hold both forms.
@@ -351,6 +356,10 @@ storms: build ## 60,000 requests with faults and aborts at random (2 min)
 attack: build ## 2,000 slow or idle clients alongside a good one (5 min)
 	@WEIR_ATTACK=2000 $(PYTEST) -s tests/e2e/test_attack.py tests/e2e/test_siege.py
 
+.PHONY: ledger-check
+ledger-check: build ## 100,000 requests: clients, log and metrics agree (3 min)
+	@WEIR_LEDGER=1 $(PYTEST) -s tests/e2e/test_ledger.py
+
 .PHONY: drain-soak
 drain-soak: build ## RUNS=200 drains under load (5 min)
 	@DRAIN_RUNS=$$(($(or $(RUNS),200) / 2)) $(PYTEST) $(if $(has_xdist),-n 2) tests/e2e/test_drain.py
@@ -424,6 +433,11 @@ bench-limiter: $(OUT)/bench/limiter ## nanoseconds of the limiter alone (a secon
 .PHONY: bench-pairs
 bench-pairs: build ## CPU compared with another build: BEFORE=path/to/weir
 	@$(PYTHON) bench/pairs.py $(or $(BEFORE),$(error BEFORE names the other build of weir)) $(PAIRS)
+
+.PHONY: bench-ledger
+bench-ledger: build ## CPU that metrics and the access log cost (8 min)
+	@$(MAKE) --no-print-directory $(in_jobs) MEASURES=0 $(OUT)/no-metrics/weir
+	@$(PYTHON) bench/ledger.py --off $(OUT)/no-metrics/weir $(LEDGER)
 
 .PHONY: overload
 overload: build $(OUT)/bench/overload/crowd ## goodput under overload, others too (20 min)

@@ -27,6 +27,7 @@ class Tools:
     weir: pathlib.Path
     helpers: pathlib.Path
     scratch: pathlib.Path
+    flags: tuple[str, ...] = ()  # more of weir's
 
     def helper(self, name: str) -> str:
         return str(self.helpers / name)
@@ -61,7 +62,7 @@ def weir_command(tools: Tools, port: int, upstream: str, directory: pathlib.Path
     argv = [str(tools.weir), "serve"]
     for flag, value in flags.items():
         argv += [f"--{flag}", str(value)]
-    return argv
+    return [*argv, *tools.flags]
 
 
 def haproxy_command(tools: Tools, port: int, upstream: str, directory: pathlib.Path) -> list[str]:

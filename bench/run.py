@@ -454,8 +454,9 @@ def write_results(options: argparse.Namespace, results: dict) -> bool:
     text = report.markdown(results, judged)
     options.json.write_text(json.dumps(results, indent=1) + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
-    overload = page.part(path.read_text(), "overload") if path.exists() else ""
-    path.write_text(f"{text}\n{overload}" if overload else text)
+    old = path.read_text() if path.exists() else ""
+    others = [part for name in ("overload", "ledger") if (part := page.part(old, name))]
+    path.write_text("\n".join([text, *others]))
     print(text)
     return not judged or all(verdict.passed for verdict in report.verdicts(results))
 

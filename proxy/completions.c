@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/measures.h"
 
 #define CACHE_LINES 128 /* a pair of them, as the hardware fetches */
 
@@ -46,7 +47,7 @@ void completions_free(struct completions *c)
 
 void completions_arrives(struct completions *c)
 {
-    if (c == NULL || !atomic_load_explicit(&c->resting, memory_order_relaxed))
+    if (!MEASURES || c == NULL || !atomic_load_explicit(&c->resting, memory_order_relaxed))
         return;
     if (atomic_exchange(&c->resting, false))
         c->wake(c->arg);
@@ -72,7 +73,7 @@ static uint32_t fitted(mono_us inside)
 
 void completions_put(struct completions *c, mono_us now, mono_us inside)
 {
-    if (c == NULL)
+    if (!MEASURES || c == NULL)
         return;
     uint32_t at = atomic_load_explicit(&c->written, memory_order_relaxed);
     uint32_t unread = at - atomic_load_explicit(&c->read, memory_order_acquire);

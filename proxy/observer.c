@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "common/measures.h"
 #include "proxy/access_log.h"
 #include "proxy/agent.h"
 #include "proxy/classes.h"
@@ -267,6 +268,8 @@ static void arm(struct observer *o, mono_us now)
 {
     mono_us due = o->next_second;
 
+    if (!MEASURES)
+        return;
     if (!o->asleep && now + OBSERVER_TICK_US + NEAR_US < due)
         due = now + OBSERVER_TICK_US;
     loop_timer_arm(o->how.control, &o->timer, due);
