@@ -242,6 +242,7 @@ class Weir:
         self.stopped = True
         log = self.log()
         assert not SANITIZER.search(log), log
+        assert "accounting:" not in log, log  # each second, and once more at its end
         assert got == code, f"exit code {got}, not {code}\n{log}"
 
     def stop(self, code=0):
