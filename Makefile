@@ -387,7 +387,7 @@ access-log-check: build $(HEAVY) ## LINES=1000000; a full disk, a stopped reader
 	@WEIR_ACCESS_LINES=$(or $(LINES),1000000) $(PYTEST) -s tests/e2e/test_access_log.py -k 'every_request or p99'
 
 .PHONY: truth
-truth: build ## what weir infers of the app, compared with the app (4 min)
+truth: build ## what weir infers of the app, and the truth (4 min)
 	@WEIR_TRUTH=1 $(PYTEST) -s tests/e2e/test_truth.py
 
 .PHONY: quantiles
