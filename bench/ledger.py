@@ -36,9 +36,9 @@ from programs import Tools, running, version_of
 from run import FULL, HELPERS, LOADS, ROOT, Bench, Load, build_helpers, say
 
 MOST = {"on": 1.03, "all": 1.10}  # times the CPU of `off`
-MORE_CALLS = 0.01  # per request, of `on`: how many events one turn finds differs from run to run
+MORE_CALLS = 0.06  # per request, of `on`: how many events one turn finds differs from run to run
 CALL_ROUNDS = 5
-SLICES, SLICE = 15, 8_000  # of a round, and the requests in each
+SLICES, SLICE = 6, 8_000  # of a round, and the requests in each
 WRITTEN_S = 0.03  # until the access log has what a slice left
 TITLES = {
     "off": "no metrics, no access log",
@@ -209,7 +209,7 @@ def main() -> int:
     parser.add_argument("--off", type=pathlib.Path, required=True, help="the build without metrics")
     parser.add_argument("--on", type=pathlib.Path, default=ROOT / "build" / "weir")
     parser.add_argument("--before", type=pathlib.Path, help="another build to show")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--load", action="append", choices=[load.key for load in LOADS])
     parser.add_argument("--page", action="store_true", help="write docs/performance.md")
     options = parser.parse_args()
