@@ -23,6 +23,7 @@
 #define BUFFER_BYTES 32768
 #define BUFFERS_MAX  1000  /* of one look */
 #define LARGE_BYTES  32768 /* a body that the app reads later, or slowly */
+#define REST_BYTES   4096  /* the same, of a request whose beginning it has read */
 #define REST_MAX_US  1000000
 #define REST         50 /* times what a look takes */
 #define ESTABLISHED  1  /* states, of TCP and of Unix sockets */
@@ -166,6 +167,13 @@ static uint64_t mark_of(const uint32_t cookie[2], bool accepted, uint64_t read)
     return (z ^ z >> 31) + read;
 }
 
+/* Whether so many unread bytes are likely to include the head of a request. `begun`: some bytes have
+ * been read from this connection, of this request or of one before. */
+static bool is_request(uint32_t unread, bool begun)
+{
+    return unread > 0 && unread < (begun ? REST_BYTES : LARGE_BYTES);
+}
+
 /* Whether the socket's own address is that of the app, which may be IPv4 within IPv6; a listening
  * socket's may be any. */
 static bool is_at(const struct address *at, const struct inet_diag_msg *m)
@@ -203,11 +211,11 @@ static void read_inet(const struct socket_queues *q, const struct nlmsghdr *h,
         out->accept_queue += m.idiag_rqueue;
         return;
     }
-    if (m.idiag_rqueue == 0 || m.idiag_rqueue >= LARGE_BYTES)
-        return;
     const char *info = attribute(h, sizeof(m), INET_DIAG_INFO, wanted, &len);
     if (info != NULL)
         memcpy(&received, info + wanted - sizeof(received), sizeof(received));
+    if (!is_request(m.idiag_rqueue, received > m.idiag_rqueue))
+        return;
     add_unread(out, m.idiag_inode != 0,
                mark_of(m.id.idiag_cookie, m.idiag_inode != 0, received - m.idiag_rqueue));
 }
@@ -233,7 +241,7 @@ static void read_unix(const struct socket_queues *q, const struct nlmsghdr *h,
     if (m.udiag_state == LISTENING) {
         out->told = true;
         out->accept_queue += queue.udiag_rqueue;
-    } else if (queue.udiag_rqueue > 0 && queue.udiag_rqueue < LARGE_BYTES) {
+    } else if (is_request(queue.udiag_rqueue, m.udiag_ino != 0)) {
         add_unread(out, m.udiag_ino != 0, mark_of(m.udiag_cookie, m.udiag_ino != 0, 0));
     }
 }

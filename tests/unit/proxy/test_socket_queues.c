@@ -175,6 +175,25 @@ static void a_large_body_is_not_counted(void **state)
     stop();
 }
 
+/* The app works before it reads it. */
+static void the_rest_of_a_body_is_not_counted(void **state)
+{
+    static char body[20000];
+    static char buffer[8192];
+
+    (void)state;
+    start(IPV4);
+    send_request();
+    app.accepted = accept(app.listener, NULL, NULL);
+    assert_int_equal(write(app.client, body, sizeof(body)), sizeof(body));
+    look();
+    assert_true(app.r.told && app.r.unread == 1 && app.r.marks == 1);
+    assert_int_equal(read(app.accepted, buffer, sizeof(buffer)), sizeof(buffer));
+    look();
+    assert_true(app.r.told && app.r.unread == 0 && app.r.marks == 0);
+    stop();
+}
+
 static void without_connections_only_the_accept_queue_is_told(void **state)
 {
     (void)state;
@@ -240,6 +259,7 @@ int main(void)
         cmocka_unit_test(connections_and_bytes_that_wait_are_told),
         cmocka_unit_test(a_mark_stays_while_nothing_is_read),
         cmocka_unit_test(a_large_body_is_not_counted),
+        cmocka_unit_test(the_rest_of_a_body_is_not_counted),
         cmocka_unit_test(without_connections_only_the_accept_queue_is_told),
         cmocka_unit_test(nothing_is_told_if_no_app_listens_there),
         cmocka_unit_test(nothing_is_told_of_another_machine),
