@@ -105,13 +105,31 @@ static bool blocked(const struct advice_facts *f, struct strbuf *out)
                     rounded(f->estimate.hidden), BLOCKING_HINT);
     else if (f->unread_told && f->unread > 0)
         strbuf_addf(out,
-                    "The app's event loop is blocked: it has not read what was sent on %" PRIu32
-                    " of its connections; %s.",
+                    "The app has not read what was sent on %" PRIu32
+                    " of its connections: its event loop is blocked, or all its threads are busy; "
+                    "%s.",
                     f->unread, BLOCKING_HINT);
     else
-        strbuf_addf(out, "The app's event loop is blocked at times, with %" PRIu32 " %s; %s.",
+        strbuf_addf(out,
+                    "The app reads nothing at times, with %" PRIu32
+                    " %s: its event loop is blocked, or all its threads are busy; %s.",
                     f->in_flight, f->in_flight == 1 ? "request in flight" : "requests in flight",
                     BLOCKING_HINT);
+    return true;
+}
+
+/* The workers accept a connection when they are free. */
+static bool busy(const struct advice_facts *f, struct strbuf *out)
+{
+    if (f->verdict != VERDICT_POOL_FULL || f->estimate.valid)
+        return false;
+    strbuf_adds(out, "All workers of the app are busy at times");
+    if (f->unread_told && f->unread > 0) {
+        strbuf_adds(out, ": ");
+        add_count(out, f->unread, "request");
+        strbuf_addf(out, " %s for one to accept it", f->unread == 1 ? "waits" : "wait");
+    }
+    strbuf_adds(out, ". A limit of their number would keep such requests in weir's queue.");
     return true;
 }
 
@@ -267,7 +285,7 @@ static bool well(const struct advice_facts *f, struct strbuf *out)
 void advice_write(const struct advice_facts *facts, struct strbuf *out)
 {
     static bool (*const rules[])(const struct advice_facts *, struct strbuf *) = {
-        draining, not_up, paused, blocked, pool_full,    overload,
+        draining, not_up, paused, blocked, pool_full,    busy, overload,
         refusals, gone,   errors, dry_run, limit_is_low, well};
 
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {

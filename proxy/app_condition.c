@@ -9,6 +9,8 @@
 #define HOLD_US 2000000
 /* A look that comes so long after the one before says nothing of the time between. */
 #define GAP_US 1500000
+/* After so many responses, an app whose connections are kept would have kept one. */
+#define RESPONSES 4
 /* The app works on one request at a time. */
 #define ONE 1.5
 
@@ -42,6 +44,7 @@ static void look(struct app_condition *c, const struct app_signs *s)
         c->since = s->now;
     c->told = q->told;
     c->looked = s->now;
+    c->read_late = q->unread > 0;
     c->marks = q->marks;
     memcpy(c->mark, q->mark, q->marks * sizeof(q->mark[0]));
 }
@@ -60,6 +63,13 @@ static bool is_stalled(const struct app_condition *c, const struct app_signs *s)
     return (c->marks > 0 && c->looked - c->since >= STALLED_US) || is_overdue(c, s);
 }
 
+/* A worker that serves one connection at a time, and closes it, accepts the next one when it is
+ * free: a loop would have accepted what waits, and read it, and would keep its connections. */
+static bool is_busy(const struct app_condition *c, const struct app_signs *s)
+{
+    return c->told && !c->read_late && !s->kept && s->completed >= RESPONSES;
+}
+
 /* The time since nothing was read counts once that is known to be long. */
 static void count(struct app_condition *c, const struct app_signs *s)
 {
@@ -67,7 +77,15 @@ static void count(struct app_condition *c, const struct app_signs *s)
 
     c->stalled += s->now - from;
     c->counted = s->now;
-    c->blocked = s->now;
+    if (is_busy(c, s))
+        c->busy = s->now;
+    else
+        c->blocked = s->now;
+}
+
+static bool was(mono_us last, const struct app_signs *s)
+{
+    return last > 0 && s->now - last < HOLD_US;
 }
 
 static enum app_verdict verdict_of(const struct app_condition *c, const struct app_signs *s)
@@ -76,9 +94,9 @@ static enum app_verdict verdict_of(const struct app_condition *c, const struct a
         return s->starting ? VERDICT_STARTING : VERDICT_DOWN;
     if (s->estimate->valid && s->estimate->hidden > 0)
         return s->estimate->parallelism < ONE ? VERDICT_LOOP_BLOCKED : VERDICT_POOL_FULL;
-    if (c->blocked > 0 && s->now - c->blocked < HOLD_US)
-        return VERDICT_LOOP_BLOCKED;
-    return VERDICT_OK;
+    if (was(c->busy, s) && c->busy > c->blocked)
+        return VERDICT_POOL_FULL;
+    return was(c->blocked, s) ? VERDICT_LOOP_BLOCKED : VERDICT_OK;
 }
 
 void app_condition_judge(struct app_condition *c, const struct app_signs *s)

@@ -14,7 +14,7 @@
 
 enum app_verdict {
     VERDICT_OK,
-    VERDICT_POOL_FULL,    /* requests wait inside the app */
+    VERDICT_POOL_FULL,    /* requests wait inside the app, or in its accept queue for a worker */
     VERDICT_LOOP_BLOCKED, /* it reads nothing, or works on one request at a time while more wait */
     VERDICT_STARTING,
     VERDICT_DOWN,
@@ -27,8 +27,9 @@ extern const char *const app_verdict_names[VERDICTS];
 struct app_signs {
     mono_us now;
     bool starting, down;
-    uint32_t inside;                            /* requests in the app */
-    uint64_t completed;                         /* requests that have left it since the start */
+    uint32_t inside;    /* requests in the app */
+    uint64_t completed; /* requests that have left it since the start */
+    bool kept; /* it has kept a connection open after a response, and weir has used it again */
     const struct socket_queues_reading *queues; /* NULL: nobody has looked since the last time */
     mono_us probe; /* how long the present health check has been waiting; 0: there is none */
     const struct estimate_reading *estimate;
@@ -38,9 +39,11 @@ struct app_signs {
 struct app_condition {
     enum app_verdict verdict;
     bool told;          /* at the last look, the kernel told what waits in the app's sockets */
+    bool read_late;     /* likewise: of a connection that is accepted, something is unread */
     mono_us since;      /* when it was last seen to read or to complete anything */
     mono_us looked;     /* the last look */
     mono_us blocked;    /* when it was last found to be stalled; 0: never */
+    mono_us busy;       /* when all its workers were last found to be busy; 0: never */
     mono_us stalled;    /* time in which it was, in all */
     mono_us counted;    /* until then */
     uint64_t completed; /* of the last signs */

@@ -20,6 +20,7 @@ struct app_view {
     struct app_condition condition;
     uint64_t completed, ticked; /* ticked: at the last tick */
     uint32_t inside;            /* likewise */
+    bool kept;                  /* likewise: see struct app_signs */
     mono_us now;                /* likewise */
     mono_us ended;              /* the last tick without requests, or with one that had ended */
     mono_us looked;             /* at the connections to the app */
@@ -69,6 +70,7 @@ static void judge(struct app_view *v, mono_us now, bool looked)
         .down = state == APP_DOWN,
         .inside = v->inside,
         .completed = v->completed,
+        .kept = v->kept,
         .queues = looked ? &v->queues : NULL,
         .probe = app_check_age(v->app, now),
         .estimate = &estimate,
@@ -106,6 +108,7 @@ static void on_look(void *arg, const struct observer_look *l)
     bool looked = look(v, l->now, l->inside);
 
     v->inside = l->inside;
+    v->kept = l->kept;
     estimate_tick(v->estimate, l->now, l->inside);
     judge(v, l->now, looked);
     v->now = l->now;

@@ -252,7 +252,11 @@ static void tell_follower(struct observer *o, const struct limiter_snapshot *lim
     if (o->how.follower == NULL)
         return;
     const struct observer_look look = {
-        .now = now, .limiter = limiter, .inside = inside_of(o, limiter)};
+        .now = now,
+        .limiter = limiter,
+        .inside = inside_of(o, limiter),
+        .kept = stats_sum(o->how.stats, C_UPSTREAM + STATS_REUSED) > 0,
+    };
     o->how.follower->on_look(o->how.arg, &look);
 }
 

@@ -30,6 +30,7 @@ struct observer_look {
     const struct limiter_snapshot *limiter;
     uint32_t inside; /* requests on which the app may work, with a slot or without: no tunnels, no
                         event streams, and none whose client does not read */
+    bool kept;       /* a connection to the app has been used again */
 };
 
 /* Whoever draws conclusions about the app. Control thread. */

@@ -167,8 +167,8 @@ static uint64_t mark_of(const uint32_t cookie[2], bool accepted, uint64_t read)
     return (z ^ z >> 31) + read;
 }
 
-/* Whether so many unread bytes are likely to include the head of a request. `begun`: some bytes have
- * been read from this connection, of this request or of one before. */
+/* Whether so many unread bytes are likely to include the head of a request. `begun`: some bytes
+ * have been read from this connection, of this request or of one before. */
 static bool is_request(uint32_t unread, bool begun)
 {
     return unread > 0 && unread < (begun ? REST_BYTES : LARGE_BYTES);

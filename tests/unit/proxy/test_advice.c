@@ -61,18 +61,34 @@ static void the_limit_is_too_high_for_the_app(void **state)
          "limit of 40 loses no throughput, and keeps them in weir's queue.");
 }
 
+static void all_workers_are_busy(void **state)
+{
+    (void)state;
+    f.verdict = VERDICT_POOL_FULL;
+    f.unread_told = true;
+    f.unread = 6;
+    says("All workers of the app are busy at times: 6 requests wait for one to accept it. A limit "
+         "of their number would keep such requests in weir's queue.");
+    f.unread = 0;
+    says("All workers of the app are busy at times. A limit of their number would keep such "
+         "requests in weir's queue.");
+}
+
 static void the_loop_is_blocked(void **state)
 {
     (void)state;
     f.verdict = VERDICT_LOOP_BLOCKED;
     f.unread_told = true;
     f.unread = 3;
-    says("The app's event loop is blocked: it has not read what was sent on 3 of its connections; "
-         "look for blocking calls, such as time.sleep() or a synchronous driver, in async "
+    says("The app has not read what was sent on 3 of its connections: its event loop is blocked, "
+         "or all its threads are busy; look for blocking calls, such as time.sleep() or a "
+         "synchronous driver, in async "
          "handlers.");
     f.unread = 0;
-    says("The app's event loop is blocked at times, with 12 requests in flight; look for blocking "
-         "calls, such as time.sleep() or a synchronous driver, in async handlers.");
+    says(
+        "The app reads nothing at times, with 12 requests in flight: its event loop is blocked, or "
+        "all its threads are busy; look for blocking calls, such as time.sleep() or a synchronous "
+        "driver, in async handlers.");
     there_is_a_queue_inside(1, 11);
     says("The app works on one request at a time while 11 wait inside it: look for blocking calls, "
          "such as time.sleep() or a synchronous driver, in async handlers, or lower the limit to "
@@ -199,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(the_limit_is_too_high_for_the_app),
         T(the_loop_is_blocked),
+        T(all_workers_are_busy),
         T(the_app_is_not_up),
         T(weir_itself_drains_or_is_paused),
         T(there_is_an_overload),

@@ -173,6 +173,40 @@ static void a_queue_inside_shows_a_full_pool(void **state)
     assert_int_equal(c.verdict, VERDICT_OK);
 }
 
+/* As Gunicorn's sync workers, which accept a connection when they are free and close it. */
+static void connections_that_wait_for_a_worker_show_a_full_pool(void **state)
+{
+    (void)state;
+    s.completed = 4;
+    tick(1);
+    unread(3, 7);
+    q.unread = 0; /* none is accepted */
+    q.accept_queue = 3;
+    tick(5);
+    assert_int_equal(c.verdict, VERDICT_POOL_FULL);
+    assert_int_equal(c.stalled, 4 * TICK);
+    unread(0, 0);
+    tick(21);
+    assert_int_equal(c.verdict, VERDICT_OK);
+}
+
+/* A loop keeps its connections, and has read from those that it has accepted. */
+static void an_accept_queue_of_a_blocked_loop(void **state)
+{
+    (void)state;
+    s.completed = 4;
+    s.kept = true;
+    tick(1);
+    unread(3, 7);
+    q.unread = 0;
+    tick(5);
+    assert_int_equal(c.verdict, VERDICT_LOOP_BLOCKED);
+    s.kept = false;
+    q.unread = 1;
+    tick(1);
+    assert_int_equal(c.verdict, VERDICT_LOOP_BLOCKED);
+}
+
 static void an_app_that_is_not_up_is_judged_no_further(void **state)
 {
     (void)state;
@@ -213,6 +247,8 @@ int main(void)
         T(looks_that_were_left_out_are_no_reads),
         T(a_health_check_that_is_overdue_counts_where_the_kernel_tells_nothing),
         T(a_queue_inside_shows_a_full_pool),
+        T(connections_that_wait_for_a_worker_show_a_full_pool),
+        T(an_accept_queue_of_a_blocked_loop),
         T(an_app_that_is_not_up_is_judged_no_further),
         T(more_marks_than_are_kept),
     };
