@@ -34,7 +34,7 @@ static enum access_level level_of(const struct config *config, const struct reco
 
 /* ---- entries ---- */
 
-static size_t longest(enum access_text which)
+static inline size_t longest(enum access_text which)
 {
     return which == ACCESS_TARGET ? ACCESS_TARGET_MAX : ACCESS_TEXT_MAX;
 }
@@ -49,10 +49,13 @@ static size_t cut_length(struct span s, size_t most)
     return n + utf8_length((struct span){s.at + n, s.len - n}) > most ? n : most;
 }
 
-static size_t kept_length(const struct access_request *q, enum access_text which)
+static inline size_t kept_length(const struct access_request *q, enum access_text which)
 {
-    struct span s = q->text[which];
-    return s.len <= longest(which) ? s.len : cut_length(s, longest(which));
+    size_t n = q->text[which].len;
+
+    if (n <= ACCESS_TEXT_MAX || n <= longest(which))
+        return n;
+    return cut_length(q->text[which], longest(which));
 }
 
 size_t access_entry_size(const struct access_request *q)
@@ -81,10 +84,11 @@ void access_entry_write(const struct config *config, const struct record *r,
                                .bypass = q->bypass};
     for (enum access_text i = 0; i < ACCESS_TEXTS; i++) {
         size_t n = kept_length(q, i);
-        if (n > 0)
-            memcpy(at, q->text[i].at, n);
-        at += n;
         e->length[i] = (uint16_t)n;
+        if (n == 0)
+            continue;
+        memcpy(at, q->text[i].at, n);
+        at += n;
         e->truncated = e->truncated || n < q->text[i].len;
     }
 }
@@ -99,24 +103,56 @@ static char *put(char *out, struct span s)
 
 #define PUT(out, literal) put(out, SPAN(literal))
 
-/* At least `width` digits. */
+/*
+ * Keys and fixed words, which need no escapes, are copied with PADDED bytes, whatever their length:
+ * two moves in place of a call. What is written next overwrites the rest. So their literals have as
+ * many bytes behind them, and a line has room for as many (ACCESS_LINE_MAX).
+ */
+#define PADDED  32
+#define EIGHT   "\0\0\0\0\0\0\0\0"
+#define PADDING EIGHT EIGHT EIGHT EIGHT
+#define WORD(s)                                                                                    \
+    {                                                                                              \
+        s PADDING, sizeof(s) - 1                                                                   \
+    }
+#define KEY(s) ((struct span)WORD(",\"" s "\":"))
+
+static inline char *put_word(char *out, struct span word)
+{
+    memcpy(out, word.at, PADDED);
+    return out + word.len;
+}
+
+static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                            "25262728293031323334353637383940414243444546474849"
+                            "50515253545556575859606162636465666768697071727374"
+                            "75767778798081828384858687888990919293949596979899";
+
+/* The last `width` digits. */
 static char *put_digits(char *out, uint64_t n, int width)
 {
-    char digits[20];
-    char *end = digits + sizeof(digits), *at = end;
+    char *at = out + width;
 
-    do {
-        *--at = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    for (; end - at < width;)
-        *--at = '0';
-    return put(out, (struct span){at, (size_t)(end - at)});
+    for (; at - out >= 2; n /= 100) {
+        at -= 2;
+        memcpy(at, &pairs[n % 100 * 2], 2);
+    }
+    if (at > out)
+        *out = (char)('0' + n % 10);
+    return out + width;
 }
 
 static char *put_number(char *out, uint64_t n)
 {
-    return put_digits(out, n, 1);
+    int width = 1;
+
+    if (n < 10) {
+        *out = (char)('0' + n);
+        return out + 1;
+    }
+    for (uint64_t rest = n; rest >= 10; rest /= 10)
+        width++;
+    return put_digits(out, n, width);
 }
 
 static char *put_us(char *out, mono_us us)
@@ -180,55 +216,98 @@ static bool is_plain(char c)
     return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* If `x` has this byte, a highest bit is set: of its place, and perhaps of some above it. */
+static inline uint64_t find(uint64_t x, unsigned char byte)
+{
+    uint64_t other = x ^ EACH(byte);
+    return (other - EACH(1)) & ~other;
+}
+
+/* is_plain() of eight bytes at once. */
+static inline bool are_plain(uint64_t x)
+{
+    uint64_t below_space = (x - EACH(' ')) & ~x;
+    return ((x | below_space | find(x, '"') | find(x, '\\') | find(x, 0x7f)) & EACH(0x80)) == 0;
+}
+
+/* Copies eight bytes, if they are plain. */
+static inline bool copied_eight(char *out, const char *at)
+{
+    uint64_t eight;
+
+    memcpy(&eight, at, sizeof(eight));
+    if (!are_plain(eight))
+        return false;
+    memcpy(out, &eight, sizeof(eight));
+    return true;
+}
+
+/* Copies the plain bytes with which `s` begins. Returns how many there are. */
+static size_t copy_plain(char *out, struct span s)
+{
+    size_t n = 0;
+
+    while (s.len - n >= 8 && copied_eight(out + n, s.at + n))
+        n += 8;
+    /* The rest once more with some of what precedes it, as eight are quicker than a few. */
+    if (n > 0 && s.len - n < 8 && copied_eight(out + s.len - 8, s.at + s.len - 8))
+        return s.len;
+    for (; n < s.len && is_plain(s.at[n]); n++)
+        out[n] = s.at[n];
+    return n;
+}
+
 /* As the inside of a JSON string: at most six bytes for each of `s`. */
 static char *put_text(char *out, struct span s)
 {
     for (size_t i = 0, taken; i < s.len; i += taken) {
-        size_t plain = i;
-        while (plain < s.len && is_plain(s.at[plain]))
-            plain++;
-        out = put(out, (struct span){s.at + i, plain - i});
-        taken = plain - i;
+        struct span rest = {s.at + i, s.len - i};
+        taken = copy_plain(out, rest);
+        out += taken;
         if (taken == 0)
-            out = put_special(out, (struct span){s.at + i, s.len - i}, &taken);
+            out = put_special(out, rest, &taken);
     }
     return out;
 }
 
-/* ---- members ---- */
-
-/* The first member of an object has no comma: the callers begin with one that is always there. */
-static char *put_key(char *out, struct span key)
-{
-    out = PUT(out, ",\"");
-    out = put(out, key);
-    return PUT(out, "\":");
-}
+/* ---- members: their keys have a comma before them, as none is the first of its object ---- */
 
 static char *member_text(char *out, struct span key, struct span value)
 {
     if (value.len == 0)
         return out;
-    out = put_key(out, key);
+    out = put_word(out, key);
     *out++ = '"';
     out = put_text(out, value);
     *out++ = '"';
     return out;
 }
 
-static char *member_word(char *out, struct span key, const char *word)
+static char *member_word(char *out, struct span key, struct span word)
 {
-    return word == NULL ? out : member_text(out, key, span_of(word));
+    out = put_word(out, key);
+    *out++ = '"';
+    out = put_word(out, word);
+    *out++ = '"';
+    return out;
+}
+
+/* A static text, or NULL. */
+static char *member_name(char *out, struct span key, const char *name)
+{
+    return name == NULL ? out : member_text(out, key, span_of(name));
 }
 
 static char *member_number(char *out, struct span key, uint64_t value)
 {
-    return put_number(put_key(out, key), value);
+    return put_number(put_word(out, key), value);
 }
 
 static char *member_if(char *out, struct span key, bool value)
 {
-    return value ? PUT(put_key(out, key), "true") : out;
+    return value ? PUT(put_word(out, key), "true") : out;
 }
 
 /* ---- what all profiles have ---- */
@@ -242,10 +321,12 @@ static struct span text_of(const struct access_entry *e, enum access_text which)
     return (struct span){at, e->length[which]};
 }
 
-static const struct span level_words[] = {
-    [ACCESS_INFO] = {"info", 4}, [ACCESS_WARNING] = {"warning", 7}, [ACCESS_ERROR] = {"error", 5}};
+static const struct span level_words[] = {[ACCESS_INFO] = WORD("info"),
+                                          [ACCESS_WARNING] = WORD("warning"),
+                                          [ACCESS_ERROR] = WORD("error")};
 
-static const struct span protocols[] = {{"HTTP/1.1", 8}, {"HTTP/1.0", 8}};
+static const struct span protocols[] = {WORD("HTTP/1.1"), WORD("HTTP/1.0")};
+static const struct span versions[] = {WORD("1.1"), WORD("1.0")};
 
 static void write_date(struct access_style *style, int64_t second)
 {
@@ -291,7 +372,7 @@ static char *member_trace(char *out, struct span key, const struct record *r)
 {
     if (!r->traced)
         return out;
-    out = put_key(out, key);
+    out = put_word(out, key);
     *out++ = '"';
     out = put_trace(out, r);
     *out++ = '"';
@@ -300,31 +381,28 @@ static char *member_trace(char *out, struct span key, const struct record *r)
 
 static struct span source_of(const struct record *r)
 {
-    static const struct span words[RECORD_SOURCES] = {[RECORD_BY_APP] = {"app", 3},
-                                                      [RECORD_BY_WEIR] = {"weir", 4},
-                                                      [RECORD_BY_CLIENT] = {"client_gone", 11}};
+    static const struct span words[RECORD_SOURCES] = {[RECORD_BY_APP] = WORD("app"),
+                                                      [RECORD_BY_WEIR] = WORD("weir"),
+                                                      [RECORD_BY_CLIENT] = WORD("client_gone")};
     return words[r->source];
 }
 
 static char *members_times(char *out, const struct record *r)
 {
-#define KEY(text)                                                                                  \
-    {                                                                                              \
-        ",\"" text "_us\":", sizeof(",\"" text "_us\":") - 1                                       \
-    }
+#define TIME(phase) WORD(",\"" phase "_us\":")
     static const struct span keys[RECORD_ORPHAN + 1] = {
-        [RECORD_HEAD] = KEY("head"),         [RECORD_BODY_WAIT] = KEY("body_wait"),
-        [RECORD_QUEUE] = KEY("queue"),       [RECORD_CONNECT] = KEY("connect"),
-        [RECORD_SEND] = KEY("send"),         [RECORD_FIRST_BYTE] = KEY("first_byte"),
-        [RECORD_TRANSFER] = KEY("transfer"), [RECORD_BACKPRESSURE] = KEY("backpressure"),
-        [RECORD_DELIVERY] = KEY("delivery"), [RECORD_ORPHAN] = KEY("orphan"),
+        [RECORD_HEAD] = TIME("head"),         [RECORD_BODY_WAIT] = TIME("body_wait"),
+        [RECORD_QUEUE] = TIME("queue"),       [RECORD_CONNECT] = TIME("connect"),
+        [RECORD_SEND] = TIME("send"),         [RECORD_FIRST_BYTE] = TIME("first_byte"),
+        [RECORD_TRANSFER] = TIME("transfer"), [RECORD_BACKPRESSURE] = TIME("backpressure"),
+        [RECORD_DELIVERY] = TIME("delivery"), [RECORD_ORPHAN] = TIME("orphan"),
     };
-#undef KEY
+#undef TIME
     if (r->before >= 0)
-        out = member_number(out, SPAN("before_us"), (uint64_t)r->before);
-    out = put_us(put_key(out, SPAN("total_us")), record_total(r));
+        out = member_number(out, KEY("before_us"), (uint64_t)r->before);
+    out = put_us(put_word(out, KEY("total_us")), record_total(r));
     for (int i = 0; i <= RECORD_ORPHAN; i++)
-        out = put_us(put(out, keys[i]), r->spent[i]);
+        out = put_us(put_word(out, keys[i]), r->spent[i]);
     return out;
 }
 
@@ -334,23 +412,23 @@ static char *members_of_weir(char *out, const struct access_entry *e)
     const struct record *r = &e->record;
 
     out = members_times(out, r);
-    out = member_word(out, SPAN("outcome"), e->outcome);
-    out = member_text(out, SPAN("class"), text_of(e, ACCESS_CLASS));
+    out = member_name(out, KEY("outcome"), e->outcome);
+    out = member_text(out, KEY("class"), text_of(e, ACCESS_CLASS));
     if (e->in_flight != ACCESS_UNKNOWN)
-        out = member_number(out, SPAN("in_flight"), e->in_flight);
+        out = member_number(out, KEY("in_flight"), e->in_flight);
     if (e->queue_depth != ACCESS_UNKNOWN)
-        out = member_number(out, SPAN("queue_depth"), e->queue_depth);
-    out = member_if(out, SPAN("replayed"), r->replayed);
-    out = member_if(out, SPAN("upgraded"), r->upgraded);
-    out = member_if(out, SPAN("bypass"), e->bypass);
-    return member_if(out, SPAN("truncated"), e->truncated);
+        out = member_number(out, KEY("queue_depth"), e->queue_depth);
+    out = member_if(out, KEY("replayed"), r->replayed);
+    out = member_if(out, KEY("upgraded"), r->upgraded);
+    out = member_if(out, KEY("bypass"), e->bypass);
+    return member_if(out, KEY("truncated"), e->truncated);
 }
 
 static char *members_of_end(char *out, const struct access_entry *e)
 {
-    out = member_text(out, SPAN("source"), source_of(&e->record));
-    out = member_word(out, SPAN("reason"), e->record.reason);
-    return member_word(out, SPAN("detail"), e->detail);
+    out = member_word(out, KEY("source"), source_of(&e->record));
+    out = member_name(out, KEY("reason"), e->record.reason);
+    return member_name(out, KEY("detail"), e->detail);
 }
 
 /* ---- the profiles ---- */
@@ -360,26 +438,26 @@ static char *put_plain(struct access_style *style, char *out, const struct acces
     const struct record *r = &e->record;
 
     out = put_time(style, PUT(out, "{\"ts\":\""), e->at);
-    out = member_text(PUT(out, "\""), SPAN("level"), level_words[e->level]);
+    out = member_word(PUT(out, "\""), KEY("level"), level_words[e->level]);
     out = PUT(out, ",\"msg\":\"request\"");
-    out = member_text(out, SPAN("request_id"), text_of(e, ACCESS_REQUEST_ID));
-    out = member_trace(out, SPAN("trace_id"), r);
-    out = member_text(out, SPAN("remote"), text_of(e, ACCESS_REMOTE));
-    out = member_text(out, SPAN("method"), text_of(e, ACCESS_METHOD));
-    out = member_text(out, SPAN("target"), text_of(e, ACCESS_TARGET));
+    out = member_text(out, KEY("request_id"), text_of(e, ACCESS_REQUEST_ID));
+    out = member_trace(out, KEY("trace_id"), r);
+    out = member_text(out, KEY("remote"), text_of(e, ACCESS_REMOTE));
+    out = member_text(out, KEY("method"), text_of(e, ACCESS_METHOD));
+    out = member_text(out, KEY("target"), text_of(e, ACCESS_TARGET));
     if (e->length[ACCESS_METHOD] > 0)
-        out = member_text(out, SPAN("proto"), protocols[e->http10]);
-    out = member_number(out, SPAN("status"), r->status);
+        out = member_word(out, KEY("proto"), protocols[e->http10]);
+    out = member_number(out, KEY("status"), r->status);
     out = members_of_end(out, e);
-    out = member_number(out, SPAN("bytes_in"), r->bytes_in);
-    out = member_number(out, SPAN("bytes_out"), r->bytes_out);
+    out = member_number(out, KEY("bytes_in"), r->bytes_in);
+    out = member_number(out, KEY("bytes_out"), r->bytes_out);
     return PUT(members_of_weir(out, e), "}\n");
 }
 
 /* Numbers of 64 bits are strings in Google's JSON. */
 static char *member_quoted(char *out, struct span key, uint64_t value)
 {
-    out = PUT(put_key(out, key), "\"");
+    out = PUT(put_word(out, key), "\"");
     return PUT(put_number(out, value), "\"");
 }
 
@@ -389,31 +467,31 @@ static char *put_http_request(char *out, const struct access_entry *e)
     uint64_t total = (uint64_t)record_total(r);
 
     out = put_number(PUT(out, "{\"status\":"), r->status);
-    out = member_text(out, SPAN("requestMethod"), text_of(e, ACCESS_METHOD));
-    out = member_text(out, SPAN("requestUrl"), text_of(e, ACCESS_TARGET));
-    out = member_quoted(out, SPAN("requestSize"), r->bytes_in);
-    out = member_quoted(out, SPAN("responseSize"), r->bytes_out);
-    out = member_text(out, SPAN("userAgent"), text_of(e, ACCESS_AGENT));
-    out = member_text(out, SPAN("referer"), text_of(e, ACCESS_REFERER));
-    out = member_text(out, SPAN("remoteIp"), text_of(e, ACCESS_REMOTE));
+    out = member_text(out, KEY("requestMethod"), text_of(e, ACCESS_METHOD));
+    out = member_text(out, KEY("requestUrl"), text_of(e, ACCESS_TARGET));
+    out = member_quoted(out, KEY("requestSize"), r->bytes_in);
+    out = member_quoted(out, KEY("responseSize"), r->bytes_out);
+    out = member_text(out, KEY("userAgent"), text_of(e, ACCESS_AGENT));
+    out = member_text(out, KEY("referer"), text_of(e, ACCESS_REFERER));
+    out = member_text(out, KEY("remoteIp"), text_of(e, ACCESS_REMOTE));
     out = put_number(PUT(out, ",\"latency\":\""), total / 1000000);
     out = put_digits(PUT(out, "."), total % 1000000, 6);
     out = PUT(out, "s\"");
     if (e->length[ACCESS_METHOD] > 0)
-        out = member_text(out, SPAN("protocol"), protocols[e->http10]);
+        out = member_word(out, KEY("protocol"), protocols[e->http10]);
     return PUT(out, "}");
 }
 
 static char *put_gcp(struct access_style *style, char *out, const struct access_entry *e)
 {
-    static const struct span severities[] = {[ACCESS_INFO] = {"INFO", 4},
-                                             [ACCESS_WARNING] = {"WARNING", 7},
-                                             [ACCESS_ERROR] = {"ERROR", 5}};
+    static const struct span severities[] = {[ACCESS_INFO] = WORD("INFO"),
+                                             [ACCESS_WARNING] = WORD("WARNING"),
+                                             [ACCESS_ERROR] = WORD("ERROR")};
     const struct record *r = &e->record;
     bool linked = r->traced && style->project != NULL;
 
     out = put_time(style, PUT(out, "{\"time\":\""), e->at);
-    out = member_text(PUT(out, "\""), SPAN("severity"), severities[e->level]);
+    out = member_word(PUT(out, "\""), KEY("severity"), severities[e->level]);
     out = put_http_request(PUT(out, ",\"httpRequest\":"), e);
     if (linked) {
         out = PUT(out, ",\"logging.googleapis.com/trace\":\"projects/");
@@ -421,9 +499,9 @@ static char *put_gcp(struct access_style *style, char *out, const struct access_
         out = PUT(put_trace(PUT(out, "/traces/"), r), "\"");
     }
     out = PUT(out, ",\"weir\":{\"msg\":\"request\"");
-    out = member_text(out, SPAN("request_id"), text_of(e, ACCESS_REQUEST_ID));
+    out = member_text(out, KEY("request_id"), text_of(e, ACCESS_REQUEST_ID));
     if (!linked)
-        out = member_trace(out, SPAN("trace_id"), r);
+        out = member_trace(out, KEY("trace_id"), r);
     return PUT(members_of_weir(members_of_end(out, e), e), "}}\n");
 }
 
@@ -432,28 +510,28 @@ static char *put_url(char *out, struct span target)
     const char *query = target.len == 0 ? NULL : memchr(target.at, '?', target.len);
 
     if (query == NULL)
-        return member_text(out, SPAN("url.path"), target);
+        return member_text(out, KEY("url.path"), target);
     size_t path = (size_t)(query - target.at);
-    out = member_text(out, SPAN("url.path"), (struct span){target.at, path});
-    return member_text(out, SPAN("url.query"), (struct span){query + 1, target.len - path - 1});
+    out = member_text(out, KEY("url.path"), (struct span){target.at, path});
+    return member_text(out, KEY("url.query"), (struct span){query + 1, target.len - path - 1});
 }
 
 static char *put_ecs_http(char *out, const struct access_entry *e)
 {
     const struct record *r = &e->record;
 
-    out = member_text(out, SPAN("http.request.id"), text_of(e, ACCESS_REQUEST_ID));
-    out = member_text(out, SPAN("http.request.method"), text_of(e, ACCESS_METHOD));
+    out = member_text(out, KEY("http.request.id"), text_of(e, ACCESS_REQUEST_ID));
+    out = member_text(out, KEY("http.request.method"), text_of(e, ACCESS_METHOD));
     out = put_url(out, text_of(e, ACCESS_TARGET));
     if (e->length[ACCESS_METHOD] > 0)
-        out = member_text(out, SPAN("http.version"), e->http10 ? SPAN("1.0") : SPAN("1.1"));
-    out = member_number(out, SPAN("http.response.status_code"), r->status);
-    out = member_number(out, SPAN("http.request.body.bytes"), r->bytes_in);
-    out = member_number(out, SPAN("http.response.body.bytes"), r->bytes_out);
-    out = member_text(out, SPAN("http.request.referrer"), text_of(e, ACCESS_REFERER));
-    out = member_text(out, SPAN("user_agent.original"), text_of(e, ACCESS_AGENT));
-    out = member_text(out, SPAN("client.address"), text_of(e, ACCESS_REMOTE));
-    return member_trace(out, SPAN("trace.id"), r);
+        out = member_word(out, KEY("http.version"), versions[e->http10]);
+    out = member_number(out, KEY("http.response.status_code"), r->status);
+    out = member_number(out, KEY("http.request.body.bytes"), r->bytes_in);
+    out = member_number(out, KEY("http.response.body.bytes"), r->bytes_out);
+    out = member_text(out, KEY("http.request.referrer"), text_of(e, ACCESS_REFERER));
+    out = member_text(out, KEY("user_agent.original"), text_of(e, ACCESS_AGENT));
+    out = member_text(out, KEY("client.address"), text_of(e, ACCESS_REMOTE));
+    return member_trace(out, KEY("trace.id"), r);
 }
 
 static char *put_ecs(struct access_style *style, char *out, const struct access_entry *e)
@@ -461,15 +539,15 @@ static char *put_ecs(struct access_style *style, char *out, const struct access_
     const struct record *r = &e->record;
 
     out = put_time(style, PUT(out, "{\"@timestamp\":\""), e->at);
-    out = member_text(PUT(out, "\""), SPAN("log.level"), level_words[e->level]);
+    out = member_word(PUT(out, "\""), KEY("log.level"), level_words[e->level]);
     out = PUT(out, ",\"message\":\"request\",\"ecs.version\":\"8.11.0\""
                    ",\"event.dataset\":\"weir.access\",\"event.outcome\":");
     out = r->status >= 400 ? PUT(out, "\"failure\"") : PUT(out, "\"success\"");
-    out = member_number(out, SPAN("event.duration"), (uint64_t)record_total(r) * 1000);
+    out = member_number(out, KEY("event.duration"), (uint64_t)record_total(r) * 1000);
     out = put_ecs_http(out, e);
-    out = put_text(PUT(out, ",\"weir\":{\"source\":\""), source_of(r));
-    out = member_word(PUT(out, "\""), SPAN("reason"), r->reason);
-    out = member_word(out, SPAN("detail"), e->detail);
+    out = put_word(PUT(out, ",\"weir\":{\"source\":\""), source_of(r));
+    out = member_name(PUT(out, "\""), KEY("reason"), r->reason);
+    out = member_name(out, KEY("detail"), e->detail);
     return PUT(members_of_weir(out, e), "}}\n");
 }
 
@@ -500,7 +578,7 @@ static char *member_refused(char *out, const struct history_summary *s)
     static const struct span first = {"{", 1}, next = {",", 1};
     struct span before = first;
 
-    out = put_key(out, SPAN("refused_by_reason"));
+    out = put_word(out, KEY("refused_by_reason"));
     for (size_t i = 0; i < STATS_REASONS; i++) {
         if (s->rejected[i] == 0)
             continue;
@@ -517,30 +595,30 @@ static char *members_counts(char *out, const struct history_summary *s)
 
     for (size_t i = 0; i < SOURCES; i++)
         requests += s->finished[i];
-    out = member_number(out, SPAN("seconds"), s->seconds);
-    out = member_number(out, SPAN("requests"), requests);
-    out = member_number(out, SPAN("errors"), s->errors);
-    out = member_number(out, SPAN("client_gone"), s->finished[RECORD_BY_CLIENT]);
-    out = member_number(out, SPAN("refused"), s->refused);
+    out = member_number(out, KEY("seconds"), s->seconds);
+    out = member_number(out, KEY("requests"), requests);
+    out = member_number(out, KEY("errors"), s->errors);
+    out = member_number(out, KEY("client_gone"), s->finished[RECORD_BY_CLIENT]);
+    out = member_number(out, KEY("refused"), s->refused);
     return member_refused(out, s);
 }
 
 /* A time that nothing has measured has no member. */
 static char *member_time(char *out, struct span key, mono_us us)
 {
-    return us < 0 ? out : put_us(put_key(out, key), us);
+    return us < 0 ? out : put_us(put_word(out, key), us);
 }
 
 static char *members_of_summary(char *out, const struct history_summary *s)
 {
     out = members_counts(out, s);
-    out = member_time(out, SPAN("queue_p50_us"), s->wait[HISTORY_P50]);
-    out = member_time(out, SPAN("queue_p99_us"), s->wait[HISTORY_P99]);
-    out = member_time(out, SPAN("queue_max_us"), s->wait_max);
-    out = member_time(out, SPAN("app_p50_us"), s->inside[HISTORY_P50]);
-    out = member_time(out, SPAN("app_p99_us"), s->inside[HISTORY_P99]);
-    out = member_number(out, SPAN("in_flight_peak"), s->in_flight_peak);
-    return member_number(out, SPAN("queue_depth_peak"), s->queue_peak);
+    out = member_time(out, KEY("queue_p50_us"), s->wait[HISTORY_P50]);
+    out = member_time(out, KEY("queue_p99_us"), s->wait[HISTORY_P99]);
+    out = member_time(out, KEY("queue_max_us"), s->wait_max);
+    out = member_time(out, KEY("app_p50_us"), s->inside[HISTORY_P50]);
+    out = member_time(out, KEY("app_p99_us"), s->inside[HISTORY_P99]);
+    out = member_number(out, KEY("in_flight_peak"), s->in_flight_peak);
+    return member_number(out, KEY("queue_depth_peak"), s->queue_peak);
 }
 
 size_t access_line_summary(struct access_style *style, wall_us at, const struct history_summary *s,
