@@ -25,7 +25,7 @@ BASE    := proxy/wheel.c proxy/loop.c proxy/log_limit.c proxy/config_watch.c pro
            proxy/metrics_families.c proxy/metrics_docs.c proxy/metrics_page.c proxy/status.c proxy/load.c proxy/load_header.c proxy/overload_log.c \
            proxy/record.c proxy/completions.c proxy/history.c proxy/number.c proxy/trace.c proxy/request_start.c \
            proxy/exemplars.c proxy/openmetrics.c
-# What is inferred of the app.
+# The state of the app, inferred from outside.
 BASE    += proxy/estimate.c proxy/socket_queues.c proxy/app_condition.c proxy/advice.c proxy/metrics_app.c
 ENDS    := proxy/conn.c proxy/listener.c proxy/client.c proxy/upstream.c proxy/relay.c \
            proxy/ws.c proxy/tunnel.c proxy/h1_client.c proxy/h1_server.c \
@@ -175,8 +175,8 @@ $(OUT)/backend-demo: $(call obj,$(DEMO_SRC))
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO_LD) -o $@ $^ $(EVHTP_LIBS)
 
-# The dashboard with its chart library, which is found on this machine, not copied. The name of its
-# folder is in a file, so that another one makes the dashboard anew.
+# The dashboard with its chart library, which is not part of the sources. A file holds the name of its
+# folder, so that the dashboard is built again when the name changes.
 DYGRAPHS ?= $(patsubst %/dygraph.min.js,%,$(wildcard /usr/share/javascript/dygraphs/dygraph.min.js))
 build/dashboard/dygraphs: FORCE
 	@mkdir -p $(@D)
@@ -377,7 +377,7 @@ agent: build ## HAProxy with agent-check before three weirs (1 min)
 	@WEIR_AGENT=1 $(PYTEST) -s tests/e2e/test_agent.py -k haproxy
 
 .PHONY: browser-test
-browser-test: build ## the dashboard in Chromium (30 s)
+browser-test: build ## the dashboard in Chromium (45 s)
 	@.ci/deps.sh browser
 	@cd tests/browser && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund; }
 	@WEIR=$(abspath $(OUT)/weir) node --test --test-concurrency=1 --test-reporter=./tests/browser/count.mjs tests/browser/dashboard.test.mjs
@@ -395,7 +395,7 @@ quantiles: build ## documented quantiles compared with exact ones (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py
 
 .PHONY: prometheus-check
-prometheus-check: build $(HEAVY) ## a real Prometheus beside the truth (4 min)
+prometheus-check: build $(HEAVY) ## queries in Prometheus compared with exact values (4 min)
 	@WEIR_PROMETHEUS=1 $(PYTEST) -s tests/e2e/test_prometheus.py tests/e2e/test_queries.py \
 	    tests/e2e/test_openmetrics.py tests/e2e/test_scrape.py
 
@@ -450,7 +450,7 @@ compare: build ## limiters under overload: the table in README.md (4 min)
 # What is built stays as it is, so root leaves nothing in a user's clone. Without a build, what
 # compiling needs is seen to first; what testing needs is not.
 .PHONY: install
-install: $(if $(wildcard $(OUT)/weir),,build-deps) ## install weir, man page and completions: PREFIX, DESTDIR
+install: $(if $(wildcard $(OUT)/weir),,build-deps) ## install weir, units, man page, completions: PREFIX, DESTDIR
 	@$(MAKE) --no-print-directory install-files
 
 .PHONY: install-strip

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the Debian package in build/deb: packaging/deb.sh
 #
-# The tree that is built is the last commit, copied, so what is built in the clone stays as it is.
+# A copy of the last commit is built, so the build in the clone is not touched.
 set -eu
 cd "$(dirname "$0")/.."
 for command in dpkg-buildpackage dh; do
