@@ -399,8 +399,8 @@ static const struct metrics_family families[] = {
     {"weir_requests_in_flight", "gauge", "",
      "Slots held: requests inside the app, including orphans.", NOW_U32(limiter.in_flight)},
     {"weir_requests_in_flight_peak", "gauge", "",
-     "Highest number of slots held at once in the last 60 s. It is exact: no scrape is needed at "
-     "that moment.",
+     "Highest number of slots held at once in the last 60 s. It is exact, whenever the scrapes "
+     "are.",
      NOW_U32(in_flight_peak)},
     {"weir_concurrency_limit", "gauge", "",
      "Maximum number of requests inside the app at once; +Inf if unlimited.",
@@ -412,7 +412,7 @@ static const struct metrics_family families[] = {
      NOW_FLAG(enforcing)},
     {"weir_queue_depth", "gauge", "class", "Requests waiting for a slot.", print_queue_depth, 0},
     {"weir_queue_depth_peak", "gauge", "",
-     "Highest number of requests waiting for a slot at once in the last 60 s; exact as well.",
+     "Highest number of requests waiting for a slot at once in the last 60 s. It is exact, too.",
      NOW_U32(depth_peak)},
     {"weir_queue_limit", "gauge", "", "Maximum number of waiting requests.",
      NOW_U32(limiter.queue_length)},
@@ -487,12 +487,13 @@ static const struct metrics_family families[] = {
      "the client disconnects, by the source of the response; excludes upgraded connections.",
      print_durations, H_DURATION},
     {"weir_request_phase_seconds_total", "counter", PHASE_LABELS,
-     "Time of finished requests by phase, the sum over which is exactly that of "
+     "Time of finished requests by phase; the sum of all phases is exactly that of "
      "weir_request_duration_seconds. head: the client sends the headers; body_wait: weir waits for "
-     "the body; queue: for a slot; connect: for a connection to the app; send: the request is sent "
-     "to the app; first_byte: the app has not begun its response; transfer: the app sends it; "
-     "backpressure: the app cannot, since the client reads slowly; delivery: the client reads the "
-     "rest, or weir's own reply. A slot is held from connect to backpressure.",
+     "the body; queue: for a slot; connect: for a connection to the app; send: weir sends the "
+     "request to the app; first_byte: the app has not begun its response; transfer: the app sends "
+     "it; backpressure: the app cannot send it, since the client reads slowly; delivery: the "
+     "client "
+     "reads the rest, or a local reply. A slot is held from connect to backpressure.",
      print_phases, C_PHASES},
     {"weir_request_before_seconds", "histogram", "",
      "Time from the moment at which a proxy in front received a request to its first byte at weir, "
@@ -578,29 +579,29 @@ static const struct metrics_family families[] = {
      "docs/app.md for how these and the following metrics are inferred.",
      metrics_app_state, 0},
     {"weir_upstream_parallelism_estimate", "gauge", "",
-     "Number of requests that the app works on at once; absent unless requests wait inside it, "
-     "and it can be told.",
+     "Number of requests that the app works on at once; absent unless requests wait inside it "
+     "and the number can be inferred.",
      metrics_app_parallelism, 0},
     {"weir_upstream_hidden_queue_estimate", "gauge", "",
-     "Number of requests that wait inside the app; absent unless it can be told.",
+     "Number of requests that wait inside the app; absent if it cannot be inferred.",
      metrics_app_hidden, 0},
     {"weir_upstream_service_floor_seconds", "gauge", "",
      "Time that the app takes for a request that does not wait inside it; absent unless "
      "weir_upstream_hidden_queue_estimate is present.",
      metrics_app_floor, 0},
     {"weir_upstream_unread_requests", "gauge", "",
-     "Connections that the app has accepted and that have unread bytes, without large bodies; "
-     "absent unless the kernel tells.",
+     "Connections that the app has accepted and that have unread bytes, except those with 32 KiB "
+     "or more; absent unless the kernel reports them.",
      metrics_app_unread, 0},
     {"weir_upstream_accept_queue_length", "gauge", "",
-     "Connections that the app has not accepted yet; absent unless the kernel tells.",
+     "Connections that the app has not accepted yet; absent unless the kernel reports them.",
      metrics_app_accept_queue, 0},
     {"weir_upstream_stalled_seconds_total", "counter", "",
      "Time in which the app, with requests inside, read nothing and completed nothing for 0.4 s "
      "or more.",
      NOW_SUM(app.stalled_us)},
     {"weir_upstream_probe_seconds", "histogram", "",
-     "Time from the connect to the head of the response of the checks of health.path; absent "
+     "Time of the checks of health.path, from the connect to the headers of the response; absent "
      "without that option.",
      metrics_app_checks, 0},
     {"weir_upstream_probe_failures_total", "counter", "",
@@ -608,7 +609,7 @@ static const struct metrics_family families[] = {
      "that option.",
      metrics_app_failed_checks, 0},
     {"weir_accept_queue_length", "gauge", "",
-     "Client connections that weir has not accepted yet; absent unless the kernel tells.",
+     "Client connections that weir has not accepted yet; absent unless the kernel reports them.",
      metrics_app_own_accept_queue, 0},
     {"weir_upstream_connections_total", "counter", "result=opened, reused, failed, replayed",
      "Connections to the app, by result; replayed: a reused connection was closed by the app "
@@ -637,16 +638,15 @@ static const struct metrics_family families[] = {
      "Weight in the latest reply on the agent port, from 1 to 100; 0 unless that reply was \"up\".",
      NOW_U32(agent.weight)},
     {"weir_access_log_lines_total", "counter", "result=written, dropped",
-     "Lines of the access log. Dropped are those that its file or its reader did not accept in "
-     "time.",
+     "Lines of the access log; dropped: its file or its reader did not accept them in time.",
      print_lines, 0},
     {"weir_config_reloads_total", "counter", "result=applied, rejected",
      "Changes to the configuration while weir was running: reloads and commands. A rejected one "
      "had an error, which is in the log, and changed nothing.",
      print_reloads, 0},
     {"weir_config_last_reload_successful", "gauge", "",
-     "1 if the configuration could be read the last time that it was read: at the start, after "
-     "SIGHUP, or because its file had changed; 0 if it had an error, and the old one is in force.",
+     "1 if the latest reading of the configuration succeeded, at the start, after SIGHUP or after "
+     "a change to its file; 0 if it had an error, and the previous configuration is in force.",
      NOW_FLAG(reload_succeeded)},
     {"weir_config_last_reload_success_timestamp_seconds", "gauge", "",
      "Time at which the configuration was last read without an error, in seconds since 1970.",
@@ -662,7 +662,7 @@ static const struct metrics_family families[] = {
      "but neither finished nor present, counts of orphans and upgrades that differ from those "
      "present (a scrape shows what the previous check found), and integrals of slots held and of "
      "waiters that are not the sums of all holds and waits. Checked at the end of each request: "
-     "phases that are not its time, or not its hold of a slot.",
+     "phases whose sum is not its time, or not the time that it held a slot.",
      print_accounting, C_ACCOUNTING_ERRORS},
 };
 
