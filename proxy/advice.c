@@ -1,13 +1,13 @@
-/* See advice.h. The first row of `rules` whose function has something to say is used. */
+/* See advice.h. The first function of `rules` that writes a sentence is used. */
 #include "proxy/advice.h"
 
 #include <inttypes.h>
 
 #define BLOCKING_HINT                                                                              \
     "look for blocking calls, such as time.sleep() or a synchronous driver, in async handlers"
-#define SOME 0.02   /* of the requests: worth a word */
+#define SOME 0.02   /* of the requests: fewer are not reported */
 #define BUSY 0.5    /* of the time without a free slot */
-#define WAIT 100000 /* us: a wait that is worth a word */
+#define WAIT 100000 /* us: shorter waits are not reported */
 
 /* "1 request", "5 requests" */
 static void add_count(struct strbuf *out, uint64_t n, const char *what)
@@ -89,7 +89,7 @@ static bool paused(const struct advice_facts *f, struct strbuf *out)
 {
     if (!f->paused)
         return false;
-    strbuf_addf(out, "No slot is granted at the moment, and %" PRIu32 " %s in the queue.",
+    strbuf_addf(out, "weir is paused, and %" PRIu32 " %s in the queue; weir resume ends the pause.",
                 f->queued, f->queued == 1 ? "request is" : "requests are");
     return true;
 }
@@ -158,10 +158,11 @@ static bool overload(const struct advice_facts *f, struct strbuf *out)
 
     if (!f->overload)
         return false;
-    strbuf_addf(out,
-                "Overload: more arrives than the app can serve, with %" PRIu32
-                " in the queue; weir serves those first that can still be on time. Add instances",
-                f->queued);
+    strbuf_addf(
+        out,
+        "Overload: more requests arrive than the app can serve, and %" PRIu32
+        " are in the queue; weir first serves those that can still be on time. Add instances",
+        f->queued);
     if (h->refused > 0) {
         strbuf_adds(out, "; ");
         add_count(out, h->refused, "request");
@@ -186,13 +187,15 @@ static bool refusals(const struct advice_facts *f, struct strbuf *out)
     add_count(out, h->refused, "request");
     strbuf_adds(out, h->refused == 1 ? " was refused " : " were refused ");
     add_period(out, h);
-    strbuf_addf(out, ", most with %s", stats_reason_names[most]);
+    strbuf_addf(out, ", %s %s", h->rejected[most] == h->refused ? "with" : "most with",
+                stats_reason_names[most]);
     if (h->saturated >= BUSY)
-        strbuf_addf(out, ", while no slot was free for %.0f %% of the time: more arrives than %s.",
-                    h->saturated * 100,
-                    f->verdict == VERDICT_OK && f->estimate.hidden_valid
-                        ? "the limit lets through, and nothing waits inside the app"
-                        : "is served");
+        strbuf_addf(
+            out, ", while no slot was free for %.0f %% of the time: more requests arrive than %s.",
+            h->saturated * 100,
+            f->verdict == VERDICT_OK && f->estimate.hidden_valid
+                ? "the limit lets through, and none waits inside the app"
+                : "are served");
     else
         strbuf_adds(out, ".");
     return true;
@@ -225,7 +228,7 @@ static bool errors(const struct advice_facts *f, struct strbuf *out)
         return false;
     strbuf_addf(out, "%" PRIu64 " of %" PRIu64 " responses ", h->errors, finished(h));
     add_period(out, h);
-    strbuf_adds(out, " were errors of the app, or for want of a response from it.");
+    strbuf_adds(out, " were errors: 500 or above from the app, or 502 or 504 from weir.");
     return true;
 }
 
@@ -255,7 +258,10 @@ static bool dry_run(const struct advice_facts *f, struct strbuf *out)
 {
     if (f->enforcing)
         return false;
-    strbuf_addf(out, "The limit of %" PRIu32 " is not enforced (enforce is false): ", f->limit);
+    if (f->limit == UINT32_MAX)
+        strbuf_adds(out, "There is no limit, and none would be enforced (enforce is false): ");
+    else
+        strbuf_addf(out, "The limit of %" PRIu32 " is not enforced (enforce is false): ", f->limit);
     add_count(out, f->in_flight, "request");
     strbuf_addf(out, " would hold a slot, and %" PRIu32 " would wait.", f->queued);
     return true;

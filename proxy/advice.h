@@ -1,6 +1,6 @@
 /*
- * What to make of the numbers: one sentence with its figures, for /status and all that show it.
- * Pure.
+ * The advice: one sentence with the most important finding and its figures, for /status and the
+ * pages that show it. Pure.
  */
 #pragma once
 

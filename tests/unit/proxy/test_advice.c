@@ -112,7 +112,7 @@ static void weir_itself_drains_or_is_paused(void **state)
     (void)state;
     f.paused = true;
     f.queued = 2;
-    says("No slot is granted at the moment, and 2 requests are in the queue.");
+    says("weir is paused, and 2 requests are in the queue; weir resume ends the pause.");
     f.draining = true;
     f.in_flight = 1;
     says("weir is draining: 1 request is in flight and 2 in the queue.");
@@ -123,12 +123,14 @@ static void there_is_an_overload(void **state)
     (void)state;
     f.overload = true;
     f.queued = 700;
-    says("Overload: more arrives than the app can serve, with 700 in the queue; weir serves those "
-         "first that can still be on time. Add instances.");
+    says("Overload: more requests arrive than the app can serve, and 700 are in the queue; weir "
+         "first "
+         "serves those that can still be on time. Add instances.");
     h.refused = 1;
     h.seconds = 1;
-    says("Overload: more arrives than the app can serve, with 700 in the queue; weir serves those "
-         "first that can still be on time. Add instances; 1 request was refused in the last "
+    says("Overload: more requests arrive than the app can serve, and 700 are in the queue; weir "
+         "first "
+         "serves those that can still be on time. Add instances; 1 request was refused in the last "
          "second.");
 }
 
@@ -136,16 +138,18 @@ static void requests_are_refused(void **state)
 {
     (void)state;
     h.refused = 25;
+    h.rejected[STATS_QUEUE_FULL] = 25;
+    says("25 requests were refused in the last 60 s, with queue_full.");
     h.rejected[STATS_QUEUE_FULL] = 20;
     h.rejected[STATS_BYTES] = 5;
     says("25 requests were refused in the last 60 s, most with queue_full.");
     h.saturated = 0.9;
     says("25 requests were refused in the last 60 s, most with queue_full, while no slot was free "
-         "for 90 % of the time: more arrives than is served.");
+         "for 90 % of the time: more requests arrive than are served.");
     f.estimate.hidden_valid = true;
     says("25 requests were refused in the last 60 s, most with queue_full, while no slot was free "
-         "for 90 % of the time: more arrives than the limit lets through, and nothing waits inside "
-         "the app.");
+         "for 90 % of the time: more requests arrive than the limit lets through, and none waits "
+         "inside the app.");
     h.refused = 10; /* one in a hundred */
     h.saturated = 0;
     says("All is well: 12 of 80 slots are in use, and 0 requests wait.");
@@ -166,8 +170,9 @@ static void the_app_fails(void **state)
 {
     (void)state;
     h.errors = 100;
-    says("100 of 1000 responses in the last 60 s were errors of the app, or for want of a response "
-         "from it.");
+    says("100 of 1000 responses in the last 60 s were errors: 500 or above from the app, or 502 or "
+         "504 "
+         "from weir.");
 }
 
 static void the_limit_is_too_low(void **state)
@@ -206,6 +211,10 @@ static void a_dry_run_is_named(void **state)
     f.queued = 3;
     says("The limit of 80 is not enforced (enforce is false): 12 requests would hold a slot, and 3 "
          "would wait.");
+    f.limit = UINT32_MAX;
+    says("There is no limit, and none would be enforced (enforce is false): 12 requests would hold "
+         "a "
+         "slot, and 3 would wait.");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
