@@ -387,7 +387,7 @@ access-log-check: build $(HEAVY) ## LINES=1000000; a full disk, a stopped reader
 	@WEIR_ACCESS_LINES=$(or $(LINES),1000000) $(PYTEST) -s tests/e2e/test_access_log.py -k 'every_request or p99'
 
 .PHONY: truth
-truth: build ## what weir infers of the app, and the truth (4 min)
+truth: build ## what weir infers, compared with the app itself (4 min)
 	@WEIR_TRUTH=1 $(PYTEST) -s tests/e2e/test_truth.py
 
 .PHONY: quantiles
@@ -395,7 +395,7 @@ quantiles: build ## documented quantiles compared with exact ones (8 min)
 	@WEIR_QUANTILES=1 $(PYTEST) -s tests/e2e/test_quantiles.py
 
 .PHONY: prometheus-check
-prometheus-check: build $(HEAVY) ## queries in Prometheus compared with exact values (4 min)
+prometheus-check: build $(HEAVY) ## Prometheus compared with exact values (4 min)
 	@WEIR_PROMETHEUS=1 $(PYTEST) -s tests/e2e/test_prometheus.py tests/e2e/test_queries.py \
 	    tests/e2e/test_openmetrics.py tests/e2e/test_scrape.py
 
@@ -450,7 +450,7 @@ compare: build ## limiters under overload: the table in README.md (4 min)
 # What is built stays as it is, so root leaves nothing in a user's clone. Without a build, what
 # compiling needs is seen to first; what testing needs is not.
 .PHONY: install
-install: $(if $(wildcard $(OUT)/weir),,build-deps) ## install weir, units, man page, completions: PREFIX, DESTDIR
+install: $(if $(wildcard $(OUT)/weir),,build-deps) ## install weir and its files: PREFIX, DESTDIR
 	@$(MAKE) --no-print-directory install-files
 
 .PHONY: install-strip

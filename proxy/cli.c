@@ -63,8 +63,8 @@ static const struct command commands[] = {
      TAKES_CONFIG | TAKES_JSON, 0, cli_status, NULL},
     {"top", "[flags]", "show the figures of a running weir once a second",
      "Shows what `weir status` prints, and the requests in flight, waiting and refused during the "
-     "last 5 minutes as charts; of any size, from 20 columns and 5 rows on. q or Ctrl-C ends it. "
-     "If weir restarts, it says so and continues with the new process.\n"
+     "last 5 minutes as charts, on a terminal of any size from 20 columns and 5 rows on. q or "
+     "Ctrl-C ends it. If weir restarts, it shows that and continues with the new process.\n"
      "If the output is not a terminal, prints one line a second until SIGINT or SIGTERM. Colours "
      "are not used if NO_COLOR is set. If LC_ALL, LC_CTYPE or LANG names a character set other "
      "than UTF-8, bars and charts are in ASCII.\n"

@@ -311,17 +311,17 @@ const struct option option_table[] = {
              "summary each minute"},
     {"log.access_file", OPTION_TEXT, FIELD(log.access_file), .form = &option_form_file,
      .words = "stdout", .preset = "stdout", .also = "access_log file path output access_path",
-     .help = "file that the access log is appended to; SIGUSR1 opens it again after a rotation"},
+     .help = "file to which the access log is appended; SIGUSR1 opens it again after a rotation"},
     {"log.slow", OPTION_DURATION, FIELD(log.slow), 0, 24 * HOUR, .preset = "1s",
      .also = "slow_request slow_threshold threshold",
-     .help = "total time from which a request is slow, and in the access log with \"problems\"; "
-             "tunnels and event streams are never slow"},
+     .help = "minimum total time of a slow request, which \"problems\" includes in the access log; tunnels "
+             "and event streams are never slow"},
     {"log.profile", OPTION_WORD, FIELD(log.profile), .words = "plain gcp ecs", .preset = "plain",
      .also = "access_format access_profile schema",
      .help = "names of the members in the access log: those of weir, of Google Cloud Logging, or of "
              "the Elastic Common Schema"},
     {"log.query", OPTION_BOOL, FIELD(log.query), .preset = "false", .also = "access_query",
-     .help = "whether the access log has the query of a target; it may hold secrets"},
+     .help = "whether the access log has the query of a target, which may contain secrets"},
     {"profile", OPTION_WORD, FIELD(profile), .words = "none cloudrun", .empty = "none",
      .preset = "none", .also = "platform preset",
      .help = "defaults for a platform; \"cloudrun\" sets overload.status 429, drain.delay 0s and "

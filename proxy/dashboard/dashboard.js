@@ -1,5 +1,5 @@
-// Asks weir for its figures every second, and has them shown. While weir does not respond, the
-// page says so, keeps what it has, and asks again.
+// Requests weir's figures every second and shows them. While weir does not respond, the page shows
+// that, keeps what it has, and tries again.
 
 import { Charts } from './charts.js';
 import { clock, set_text, show_advice, show_figures, show_phases, show_rows, show_totals } from './figures.js';
@@ -44,7 +44,7 @@ function show(status) {
   }
 }
 
-// While the page is frozen, only whether weir responds is of interest: /history tells the rest later.
+// While the page is frozen, it shows only whether weir responds: /history has the rest later.
 async function look() {
   try {
     const wanted = frozen_at > 0 ? [ask('livez')] : [ask('status'), ask(`history${recent.query}`)];
@@ -65,7 +65,7 @@ async function look() {
   }
 }
 
-// One after the other: a slow weir is not asked more often than it responds.
+// One after the other: a slow weir gets no more requests than it responds to.
 async function look_again() {
   const begun = performance.now();
   if (!document.hidden) {

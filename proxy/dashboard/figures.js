@@ -117,7 +117,7 @@ function show_times(status) {
   }
 }
 
-// Why most were refused in the last minute; else how many were in all.
+// The most frequent reason in the last minute; if none was refused then, how many were in all.
 function about_refusals(totals, reasons) {
   const [name, n] = Object.entries(reasons).sort((a, b) => b[1] - a[1])[0] ?? ['', 0];
   const all = Object.values(totals.rejected).reduce((sum, count_of) => sum + count_of, 0);
@@ -207,7 +207,7 @@ export function show_advice(status, recent) {
 
 // ---- the phases -----------------------------------------------------------------------------
 
-// In the order in which a request passes through them, and whose time it is.
+// In the order in which a request passes through them.
 const PHASES = ['head', 'body_wait', 'queue', 'connect', 'send', 'first_byte', 'transfer', 'backpressure', 'delivery'];
 
 function make_phases() {
@@ -273,7 +273,7 @@ function cell(text, i) {
   return node;
 }
 
-// At most every 10 s, so that one who reads it is left in peace.
+// At most every 10 s, so that the table can be read.
 export function show_rows(recent) {
   const body = by_id('rows');
   const rows = [];

@@ -1,5 +1,5 @@
-// The last 5 minutes, second by second, as /history tells them. A second that weir did not tell,
-// because it was not running, is a gap.
+// The last 5 minutes, second by second, from /history. A second that is missing there, because
+// weir was not running, is a gap.
 
 export const SECONDS = 300;
 
@@ -16,12 +16,12 @@ export class Recent {
   phases = {}; // of the last minute: seconds by phase, refusals by reason
   reasons = {};
 
-  // What /history should be asked for.
+  // The query for /history.
   get query() {
     return this.end > 0 ? `?since=${this.end}` : '';
   }
 
-  // Adds an answer of /history. If the clock was set back, all that was known is forgotten.
+  // Adds a response of /history. If the clock was set back, all that was known is forgotten.
   merge(answer) {
     const columns = answer.columns ?? {};
     const n = Math.max(0, ...Object.values(columns).map((values) => values.length));
