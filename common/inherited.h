@@ -28,11 +28,12 @@ size_t inherited_init(void);
  * (0.0.0.0) and port of `at` is also that of a socket for IPv6 and IPv4. */
 MUST_USE int inherited_open(const struct address *at);
 
-/* Whether the socket for `at` was inherited: then it is not this process's to shut or to remove. */
+/* Whether the socket for `at` was inherited: this process must not shut it down or remove its file.
+ */
 bool inherited_has(const struct address *at);
 
-/* The address of a socket that inherited_open() has not been asked for, to be reported: nothing
- * accepts its connections. NULL: there is none. */
+/* The address of a socket that inherited_open() has not returned, for a warning: nothing accepts
+ * its connections. NULL: there is none. */
 const char *inherited_unused(void);
 
 /* For tests: closes the sockets. */

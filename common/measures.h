@@ -1,6 +1,6 @@
 /*
- * Whether weir measures. `make bench-ledger` compares it with a build that does not, which tells
- * what measuring costs; that build is never installed, and its metrics are all 0. Code that only
+ * Whether weir measures. `make bench-ledger` compares weir with a build that does not, to find the
+ * cost of measuring; that build is never installed, and its metrics are all 0. Code that only
  * measures begins with `if (!MEASURES) return;`.
  */
 #pragma once

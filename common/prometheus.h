@@ -1,7 +1,7 @@
 /*
  * Prometheus text format 0.0.4 and OpenMetrics 1.0: writes a registry, parts of other pages, and
- * the standard process_* metrics. The two formats differ in the head of a family, in exemplars and
- * in the end of the page; all other lines are the same. No state; any thread.
+ * the standard process_* metrics. The two formats differ in the first lines of a family, in
+ * exemplars and in the end of the page; all other lines are the same. No state; any thread.
  */
 #pragma once
 
@@ -20,7 +20,7 @@ struct prometheus_label {
     const char *name, *value;
 };
 
-/* HELP and TYPE, and UNIT where the format has it. `name` is that of the samples: a counter's ends
+/* HELP and TYPE, and UNIT if the format has it. `name` is that of the samples: a counter's ends
  * with _total in both formats. */
 void prometheus_head(struct strbuf *out, enum prometheus_format format, const char *name,
                      const char *type, const char *help);
@@ -40,7 +40,7 @@ void prometheus_seconds(struct strbuf *out, const char *name, const struct prome
 void prometheus_infinity(struct strbuf *out, const char *name,
                          const struct prometheus_label *labels);
 
-/* One of the durations in a bucket, and where to find out more about it. */
+/* One of the durations in a bucket, and the label that identifies it. */
 struct prometheus_exemplar {
     struct prometheus_label label; /* name NULL: none */
     uint64_t us;

@@ -19,7 +19,7 @@ bool access_line_is_wanted(const struct config *config, const struct record *r, 
     return !r->upgraded && !events && record_total(r) >= config->log.slow;
 }
 
-/* weir replies 503 or 429 when it refuses: that is its purpose, and no error. */
+/* weir responds with 503 or 429 when it refuses a request, which is not an error of weir. */
 static enum access_level level_of(const struct config *config, const struct record *r, bool events)
 {
     bool refused = r->source == RECORD_BY_WEIR && r->status == 503;
@@ -39,7 +39,7 @@ static inline size_t longest(enum access_text which)
     return which == ACCESS_TARGET ? ACCESS_TARGET_MAX : ACCESS_TEXT_MAX;
 }
 
-/* A cut within a character leaves none of it. */
+/* A character that would be cut off is left out as a whole. */
 static size_t cut_length(struct span s, size_t most)
 {
     size_t n = most;
@@ -406,7 +406,7 @@ static char *members_times(char *out, const struct record *r)
     return out;
 }
 
-/* What no other schema has a name for. */
+/* Members for which no other schema has a name. */
 static char *members_of_weir(char *out, const struct access_entry *e)
 {
     const struct record *r = &e->record;

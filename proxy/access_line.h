@@ -1,7 +1,7 @@
 /*
- * A line of the access log: one JSON object from what is known of one request. Whatever bytes a
- * client sends, a line is valid JSON in UTF-8, ends at its only line feed, and controls no
- * terminal. Pure; no allocation for a request; any thread.
+ * A line of the access log: one JSON object about one request. Whatever bytes a client sends, a
+ * line is valid JSON in UTF-8, ends at its only line feed, and controls no terminal. Pure; no
+ * allocation for a request; any thread.
  */
 #pragma once
 
@@ -30,7 +30,7 @@ enum access_text {
 
 #define ACCESS_UNKNOWN UINT32_MAX
 
-/* What a line tells of a request beside its record. An empty text is not written. */
+/* The contents of a line beside the request's record. An empty text is not written. */
 struct access_request {
     wall_us at; /* when it ended */
     struct span text[ACCESS_TEXTS];
@@ -72,7 +72,7 @@ struct access_style {
     char date[sizeof("2000-01-01T00:00:00") - 1];
 };
 
-/* The longest line: each byte of a text may become six. */
+/* Maximum length of a line: each byte of a text may become six. */
 #define ACCESS_LINE_MAX (6 * (ACCESS_TARGET_MAX + ACCESS_TEXTS * ACCESS_TEXT_MAX) + 4096)
 
 /* Writes the line, with its line feed, to `out`, which has ACCESS_LINE_MAX bytes; returns its

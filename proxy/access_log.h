@@ -1,9 +1,9 @@
 /*
- * The access log: one line for each request that log.access asks for. A loop leaves what is known
- * of a request in its ring; one thread takes it from all rings, formats and writes it. Whatever
- * happens to the file or to the reader of standard output, a loop does not wait: what has no room
- * in its ring is dropped and counted. While there is traffic, the writer looks every 20 ms; a loop
- * wakes it only when it sleeps, or when a quarter of a ring is full.
+ * The access log: one line for each request that log.access asks for. A loop puts an entry for
+ * each into its ring; one thread takes the entries from all rings, formats and writes them.
+ * Whatever happens to the file or to the reader of standard output, a loop does not wait: an entry
+ * without room in its ring is dropped and counted. While there is traffic, the writer checks the
+ * rings every 20 ms; a loop wakes it only when it sleeps, or when a quarter of a ring is full.
  */
 #pragma once
 

@@ -98,8 +98,8 @@ static size_t left_of(const struct access_ring *r)
     return r->size - (head_of(r) & (r->size - 1));
 }
 
-/* Worth a look at the reader's side only once in a while, and not so early that an entry would not
- * fit before the reader has skipped, too. */
+/* The reader's side is read only once in a while, and not so early that an entry would not fit
+ * before the reader has skipped, too. */
 static bool may_begin_again(struct access_ring *r)
 {
     size_t left = left_of(r);

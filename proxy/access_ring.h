@@ -1,7 +1,7 @@
 /*
  * A ring of entries of any size between two threads: one puts them in, one takes them out, and
- * neither waits for the other. Entries are contiguous and aligned to 8 bytes. Full: the entry is
- * dropped and counted.
+ * neither waits for the other. Entries are contiguous and aligned to 8 bytes. If the ring is
+ * full, the entry is dropped and counted.
  */
 #pragma once
 

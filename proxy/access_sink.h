@@ -1,5 +1,5 @@
 /*
- * Where the lines of the access log go: a file, or the process's standard output. Lines are
+ * The destination of the access log: a file, or the process's standard output. Lines are
  * gathered and written together. No line is ever torn: the rest of one that was written in part is
  * kept until it can be written, whatever happens to the lines behind it.
  *

@@ -521,7 +521,7 @@ static void await_body(struct visitor *v, size_t len, bool client_waits)
         bufferevent_write(v->conn->bev, go_on, sizeof(go_on) - 1);
 }
 
-/* Several fields are one list (RFC 9110 section 5.3). */
+/* Several header fields of a name are one list (RFC 9110 section 5.3). */
 static struct span join_fields(const struct http_head *head, struct span name, struct strbuf *out)
 {
     strbuf_clear(out);
@@ -544,7 +544,7 @@ static bool has_field(const struct http_head *head, struct span name)
     return false;
 }
 
-/* What the pages want to know about the client. */
+/* The headers of the client that the pages use. */
 static void keep_wishes(struct visitor *v, const struct http_head *head)
 {
     static const struct span encoding = {"Accept-Encoding", sizeof("Accept-Encoding") - 1};

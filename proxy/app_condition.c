@@ -7,7 +7,7 @@
 #define STALLED_US 400000
 /* Between two handlers that block, the loop reads: the verdict outlasts that. */
 #define HOLD_US 2000000
-/* A look that comes so long after the one before says nothing of the time between. */
+/* After such a gap between two looks, nothing is known of the time between them. */
 #define GAP_US 1500000
 /* After so many responses, an app whose connections are kept would have kept one. */
 #define RESPONSES 4
@@ -49,8 +49,8 @@ static void look(struct app_condition *c, const struct app_signs *s)
     memcpy(c->mark, q->mark, q->marks * sizeof(q->mark[0]));
 }
 
-/* Where the kernel does not tell, a health check that gets no response stands for the bytes that
- * the app does not read. */
+/* If the kernel reports nothing, a health check that gets no response counts as bytes that the app
+ * does not read. */
 static bool is_overdue(const struct app_condition *c, const struct app_signs *s)
 {
     return !c->told && s->probe >= STALLED_US && s->now - c->since >= STALLED_US;

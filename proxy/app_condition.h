@@ -1,5 +1,5 @@
 /*
- * The condition of the app as it is seen from outside. An app whose event loop is blocked reads
+ * The condition of the app, inferred from outside. An app whose event loop is blocked reads
  * nothing: bytes that were sent to it stay in its sockets, and no response ends. Pure: its times
  * are arguments.
  */

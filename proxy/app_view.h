@@ -1,5 +1,6 @@
 /*
- * The app from outside: puts together what the requests, the sockets and the health checks tell.
+ * The app from outside: combines what the times of requests, the sockets and the health checks
+ * show.
  * Control thread.
  */
 #pragma once

@@ -68,7 +68,7 @@ static void note_trouble(struct top *top, const char *fmt, ...)
     top->view.silent = (double)(clock_mono() - top->responded) / SECOND_US;
 }
 
-/* Charts are worth less than figures: without a history they stay as they are. */
+/* Figures are shown without a history, too: the charts then keep what they have. */
 static void read_history(struct top *top)
 {
     struct admin_response r = {0};
@@ -216,7 +216,7 @@ static void print_line(struct top *top, bool names)
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
-/* Ctrl-Z: the shell gets its own screen for as long as this process is stopped. */
+/* Ctrl-Z: the shell's screen is restored while this process is stopped. */
 static void stop(struct top *top)
 {
     leave(top);

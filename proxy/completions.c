@@ -1,7 +1,7 @@
 /*
  * See completions.h. One writer, the loop, and one reader, the control thread: each owns one of the
- * two positions and reads the other's. As the ring fills up, the writer lets an entry stand for
- * more and more requests, so that those that are kept remain a fair sample of all.
+ * two positions and reads the other's. As the ring fills up, an entry stands for more and more
+ * requests, so that those that are kept remain a representative sample.
  */
 #include "proxy/completions.h"
 

@@ -215,7 +215,7 @@ static void append_look(struct estimate *e, mono_us now, uint32_t inside)
 /* How many were inside at the first tick after `at`. */
 static uint32_t inside_at(const struct estimate *e, mono_us at)
 {
-    uint64_t low = 0, high = looks(e) - 1; /* the answer is the last one that is after `at` */
+    uint64_t low = 0, high = looks(e) - 1; /* the result is the last one that is after `at` */
 
     while (low < high) {
         uint64_t mid = low + (high - low + 1) / 2;
@@ -361,7 +361,7 @@ static void collect_starts(struct estimate *e, struct judged *j)
     qsort(e->starts, j->starts, sizeof(e->starts[0]), by_time);
 }
 
-/* The moment of the rise, more exactly than the ticks tell. */
+/* The moment of the rise, more exactly than that of a tick. */
 static void refine_rise(struct estimate *e, struct judged *j)
 {
     uint64_t ended = done_after(e, j->rise);
@@ -388,7 +388,7 @@ static mono_us quantile(mono_us *times, size_t n, size_t percent)
 }
 
 /* The first requests after the rise wait for each other in the app's loop, which has many to read.
- * Of those that did not wait otherwise, the quickest ones tell F. */
+ * Of those that did not wait otherwise, the quickest ones give F. */
 static void refine_floor(struct estimate *e, struct judged *j)
 {
     size_t n = 0;

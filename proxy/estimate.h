@@ -1,8 +1,8 @@
 /*
  * How many requests the app works on at once, and how many wait inside it, from the times that
- * requests take and from how many are inside: docs/app.md describes the inference. Where these do
- * not tell a queue inside the app from requests that take long, nothing is known; there is no
- * guess. Pure: its times are arguments. Control thread.
+ * requests take and from how many are inside: docs/app.md describes the inference. If these do
+ * not distinguish a queue inside the app from requests that take long, nothing is known. Pure: its
+ * times are arguments. Control thread.
  */
 #pragma once
 
@@ -25,7 +25,7 @@ struct estimate *estimate_new(void);
 void estimate_free(struct estimate *e); /* NULL is allowed */
 
 /*
- * A request has left the app at `at` after `inside`; they come in the order of `at`, within some
+ * A request has left the app at `at` after `inside`; calls are in the order of `at`, within some
  * milliseconds. `weight`: it stands for so many; more than one means that others were not seen, and
  * nothing is known for a while.
  */

@@ -33,7 +33,7 @@ static void add_message(const struct message *m, const struct config *cf, struct
         q->text[ACCESS_REFERER] = without_query(q->text[ACCESS_REFERER]);
 }
 
-/* What the limiter has said. A request that was refused before has not asked it. */
+/* The limiter's verdict. A request that was refused before has none. */
 static void add_limiter(const struct exchange *ex, struct access_request *q)
 {
     const struct limiter_waiter *w = &ex->waiter;

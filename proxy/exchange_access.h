@@ -1,5 +1,5 @@
 /*
- * What the access log says of a request. Included only by exchange_end.c.
+ * Passes requests to the access log. Included only by exchange_end.c.
  */
 #pragma once
 

@@ -74,8 +74,8 @@ void exchange_release_slot(struct exchange *ex)
 
 /* ---- the record ---- */
 
-/* The latest time that the limiter has told: its clock is shared by all loops, and may be ahead of
- * the loop's. */
+/* The latest time that the limiter has returned: its clock is shared by all loops, and may be ahead
+ * of the loop's. */
 static mono_us limiter_time(const struct limiter_waiter *w)
 {
     return not_before(w->ended_at, w->released_at);

@@ -1,4 +1,4 @@
-/* The end of a request: what it gives back, and what is counted, once. Part of the exchange: see
+/* The end of a request: releases what it holds, and counts it, once. Part of the exchange: see
  * exchange_private.h. */
 #pragma once
 

@@ -22,7 +22,8 @@ static void note_trace(struct record *r, const struct http_head *head)
     r->traced = only != NULL && trace_read(only->value, r->trace);
 }
 
-/* Each proxy on the way may have said when it received the request: the first one's time counts. */
+/* Each proxy on the way may have added the time at which it received the request: the earliest
+ * counts. */
 static void note_start(struct record *r, const struct http_head *head, wall_us began)
 {
     mono_us before;

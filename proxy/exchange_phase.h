@@ -51,5 +51,5 @@ static inline void exchange_enter_phase(struct exchange *ex, enum record_phase n
  * held a slot, or was to be refused. */
 void exchange_end_queue_phase(struct exchange *ex);
 
-/* The phase is over that BACKPRESSURE has interrupted, if it has: the other one goes on. */
+/* The phase that BACKPRESSURE has interrupted, if it has, is over: BACKPRESSURE continues. */
 void exchange_note_backpressure(struct exchange *ex);

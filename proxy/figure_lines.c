@@ -170,7 +170,7 @@ void figure_rate(struct text_screen *t, unsigned column, unsigned end, const cha
 
     write_rate(rate, text);
     if (column + strlen(name) + 1 + strlen(text) > t->columns)
-        return; /* a name without its value tells nothing */
+        return; /* no name without its value */
     text_column(t, column);
     text_add(t, TEXT_PLAIN, name);
     text_right(t, rate > 0 ? rate_style(name) : TEXT_PLAIN, end, text);

@@ -24,19 +24,19 @@ void figure_rate(struct text_screen *t, unsigned column, unsigned end, const cha
 #define FIGURE_RATES 5
 void figure_rates(struct text_screen *t, const struct figures *f, unsigned row);
 
-/* A table: percentiles of the last minute, from `column` on; those for which there is room. */
+/* A table: quantiles of the last minute, from `column` on; those for which there is room. */
 #define FIGURE_TIMES 3
 void figure_times(struct text_screen *t, const struct figures *f, unsigned row, unsigned column);
 
-/* One bar of all phases, and what its parts are; in 2 lines. */
+/* One bar of all phases, and their names; in 2 lines. */
 void figure_phases(struct text_screen *t, const struct figures *f);
 
 /* Adds a text to the line; if there is no room for it, to the next one, if that is before row
  * `end`; else nothing. */
 void figure_item(struct text_screen *t, enum text_style style, unsigned end, const char *text);
 
-/* Other figures, each only if it tells something, in the lines up to row `end`; does not end the
- * last one. */
+/* Other figures, each only if it applies, in the lines up to row `end`; does not end the last
+ * line. */
 void figure_others(struct text_screen *t, const struct figures *f, unsigned end);
 
 /* The sum of a list. */

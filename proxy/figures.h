@@ -1,5 +1,5 @@
 /*
- * What a running weir tells about itself at /status and /history, as plain numbers. The response
+ * The values of a running weir's /status and /history, as plain numbers. The response
  * may be that of another version of weir, or of another program: what is absent or has another type
  * is NAN or "". Pure.
  */

@@ -1,5 +1,5 @@
 /*
- * The samples of the metrics about the app as it is seen from outside (docs/app.md), and the same
+ * The samples of the metrics that are inferred about the app (docs/app.md), and the same
  * as JSON. What is not known is left out, or null. Any thread.
  */
 #pragma once

@@ -25,7 +25,7 @@ struct notify {
 
 static void send_text(const struct notify *n, const char *text)
 {
-    if (n->fd >= 0) /* a manager that does not read is not waited for */
+    if (n->fd >= 0) /* does not wait for a manager that does not read */
         (void)sendto(n->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL,
                      (const struct sockaddr *)&n->to, n->len);
 }

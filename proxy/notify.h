@@ -1,5 +1,5 @@
 /*
- * Tells systemd what weir is doing, by the protocol of sd_notify(3): datagrams to the socket that
+ * Reports weir's state to systemd, by the protocol of sd_notify(3): datagrams to the socket that
  * NOTIFY_SOCKET names. Without this variable nothing is sent. Control thread.
  *
  * READY=1 is sent when weir listens, not when the app is up: weir accepts and queues requests from
@@ -23,7 +23,8 @@ void notify_free(struct notify *n);
  * time that it runs. */
 void notify_ready(struct notify *n);
 
-/* A reload begins; notify_ready() tells its end, whether or not the configuration was accepted. */
+/* A reload begins; notify_ready() reports its end, whether or not the configuration was accepted.
+ */
 void notify_reloading(struct notify *n);
 
 /* A drain has begun that ends the process, which may take `most`. */

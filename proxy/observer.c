@@ -2,7 +2,7 @@
  * See observer.h. Control thread, except for functions marked "loop".
  *
  * The observer is asleep while nothing has arrived for a second and no request is present: then it
- * looks once a second, and asks nothing of the loops. The first arrival wakes it (completions.h).
+ * looks once a second, and posts nothing to the loops. The first arrival wakes it (completions.h).
  */
 #include "proxy/observer.h"
 
@@ -260,7 +260,7 @@ static void tell_follower(struct observer *o, const struct limiter_snapshot *lim
     o->how.follower->on_look(o->how.arg, &look);
 }
 
-/* The rings are told before the look that is to show that nothing has arrived. */
+/* Before the look that is to show that nothing has arrived, so that no arrival is missed. */
 static void fall_asleep(struct observer *o)
 {
     o->asleep = true;

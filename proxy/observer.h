@@ -33,7 +33,7 @@ struct observer_look {
     bool kept;       /* a connection to the app has been used again */
 };
 
-/* Whoever draws conclusions about the app. Control thread. */
+/* The module that draws conclusions about the app (app_view). Control thread. */
 struct observer_follower {
     /* Requests have left the app: in the order of time, each before the look that follows. */
     void (*on_completed)(void *arg, const struct completion *c);
@@ -47,7 +47,7 @@ struct observer_how {
     struct exchange_shared *shared;
     const struct stats *stats, *bypass_stats;
     struct config *config; /* until observer_configure() */
-    uint32_t clients;      /* likewise: the most connections of clients */
+    uint32_t clients;      /* likewise: maximum connections of clients */
     unsigned loops;
     const struct observer_follower *follower; /* NULL: none */
     void *arg;                                /* of its functions */

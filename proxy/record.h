@@ -4,8 +4,8 @@
  * loop thread only.
  *
  * A record has one clock. record_enter() adds the time since the previous call to the phase that
- * ends, so the phases of a request always sum to its total, whatever way it takes; a phase that a
- * request enters again, as after a connection that died, accumulates.
+ * ends, so the phases of a request always sum to its total, in whatever order it enters them. A
+ * phase that it enters again, as after a connection that failed, accumulates.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 
 #include "common/clock.h"
 
-/* The names t0 to t8 are those of docs/metrics.md. */
+/* t0 is the first byte of the request; t1 to t8 are the ends of the phases that may follow. */
 enum __attribute__((packed)) record_phase {
     RECORD_HEAD,         /* t0 to t1: the client sends the head */
     RECORD_BODY_WAIT,    /* t1 to t2: weir waits for the body, without a slot */
@@ -72,7 +72,7 @@ struct record {
     bool upgraded;         /* a tunnel: its time in TRANSFER is not that of a response */
     bool replayed;         /* sent again on a fresh connection */
     bool complete;         /* the app's response was received to its end */
-    bool orphaned;         /* the client left, and the app went on */
+    bool orphaned;         /* the client left, and the app continued */
 };
 
 /* A request whose first byte arrived at `began`; its phase is HEAD. */

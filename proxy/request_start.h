@@ -10,15 +10,15 @@
 #include "common/clock.h"
 #include "common/span.h"
 
-/* An earlier start than this is not one of a request that still waits; a later one than the other
- * shows that the two clocks do not agree. */
+/* Maximum age of a start, beyond which it is not that of a request that still waits; and by how
+ * much it may be in the future, beyond which the two clocks do not agree. */
 #define REQUEST_START_AGE  (INT64_C(3600) * 1000000)
 #define REQUEST_START_SKEW (INT64_C(10) * 1000000)
 
 /*
  * Reads a Unix time in seconds, with or without a fraction, in milliseconds or in microseconds,
- * which its magnitude tells, with or without "t=" before it. `*before` is the time from then to
- * `arrived`, from 0 to REQUEST_START_AGE; 0 also if it is later by at most REQUEST_START_SKEW.
+ * distinguished by its magnitude, with or without "t=" before it. `*before` is the time from then
+ * to `arrived`, from 0 to REQUEST_START_AGE; 0 also if it is later by at most REQUEST_START_SKEW.
  * False: malformed or outside of these bounds, and `*before` is unchanged.
  */
 MUST_USE bool request_start_read(struct span value, wall_us arrived, mono_us *before);

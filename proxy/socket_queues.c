@@ -1,6 +1,6 @@
 /*
  * See socket_queues.h. The kernel goes through the sockets of the network namespace and sends those
- * asked for, a buffer at a time. For TCP it compares the port, and tells how much each connection
+ * asked for, a buffer at a time. For TCP it compares the port, and reports how much each connection
  * has received: with what is unread, this is how much has been read. For Unix sockets it sends all,
  * and the names are compared here.
  */

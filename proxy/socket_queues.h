@@ -1,8 +1,8 @@
 /*
- * What waits in the sockets of another process of this machine: connections that it has not
- * accepted and bytes that it has not read, as the kernel tells by the address that it listens on
- * (NETLINK_SOCK_DIAG). Other machines, other network namespaces and some sandboxes tell nothing.
- * One thread.
+ * The queues of the sockets of another process on this machine: connections that it has not
+ * accepted and bytes that it has not read. The kernel reports them for the address that the process
+ * listens on (NETLINK_SOCK_DIAG), but not for other machines or other network namespaces, nor in
+ * some sandboxes. One thread.
  */
 #pragma once
 

@@ -229,8 +229,8 @@ void stats_rejected(struct stats_shard *sh, enum stats_reason reason)
     add(sh, C_REJECTED + (size_t)reason, 1);
 }
 
-/* The app may answer before it has taken all of the request, and after the client has left; while
- * the client held up interim responses, it may have begun its final one. */
+/* The app may respond before it has received all of the request, and after the client has left;
+ * while the client held up interim responses, it may have begun its final one. */
 static void answered(struct stats_shard *sh, const struct record *r)
 {
     mono_us wait = r->phase == RECORD_SEND ? r->spent[RECORD_SEND]

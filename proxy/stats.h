@@ -48,7 +48,7 @@ enum stats_milestone {                 /* of a request: what its record then sho
                        STATS_ASKED,    /* t2: its body, of which it has one, was waited for */
                        STATS_ANSWERED, /* t6: the app's response begins */
                        STATS_UPGRADED, /* it has become a tunnel */
-                       STATS_ORPHANED, /* the client has left, and the app goes on */
+                       STATS_ORPHANED, /* the client has left, and the app continues */
                        STATS_ENDED,
 };
 

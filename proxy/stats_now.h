@@ -64,7 +64,7 @@ struct stats_checks {
 struct stats_app {
     enum app_verdict verdict;
     struct estimate_reading estimate;
-    bool told; /* the kernel tells what waits in the app's sockets */
+    bool told; /* the kernel reports the queues of the app's sockets */
     uint32_t unread, accept_queue;
     bool own_told; /* likewise, of weir's own listening socket */
     uint32_t own_accept_queue;

@@ -22,7 +22,7 @@ unsigned text_room(const struct text_screen *t)
     return t->row < t->rows && used < t->columns ? t->columns - used : 0;
 }
 
-/* Between these two, text of `columns` columns is added to t->out. Only where there is room. */
+/* Between these two, text of `columns` columns is added to t->out. Only if there is room. */
 static void begin(struct text_screen *t, enum text_style style)
 {
     const char *code = codes[t->faded ? TEXT_DIM : style];
@@ -201,7 +201,7 @@ static unsigned level_of(double value, double scale, unsigned row, unsigned rows
     return level < 0 ? 0 : level > 8 ? 8 : (unsigned)level;
 }
 
-/* A cell of the lowest row tells a 0 from what is not known. */
+/* In the lowest row, a 0 differs from what is not known. */
 static const char *chart_cell(bool unicode, double value, double scale, unsigned row, unsigned rows)
 {
     static const char *const blocks[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};

@@ -44,7 +44,7 @@ void text_add(struct text_screen *t, enum text_style style, const char *text);
 PRINTF_LIKE(3, 4)
 void text_addf(struct text_screen *t, enum text_style style, const char *fmt, ...);
 
-/* The whole text, or nothing: a number that is cut off would be a wrong one. True: it was written.
+/* The whole text, or nothing, since a number that is cut off would be wrong. True: it was written.
  */
 bool text_whole(struct text_screen *t, enum text_style style, const char *text);
 

@@ -314,7 +314,7 @@ static void add_part(struct plan *p, struct part part)
     p->part[p->n++] = part;
 }
 
-/* Up to a third of the screen: the sentence matters more than charts do. */
+/* Up to a third of the screen: the sentence is more important than the charts. */
 static unsigned least_of(unsigned lines, const struct text_screen *t)
 {
     unsigned third = t->rows < 6 ? 1 : t->rows / 3;
