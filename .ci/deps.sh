@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sees to it that what weir needs is there: .ci/deps.sh build|demo|test|browser|ci
+# Installs what weir requires: .ci/deps.sh build|demo|test|browser|ci
 #
 #   build    to compile weir and the demo      demo  also to run the demo
 #   test     also to test them                 ci    also to judge them, with all of these

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""What metrics and the access log cost: CPU and system calls per request, beside a build without them.
+"""The cost of metrics and of the access log: CPU and system calls per request.
 
-Several weirs run side by side on one core, with their connections open, and take slices of the same load
-in turn, a tenth of a second each, so that whatever else the machine does falls on all of them:
+Several weirs, one of which is a build without them, run side by side on one core, with their connections
+open, and take slices of the same load in turn, a tenth of a second each, so that whatever else the machine
+does affects all of them:
 
     off     a build that records nothing (common/measures.h), and no access log
     on      weir as it is: all metrics, the access log with problems only

@@ -76,7 +76,7 @@ async function overload() {
   return answers;
 }
 
-test('nothing has happened yet, and the page says so', async () => {
+test('the page shows that nothing has happened yet', async () => {
   await open();
   await until('no request', SOON_MS, shows('#load .empty', /^No request has arrived/));
   assert.equal(await text('#in-flight'), `0 of ${LIMIT}`);
@@ -104,7 +104,7 @@ test('figures follow the load within 2 s and equal those of /metrics', async (t)
   assert.deepEqual(complaints, []);
 });
 
-test('the last 5 minutes are there when the page is opened', async () => {
+test('the last 5 minutes are shown when the page is opened', async () => {
   const answers = overload();
   await until('a whole second of it', SOON_MS, async () => (await weir.json('history')).columns.queued.some((n) => n > QUEUE - 0.01));
   app.release();
@@ -130,7 +130,7 @@ test('the last 5 minutes are there when the page is opened', async () => {
   assert.deepEqual(complaints, []);
 });
 
-test('a restart of weir is told, and survived', async () => {
+test('a restart of weir is shown, and survived', async () => {
   const answers = overload();
   await open();
   await until('it is there', SOON_MS, async () => await page.isHidden('#load .empty'));

@@ -109,7 +109,7 @@ def test_each_kind_of_end_has_its_status_its_source_and_its_reason(world):
     }
 
 
-def test_only_problems_unless_told_otherwise(world):
+def test_only_problems_by_default(world):
     path = world.path("access.log")
     origin, weir = world.pair(log_access_file=path, log_slow="50ms", admin_writable="true")
     origin.on("/error", app.answer(status=503))
@@ -187,7 +187,7 @@ def test_no_client_breaks_or_forges_a_line(world, profile):
 # ---- disks and readers --------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_counted_and_told_and_no_line_is_torn_in_the_end(world):
+def test_a_full_disk_is_counted_and_logged_and_no_line_is_torn_in_the_end(world):
     path = world.path("access.log")
     _, weir = world.pair(log_access="all", log_access_file=path)
     client = world.connect(weir)

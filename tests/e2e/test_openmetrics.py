@@ -15,7 +15,7 @@ def samples(text):
     return [line for line in lines if not own.match(line)]
 
 
-def test_others_read_it_and_it_says_what_the_text_says(world, tmp_path):
+def test_other_parsers_read_it_and_find_the_values_of_the_text_format(world, tmp_path):
     origin, weir = world.pair()
     origin.default = (app.read_body(), app.answer())
     world.connect(weir).ask("GET", "/")

@@ -102,7 +102,7 @@ def check(server, job, window, state, spans, ends):
 
 
 def trace_of(target):
-    """Each request has a trace id from which its number can be told."""
+    """The trace id of each request has its number."""
     return f"{0xABC:012x}{int(re.match('/([0-9]+)', target)[1]):020x}"
 
 

@@ -42,7 +42,7 @@ def two_apps(demo, world, tmp_path):
 
 
 def overload(weir):
-    """Two seconds at twice what the app can take: three quarters have to wait, a part in vain."""
+    """Two seconds at twice what the app can take: three quarters have to wait, a part without a slot."""
     moments = openloop.poisson(200, 2, seed=1)
     return openloop.run(weir.port, [(at, "/usuarios?ms=40") for at in moments])
 
@@ -73,7 +73,7 @@ def shipped_rules(kind):
 
 
 def check_alerts(server):
-    """Asked without its threshold each has an answer, and that names the pod."""
+    """Without its threshold, each has a result, which names the pod."""
     for rule in shipped_rules("alert"):
         if AT_TIMES.search(rule["expr"]):
             continue
@@ -83,7 +83,7 @@ def check_alerts(server):
 
 
 def check_dashboard(server):
-    """What Grafana puts in place of its variables does not matter to whether there is an answer."""
+    """The values of Grafana's variables do not matter to whether there is a result."""
     dashboard = json.loads((DEPLOY / "grafana/weir.json").read_text(encoding="utf-8"))
     asked = [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
     assert len(asked) > 20
@@ -118,8 +118,8 @@ def test_queries_and_alerts_keep_two_apps_apart(two_apps):
 
 @pytest.mark.skipif(not os.environ.get("WEIR_PROMETHEUS"), reason="for make prometheus-check")
 @pytest.mark.seconds(60)
-def test_a_saturated_pool_makes_the_rest_known(demo, world, tmp_path):
-    """80 requests are let inside, and the app has 40 threads: all queries have an answer."""
+def test_all_queries_have_a_result_while_a_pool_is_saturated(demo, world, tmp_path):
+    """80 requests are let inside, and the app has 40 threads: all queries have a result."""
     weir = world.weir(demo.upstream, concurrency=80, queue_timeout="60s")
     server = promql.Prometheus(tmp_path, {"%s:%d" % weir.admin: WEB})
     openloop.run(weir.port, [(i / 1000, "/produtos?ms=1000") for i in range(200)])

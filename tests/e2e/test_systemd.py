@@ -65,7 +65,7 @@ def stop(process):
     assert process.wait(10) == 0
 
 
-def test_systemd_is_told_of_the_start_a_reload_and_the_end(manager, origin, tmp_path):
+def test_weir_reports_the_start_a_reload_and_the_end_to_systemd(manager, origin, tmp_path):
     file = tmp_path / "weir.json"
     file.write_text('{"upstream": "%s", "drain": {"delay": "0s"}}' % origin.upstream)
     process = manager.start(
@@ -95,7 +95,7 @@ def listening():
     return s, "127.0.0.1:%d" % s.getsockname()[1]
 
 
-def test_a_restart_refuses_no_connection_that_systemd_holds_the_port_of(manager, origin):
+def test_a_restart_refuses_no_connection_while_systemd_holds_the_port(manager, origin):
     """Also not those that arrive while no weir is running."""
     port, address = listening()
     admin, admin_address = listening()

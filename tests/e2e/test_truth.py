@@ -175,7 +175,7 @@ def test_the_demo_agrees(world, demo, capsys):
 @long
 @pytest.mark.seconds(300)
 @pytest.mark.parametrize("path", ["/produtos", "/usuarios"])
-def test_a_loop_that_is_not_blocked_is_never_called_so(world, port, capsys, path):
+def test_a_loop_that_is_not_blocked_is_never_reported_as_blocked(world, port, capsys, path):
     states = set()
     for _ in range(RUNS):
         _, watch, _ = watched_burst(world, port, path, 120, 80, health_path="/pronto")

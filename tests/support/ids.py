@@ -1,4 +1,4 @@
-"""A load whose requests can be told apart: what the clients saw, for comparison with the access log.
+"""A load whose requests can be distinguished: what the clients saw, for comparison with the access log.
 
     python -m support.ids PORT CONNECTIONS REQUESTS FILE [PATH]
 

@@ -19,7 +19,7 @@
 #define STEPS_MAX   4000  /* of half a second; what does not end within these never will */
 #define SECOND      1000000
 #define DESCRIPTORS 96
-#define ACCESS      ((struct access_log_shard *)(void *)&world) /* nobody looks into it */
+#define ACCESS      ((struct access_log_shard *)(void *)&world) /* never read */
 
 struct world world;
 

@@ -110,7 +110,7 @@ static void variables_for_another_process_are_removed_and_not_used(void **state)
     close(INHERITED_FIRST);
 }
 
-static void what_is_no_listening_socket_is_closed(void **state)
+static void a_descriptor_that_is_no_listening_socket_is_closed(void **state)
 {
     (void)state;
     pass_tcp(INHERITED_FIRST, 0);
@@ -185,7 +185,7 @@ int main(void)
         cmocka_unit_test_teardown(a_socket_is_used_for_its_address, closes_them),
         cmocka_unit_test_teardown(variables_for_another_process_are_removed_and_not_used,
                                   closes_them),
-        cmocka_unit_test_teardown(what_is_no_listening_socket_is_closed, closes_them),
+        cmocka_unit_test_teardown(a_descriptor_that_is_no_listening_socket_is_closed, closes_them),
         cmocka_unit_test_teardown(malformed_variables_are_ignored, closes_them),
         cmocka_unit_test_teardown(any_address_is_that_of_a_socket_for_both_families, closes_them),
         cmocka_unit_test_teardown(the_file_of_an_inherited_socket_stays, closes_them),

@@ -1,6 +1,6 @@
 /*
- * An app behind a limit, simulated, for the tests of the estimate: what it is told is what weir
- * would tell it, and each of its readings is compared with the truth.
+ * An app behind a limit, simulated, for the tests of the estimate: its input is that of
+ * weir, and each of its readings is compared with the truth.
  */
 #pragma once
 
@@ -212,7 +212,7 @@ static inline void sim_worked(struct sim *s, size_t i)
 
 /* ---- truth ---- */
 
-/* A queue inside is told within 5 % and two requests; where there is none, none is told. */
+/* A queue inside is estimated within 5 % and two requests; if there is none, none is reported. */
 static inline void sim_compare(struct sim *s)
 {
     struct estimate_reading r;

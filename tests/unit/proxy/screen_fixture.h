@@ -1,4 +1,4 @@
-/* What a running weir tells, and the measures of text for a terminal. */
+/* Figures of a running weir, and the measures of text for a terminal. */
 #pragma once
 
 #include <math.h>

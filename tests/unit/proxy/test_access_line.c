@@ -344,7 +344,7 @@ static void assert_target(struct fixture *f, struct span target)
     json_decref(object);
 }
 
-static void any_two_bytes_are_told_or_replaced(void **state)
+static void any_two_bytes_are_written_or_replaced(void **state)
 {
     char text[] = "/a..b";
 
@@ -368,7 +368,7 @@ static size_t encode(unsigned code, char *out)
     return n;
 }
 
-static void every_character_is_told_as_it_is(void **state)
+static void every_character_is_written_as_it_is(void **state)
 {
     char text[4 * 256];
 
@@ -456,8 +456,8 @@ int main(void)
         TEST(a_summary_has_counts_times_and_peaks),
         TEST(times_are_rfc_3339_in_utc),
         TEST(problems_are_errors_refusals_losses_and_slow_requests),
-        TEST(any_two_bytes_are_told_or_replaced),
-        TEST(every_character_is_told_as_it_is),
+        TEST(any_two_bytes_are_written_or_replaced),
+        TEST(every_character_is_written_as_it_is),
         TEST(a_client_cannot_end_a_member_or_a_line),
         TEST(long_texts_are_cut_between_characters_and_marked),
         TEST(random_bytes_never_break_a_line),

@@ -95,7 +95,7 @@ static void a_full_ring_drops_and_counts(void **state)
     assert_int_equal(access_ring_dropped(r), 2);
 }
 
-static void it_tells_when_more_than_a_quarter_is_used(void **state)
+static void it_is_filling_when_more_than_a_quarter_is_used(void **state)
 {
     struct access_ring *r = *state;
 
@@ -195,7 +195,7 @@ int main(void)
         TEST(what_is_reserved_is_no_entry_yet),
         TEST(entries_are_aligned_and_keep_their_order),
         TEST(a_full_ring_drops_and_counts),
-        TEST(it_tells_when_more_than_a_quarter_is_used),
+        TEST(it_is_filling_when_more_than_a_quarter_is_used),
         TEST(an_empty_ring_begins_again_at_its_beginning),
         TEST(it_holds_what_a_queue_would),
         TEST(two_threads_pass_every_entry_once),

@@ -283,7 +283,7 @@ static void stdout_is_a_pipe(struct fixture *f)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void lines_go_to_a_pipe_as_wholes(void **state)
+static void lines_are_written_to_a_pipe_as_wholes(void **state)
 {
     struct fixture *f = *state;
     char text[3 * PIPE_BUF];
@@ -388,7 +388,7 @@ int main(void)
         TEST(a_torn_line_is_completed_when_there_is_room_again),
         TEST(the_rest_of_a_torn_line_stays_out_of_another_file),
         TEST(the_rest_of_a_torn_line_stays_for_the_same_file),
-        TEST(lines_go_to_a_pipe_as_wholes),
+        TEST(lines_are_written_to_a_pipe_as_wholes),
         TEST(a_stopped_reader_keeps_what_has_been_added),
         TEST(a_line_longer_than_a_pipe_takes_at_once_arrives),
         TEST(a_reader_that_has_ended_is_an_error),

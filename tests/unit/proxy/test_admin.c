@@ -13,7 +13,7 @@ static void metrics_have_prometheus_exact_content_type(void **state)
     assert_int_equal(times("Content-Length"), 1);
 }
 
-static void metrics_are_openmetrics_for_who_accepts_it(void **state)
+static void metrics_are_openmetrics_for_scrapers_that_accept_it(void **state)
 {
     ask(*state, "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: text/plain;q=0.5\r\nAccept-Not: x\r\n"
                 "accept: application/openmetrics-text;version=1.0.0\r\n\r\n"
@@ -35,7 +35,7 @@ static void status_and_config_are_json(void **state)
     expect("{\"config\":1}\n");
 }
 
-static void history_is_asked_for_since_a_second(void **state)
+static void history_can_begin_after_a_second(void **state)
 {
     static const char *const bad[] = {"", "x", "-1", "1.5", "12x", "+5"};
     char path[64];
@@ -586,9 +586,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(metrics_have_prometheus_exact_content_type),
-        TEST(metrics_are_openmetrics_for_who_accepts_it),
+        TEST(metrics_are_openmetrics_for_scrapers_that_accept_it),
         TEST(status_and_config_are_json),
-        TEST(history_is_asked_for_since_a_second),
+        TEST(history_can_begin_after_a_second),
         TEST(the_probes_say_yes_or_no_and_why),
         TEST(head_has_the_length_and_no_body),
         TEST(an_unknown_path_lists_the_known_ones),

@@ -55,7 +55,7 @@ static void an_app_that_reads_is_ok(void **state)
     assert_int_equal(c.stalled, 0);
 }
 
-static void bytes_that_nobody_reads_show_a_blocked_loop(void **state)
+static void bytes_that_stay_unread_show_a_blocked_loop(void **state)
 {
     (void)state;
     unread(1, 7);
@@ -70,7 +70,7 @@ static void bytes_that_nobody_reads_show_a_blocked_loop(void **state)
     assert_int_equal(c.stalled, 7 * TICK);
 }
 
-static void a_single_read_shows_that_it_is_not(void **state)
+static void a_single_read_shows_that_it_is_not_blocked(void **state)
 {
     (void)state;
     unread(3, 7);
@@ -81,7 +81,7 @@ static void a_single_read_shows_that_it_is_not(void **state)
     }
 }
 
-static void so_does_a_response(void **state)
+static void a_response_shows_that_it_is_not_blocked(void **state)
 {
     (void)state;
     unread(3, 7);
@@ -106,7 +106,7 @@ static void the_verdict_outlasts_the_reads_between_two_handlers(void **state)
     assert_int_equal(c.stalled, stalled);
 }
 
-static void nothing_is_stalled_that_is_not_asked(void **state)
+static void an_app_without_requests_is_not_stalled(void **state)
 {
     (void)state;
     s.inside = 0;
@@ -115,7 +115,7 @@ static void nothing_is_stalled_that_is_not_asked(void **state)
     assert_int_equal(c.verdict, VERDICT_OK);
 }
 
-static void looks_that_are_far_apart_tell_nothing(void **state)
+static void looks_that_are_far_apart_show_nothing(void **state)
 {
     (void)state;
     unread(1, 7);
@@ -139,7 +139,7 @@ static void looks_that_were_left_out_are_no_reads(void **state)
     assert_int_equal(c.verdict, VERDICT_LOOP_BLOCKED);
 }
 
-static void a_health_check_that_is_overdue_counts_where_the_kernel_tells_nothing(void **state)
+static void an_overdue_health_check_counts_if_the_kernel_reports_nothing(void **state)
 {
     (void)state;
     s.probe = 6 * TICK;
@@ -238,14 +238,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(an_app_that_reads_is_ok),
-        T(bytes_that_nobody_reads_show_a_blocked_loop),
-        T(a_single_read_shows_that_it_is_not),
-        T(so_does_a_response),
+        T(bytes_that_stay_unread_show_a_blocked_loop),
+        T(a_single_read_shows_that_it_is_not_blocked),
+        T(a_response_shows_that_it_is_not_blocked),
         T(the_verdict_outlasts_the_reads_between_two_handlers),
-        T(nothing_is_stalled_that_is_not_asked),
-        T(looks_that_are_far_apart_tell_nothing),
+        T(an_app_without_requests_is_not_stalled),
+        T(looks_that_are_far_apart_show_nothing),
         T(looks_that_were_left_out_are_no_reads),
-        T(a_health_check_that_is_overdue_counts_where_the_kernel_tells_nothing),
+        T(an_overdue_health_check_counts_if_the_kernel_reports_nothing),
         T(a_queue_inside_shows_a_full_pool),
         T(connections_that_wait_for_a_worker_show_a_full_pool),
         T(an_accept_queue_of_a_blocked_loop),

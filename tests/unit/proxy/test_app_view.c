@@ -123,7 +123,7 @@ static void ends(unsigned n, mono_us inside)
     }
 }
 
-/* Nobody accepts it. */
+/* Its connections are not accepted. */
 static void a_request_is_sent(void)
 {
     const struct address *at = &fx.config.upstream.address;

@@ -64,7 +64,7 @@ static void a_time_that_does_not_fit_is_the_nearest_that_does(void **state)
     assert_int_equal(take(c).inside, 0);
 }
 
-/* Whoever reads too rarely gets fewer entries, spread over all, which stand for all. */
+/* A reader that is too slow gets fewer entries, spread over all, which stand for all. */
 static void a_full_ring_keeps_a_sample_and_counts_all(void **state)
 {
     struct completions *c = *state;

@@ -84,7 +84,7 @@ static void gzip_is_sent_to_those_that_read_it(void **state)
     assert_false(dashboard_is_readable(SPAN("br"), true));
 }
 
-static void a_client_that_has_the_file_is_told_so(void **state)
+static void a_client_that_has_the_file_gets_304(void **state)
 {
     static const unsigned char content[] = {0};
     const struct dashboard_file f = {"/x", "text/x", "\"1a\"", content, 1};
@@ -109,7 +109,7 @@ int main(void)
         cmocka_unit_test(another_path_is_no_file),
         cmocka_unit_test(a_browser_asks_for_html),
         cmocka_unit_test(gzip_is_sent_to_those_that_read_it),
-        cmocka_unit_test(a_client_that_has_the_file_is_told_so),
+        cmocka_unit_test(a_client_that_has_the_file_gets_304),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,7 +49,7 @@ static void print(const struct sim *s, uint64_t seed)
                   s->worst_hidden);
 }
 
-/* `ticks`: at least so many told of a queue, and within 5 % and two requests. */
+/* `ticks`: at least so many showed a queue, within 5 % and two requests. */
 static void ends_with_a_queue(struct sim *s, uint64_t seed, unsigned ticks)
 {
     print(s, seed);
@@ -59,7 +59,7 @@ static void ends_with_a_queue(struct sim *s, uint64_t seed, unsigned ticks)
     sim_free(s);
 }
 
-/* `ticks`: at least so many told that there is none. */
+/* `ticks`: at least so many showed that there is none. */
 static void ends_without_one(struct sim *s, uint64_t seed, unsigned ticks)
 {
     print(s, seed);
@@ -184,7 +184,7 @@ static void a_pool_whose_speed_changes_is_not_known(void **state)
     }
 }
 
-static void last_in_first_out_is_not_told(void **state)
+static void last_in_first_out_is_not_detected(void **state)
 {
     (void)state;
     for (EACH_SEED) {
@@ -219,7 +219,7 @@ static void slow_clients_are_not_a_queue(void **state)
 }
 
 /* Of a queue that was there all along, the times are steady too. */
-static void a_queue_whose_beginning_was_not_seen_is_not_told(void **state)
+static void a_queue_whose_beginning_was_not_seen_is_not_detected(void **state)
 {
     (void)state;
     for (EACH_SEED) {
@@ -272,7 +272,7 @@ static void mix(struct sim *s, uint64_t seed)
     ends_without_one(s, seed, 0);
 }
 
-static void times_that_spread_are_not_told(void **state)
+static void times_that_spread_give_no_estimate(void **state)
 {
     (void)state;
     for (EACH_SEED) {
@@ -314,7 +314,7 @@ static void an_app_that_becomes_slow_has_no_queue(void **state)
     }
 }
 
-static void nor_has_one_that_becomes_slow_gradually(void **state)
+static void an_app_that_becomes_slow_gradually_has_no_queue(void **state)
 {
     (void)state;
     for (EACH_SEED) {
@@ -357,7 +357,7 @@ static void completions_that_were_not_seen_end_the_estimate_for_a_while(void **s
     sim_free(s);
 }
 
-static void nothing_is_known_of_nothing(void **state)
+static void nothing_is_known_without_completions(void **state)
 {
     struct estimate *e = estimate_new();
     struct estimate_reading r;
@@ -400,16 +400,16 @@ int main(void)
         cmocka_unit_test(a_small_pool_of_short_requests),
         cmocka_unit_test(the_limit_is_raised_and_lowered),
         cmocka_unit_test(a_pool_whose_speed_changes_is_not_known),
-        cmocka_unit_test(last_in_first_out_is_not_told),
+        cmocka_unit_test(last_in_first_out_is_not_detected),
         cmocka_unit_test(slow_clients_are_not_a_queue),
-        cmocka_unit_test(a_queue_whose_beginning_was_not_seen_is_not_told),
+        cmocka_unit_test(a_queue_whose_beginning_was_not_seen_is_not_detected),
         cmocka_unit_test(all_at_once_have_no_queue),
-        cmocka_unit_test(times_that_spread_are_not_told),
+        cmocka_unit_test(times_that_spread_give_no_estimate),
         cmocka_unit_test(short_and_long_requests_are_not_a_queue),
         cmocka_unit_test(an_app_that_becomes_slow_has_no_queue),
-        cmocka_unit_test(nor_has_one_that_becomes_slow_gradually),
+        cmocka_unit_test(an_app_that_becomes_slow_gradually_has_no_queue),
         cmocka_unit_test(completions_that_were_not_seen_end_the_estimate_for_a_while),
-        cmocka_unit_test(nothing_is_known_of_nothing),
+        cmocka_unit_test(nothing_is_known_without_completions),
         cmocka_unit_test(more_completions_than_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* What the access log says of each kind of end. That each request has one line is checked by the
+/* The line of the access log for each kind of end. That each request has one line is checked by the
  * world after every scene. */
 #include <stdlib.h>
 

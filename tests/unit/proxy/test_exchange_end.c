@@ -90,7 +90,8 @@ static void every_phase_has_its_time(void)
     assert_int_equal(counted(C_PHASES + RECORD_QUEUE), 101 * MS);
 }
 
-/* The head was sent, the body was not: the first byte came before the request was complete. */
+/* The headers were sent, the body was not: the first byte was received before the request was
+ * complete. */
 static void an_answer_before_the_end_of_the_request_ends_its_sending(void)
 {
     scene.how.config.concurrency = 4;
@@ -150,7 +151,7 @@ static void what_was_spent_on_a_dead_connection_is_a_wait_for_one(void)
     assert_int_equal(counted(stats_cells_of(H_CONNECT)), 0); /* both found one at once */
 }
 
-/* The slots that it handed back are in CONNECT, and the wait goes on. */
+/* The slots that it handed back are in CONNECT, and the wait continues. */
 static void a_wait_for_an_app_that_is_away_is_a_wait_in_the_queue(void)
 {
     scene_is_built();
@@ -298,7 +299,7 @@ static void a_client_that_is_cut_was_told_nothing_but_the_record_says_why(void)
     is_ended_by(RECORD_BY_CLIENT, 499, RECORD_WHY_DRAIN);
 }
 
-/* ---- what the observer is told ---- */
+/* ---- what the observer receives ---- */
 
 /* How long the app has worked on the next request that it has completed; -1: on none. */
 static mono_us completed(void)

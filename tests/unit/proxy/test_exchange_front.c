@@ -1,4 +1,4 @@
-/* What the proxy in front has said: the time before weir, and the trace. */
+/* The headers of the proxy in front: the time before weir, and the trace. */
 #include "proxy/exchange_private.h"
 #include "tests/unit/proxy/scene.h"
 

@@ -32,7 +32,7 @@ static void modes_are_read(void **state)
     assert_true(f.paused && f.dry_run && f.overload && f.draining);
 }
 
-/* A weir that tells nothing of the app tells at least whether it can be reached. */
+/* Without `app`, the state is at least whether the app can be reached. */
 static void what_is_absent_or_of_another_type_is_not_known(void **state)
 {
     struct figures f;

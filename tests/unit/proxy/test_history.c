@@ -239,7 +239,7 @@ static void the_longest_wait_is_that_of_the_waits_that_are_counted(void **state)
     assert_true(last(1).wait[HISTORY_P50] > 2 * S);
 }
 
-static void no_quantile_where_nothing_ended(void **state)
+static void no_quantile_if_nothing_ended(void **state)
 {
     (void)state;
     fx.now.limiter.wait_peak = 5; /* it ended in a moment that this reading does not include */
@@ -249,7 +249,7 @@ static void no_quantile_where_nothing_ended(void **state)
     assert_int_equal(last(1).inside[HISTORY_P50], -1);
 }
 
-static void equal_times_in_the_app_are_told_exactly(void **state)
+static void equal_times_in_the_app_are_exact(void **state)
 {
     (void)state;
     for (int i = 0; i < 8; i++)
@@ -561,8 +561,8 @@ int main(void)
         CASE(quantiles_of_waits_come_from_this_second_only),
         CASE(those_that_did_not_wait_are_in_the_quantiles),
         CASE(the_longest_wait_is_that_of_the_waits_that_are_counted),
-        CASE(no_quantile_where_nothing_ended),
-        CASE(equal_times_in_the_app_are_told_exactly),
+        CASE(no_quantile_if_nothing_ended),
+        CASE(equal_times_in_the_app_are_exact),
         CASE(quantiles_of_times_in_the_app_are_close_whatever_they_are),
         CASE(a_completion_may_stand_for_several),
         CASE(means_of_several_seconds_are_weighted_by_their_length),

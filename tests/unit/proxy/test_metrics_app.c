@@ -77,7 +77,7 @@ static void the_estimate_has_two_digits(void **state)
     prints(metrics_app_hidden, "m 40.32\n");
 }
 
-static void what_the_kernel_tells(void **state)
+static void values_that_the_kernel_reports(void **state)
 {
     (void)state;
     now.app.told = now.app.own_told = true;
@@ -115,7 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(the_state_is_one_of_five),    T(what_is_not_known_is_left_out),
-        T(the_estimate_has_two_digits), T(what_the_kernel_tells),
+        T(the_estimate_has_two_digits), T(values_that_the_kernel_reports),
         T(the_checks_have_a_histogram),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 
 #include "proxy/metrics_docs.h"
 
-static void the_documentation_is_what_the_table_says(void **state)
+static void the_documentation_agrees_with_the_table(void **state)
 {
     (void)state;
     struct strbuf want = {0}, got = {0};
@@ -40,7 +40,7 @@ static int print_docs(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_documentation_is_what_the_table_says),
+        cmocka_unit_test(the_documentation_agrees_with_the_table),
     };
     if (argc == 2 && strcmp(argv[1], "docs") == 0)
         return print_docs();

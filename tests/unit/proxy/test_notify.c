@@ -1,4 +1,4 @@
-/* What systemd is told, read at the socket that it would listen on. */
+/* The reports to systemd, read at the socket that it would listen on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -120,7 +120,7 @@ static void a_manager_that_has_ended_or_does_not_read_holds_nothing_up(void **st
     f->manager = dup(STDERR_FILENO);
 }
 
-static void the_watchdog_is_told_twice_in_its_time(void **state)
+static void the_watchdog_gets_two_reports_in_its_time(void **state)
 {
     struct fixture *f = *state;
     int told = 0;
@@ -162,7 +162,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_status_is_sent_when_it_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_manager_that_has_ended_or_does_not_read_holds_nothing_up,
                                         set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_watchdog_is_told_twice_in_its_time,
+        cmocka_unit_test_setup_teardown(the_watchdog_gets_two_reports_in_its_time,
                                         set_up_with_watchdog, tear_down),
         cmocka_unit_test(without_a_socket_nothing_is_sent),
     };

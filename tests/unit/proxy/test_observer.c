@@ -291,7 +291,7 @@ static void the_first_second_is_a_whole_one_too(void **state)
     assert_true(last(1).in_flight > 0.28 && last(1).in_flight < 0.32);
 }
 
-static void an_idle_weir_is_left_alone(void **state)
+static void the_loops_of_an_idle_weir_are_not_woken(void **state)
 {
     (void)state;
     passes(3 * S);
@@ -384,7 +384,7 @@ static void an_arrival_wakes_an_idle_observer_so_that_it_looks_soon(void **state
     assert_null(completions_first(observer_completions(fx.observer, 0)));
 }
 
-static void a_follower_is_told_ten_times_a_second_while_there_are_requests(void **state)
+static void a_follower_is_called_ten_times_a_second_while_there_are_requests(void **state)
 {
     (void)state;
     passes(10 * S + 500 * MS);
@@ -414,7 +414,7 @@ static void a_follower_is_told_ten_times_a_second_while_there_are_requests(void 
 }
 
 /* Each loop's are in order; those of several become so. */
-static void completions_of_several_loops_are_told_in_the_order_of_time(void **state)
+static void completions_of_several_loops_are_in_the_order_of_time(void **state)
 {
     (void)state;
     arrives(0);
@@ -480,15 +480,15 @@ int main(void)
         TEST(there_is_a_sample_for_each_second_and_it_ends_on_a_whole_one),
         cmocka_unit_test_setup_teardown(the_first_second_is_a_whole_one_too, within_a_second,
                                         tear_down),
-        TEST(an_idle_weir_is_left_alone),
+        TEST(the_loops_of_an_idle_weir_are_not_woken),
         TEST(the_loops_audit_themselves_while_there_are_requests),
         TEST(a_burst_between_two_samples_is_seen_as_it_was),
         TEST(a_peak_that_lasted_a_moment_is_in_its_second),
         TEST(the_lag_of_a_loop_is_the_time_until_its_task_runs),
         TEST(a_loop_that_is_stuck_lags_before_its_task_has_run),
         TEST(an_arrival_wakes_an_idle_observer_so_that_it_looks_soon),
-        TEST(a_follower_is_told_ten_times_a_second_while_there_are_requests),
-        TEST(completions_of_several_loops_are_told_in_the_order_of_time),
+        TEST(a_follower_is_called_ten_times_a_second_while_there_are_requests),
+        TEST(completions_of_several_loops_are_in_the_order_of_time),
         TEST(inconsistencies_are_logged_once_a_minute),
         TEST(the_last_look_logs_what_is_new),
     };

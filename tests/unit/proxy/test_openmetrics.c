@@ -30,7 +30,7 @@ static void expect(const char *accept, const char *type)
     assert_int_equal(choice.format == PROMETHEUS_OPENMETRICS, strncmp(type, OM, strlen(OM)) == 0);
 }
 
-static void who_does_not_name_openmetrics_gets_text(void **state)
+static void a_scraper_that_does_not_name_openmetrics_gets_text(void **state)
 {
     (void)state;
     assert_int_equal(openmetrics_choose((struct span){NULL, 0}).format, PROMETHEUS_TEXT);
@@ -98,7 +98,7 @@ static void what_is_malformed_counts_as_not_accepted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_does_not_name_openmetrics_gets_text),
+        cmocka_unit_test(a_scraper_that_does_not_name_openmetrics_gets_text),
         cmocka_unit_test(prometheus_2_and_3_get_openmetrics),
         cmocka_unit_test(a_version_that_weir_does_not_have_is_not_chosen),
         cmocka_unit_test(the_higher_preference_wins_and_0_means_never),

@@ -1,4 +1,4 @@
-/* What X-Request-Start and X-Queue-Start say in each of their forms, and what they do not say. */
+/* X-Request-Start and X-Queue-Start in each of their forms, and values that are ignored. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ static void check(const struct row *rows, size_t n, wall_us arrived)
 
 #define CHECK_ROWS(rows) check(rows, sizeof(rows) / sizeof(rows[0]), ARRIVED)
 
-static void the_three_forms_are_told_by_their_magnitude(void **state)
+static void the_three_forms_differ_in_their_magnitude(void **state)
 {
     static const struct row rows[] = {
         {"1764389999", S},
@@ -104,7 +104,7 @@ static void a_start_more_than_an_hour_ago_is_none(void **state)
     CHECK_ROWS(rows);
 }
 
-static void other_values_say_nothing(void **state)
+static void other_values_are_ignored(void **state)
 {
     static const struct row rows[] = {
         {"", UNKNOWN},
@@ -163,11 +163,11 @@ static void no_clock_makes_it_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_three_forms_are_told_by_their_magnitude),
+        cmocka_unit_test(the_three_forms_differ_in_their_magnitude),
         cmocka_unit_test(t_and_an_equals_sign_may_precede),
         cmocka_unit_test(a_clock_that_is_a_little_ahead_counts_as_no_time),
         cmocka_unit_test(a_start_more_than_an_hour_ago_is_none),
-        cmocka_unit_test(other_values_say_nothing),
+        cmocka_unit_test(other_values_are_ignored),
         cmocka_unit_test(each_form_ends_where_the_next_begins),
         cmocka_unit_test(no_clock_makes_it_overflow),
     };

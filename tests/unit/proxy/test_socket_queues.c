@@ -116,7 +116,7 @@ static void look(void)
 
 /* ---- tests ---- */
 
-static void connections_and_bytes_that_wait_are_told(void **state)
+static void connections_and_bytes_that_wait_are_counted(void **state)
 {
     (void)state;
     for (enum kind kind = IPV4; kind < KINDS; kind++) {
@@ -205,7 +205,7 @@ static void without_connections_only_the_accept_queue_is_told(void **state)
     stop();
 }
 
-static void nothing_is_told_if_no_app_listens_there(void **state)
+static void nothing_is_known_if_no_app_listens_there(void **state)
 {
     (void)state;
     start(IPV4);
@@ -221,7 +221,7 @@ static void nothing_is_told_if_no_app_listens_there(void **state)
 }
 
 /* Something may listen on the same port here. */
-static void nothing_is_told_of_another_machine(void **state)
+static void nothing_is_known_of_another_machine(void **state)
 {
     char text[64];
 
@@ -237,7 +237,7 @@ static void nothing_is_told_of_another_machine(void **state)
     stop();
 }
 
-static void nothing_is_told_where_the_kernel_has_no_such_sockets(void **state)
+static void nothing_is_known_if_the_kernel_has_no_such_sockets(void **state)
 {
     static const int errors[] = {EPERM, EAFNOSUPPORT, EPROTONOSUPPORT};
 
@@ -256,7 +256,7 @@ static void nothing_is_told_where_the_kernel_has_no_such_sockets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(connections_and_bytes_that_wait_are_told),
+        cmocka_unit_test(connections_and_bytes_that_wait_are_counted),
         cmocka_unit_test(a_mark_stays_while_nothing_is_read),
         cmocka_unit_test(a_large_body_is_not_counted),
         cmocka_unit_test(the_rest_of_a_body_is_not_counted),

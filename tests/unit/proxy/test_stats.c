@@ -195,7 +195,7 @@ static void the_first_byte_counts_from_the_last_byte_sent_or_the_first(void **st
     expect("weir_upstream_send_seconds_count", "3");
 }
 
-static void the_time_before_weir_is_that_of_requests_that_tell_it(void **state)
+static void the_time_before_weir_is_that_of_requests_that_have_it(void **state)
 {
     static const char *const bounds[] = {"0.001", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25",
                                          "0.5",   "1",     "2.5",  "5",     "10",   "60",  "+Inf"};
@@ -375,7 +375,7 @@ int main(void)
         TEST(phases_are_summed_and_a_tunnels_are_not),
         TEST(phases_that_are_not_the_time_until_the_end_are_an_error),
         TEST(the_first_byte_counts_from_the_last_byte_sent_or_the_first),
-        TEST(the_time_before_weir_is_that_of_requests_that_tell_it),
+        TEST(the_time_before_weir_is_that_of_requests_that_have_it),
         TEST(an_audit_finds_what_the_numbers_do_not_account_for),
         TEST(an_audit_allows_for_a_slot_whose_client_has_left),
         TEST(levels_go_up_and_down_across_shards),

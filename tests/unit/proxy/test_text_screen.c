@@ -25,7 +25,7 @@ static void text_is_cut_at_the_last_column_and_the_last_row(void **state)
     strbuf_fini(&out);
 }
 
-static void what_a_terminal_would_obey_becomes_a_question_mark(void **state)
+static void control_characters_become_question_marks(void **state)
 {
     struct strbuf out = {0};
     struct text_screen t = screen(&out, 80, 1);
@@ -218,7 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_cut_at_the_last_column_and_the_last_row),
-        cmocka_unit_test(what_a_terminal_would_obey_becomes_a_question_mark),
+        cmocka_unit_test(control_characters_become_question_marks),
         cmocka_unit_test(numbers_are_whole_or_absent),
         cmocka_unit_test(spaces_stand_before_text_only),
         cmocka_unit_test(words_are_wrapped),

@@ -74,7 +74,7 @@ static void eighty_columns_have_everything(void **state)
         "Queue empty in 2.40 s   Orphans 2   No free slot 83 %   Overload 12.5 s\n");
 }
 
-static void forty_columns_have_what_matters(void **state)
+static void forty_columns_have_the_most_important(void **state)
 {
     (void)state;
     assert_screen(view(), 40, 12,
@@ -144,7 +144,7 @@ static void a_chart_moves_by_whole_columns(void **state)
     free(v);
 }
 
-static void a_silent_weir_is_named_first(void **state)
+static void a_weir_that_does_not_respond_is_shown_first(void **state)
 {
     struct top_view *v = view();
     struct strbuf out = {0};
@@ -287,11 +287,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(eighty_columns_have_everything),
-        cmocka_unit_test(forty_columns_have_what_matters),
+        cmocka_unit_test(forty_columns_have_the_most_important),
         cmocka_unit_test(a_few_lines_have_the_state_of_the_app),
         cmocka_unit_test(a_higher_screen_has_higher_charts),
         cmocka_unit_test(a_chart_moves_by_whole_columns),
-        cmocka_unit_test(a_silent_weir_is_named_first),
+        cmocka_unit_test(a_weir_that_does_not_respond_is_shown_first),
         cmocka_unit_test(no_size_is_exceeded),
         cmocka_unit_test(no_number_is_too_wide),
         cmocka_unit_test(a_line_stands_below_the_names),
