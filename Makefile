@@ -481,6 +481,7 @@ uninstall: ## remove the installed files, with the same PREFIX
 docs: build units ## regenerate the generated files in docs/
 	@$(OUT)/weir config docs > docs/configuration.md
 	@$(OUT)/weir config schema > docs/weir.schema.json
+	@$(PYTHON) helm/generate.py
 	@$(OUT)/tests/unit/proxy/test_metrics_docs docs > docs/metrics.md
 
 .PHONY: image

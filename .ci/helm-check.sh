@@ -1,5 +1,5 @@
 #!/bin/sh
-# The chart: lint, tests of what it renders, and a few rollouts. Where no helm can be had it says so, and
+# The charts: lint, tests of what it renders, and a few rollouts. Where no helm can be had it says so, and
 # what can be judged without one still is. WEIR is the weir that must accept the configurations it
 # renders, and that is rolled out in front of BACKEND_DEMO.
 set -u
@@ -24,7 +24,7 @@ if HELM=$(.ci/helm.sh); then
     done
 else
     unset HELM
-    echo 'note: no helm: the chart was not rendered'
+    echo 'note: no helm: the charts were not rendered'
 fi
 "$python" -m pytest -q -ra -c /dev/null --rootdir tests/helm --noconftest -p no:cacheprovider \
     tests/helm || failed=1

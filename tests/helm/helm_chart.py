@@ -14,20 +14,42 @@ WEIR = os.environ.get("WEIR")
 sys.path.insert(0, os.path.join(ROOT, "tests"))  # support/
 
 
-def helm(*args, kube="1.31.0"):
+def helm(*args, kube="1.31.0", chart=CHART):
     return subprocess.run(
-        [HELM, "template", "shop", CHART, "--namespace", "prod", "--kube-version", kube, *args],
+        [HELM, "template", "shop", chart, "--namespace", "prod", "--kube-version", kube, *args],
         capture_output=True,
         text=True,
         timeout=60,
     )
 
 
-def render(*args):
-    run = helm(*args)
+def kube_of(values):
+    """The cluster that a file of values is for: its comment "# kube: 1.28.0", or a recent one."""
+    with open(values, encoding="utf-8") as file:
+        kube = re.search(r"^# kube: (.+)$", file.read(), re.M)
+    return kube[1] if kube else "1.31.0"
+
+
+def render_all(*args, **how):
+    """All objects, in the order of Helm."""
+    run = helm(*args, **how)
     assert run.returncode == 0, run.stderr
-    objects = [o for o in yaml.safe_load_all(run.stdout) if o]
-    return {o["kind"]: o for o in objects}
+    return [o for o in yaml.safe_load_all(run.stdout) if o]
+
+
+def render(*args, **how):
+    """{kind: object}; the first of each kind, without the pod of `helm test`."""
+    objects = {}
+    for one in render_all(*args, **how):
+        if one["kind"] != "Pod":
+            objects.setdefault(one["kind"], one)
+    return objects
+
+
+def refusal(*sets, **how):
+    run = helm(*with_sets(sets), **how)
+    assert run.returncode != 0, f"{sets} was accepted"
+    return run.stderr
 
 
 def with_sets(sets):
@@ -39,12 +61,16 @@ def pod_of(objects):
 
 
 def sidecar_of(objects):
-    (sidecar,) = pod_of(objects)["initContainers"]
+    """Native or not."""
+    pod = pod_of(objects)
+    (sidecar,) = [
+        c for c in pod.get("initContainers", []) + pod["containers"] if c["name"] == "weir"
+    ]
     return sidecar
 
 
 def app_of(objects):
-    (app,) = pod_of(objects)["containers"]
+    (app,) = [c for c in pod_of(objects)["containers"] if c["name"] == "app"]
     return app
 
 

@@ -1,12 +1,15 @@
 {{- define "weir.name" -}}
-{{- .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "weir.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- $name := include "weir.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 53 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 53 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -22,82 +25,98 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
-{{/* "repository:tag", or "repository@digest" if a digest is set. Takes (dict "image" ... "default" tag). */}}
-{{- define "weir.image" -}}
-{{- if .image.digest -}}
-{{ .image.repository }}@{{ .image.digest }}
+{{/* metadata of an object. Takes (dict "root" $ "labels" ... "annotations" ...). */}}
+{{- define "weir.metadata" -}}
+name: {{ include "weir.fullname" .root }}
+labels:
+  {{- include "weir.labels" .root | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .annotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The values of weir-sidecar, as JSON: those of `weir`, and those that this chart has in other places. */}}
+{{- define "weir.sidecarValues" -}}
+{{- if .Values.weir.config -}}
+{{- fail "weir.config is a value of the chart weir-sidecar; in this chart, it is config" -}}
+{{- end -}}
+{{- if .Values.weir.app -}}
+{{- fail "weir.app is a value of the chart weir-sidecar; in this chart, it is app" -}}
+{{- end -}}
+{{- if .Values.weir.terminationGracePeriodSeconds -}}
+{{- fail "weir.terminationGracePeriodSeconds is a value of the chart weir-sidecar; in this chart, it is terminationGracePeriodSeconds" -}}
+{{- end -}}
+{{- $app := .Values.app -}}
+{{- $hook := ternary "none" $app.hook (hasKey ($app.lifecycle | default dict) "preStop") -}}
+{{- $weir := deepCopy .Values.weir -}}
+{{- $_ := set $weir "config" .Values.config -}}
+{{- $_ := set $weir "app" (dict "port" $app.port "socket" $app.socket "stopSeconds" $app.stopSeconds "hook" $hook) -}}
+{{- $_ := set $weir "scrapeAnnotations" .Values.scrape.annotations -}}
+{{- $_ := set $weir "terminationGracePeriodSeconds" .Values.terminationGracePeriodSeconds -}}
+{{- toJson $weir -}}
+{{- end -}}
+
+{{/* "repository:tag", or "repository@digest" if a digest is set. */}}
+{{- define "weir.appImage" -}}
+{{- $image := .Values.app.image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
 {{- else -}}
-{{ .image.repository }}:{{ .image.tag | default .default }}
+{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
 
-{{/* A duration as weir writes it ("250ms", "10s", "5m", "1h"), in whole seconds, rounded up. */}}
-{{- define "weir.seconds" -}}
-{{- $n := regexFind "^[0-9]+" . | float64 -}}
-{{- $unit := regexFind "[a-z]+$" . -}}
-{{- $factor := get (dict "us" 0.000001 "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0) $unit -}}
-{{- mulf $n $factor | ceil | int -}}
+{{/* A probe of the app, on app.port unless it names one. Takes (dict "probe" ... "port" ...). */}}
+{{- define "weir.appProbe" -}}
+{{- $probe := deepCopy .probe -}}
+{{- range $kind := list "httpGet" "tcpSocket" "grpc" -}}
+{{- if and (hasKey $probe $kind) (not (hasKey (get $probe $kind | default dict) "port")) -}}
+{{- $_ := set $probe $kind (merge (dict "port" (int $.port)) (get $probe $kind | default dict)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $probe -}}
 {{- end -}}
 
-{{/*
-weir.json. The chart sets the ports and the app's address, so that the Service, the probes and the
-configuration cannot disagree.
-*/}}
-{{- define "weir.config" -}}
-{{- $config := deepCopy .Values.config -}}
-{{- $_ := set $config "listen" (printf ":%v" .Values.weir.port) -}}
-{{- $upstream := deepCopy (get $config "upstream" | default dict) -}}
-{{- $_ := set $upstream "address" (printf "127.0.0.1:%v" .Values.app.port) -}}
-{{- $_ := set $config "upstream" $upstream -}}
-{{- $admin := deepCopy (get $config "admin" | default dict) -}}
-{{- $_ := set $admin "listen" (printf ":%v" .Values.weir.adminPort) -}}
-{{- $_ := set $config "admin" $admin -}}
-{{- toPrettyJson $config -}}
+{{- define "weir.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccountName | default (include "weir.fullname" .) -}}
+{{- else -}}
+{{- .Values.serviceAccountName -}}
+{{- end -}}
 {{- end -}}
 
-{{/*
-The part of weir.json whose change restarts the pods: all of it, unless weir watches the file. Then only
-what weir cannot change while it is running; docs/configuration.md has the list. JSON.
-*/}}
-{{- define "weir.restartingConfig" -}}
-{{- $config := include "weir.config" . | fromJson -}}
-{{- $part := $config -}}
-{{- if get $config "watch" -}}
-{{- $part = dict -}}
-{{- range $path := list "listen" "listen_mode" "threads" "upstream.address" "classes" "fair" "admin.listen" "admin.listen_mode" "agent.listen" -}}
-{{- $value := $config -}}
-{{- range splitList "." $path -}}
-{{- $value = get ($value | default dict) . -}}
+{{/* ---- autoscaling ---- */}}
+
+{{- define "weir.scaled" -}}
+{{- $scaling := .Values.autoscaling -}}
+{{- if and $scaling.hpa.enabled $scaling.keda.enabled -}}
+{{- fail "autoscaling.hpa.enabled and autoscaling.keda.enabled exclude each other: KEDA makes a HorizontalPodAutoscaler of its own" -}}
 {{- end -}}
-{{- $_ := set $part $path $value -}}
+{{- if or $scaling.hpa.enabled $scaling.keda.enabled -}}
+{{- if lt (int $scaling.maxReplicas) (int $scaling.minReplicas) -}}
+{{- fail (printf "autoscaling.maxReplicas is %d, less than autoscaling.minReplicas, %d" (int $scaling.maxReplicas) (int $scaling.minReplicas)) -}}
 {{- end -}}
+true
 {{- end -}}
-{{- toJson $part -}}
 {{- end -}}
 
-{{/* Periods in whole seconds: how long a request may wait, and the drain. */}}
-{{- define "weir.queueSeconds" -}}
-{{- include "weir.seconds" (dig "queue" "timeout" "10s" .Values.config) -}}
+{{/* Requests per pod, in thousandths: Knative's share of the limit. */}}
+{{- define "weir.target" -}}
+{{- $scaling := .Values.autoscaling -}}
+{{- $limit := dig "concurrency" 80 .Values.config | toString -}}
+{{- $connections := dig "upstream" "max_connections" "limit" .Values.config | toString -}}
+{{- if $scaling.averageValue -}}
+{{- round (mulf $scaling.averageValue 1000) 0 | int64 -}}
+{{- else if eq $limit "unlimited" -}}
+{{- fail "config.concurrency is unlimited, so there is no share of it: set autoscaling.averageValue, the requests per pod" -}}
+{{- else -}}
+{{- $least := float64 $limit -}}
+{{- if ne $connections "limit" -}}
+{{- $least = minf $least (float64 $connections) -}}
 {{- end -}}
-
-{{- define "weir.drainDelay" -}}
-{{- include "weir.seconds" (dig "drain" "delay" "5s" .Values.config) -}}
+{{- round (mulf $scaling.utilization $least 1000) 0 | int64 -}}
 {{- end -}}
-
-{{- define "weir.drainTimeout" -}}
-{{- include "weir.seconds" (dig "drain" "timeout" "25s" .Values.config) -}}
-{{- end -}}
-
-{{/* The sleep before the app's SIGTERM. Both hooks start together, so weir's drain has ended by then. */}}
-{{- define "weir.appSleep" -}}
-{{- add (include "weir.drainTimeout" . | int) 1 -}}
-{{- end -}}
-
-{{/* The sleep, the app's end, and 5 s for weir's end and the kubelet. */}}
-{{- define "weir.leastGracePeriod" -}}
-{{- add (include "weir.appSleep" . | int) (int .Values.app.stopSeconds) 5 -}}
-{{- end -}}
-
-{{- define "weir.gracePeriod" -}}
-{{- .Values.terminationGracePeriodSeconds | default (include "weir.leastGracePeriod" .) -}}
 {{- end -}}
