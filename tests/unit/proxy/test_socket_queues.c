@@ -261,9 +261,9 @@ int main(void)
         cmocka_unit_test(a_large_body_is_not_counted),
         cmocka_unit_test(the_rest_of_a_body_is_not_counted),
         cmocka_unit_test(without_connections_only_the_accept_queue_is_told),
-        cmocka_unit_test(nothing_is_told_if_no_app_listens_there),
-        cmocka_unit_test(nothing_is_told_of_another_machine),
-        cmocka_unit_test(nothing_is_told_where_the_kernel_has_no_such_sockets),
+        cmocka_unit_test(nothing_is_known_if_no_app_listens_there),
+        cmocka_unit_test(nothing_is_known_of_another_machine),
+        cmocka_unit_test(nothing_is_known_if_the_kernel_has_no_such_sockets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
