@@ -169,6 +169,8 @@ bool figures_read(struct figures *f, struct span text)
 
 /* ---- /history ------------------------------------------------------------------------------- */
 
+#define CLOCK_SET 5 /* by at least so many seconds; less is rounding */
+
 static void add_second(struct figures_history *h, const struct figures_second *second)
 {
     if (h->n == FIGURES_SECONDS)
@@ -206,6 +208,13 @@ static void add_columns(struct figures_history *h, const json_t *columns, int64_
     h->end = end;
 }
 
+/* The clock was set back. */
+static void forget(struct figures_history *h)
+{
+    h->n = 0;
+    h->end = 0;
+}
+
 bool figures_add_history(struct figures_history *h, struct span text)
 {
     json_t *json = json_loadb(text.at, text.len, 0, NULL);
@@ -213,6 +222,8 @@ bool figures_add_history(struct figures_history *h, struct span text)
     const json_t *columns = at(json, "columns");
     bool ok = !isnan(end) && !isnan(started) && columns != NULL;
 
+    if (ok && (int64_t)end < h->end - CLOCK_SET)
+        forget(h);
     if (ok && (int64_t)end > h->end)
         add_columns(h, columns, (int64_t)end);
     h->started = ok ? started : h->started;

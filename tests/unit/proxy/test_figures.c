@@ -126,7 +126,7 @@ static void seconds_are_added_once(void **state)
     add(&h, 1, 102, 2);
     add(&h, 1, 102, 2);
     add(&h, 1, 105, 10);
-    add(&h, 1, 90, 10);
+    add(&h, 1, 101, 10);
     assert_seconds(&h, 91, 105);
     for (int i = 0; i < 15; i++)
         assert_true(h.at[i].in_flight == 91 + i);
@@ -147,6 +147,18 @@ static void a_restart_leaves_a_gap(void **state)
     add(&h, 1000000, 1000002, 1);
     assert_int_equal(h.n, FIGURES_SECONDS);
     assert_true(isnan(h.at[298].in_flight) && h.at[299].in_flight == 1000002);
+}
+
+static void a_clock_that_was_set_back_begins_anew(void **state)
+{
+    struct figures_history h = {0};
+    (void)state;
+
+    add(&h, 1, 5000, 10);
+    add(&h, 1, 1400, 300);
+    assert_seconds(&h, 1101, 1400);
+    add(&h, 1, 1401, 1);
+    assert_seconds(&h, 1102, 1401);
 }
 
 static void a_weir_without_seconds_adds_none(void **state)
@@ -175,6 +187,7 @@ int main(void)
         cmocka_unit_test(long_texts_and_lists_are_cut),
         cmocka_unit_test(seconds_are_added_once),
         cmocka_unit_test(a_restart_leaves_a_gap),
+        cmocka_unit_test(a_clock_that_was_set_back_begins_anew),
         cmocka_unit_test(a_weir_without_seconds_adds_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
