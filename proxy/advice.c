@@ -156,11 +156,11 @@ static bool overload(const struct advice_facts *f, struct strbuf *out)
 {
     const struct history_summary *h = f->recent;
 
-    if (!f->overload)
+    if (!f->overload || !f->enforcing)
         return false;
     strbuf_addf(
         out,
-        "Overload: more requests arrive than the app can serve, and %" PRIu32
+        "Overload: more requests arrive than are served, and %" PRIu32
         " are in the queue; weir first serves those that can still be on time. Add instances",
         f->queued);
     if (h->refused > 0) {
@@ -178,7 +178,7 @@ static bool refusals(const struct advice_facts *f, struct strbuf *out)
     const struct history_summary *h = f->recent;
     size_t most = 0;
 
-    if (!is_some(h->refused, h))
+    if (!is_some(h->refused, h) || !f->enforcing)
         return false;
     for (size_t i = 0; i < STATS_REASONS; i++) {
         if (h->rejected[i] > h->rejected[most])
@@ -259,11 +259,18 @@ static bool dry_run(const struct advice_facts *f, struct strbuf *out)
     if (f->enforcing)
         return false;
     if (f->limit == UINT32_MAX)
-        strbuf_adds(out, "There is no limit, and none would be enforced (enforce is false): ");
+        strbuf_adds(out, "Nothing is enforced (enforce is false): ");
     else
         strbuf_addf(out, "The limit of %" PRIu32 " is not enforced (enforce is false): ", f->limit);
     add_count(out, f->in_flight, "request");
-    strbuf_addf(out, " would hold a slot, and %" PRIu32 " would wait.", f->queued);
+    strbuf_addf(out, " would hold a slot, and %" PRIu32 " would wait", f->queued);
+    if (f->recent->refused > 0) {
+        strbuf_adds(out, "; ");
+        add_count(out, f->recent->refused, "request");
+        strbuf_adds(out, " would have been refused ");
+        add_period(out, f->recent);
+    }
+    strbuf_adds(out, ".");
     return true;
 }
 

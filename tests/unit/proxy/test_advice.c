@@ -123,13 +123,11 @@ static void there_is_an_overload(void **state)
     (void)state;
     f.overload = true;
     f.queued = 700;
-    says("Overload: more requests arrive than the app can serve, and 700 are in the queue; weir "
-         "first "
+    says("Overload: more requests arrive than are served, and 700 are in the queue; weir first "
          "serves those that can still be on time. Add instances.");
     h.refused = 1;
     h.seconds = 1;
-    says("Overload: more requests arrive than the app can serve, and 700 are in the queue; weir "
-         "first "
+    says("Overload: more requests arrive than are served, and 700 are in the queue; weir first "
          "serves those that can still be on time. Add instances; 1 request was refused in the last "
          "second.");
 }
@@ -211,10 +209,16 @@ static void a_dry_run_is_named(void **state)
     f.queued = 3;
     says("The limit of 80 is not enforced (enforce is false): 12 requests would hold a slot, and 3 "
          "would wait.");
+    f.overload = true; /* nobody is refused in it */
+    h.refused = h.rejected[0] = 500;
+    h.saturated = 0.9;
+    says("The limit of 80 is not enforced (enforce is false): 12 requests would hold a slot, and 3 "
+         "would wait; 500 requests would have been refused in the last 60 s.");
+    h.refused = 0;
     f.limit = UINT32_MAX;
-    says("There is no limit, and none would be enforced (enforce is false): 12 requests would hold "
-         "a "
-         "slot, and 3 would wait.");
+    f.queued = 0;
+    says("Nothing is enforced (enforce is false): 12 requests would hold a slot, and 0 would "
+         "wait.");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
