@@ -80,7 +80,7 @@ struct estimate {
     uint64_t dones;
     struct look look[TICKS];
     uint64_t looks;
-    mono_us group[GROUP];
+    mono_us group[GROUP]; /* in order */
     unsigned grouped;
     struct look groups; /* since the last tick */
     struct second second[SECONDS];
@@ -148,7 +148,6 @@ static void end_group(struct estimate *e)
 {
     struct look *g = &e->groups;
 
-    qsort(e->group, GROUP, sizeof(e->group[0]), by_time);
     mono_us median = e->group[GROUP / 2 - 1];
     if (g->low == 0 || median < g->low)
         g->low = median;
@@ -160,18 +159,29 @@ static void end_group(struct estimate *e)
     e->grouped = 0;
 }
 
+/* At its place: a call of qsort() for each group would cost more than all the rest. */
+static void add_to_group(struct estimate *e, mono_us inside)
+{
+    unsigned i = e->grouped++;
+
+    for (; i > 0 && e->group[i - 1] > inside; i--)
+        e->group[i] = e->group[i - 1];
+    e->group[i] = inside;
+    if (e->grouped == GROUP)
+        end_group(e);
+}
+
 void estimate_completed(struct estimate *e, mono_us at, mono_us inside, uint32_t weight)
 {
     uint64_t i = e->dones++;
 
+    inside = inside > 1 ? inside : 1;
     if (weight > 1)
         e->blind = at + BLIND_US;
     for (; i > first_done(e) && done_at(e, i - 1)->at > at; i--)
         e->done[i & (RING - 1)] = *done_at(e, i - 1);
-    e->done[i & (RING - 1)] = (struct done){.at = at, .inside = inside > 1 ? inside : 1};
-    e->group[e->grouped++] = inside > 1 ? inside : 1;
-    if (e->grouped == GROUP)
-        end_group(e);
+    e->done[i & (RING - 1)] = (struct done){.at = at, .inside = inside};
+    add_to_group(e, inside);
 }
 
 /* ---- ticks, newest first ---- */
