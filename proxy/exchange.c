@@ -86,7 +86,8 @@ void exchange_set_state_at(struct exchange *ex, enum exchange_state next, mono_u
     ex->state = next;
     TAILQ_INSERT_TAIL(&env->in[next], ex, link);
     ex->lane->count[next]++;
-    exchange_note_aside(ex);
+    if (ex->aside || ex->waiter.apart) /* no state begins with BACKPRESSURE */
+        exchange_note_aside(ex);
 }
 
 void exchange_set_state(struct exchange *ex, enum exchange_state next)

@@ -108,33 +108,46 @@ static mono_us take_longest_lag(struct observer *o)
 
 /* ---- the times in the app ---- */
 
-/* The loop whose next completion is the oldest; NULL: there are none. */
-static struct completions *oldest(struct observer *o)
+/* The loop whose next completion is the oldest; NULL: there are none. *until: that of another. */
+static struct completions *oldest(struct observer *o, mono_us *until)
 {
     struct completions *best = NULL;
     mono_us at = MONO_NEVER;
 
+    *until = MONO_NEVER;
     for (unsigned i = 0; i < o->how.loops; i++) {
         const struct completion *c = completions_first(o->watched[i].completions);
         if (c != NULL && c->at < at) {
             best = o->watched[i].completions;
+            *until = at;
             at = c->at;
+        } else if (c != NULL && c->at < *until) {
+            *until = c->at;
         }
     }
     return best;
 }
 
+static void take_completion(struct observer *o, const struct completion *c)
+{
+    history_completed(o->history, c->inside, c->weight);
+    if (o->how.follower != NULL)
+        o->how.follower->on_completed(o->how.arg, c);
+}
+
 /* Those that arrive meanwhile may wait for the next look. */
 static void take_completions(struct observer *o)
 {
+    unsigned left = COMPLETIONS_ROOM * o->how.loops;
     struct completions *from;
+    mono_us until;
 
-    for (unsigned n = 0; n < COMPLETIONS_ROOM * o->how.loops && (from = oldest(o)) != NULL; n++) {
-        const struct completion *c = completions_first(from);
-        history_completed(o->history, c->inside, c->weight);
-        if (o->how.follower != NULL)
-            o->how.follower->on_completed(o->how.arg, c);
-        completions_drop(from);
+    while (left > 0 && (from = oldest(o, &until)) != NULL) {
+        const struct completion *c;
+        for (; left > 0 && (c = completions_first(from)) != NULL && c->at <= until; left--) {
+            take_completion(o, c);
+            completions_drop(from);
+        }
     }
 }
 
