@@ -73,15 +73,16 @@ void access_entry_write(const struct config *config, const struct record *r,
     struct access_entry *e = out;
     char *at = (char *)(e + 1);
 
-    *e = (struct access_entry){.record = *r,
-                               .at = q->at,
-                               .outcome = q->outcome,
-                               .detail = q->detail,
-                               .in_flight = q->in_flight,
-                               .queue_depth = q->queue_depth,
-                               .level = (uint8_t)level_of(config, r, q->events),
-                               .http10 = q->http10,
-                               .bypass = q->bypass};
+    e->record = *r; /* each on its own: a literal would be made elsewhere, and copied once more */
+    e->at = q->at;
+    e->outcome = q->outcome;
+    e->detail = q->detail;
+    e->in_flight = q->in_flight;
+    e->queue_depth = q->queue_depth;
+    e->level = (uint8_t)level_of(config, r, q->events);
+    e->http10 = q->http10;
+    e->bypass = q->bypass;
+    e->truncated = false;
     for (enum access_text i = 0; i < ACCESS_TEXTS; i++) {
         size_t n = kept_length(q, i);
         e->length[i] = (uint16_t)n;
