@@ -198,6 +198,10 @@ static inline void observe(struct stats_shard *sh, enum stats_histogram h, mono_
     if (!MEASURES)
         return;
     CHECK(us >= 0);
+    if (us == 0) { /* as most waits are: no bound is below it, and the sum stays */
+        add(sh, stats_cells_of(h) + 1, 1);
+        return;
+    }
     add(sh, stats_cells_of(h), (uint64_t)us);
     add(sh, stats_cells_of(h) + 1 + buckets_find(&sh->buckets[h], us), 1);
 }
