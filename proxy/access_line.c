@@ -219,18 +219,16 @@ static bool is_plain(char c)
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* If `x` has this byte, a highest bit is set: of its place, and perhaps of some above it. */
-static inline uint64_t find(uint64_t x, unsigned char byte)
-{
-    uint64_t other = x ^ EACH(byte);
-    return (other - EACH(1)) & ~other;
-}
-
-/* is_plain() of eight bytes at once. */
+/*
+ * is_plain() of eight bytes at once. Each term sets the highest bit of a byte that is not plain,
+ * for one reason: not ASCII, DEL, a control, and the two that are escaped. A carry comes only from
+ * such a byte.
+ */
 static inline bool are_plain(uint64_t x)
 {
-    uint64_t below_space = (x - EACH(' ')) & ~x;
-    return ((x | below_space | find(x, '"') | find(x, '\\') | find(x, 0x7f)) & EACH(0x80)) == 0;
+    uint64_t odd = x | (x + EACH(1)) | (x - EACH(' ')) | ((x ^ EACH('"')) - EACH(1)) |
+                   ((x ^ EACH('\\')) - EACH(1));
+    return (odd & EACH(0x80)) == 0;
 }
 
 /* Copies eight bytes, if they are plain. */
@@ -245,6 +243,20 @@ static inline bool copied_eight(char *out, const char *at)
     return true;
 }
 
+/* The same for 4 to 8 bytes: their first and last four. */
+static inline bool copied_few(char *out, const char *at, size_t n)
+{
+    uint32_t first, last;
+
+    memcpy(&first, at, sizeof(first));
+    memcpy(&last, at + n - sizeof(last), sizeof(last));
+    if (!are_plain(first | (uint64_t)last << 32))
+        return false;
+    memcpy(out, &first, sizeof(first));
+    memcpy(out + n - sizeof(last), &last, sizeof(last));
+    return true;
+}
+
 /* Copies the plain bytes with which `s` begins. Returns how many there are. */
 static size_t copy_plain(char *out, struct span s)
 {
@@ -254,6 +266,8 @@ static size_t copy_plain(char *out, struct span s)
         n += 8;
     /* The rest once more with some of what precedes it, as eight are quicker than a few. */
     if (n > 0 && s.len - n < 8 && copied_eight(out + s.len - 8, s.at + s.len - 8))
+        return s.len;
+    if (s.len >= 4 && s.len < 8 && copied_few(out, s.at, s.len))
         return s.len;
     for (; n < s.len && is_plain(s.at[n]); n++)
         out[n] = s.at[n];
