@@ -355,6 +355,21 @@ static void any_two_bytes_are_written_or_replaced(void **state)
     }
 }
 
+/* Plain bytes are copied in pieces; one that is not must be seen at each place of each piece. */
+static void a_byte_is_written_or_replaced_at_any_place(void **state)
+{
+    static const unsigned char bytes[] = {0, 0x1f, ' ', '"', '\\', '~', 0x7f, 0x80, 0xa0, 0xff};
+    char text[27];
+
+    for (size_t len = 1; len < sizeof(text); len++) {
+        for (size_t i = 0; i < len * sizeof(bytes); i++) {
+            memset(text, 'a', len);
+            text[i / sizeof(bytes)] = (char)bytes[i % sizeof(bytes)];
+            assert_target(*state, (struct span){text, len});
+        }
+    }
+}
+
 static size_t encode(unsigned code, char *out)
 {
     if (code < 0x80) {
@@ -458,6 +473,7 @@ int main(void)
         TEST(problems_are_errors_refusals_losses_and_slow_requests),
         TEST(any_two_bytes_are_written_or_replaced),
         TEST(every_character_is_written_as_it_is),
+        TEST(a_byte_is_written_or_replaced_at_any_place),
         TEST(a_client_cannot_end_a_member_or_a_line),
         TEST(long_texts_are_cut_between_characters_and_marked),
         TEST(random_bytes_never_break_a_line),
