@@ -52,6 +52,8 @@ class Release:
         images = [f"--set={c}.image.tag={TAG}" for c in ("weir", "app")]
         sets = [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
         inside(HELM, "install", name, CHART, "--wait", "--timeout", "120s", *sets, *images)
+        inside(HELM, "test", name, "--timeout", "120s")
+        kubectl("delete", "pod", f"{self.full}-test", "--ignore-not-found")
         time.sleep(2)
 
     def uninstall(self):
@@ -148,6 +150,19 @@ def test_app(start_ms=0):
     return {"image": {"repository": "weir-test-app"}, "env": env, "resources": FEW}
 
 
+def low_app():
+    probe = {"httpGet": {"path": "/ping"}, "periodSeconds": 1}
+    env = [{"name": "BACKEND_LISTEN", "value": "0.0.0.0:80"}]
+    probes = {f"{kind}Probe": probe for kind in ("startup", "readiness", "liveness")}
+    return {"port": 80, "env": env, "resources": FEW, **probes}
+
+
+def socket_app():
+    path = "/run/app/app.sock"
+    env = [{"name": "BACKEND_LISTEN", "value": f"unix:{path}"}]
+    return {"socket": path, "env": env, "resources": FEW}
+
+
 @dataclass
 class Case:
     what: str
@@ -182,6 +197,20 @@ CASES = {
         ["10 ws /ws", "10 events /events", "5 keepalive /usuarios?ms=50"],
         values={"app": test_app()},
     ),
+    "plain": Case(
+        "rollouts, weir is an ordinary container", [QUICK], values={"weir": {"native": False}}
+    ),
+    "http": Case(
+        "rollouts, the app's hook is GET /drain",
+        [QUICK, "3 keepalive /usuarios?ms=7000"],
+        values={"app": {"hook": "http"}, "config": {"admin": {"allow": ["private"]}}},
+    ),
+    "low": Case(
+        "rollouts, ports below 1024, and probes of the app",
+        [QUICK],
+        values={"weir": {"port": 81}, "app": low_app()},
+    ),
+    "socket": Case("rollouts, the app listens on a Unix socket", [QUICK], values={"app": socket_app()}),
     "scale": Case("scaled from 1 to 3 to 1", [QUICK], scaling),
     "delete-1": Case("a pod deleted, 1 replica", [QUICK], deletions),
     "delete-slow-1": Case(
