@@ -199,7 +199,7 @@ export function show_advice(status, recent) {
   by_id('app').dataset.state = state;
   set_text(by_id('state'), words(state));
   set_text(by_id('advice'), advice || '\u00a0');
-  announce(`The app is ${words(state)}. ${advice}`);
+  announce(`App: ${words(state)}. ${advice}`);
   show_modes(modes_of(status));
   set_text(by_id('about'), `${recent.version} · up ${span_of_time(recent.end - recent.start)}`);
   document.title = `${count(status.in_flight)} in flight, ${count(status.queue.depth)} queued · weir`;
