@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a program consists of, as SPDX 2.3 in JSON: .ci/sbom.sh PROGRAM PACKAGE...
+# The components of a program, as SPDX 2.3 in JSON: .ci/sbom.sh PROGRAM PACKAGE...
 #
 # The program itself, and the Debian packages whose libraries it loads or contains, with their versions.
 # The licence of each is the main one of what is used of it; its full text is in the copyright file of

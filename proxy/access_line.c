@@ -192,7 +192,7 @@ static unsigned hidden_code(struct span c)
     return at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9 ? 0x2040u | (at[2] & 0x3Fu) : 0;
 }
 
-/* What begins at `s` and is not plain, which takes *taken bytes. */
+/* The escape of the character at `s`, which is not plain and takes *taken bytes. */
 static char *put_special(char *out, struct span s, size_t *taken)
 {
     unsigned char first = (unsigned char)s.at[0];

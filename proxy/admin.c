@@ -116,7 +116,7 @@ static void add_file_headers(evhtp_request_t *req, const struct dashboard_file *
     add_header(req, "Referrer-Policy", "no-referrer");
 }
 
-/* What a response to GET contains. */
+/* The parts of a response to GET. */
 static struct span content_of(const struct admin_reply *reply)
 {
     if (reply->file != NULL)

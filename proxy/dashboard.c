@@ -52,7 +52,7 @@ static bool is_excluded(struct span parameters)
 
 enum answer { UNNAMED, NO, YES };
 
-/* What a list with weights, such as Accept, says of `name`. */
+/* Whether a list with weights, such as Accept, includes or excludes `name`. */
 static enum answer asks_for(struct span list, struct span name)
 {
     struct span element;

@@ -675,7 +675,7 @@ static void leave_queue(struct exchange *ex)
     exchange_done(ex);
 }
 
-/* What it has of the response is what weir could send, less what it still had to. */
+/* The client has received what weir could send, less what weir still had to send. */
 static void note_left(struct exchange *ex, const char *why)
 {
     size_t unsent = client_backlog(ex->client);

@@ -109,7 +109,7 @@ static void count_bytes(struct exchange *ex)
         r->bytes_out = ex->down->body.data;
 }
 
-/* A tunnel has ended as tunnels do, whoever ended it. */
+/* A tunnel that was closed by either side has ended normally. */
 static void end_record(struct exchange *ex)
 {
     struct record *r = &ex->record;

@@ -126,7 +126,7 @@ static void add_level(struct text_screen *t, double level, double limit)
     text_right(t, TEXT_BOLD, t->columns, fits ? text : n.text);
 }
 
-/* What waits inside the app is lighter, if that is known. */
+/* The part that waits inside the app is lighter, if it is known. */
 void figure_in_flight(struct text_screen *t, const struct figures *f)
 {
     unsigned all = bar_cells(t, f, f->limit);

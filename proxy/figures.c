@@ -180,7 +180,7 @@ static void add_second(struct figures_history *h, const struct figures_second *s
     h->at[h->n - 1] = *second;
 }
 
-/* Seconds of which the response says nothing. */
+/* Seconds that the response leaves out. */
 static void add_gap(struct figures_history *h, int64_t seconds)
 {
     const struct figures_second unknown = {.in_flight = NAN, .waiting = NAN, .refused = NAN};

@@ -1,5 +1,5 @@
 /*
- * What happened in each of the last 300 seconds. Once a second, the observer hands in a reading of
+ * The figures of each of the last 300 seconds. Once a second, the observer hands in a reading of
  * all counts; the history keeps what has changed since the one before. Bounded, and allocated as a
  * whole at the start. Pure: its times are arguments. Control thread.
  */
@@ -20,7 +20,7 @@ struct history; /* opaque: defined in history.c */
 
 enum history_quantile { HISTORY_P50, HISTORY_P90, HISTORY_P99, HISTORY_QUANTILES };
 
-/* What is known of the app from outside (app_view.h). */
+/* The state of the app, as it is inferred (app_view.h). */
 struct history_app {
     const char *state;   /* static text, or NULL: not known */
     double parallelism;  /* -1: not known */

@@ -1,6 +1,6 @@
 /*
  * The samples of the metrics that are inferred about the app (docs/app.md), and the same
- * as JSON. What is not known is left out, or null. Any thread.
+ * as JSON. Unknown values are left out, or null. Any thread.
  */
 #pragma once
 

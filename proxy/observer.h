@@ -24,7 +24,7 @@ struct observer; /* opaque: defined in observer.c */
 
 #define OBSERVER_TICK_US 100000 /* between two looks while requests are present */
 
-/* What a look shows. */
+/* The result of a look. */
 struct observer_look {
     mono_us now;
     const struct limiter_snapshot *limiter;
@@ -55,8 +55,8 @@ struct observer_how {
 
 struct observer *observer_new(const struct observer_how *how);
 
-/* All loops have stopped, and still have what observer_watch() named: looks for the last time. What
- * observer_start() named must still be there, too. */
+/* All loops have stopped: looks for the last time. The arguments of observer_watch() and
+ * observer_start() must still be valid. */
 void observer_stop(struct observer *o); /* NULL is allowed */
 void observer_free(struct observer *o); /* NULL is allowed */
 
@@ -81,7 +81,7 @@ void observer_start(struct observer *o, const struct observer_parts *parts);
 /* From now on, these are in force. */
 void observer_configure(struct observer *o, struct config *config, uint32_t clients);
 
-/* What only the server knows at the time of a scrape. Valid until the next change of the
+/* The values that only the server has, at the time of a scrape. Valid until the next change of the
  * configuration. */
 void observer_look(struct observer *o, struct stats_now *now);
 

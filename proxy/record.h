@@ -1,5 +1,5 @@
 /*
- * What happened to one request: where its time went, its bytes, and how it ended. An exchange owns
+ * The record of one request: the time of each phase, its bytes, and how it ended. An exchange owns
  * its record and its state transitions write it; the metrics and the access log read it. Pure;
  * loop thread only.
  *

@@ -28,7 +28,7 @@ if [ "$dygraphs" = none ]; then
     grep -v 'src="dygraph.js"' "$here/index.html" >"$work/page"
 else
     cp "$here/index.html" "$work/page"
-    # The library's source map is not served: a browser's tools would look for it in vain.
+    # The library's source map is not served, so its name is removed: browsers' tools would request it.
     sed '/^\/\/# sourceMappingURL=/d' "$dygraphs/dygraph.min.js" >"$work/dygraph.js"
     embed /dygraph.js "$script" <"$work/dygraph.js"
 fi

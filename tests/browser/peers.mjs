@@ -1,4 +1,4 @@
-// What stands around the page: an app that responds when it is told to, its clients, and weir.
+// The peers of the page: an app that responds on command, its clients, and weir.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-"""What a Prometheus makes of a weir under a bursty load, beside the truth of each single request.
+"""Values of a Prometheus that scrapes a weir under a bursty load, compared with each single request.
 
 The app notes when each request was inside it, and the client when it asked: so the numbers inside
 and waiting are known at every moment. A rate() is about the time from the first to the last scrape

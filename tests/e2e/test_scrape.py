@@ -1,4 +1,4 @@
-"""What a scrape costs while weir is as busy as it can be: `make prometheus-check`."""
+"""The cost of a scrape while weir is as busy as it can be: `make prometheus-check`."""
 
 import os
 import statistics

@@ -1,5 +1,5 @@
-"""What weir infers of the app, compared with the demo's own numbers and with FastAPI under Uvicorn.
-`make truth` (WEIR_TRUTH=1) takes two minutes, and prints the figures."""
+"""The state of the app that weir infers, compared with the demo's own numbers and with
+FastAPI under Uvicorn. `make truth` (WEIR_TRUTH=1) takes minutes, and prints the figures."""
 
 import importlib.util
 import os

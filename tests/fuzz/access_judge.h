@@ -56,7 +56,7 @@ static inline json_t *judge_line(struct span line, const char **why)
     return json_loadb(line.at, line.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 }
 
-/* What a reader of the log gets for the first `most` bytes of a text. */
+/* The text that a reader of the log gets for the first `most` bytes of a text. */
 static inline void judge_expect(struct span text, size_t most, struct strbuf *out)
 {
     strbuf_clear(out);

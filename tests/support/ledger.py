@@ -331,7 +331,7 @@ def check_each(lines):
 
 
 def check_clients(plans, named):
-    """What each client saw, beside its line: one line each, and the same outcome."""
+    """The result of each client, compared with its line: one line each, and the same outcome."""
     more, less, short = [], [], 0  # us that weir says beyond the client's, and that it cannot know
     for plan in plans:
         line = named.pop(plan.name, None)

@@ -1,4 +1,4 @@
-"""What /status says of the app while requests run."""
+"""The values of `app` in /status while requests run."""
 
 import threading
 import time

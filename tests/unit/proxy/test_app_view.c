@@ -1,6 +1,6 @@
 /*
- * What requests, sockets and health checks tell, put together: with a real listening socket as the
- * app's, and looks that the test makes.
+ * The state of the app from requests, sockets and health checks, with a real listening socket as
+ * the app's, and looks that the test makes.
  */
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -217,7 +217,7 @@ static void a_check_is_made_early(void **state)
     fx.snapshot.limit = 2;
     look(4, 1);
     assert_true(app_check_age(fx.app, fx.now + 1) > 0);
-    look(30, 1); /* nobody accepts it */
+    look(30, 1); /* it is not accepted */
     assert_int_equal(fx.seen.verdict, VERDICT_LOOP_BLOCKED);
 }
 

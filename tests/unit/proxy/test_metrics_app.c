@@ -1,4 +1,4 @@
-/* What is known of the app, and what is left out if it is not known. */
+/* The metrics of the app, and that unknown values are left out. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

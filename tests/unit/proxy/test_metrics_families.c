@@ -1,4 +1,4 @@
-/* The table of metrics. What each family prints is tested with the page. */
+/* The table of metrics. The samples of each family are tested with the page. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -280,7 +280,7 @@ static void there_is_a_sample_for_each_second_and_it_ends_on_a_whole_one(void **
     assert_true(last(60).span >= 8 * S && last(60).span < 8 * S + 20 * MS);
 }
 
-/* Else its mean would be that of a shorter time, and would not add up with the others. */
+/* Otherwise its mean would be that of a shorter time, and would not add up with the others. */
 static void the_first_second_is_a_whole_one_too(void **state)
 {
     (void)state;

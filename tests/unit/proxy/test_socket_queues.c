@@ -1,4 +1,4 @@
-/* What waits in the sockets of an app that accepts nothing, reads nothing, or reads on. */
+/* The queues of the sockets of an app that accepts nothing, reads nothing, or continues to read. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
