@@ -30,7 +30,7 @@ struct app_signs {
     uint32_t inside;    /* requests in the app */
     uint64_t completed; /* requests that have left it since the start */
     bool kept; /* it has kept a connection open after a response, and weir has used it again */
-    const struct socket_queues_reading *queues; /* NULL: nobody has looked since the last time */
+    const struct socket_queues_reading *queues; /* NULL: no look since the last time */
     mono_us probe; /* how long the present health check has been waiting; 0: there is none */
     const struct estimate_reading *estimate;
 };
@@ -38,8 +38,8 @@ struct app_signs {
 /* Zero-initialised. */
 struct app_condition {
     enum app_verdict verdict;
-    bool told;          /* at the last look, the kernel told what waits in the app's sockets */
-    bool read_late;     /* likewise: of a connection that is accepted, something is unread */
+    bool told;          /* at the last look, the kernel reported the app's sockets */
+    bool read_late;     /* likewise: an accepted connection had unread bytes */
     mono_us since;      /* when it was last seen to read or to complete anything */
     mono_us looked;     /* the last look */
     mono_us blocked;    /* when it was last found to be stalled; 0: never */

@@ -590,8 +590,8 @@ static const struct metrics_family families[] = {
      "weir_upstream_hidden_queue_estimate is present.",
      metrics_app_floor, 0},
     {"weir_upstream_unread_requests", "gauge", "",
-     "Connections that the app has accepted and that have unread bytes, except those with 32 KiB "
-     "or more; absent unless the kernel reports them.",
+     "Connections that the app has accepted and that have unread bytes, except bodies that it "
+     "reads later; absent unless the kernel reports them.",
      metrics_app_unread, 0},
     {"weir_upstream_accept_queue_length", "gauge", "",
      "Connections that the app has not accepted yet; absent unless the kernel reports them.",
