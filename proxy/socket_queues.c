@@ -214,7 +214,9 @@ static void read_inet(const struct socket_queues *q, const struct nlmsghdr *h,
     const char *info = attribute(h, sizeof(m), INET_DIAG_INFO, wanted, &len);
     if (info != NULL)
         memcpy(&received, info + wanted - sizeof(received), sizeof(received));
-    if (!is_request(m.idiag_rqueue, received > m.idiag_rqueue))
+    /* The kernel counts the end of what the client sends as a byte. */
+    uint32_t unread = m.idiag_rqueue - (m.idiag_state == CLOSE_WAIT && m.idiag_rqueue > 0);
+    if (!is_request(unread, received > m.idiag_rqueue))
         return;
     add_unread(out, m.idiag_inode != 0,
                mark_of(m.id.idiag_cookie, m.idiag_inode != 0, received - m.idiag_rqueue));

@@ -194,6 +194,22 @@ static void the_rest_of_a_body_is_not_counted(void **state)
     stop();
 }
 
+/* An app that works reads it later. */
+static void the_end_of_a_connection_is_no_unread_byte(void **state)
+{
+    char buffer[8];
+
+    (void)state;
+    start(IPV4);
+    send_request();
+    app.accepted = accept(app.listener, NULL, NULL);
+    assert_int_equal(read(app.accepted, buffer, 3), 3);
+    assert_int_equal(shutdown(app.client, SHUT_WR), 0);
+    look();
+    assert_true(app.r.told && app.r.unread == 0 && app.r.marks == 0);
+    stop();
+}
+
 static void without_connections_only_the_accept_queue_is_told(void **state)
 {
     (void)state;
@@ -260,6 +276,7 @@ int main(void)
         cmocka_unit_test(a_mark_stays_while_nothing_is_read),
         cmocka_unit_test(a_large_body_is_not_counted),
         cmocka_unit_test(the_rest_of_a_body_is_not_counted),
+        cmocka_unit_test(the_end_of_a_connection_is_no_unread_byte),
         cmocka_unit_test(without_connections_only_the_accept_queue_is_told),
         cmocka_unit_test(nothing_is_known_if_no_app_listens_there),
         cmocka_unit_test(nothing_is_known_of_another_machine),
