@@ -23,8 +23,8 @@ COPY = pathlib.Path("weir/charts/weir-sidecar")
 FILES = ("prometheus/weir.rules.yaml", "grafana/weir.json")
 BEGIN, END = "<!-- begin: values -->", "<!-- end: values -->"
 
-# What the charts set themselves, a permission for sockets that they do not listen on, a secret, which does
-# not belong in a ConfigMap, and a profile for other platforms.
+# The options that the charts set themselves, a permission for sockets that they do not listen on, a secret,
+# which does not belong in a ConfigMap, and a profile for other platforms.
 NOT_IN_VALUES = (
     "$schema",
     "listen",

@@ -106,7 +106,7 @@ static char *put(char *out, struct span s)
 
 /*
  * Keys and fixed words, which need no escapes, are copied with PADDED bytes, whatever their length:
- * two moves in place of a call. What is written next overwrites the rest. So their literals have as
+ * two moves in place of a call. The next member overwrites the surplus. So their literals have as
  * many bytes behind them, and a line has room for as many (ACCESS_LINE_MAX).
  */
 #define PADDED  32

@@ -154,7 +154,7 @@ static void write_ring(struct access_log *log, struct access_ring *ring)
 
     while ((e = access_ring_peek(ring)) != NULL) {
         char *out = access_sink_room(log->sink);
-        if (out == NULL) /* the file accepts no more for now */
+        if (out == NULL) /* the output is blocked: run_writer() tries again */
             return;
         access_sink_added(log->sink, access_line_write(&log->style, e, out));
         access_ring_pop(ring);

@@ -270,7 +270,7 @@ static void times_are_rfc_3339_in_utc(void **state)
     assert_time(f, INT64_MAX, "9999-12-31T23:59:59.999999Z");
 }
 
-/* ---- which requests, and how grave ---- */
+/* ---- the requests that are logged, and their severity ---- */
 
 static void problems_are_errors_refusals_losses_and_slow_requests(void **state)
 {
