@@ -19,6 +19,11 @@
  *     inside, as requests of slow clients.
  *
  * From then on, F and the parallelism are kept while the last three hold and the rate stays.
+ *
+ * In an app that lets requests overtake others, as Uvicorn with a pool of threads does, the last
+ * two do not hold. A burst into such a pool still ends in waves, F apart: of the size of the pool,
+ * each of them. Requests of several times, multiples of F, end in waves as well, but their sizes
+ * differ (waves_are_equal), or too few of them took longer than F (waves_show_overtaking).
  */
 #include "proxy/estimate.h"
 
@@ -50,6 +55,12 @@
 #define SAME    1.1  /* of F: it is the same F */
 #define REFINED 10   /* times F after the rise: F may become more exact */
 #define BOXES   12   /* of F, for the dispersion */
+
+#define WAVES_LEAST    3 /* after the burst */
+#define WAVES_MOST     64
+#define WAVE_LEAST     4    /* requests */
+#define WAVE_SATURATED 1.5  /* inside, to the size of a wave */
+#define WAVE_QUICK     0.88 /* of the requests after the first wave: more may not have taken F */
 
 struct done {
     mono_us at, inside;
@@ -589,15 +600,13 @@ static bool fits(struct estimate *e, struct judged *j)
            waits_match_the_queue(e, j);
 }
 
-static void publish_queue(struct estimate *e, const struct judged *j)
+static void publish(struct estimate *e, const struct judged *j, double parallelism)
 {
-    double p = recently_worked_on(e, j);
-
     e->out = (struct estimate_reading){
         .valid = true,
-        .parallelism = p,
+        .parallelism = parallelism,
         .hidden_valid = true,
-        .hidden = j->inside - p,
+        .hidden = j->inside - parallelism,
         .floor = j->floor,
     };
 }
@@ -614,7 +623,117 @@ static void judge_queue(struct estimate *e, struct judged *j)
         return;
     q->fitted = j->now;
     if (j->inside >= SATURATED * q->parallelism)
-        publish_queue(e, j);
+        publish(e, j, recently_worked_on(e, j));
+}
+
+/* ---- waves ---- */
+
+/* Requests that ended together. */
+struct wave {
+    mono_us first, last;
+    unsigned n;
+    unsigned quick; /* took F */
+};
+
+struct waves {
+    struct wave wave[WAVES_MOST]; /* newest first, without those that may not have ended */
+    unsigned n;
+};
+
+/* Of the completions after `since`. At least a quarter of F is between two waves. */
+static void collect_waves(const struct estimate *e, const struct judged *j, mono_us since,
+                          struct waves *out)
+{
+    uint64_t first = done_after(e, since);
+    mono_us next = j->now; /* completion */
+    struct wave *w = NULL;
+
+    out->n = 0;
+    for (uint64_t i = e->dones; i > first; i--) {
+        const struct done *d = done_at(e, i - 1);
+        if (next - d->at >= j->floor / 4) {
+            if (out->n == WAVES_MOST)
+                return;
+            w = &out->wave[out->n++];
+            *w = (struct wave){.last = d->at};
+        }
+        next = d->at;
+        if (w == NULL)
+            continue;
+        w->first = d->at;
+        w->n++;
+        w->quick += (double)d->inside < WAITED * (double)j->floor;
+    }
+}
+
+/* Of one size, which becomes the parallelism, and F apart. Sizes that are a matter of chance would
+ * hardly be equal. */
+static bool waves_are_equal(const struct waves *w, struct judged *j)
+{
+    j->parallelism = w->wave[0].n;
+    for (unsigned i = 0; i < w->n; i++) {
+        const struct wave *v = &w->wave[i];
+        mono_us apart = i > 0 ? w->wave[i - 1].first - v->first : j->floor;
+        if (v->n != w->wave[0].n || v->last - v->first > j->floor / 4 ||
+            (double)apart * SAME < (double)j->floor || (double)apart > SAME * (double)j->floor)
+            return false;
+    }
+    return true;
+}
+
+/*
+ * The first one took F. Requests have then overtaken those that wait: more of the second one took F
+ * than would in a queue. Of all later ones, some did not: other requests, which take longer, would
+ * not be so many.
+ */
+static bool waves_show_overtaking(const struct waves *w, const struct judged *j)
+{
+    const struct wave *first = &w->wave[w->n - 1], *second = &w->wave[w->n - 2];
+    double in_order = 2 * j->parallelism - j->inside; /* of the second wave */
+    unsigned n = 0, quick = 0;
+
+    for (unsigned i = 0; i + 1 < w->n; i++) {
+        n += w->wave[i].n;
+        quick += w->wave[i].quick;
+    }
+    in_order = in_order > 0 ? in_order : 0;
+    return first->quick >= 0.95 * first->n && second->quick > in_order + 0.04 * second->n &&
+           quick <= WAVE_QUICK * n;
+}
+
+/* The rise, given the size of the latest wave. */
+static bool find_rise_of_waves(struct estimate *e, struct judged *j, struct waves *w)
+{
+    collect_waves(e, j, j->now - 2 * j->floor, w);
+    if (w->n == 0 || j->now - w->wave[0].last > j->floor + j->floor / 4)
+        return false;
+    j->parallelism = w->wave[0].n;
+    if (j->parallelism < WAVE_LEAST || j->inside < WAVE_SATURATED * j->parallelism ||
+        !find_rise(e, j))
+        return false;
+    refine_rise(e, j);
+    return true;
+}
+
+/* A burst has filled the app, and since then, its requests end in waves. */
+static bool come_in_waves(struct estimate *e, struct judged *j, struct waves *w)
+{
+    collect_waves(e, j, j->rise, w);
+    return w->n >= WAVES_LEAST && w->n < WAVES_MOST && waves_are_equal(w, j) &&
+           waves_show_overtaking(w, j) &&
+           w->wave[w->n - 1].first <= j->rise + j->floor + j->floor / 4 &&
+           inside_at(e, j->rise + j->floor / 2) >= WAVE_SATURATED * j->parallelism;
+}
+
+static void judge_waves(struct estimate *e, struct judged *j)
+{
+    struct waves w;
+
+    j->floor = lowest(e, j->now);
+    if (j->floor < FLOOR_MIN_US || j->floor > FLOOR_MAX_US || !find_rise_of_waves(e, j, &w))
+        return;
+    if (come_in_waves(e, j, &w) && floor_holds_since_few(e, j->floor, j->rise, j->parallelism))
+        publish(e, j, j->parallelism);
 }
 
 /* ---- no queue inside ---- */
@@ -647,15 +766,17 @@ void estimate_tick(struct estimate *e, mono_us now, uint32_t inside)
 
     append_look(e, now, inside);
     e->out = (struct estimate_reading){.valid = false};
+    if (now < e->blind)
+        return;
     j.floor = e->queue.known ? e->queue.floor : floor_of(e, now);
-    if (now < e->blind || j.floor == 0)
-        return;
-    j.half = half_width(j.floor);
-    if (!remembers(e, now - 3 * j.half))
-        return;
-    judge_queue(e, &j);
-    if (!e->out.valid && !e->queue.known && inside >= 2)
-        judge_no_queue(e, &j);
+    j.half = j.floor > 0 ? half_width(j.floor) : 0;
+    if (j.floor > 0 && remembers(e, now - 3 * j.half)) {
+        judge_queue(e, &j);
+        if (!e->out.valid && !e->queue.known && inside >= 2)
+            judge_no_queue(e, &j);
+    }
+    if (!e->out.hidden_valid)
+        judge_waves(e, &j);
 }
 
 void estimate_read(const struct estimate *e, mono_us now, struct estimate_reading *out)

@@ -3,7 +3,6 @@ FastAPI under Uvicorn. `make truth` (WEIR_TRUTH=1) takes minutes, and prints the
 
 import importlib.util
 import os
-import statistics
 import threading
 
 import pytest
@@ -128,11 +127,12 @@ def test_requests_that_only_wait_are_neither(demo, world):
 @pytest.mark.seconds(300)
 @pytest.mark.parametrize("limit, waited", [(80, 240), (40, 400)])
 def test_the_burst_of_the_article(world, port, capsys, limit, waited):
-    """A busy machine may hide the queue, and adds to the waits: of three runs, one must show all.
-    In the middle of what is told, since the hidden queue ends with the burst."""
+    """Three times; needs a machine without other work. The hidden queue ends with the burst."""
     for run in range(3):
         weir, watch, seconds = watched_burst(world, port, "/produtos", 200, limit)
-        parallelism, hidden = watch.values("parallelism"), watch.values("hidden_queue")
+        full = [s["app"] for _, s in watch.readings if s["in_flight"] == limit]
+        parallelism = [app["parallelism"] for app in full if app["parallelism"] is not None]
+        hidden = [app["hidden_queue"] for app in full if app["hidden_queue"] is not None]
         visible = weir.metrics().total("weir_queue_wait_seconds_sum")
         tell(capsys, f"limit {limit}, run {run}: {seconds:.2f} s, in flight "
                      f"{watch.most('in_flight')}, queue {watch.most('queue', 'depth')}, visible "
@@ -141,14 +141,13 @@ def test_the_burst_of_the_article(world, port, capsys, limit, waited):
                      f"{sorted(hidden)[:1]} to {sorted(hidden)[-1:]}, {len(hidden)} readings")
         assert watch.most("in_flight") == limit
         assert watch.most("queue", "depth") == 200 - limit
+        assert waited * 0.95 <= visible <= waited * 1.05
+        assert hidden
         if limit == 80:
-            assert not parallelism or 38 <= statistics.median(parallelism) <= 42
-            assert not hidden or 38 <= statistics.median(hidden) <= 42
+            assert all(38 <= p <= 42 for p in parallelism) and len(parallelism) == len(hidden)
+            assert all(38 <= h <= 42 for h in hidden)
         else:
-            assert not parallelism and set(hidden) <= {0}
-        if hidden and waited * 0.95 <= visible <= waited * 1.05:
-            return
-    pytest.fail("no run has shown all")
+            assert not watch.values("parallelism") and set(watch.values("hidden_queue")) == {0}
 
 
 @long

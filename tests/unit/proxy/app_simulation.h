@@ -33,8 +33,8 @@ struct sim {
     uint64_t dice;
     mono_us began, now, next_tick, next_arrival;
     /* the app */
-    unsigned pool; /* 0: all at once */
-    bool lifo;
+    unsigned pool;       /* 0: all at once */
+    double newest_first; /* chance that a thread that is free takes the newest, not the oldest */
     mono_us (*service)(struct sim *);
     double speed; /* 2: everything takes half as long */
     /* weir */
@@ -109,8 +109,10 @@ static inline void sim_work(struct sim *s, struct sim_request *r)
 
 static inline void sim_next_in_pool(struct sim *s)
 {
+    bool newest = s->newest_first > 0 && sim_chance(s) < s->newest_first;
+
     for (size_t i = 0; i < s->n; i++) {
-        struct sim_request *r = s->inside[s->lifo ? s->n - 1 - i : i];
+        struct sim_request *r = s->inside[newest ? s->n - 1 - i : i];
         if (r->ends == 0 && !r->held_up) {
             s->waiting--;
             sim_work(s, r);
