@@ -1,6 +1,6 @@
 #!/bin/sh
-# The charts: lint, tests of what it renders, and a few rollouts. Where no helm can be had it says so, and
-# what can be judged without one still is. WEIR is the weir that must accept the configurations it
+# The charts: lint, tests of what they render, and a few rollouts; the other ways to deploy weir. Where no
+# helm can be had it says so, and what can be judged without one still is. WEIR is the weir that must accept the configurations it
 # renders, and that is rolled out in front of BACKEND_DEMO.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -27,5 +27,5 @@ else
     echo 'note: no helm: the charts were not rendered'
 fi
 "$python" -m pytest -q -ra -c /dev/null --rootdir tests/helm --noconftest -p no:cacheprovider \
-    tests/helm || failed=1
+    tests/helm tests/deploy || failed=1
 exit $failed

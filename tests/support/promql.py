@@ -86,21 +86,26 @@ class Prometheus:
         path = os.path.join(folder, "prometheus.json")  # JSON is YAML
         with open(path, "w", encoding="ascii") as file:
             json.dump(config, file)
+        flags = [f"--config.file={path}", f"--storage.tsdb.path={folder}/tsdb"]
+        self._start(folder, [*flags, "--enable-feature=exemplar-storage"], len(targets) * len(intervals))
+
+    @classmethod
+    def with_flags(cls, folder, flags, targets):
+        """With a configuration that has so many targets, and the place of its data."""
+        server = cls.__new__(cls)
+        server.port = free_port()
+        server._start(folder, flags, targets)
+        return server
+
+    def _start(self, folder, flags, targets):
         self.log = open(os.path.join(folder, "prometheus.log"), "w+b")
         self.process = subprocess.Popen(
-            [
-                PROMETHEUS,
-                f"--config.file={path}",
-                f"--storage.tsdb.path={folder}/tsdb",
-                f"--web.listen-address=127.0.0.1:{self.port}",
-                "--enable-feature=exemplar-storage",
-            ],
+            [PROMETHEUS, *flags, f"--web.listen-address=127.0.0.1:{self.port}"],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
         )
-        wanted = len(targets) * len(intervals)
-        until(lambda: self._up() == wanted, "Prometheus to scrape", within=60, every=0.05)
+        until(lambda: self._up() == targets, "Prometheus to scrape", within=60, every=0.05)
 
     def _up(self):
         assert self.process.poll() is None, "Prometheus ended"
