@@ -194,8 +194,12 @@ static void add_lines(struct access_log *log, const struct strbuf *lines)
 {
     char *out = lines->len > 0 ? access_sink_room(log->sink) : NULL;
 
-    if (out == NULL || lines->len > ACCESS_LINE_MAX)
+    if (lines->len == 0)
         return;
+    if (out == NULL || lines->len > ACCESS_LINE_MAX) {
+        access_sink_drop(log->sink, lines->at, lines->len);
+        return;
+    }
     memcpy(out, lines->at, lines->len);
     access_sink_added(log->sink, lines->len);
 }

@@ -117,6 +117,11 @@ static bool has_room(const struct access_sink *s)
     return s->regular || poll(&out, 1, 0) > 0;
 }
 
+void access_sink_drop(struct access_sink *s, const char *lines, size_t len)
+{
+    s->dropped += count_lines(lines, len);
+}
+
 static void advance(struct access_sink *s, size_t n)
 {
     s->written += count_lines(s->at + s->done, n);

@@ -382,6 +382,33 @@ static void a_stopped_reader_delays_neither_a_loop_nor_the_end(void **state)
     assert_true(ended < 3000000);
 }
 
+static bool a_summary_is_dropped(struct fixture *f, uint64_t n)
+{
+    struct history_summary s = {.seconds = 60, .finished[RECORD_BY_APP] = 1};
+
+    access_log_summary(f->log, 0, &s);
+    return has_dropped(f, n);
+}
+
+static void a_summary_without_room_is_counted(void **state)
+{
+    struct fixture *f = *state;
+
+    snprintf(f->config.log.access_file, sizeof(f->config.log.access_file), "%s", "stdout");
+    f->config.log.access = CONFIG_ACCESS_PROBLEMS;
+    int reader = stop_the_reader_of_stdout(f);
+    start(f);
+    for (unsigned i = 0; i < 20000; i++)
+        note(f, 0, i);
+    uint64_t dropped = access_log_counts(f->log).dropped;
+    bool counted = eventually(a_summary_is_dropped, f, dropped + 1);
+    stop(f);
+    dup2(f->saved_stdout, STDOUT_FILENO);
+    close(f->saved_stdout);
+    close(reader);
+    assert_true(counted);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -399,6 +426,7 @@ int main(void)
         TEST(a_file_that_cannot_be_opened_at_the_start_is_an_error),
         TEST(a_full_disk_is_counted),
         TEST(a_stopped_reader_delays_neither_a_loop_nor_the_end),
+        TEST(a_summary_without_room_is_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
