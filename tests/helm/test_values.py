@@ -29,6 +29,7 @@ from helm_chart import (
     refusal,
     render,
     render_all,
+    seconds,
     sidecar_of,
     with_sets,
 )
@@ -226,6 +227,8 @@ def test_the_values_of_the_last_version_are_rendered():
         (["autoscaling.keda.enabled=true"], "requires autoscaling.keda.serverAddress"),
         (["autoscaling.hpa.enabled=true", "config.concurrency=unlimited"], "autoscaling.averageValue"),
         (["autoscaling.hpa.enabled=true", "autoscaling.minReplicas=11"], "less than autoscaling.minReplicas"),
+        (["autoscaling.hpa.enabled=true", "autoscaling.minReplicas=0"], "set autoscaling.keda.triggers"),
+        (["autoscaling.keda.enabled=true", "autoscaling.minReplicas=0"], "set autoscaling.keda.triggers"),
         (["app.hook=http"], "config.admin.allow is empty"),
         (["ingress.enabled=true"], "requires ingress.hosts"),
         (["prometheusRule.enabled=true", "prometheusRule.file="], "prometheusRule.file or prometheusRule.groups"),
@@ -281,11 +284,12 @@ WRONG = {
     "service.port=web": "/service/port",
     "service.extraPorts[0].name=a": "/service/extraPorts/0",
     "ingress.hosts[0].paths[0].path=/": "/ingress/hosts/0",
-    "autoscaling.minReplicas=0": "/autoscaling/minReplicas",
+    "autoscaling.minReplicas=-1": "/autoscaling/minReplicas",
     "autoscaling.utilization=0": "/autoscaling/utilization",
     "autoscaling.hpa.metric.type=Object": "/autoscaling/hpa/metric/type",
     "autoscaling.keda.serverAddress=prometheus:9090": "/autoscaling/keda/serverAddress",
     "autoscaling.keda.window=60": "/autoscaling/keda/window",
+    "autoscaling.keda.triggers[0].type=external-push": "/autoscaling/keda/triggers/0",
     "podDisruptionBudget.minAvailable=101%": "/podDisruptionBudget/minAvailable",
     "networkPolicy.enabled=1": "/networkPolicy/enabled",
     "serviceAccount.name=x": "/serviceAccount",
@@ -352,6 +356,47 @@ def test_an_autoscaler_owns_the_number_of_replicas():
         assert "replicas" not in rendered(name)["Deployment"]["spec"]
     assert render()["Deployment"]["spec"]["replicas"] == 1
     assert render("--set", "replicas=0")["Deployment"]["spec"]["replicas"] == 0
+
+
+KEDA_HTTP = os.path.join(ROOT, "examples", "keda-http")
+
+
+def keda_http():
+    return render_all("--namespace", "shop", "--values", os.path.join(KEDA_HTTP, "weir-values.yaml"))
+
+
+@needs_helm
+def test_the_example_of_the_http_add_on_is_what_the_chart_renders():
+    """manifests.yaml is for a Deployment that is not the chart's."""
+    with open(os.path.join(KEDA_HTTP, "manifests.yaml"), encoding="utf-8") as file:
+        example = {o["kind"]: o for o in yaml.safe_load_all(file)}
+    chart = {o["kind"]: o for o in keda_http() if o["kind"] in example}
+    assert set(chart) == set(example) == {"InterceptorRoute", "ScaledObject"}
+    for kind, one in example.items():
+        assert one["spec"] == chart[kind]["spec"], kind
+
+
+@needs_helm
+def test_the_timeouts_of_the_http_add_on_are_longer_than_those_of_weir():
+    objects = {o["kind"]: o for o in keda_http()}
+    config = json.loads(config_text(objects))
+    route = objects["InterceptorRoute"]["spec"]
+    assert route["target"] == {"service": objects["Service"]["metadata"]["name"], "port": 80}
+    waits = seconds(config["queue"]["timeout"]) + seconds(config["upstream"]["first_byte_timeout"])
+    assert seconds(route["timeouts"]["responseHeader"]) > waits
+    assert seconds(config["client"]["keepalive_timeout"]) > 90  # Go's idle connections
+    assert "replicas" not in objects["Deployment"]["spec"]
+    target = str(route["scalingMetric"]["concurrency"]["targetValue"])
+    *weirs, addon = objects["ScaledObject"]["spec"]["triggers"]
+    assert {t["metadata"]["threshold"] for t in weirs} == {target}
+    assert addon["metadata"]["interceptorRoute"] == objects["InterceptorRoute"]["metadata"]["name"]
+
+
+@needs_helm
+def test_the_queries_of_keda_select_the_pods_of_one_deployment():
+    (pattern,) = set(re.findall(r'pod=~"([^"]+)"', str(rendered("keda")["ScaledObject"])))
+    assert re.fullmatch(pattern, "shop-weir-6d8f9c7b54-x2lkz")
+    assert not re.fullmatch(pattern, "shop-weir-canary-6d8f9c7b54-x2lkz")
 
 
 @needs_helm

@@ -96,6 +96,9 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- fail "autoscaling.hpa.enabled and autoscaling.keda.enabled exclude each other: KEDA makes a HorizontalPodAutoscaler of its own" -}}
 {{- end -}}
 {{- if or $scaling.hpa.enabled $scaling.keda.enabled -}}
+{{- if and (eq (int $scaling.minReplicas) 0) (not (and $scaling.keda.enabled $scaling.keda.triggers)) -}}
+{{- fail "autoscaling.minReplicas is 0, but without a pod there is no weir to tell of requests: set autoscaling.keda.triggers to one that counts them elsewhere (examples/keda-http)" -}}
+{{- end -}}
 {{- if lt (int $scaling.maxReplicas) (int $scaling.minReplicas) -}}
 {{- fail (printf "autoscaling.maxReplicas is %d, less than autoscaling.minReplicas, %d" (int $scaling.maxReplicas) (int $scaling.minReplicas)) -}}
 {{- end -}}
