@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not promql.PROMETHEUS, reason="Prometheus is not
 DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "deploy"
 WEB = {"app": "web", "namespace": "shop", "pod": "web-1"}
 API = {"app": "api", "namespace": "shop", "pod": "api-1"}
-BY_APP = re.compile(r"ceil\(")  # replicas are an app's, not a pod's
+BY_APP = re.compile(r"by \(namespace\)")  # demand and replicas are an app's, not a pod's
 AT_TIMES = re.compile(r"_estimate\b")  # absent while not known; test_prometheus.py has it known
 
 
@@ -94,6 +94,18 @@ def check_dashboard(server):
         assert server.ask(expr) or AT_TIMES.search(expr), expr
 
 
+def check_autoscalers(server):
+    """KEDA refuses a result of several elements, and takes none for 0 or an error."""
+    asked = promql.autoscaler_queries("web-1")
+    assert len(asked) == 5
+    for query in asked:
+        ((labels, value),) = server.ask(query)
+        assert labels == {} and value >= 0, query
+        assert value > 0 or ">=" in query, query
+        zero = server.ask(query.replace("web-1", "web-0"))
+        assert [v for _, v in zero] == ([0] if "vector(0)" in query else []), query
+
+
 def check_p99(server, weir, outcomes):
     """Prometheus extrapolates the rates of all buckets alike, so the quantile is that of weir's own
     buckets. What a busy machine adds to queue.timeout shows in both: the bucket above it is wide."""
@@ -114,6 +126,7 @@ def test_queries_and_alerts_keep_two_apps_apart(two_apps):
     check_queries(server)
     check_alerts(server)
     check_dashboard(server)
+    check_autoscalers(server)
     check_p99(server, web, outcomes)
 
 

@@ -1,6 +1,7 @@
 """The queries of the documentation, and Prometheus to ask them of: its arithmetic, or itself."""
 
 import bisect
+import itertools
 import json
 import math
 import os
@@ -11,11 +12,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import yaml
+
 from .waiting import until
 from .weir import free_port
 
 DOCS = os.path.join(os.path.dirname(__file__), "../../docs")
-PAGES = ("metrics.md", "operations.md")
+KEDA_HTTP = os.path.join(DOCS, "../examples/keda-http/manifests.yaml")
+PAGES = ("metrics.md", "operations.md", "autoscaling.md")
 PROMETHEUS = shutil.which("prometheus")
 
 
@@ -36,6 +40,20 @@ def blocks(language):
 def queries():
     """A block holds one query."""
     return [text.strip() for _, text in blocks("promql")]
+
+
+def autoscaler_queries(pod):
+    """What KEDA and the prometheus-adapter ask with the configuration in docs/autoscaling.md and
+    examples/keda-http, of one pod of the namespace shop instead of those of the Deployment shop."""
+    pages = [text for _, text in blocks("yaml")] + [open(KEDA_HTTP, encoding="utf-8").read()]
+    found = []
+    for one in itertools.chain(*(yaml.safe_load_all(text) for text in pages)):
+        if one.get("kind") == "ScaledObject":
+            found += [t["metadata"].get("query") for t in one["spec"]["triggers"]]
+        for rule in one.get("externalRules", []):
+            query = rule["metricsQuery"].replace("<<.LabelMatchers>>", 'namespace="shop"')
+            found.append(query.replace("<<.Series>>", rule["seriesQuery"].partition("{")[0]))
+    return [q.replace("shop-[a-z0-9]+(-[a-z0-9]+)?", pod) for q in found if q]
 
 
 def quantile(q, buckets):
