@@ -42,6 +42,14 @@ each_library_has_its_licence() {
 }
 holds 'the licences are there' each_library_has_its_licence
 
+if spdx=$(.ci/spdx.sh 2>"$tmp/said"); then
+    valid() { "$spdx" --infile "$tmp/$1/usr/share/doc/$2/sbom.spdx.json"; }
+    holds 'the SPDX document of weir is valid' valid weir weir
+    holds 'the SPDX document of the demo is valid' valid demo backend-demo
+else
+    echo "note: $(tail -n 1 "$tmp/said"); the SPDX documents were not validated"
+fi
+
 last() { sed -n "s/^$1 //p" Dockerfile | tail -n 1; }
 holds 'USER is a number and not root' [ "$(last USER)" = 65532:65532 ]
 holds 'ENTRYPOINT is the program' [ "$(last ENTRYPOINT)" = '["/weir"]' ]
