@@ -496,6 +496,10 @@ image-test: ## build the images twice and try them, as root (4 min)
 deb: ## a Debian package of the last commit, in build/deb
 	@packaging/deb.sh
 
+.PHONY: deb-test
+deb-test: ## build the Debian package and install it in a Debian 12, as root (3 min)
+	@packaging/deb-test.sh
+
 .PHONY: helm-check
 helm-check: build ## lint and render the chart
 	@WEIR=$(OUT)/weir .ci/helm-check.sh
