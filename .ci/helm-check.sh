@@ -1,7 +1,7 @@
 #!/bin/sh
 # The charts: lint, tests of what they render, and a few rollouts; the other ways to deploy weir. Where no
-# helm can be had it says so, and what can be judged without one still is. WEIR is the weir that must accept the configurations it
-# renders, and that is rolled out in front of BACKEND_DEMO.
+# helm or kubectl can be had it says so, and what can be judged without one still is. WEIR is the weir that
+# must accept the configurations it renders, and that is rolled out in front of BACKEND_DEMO.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 python=${PYTHON:-/usr/bin/python3}

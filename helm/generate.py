@@ -4,16 +4,19 @@
 - the part `config` of both values.schema.json, from docs/weir.schema.json, which weir writes from its options;
 - the table of values in both README.md, from the comments in values.yaml;
 - helm/weir/charts/weir-sidecar, a copy of helm/weir-sidecar;
-- helm/weir/files, copies of the rules and the dashboard of deploy/.
+- helm/weir/files, copies of the rules and the dashboard of deploy/;
+- deploy/kustomize and deploy/admission-policy (pod_files.py), if there is a helm.
 
-`outputs()` has the files with their texts: tests/helm compares them with those on the disk.
+`outputs()` has the files of the charts with their texts: tests/helm compares them with those on the disk.
 """
 
 import json
 import os
 import pathlib
 import re
+import sys
 
+import pod_files
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -138,6 +141,11 @@ def main():
     for path, text in outputs().items():
         (HERE / path).parent.mkdir(parents=True, exist_ok=True)
         (HERE / path).write_text(text)
+    if not pod_files.helm():
+        print("no helm: deploy/kustomize and deploy/admission-policy are left as they are", file=sys.stderr)
+        return
+    for path, text in pod_files.outputs().items():
+        (HERE.parent / "deploy" / path).write_text(text)
 
 
 if __name__ == "__main__":
