@@ -1,8 +1,8 @@
 #!/bin/bash
 # Builds a Kubernetes of one node from Go modules: tests/cluster/build.sh [PART...]
 #
-# Parts: kubernetes etcd containerd tools; all of them when none is named. Programs go to bin/ in the
-# folder of the cluster (CLUSTER, else build/cluster). Requires Go 1.26 and 10 GiB of disk. Two cores
+# Parts: kubernetes etcd containerd crds tools; all of them when none is named. Programs go to bin/ in the
+# folder of the cluster (CLUSTER, else build/cluster), definitions of custom resources to crds/. Requires Go 1.26 and 10 GiB of disk. Two cores
 # take 12 to 20 minutes for it, so it runs with the lowest priority.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -12,6 +12,8 @@ cluster=$(realpath -m "${CLUSTER:-build/cluster}")
 KUBERNETES=${KUBERNETES:-1.36.3}
 ETCD=${ETCD:-3.6.16}
 CONTAINERD=${CONTAINERD:-2.3.6}
+KEDA=${KEDA:-2.21.0}
+PROMETHEUS_OPERATOR=${PROMETHEUS_OPERATOR:-0.85.0}
 
 export CGO_ENABLED=0 GOFLAGS='-mod=mod -buildvcs=false -trimpath' GOTOOLCHAIN=local
 mkdir -p "$cluster/bin" "$cluster/src"
@@ -29,13 +31,17 @@ module() { # NAME MODULE@VERSION: a module of our own that requires it, as the c
     go mod edit -require "$2"
 }
 
+folder_of() { # MODULE@VERSION: where go has it
+    go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p'
+}
+
 # Its go.mod replaces its libraries by folders that are not in the published module. Here they are
 # replaced by the same libraries as they are published.
 kubernetes() (
     local version=v$KUBERNETES libraries=v0.${KUBERNETES#1.} folder flags name
     mkdir -p "$cluster/src/kubernetes"
     cd "$cluster/src/kubernetes"
-    folder=$(go mod download -json "k8s.io/kubernetes@$version" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
+    folder=$(folder_of "k8s.io/kubernetes@$version")
     sed -e 's|^module .*|module weir.test/kubernetes|' \
         -e "s|=> ./staging/src/\(.*\)\$|=> \1 $libraries|" "$folder/go.mod" >go.mod
     echo "require k8s.io/kubernetes $version" >>go.mod
@@ -74,11 +80,22 @@ containerd() (
     done
 )
 
+crds() (
+    local operator=github.com/prometheus-operator/prometheus-operator
+    mkdir -p "$cluster/crds"
+    cd "$cluster/crds"
+    cp "$(folder_of "github.com/kedacore/keda/v2@v$KEDA")"/config/crd/bases/*.yaml .
+    cp "$(folder_of "$operator@v$PROMETHEUS_OPERATOR")"/example/prometheus-operator-crd/*_{podmonitors,prometheusrules}.yaml .
+    chmod 644 ./*.yaml
+    echo "copied $(find . -name '*.yaml' | wc -l) definitions of custom resources"
+)
+
 tools() (
     cd "$tools"
     compile load ./load
     compile app ./app
+    compile adapter ./adapter
 )
 
-[ $# -gt 0 ] || set -- kubernetes etcd containerd tools
+[ $# -gt 0 ] || set -- kubernetes etcd containerd crds tools
 for part; do "$part"; done

@@ -16,6 +16,7 @@ node_address=10.250.0.1
 api_address=10.96.0.1
 services=10.96.0.0/16
 pods=10.244.0.0/24
+namespace=apps # that of the commands which name none; it is "restricted"
 plugins=${CNI_BIN:-/usr/lib/cni}
 
 # ---- outside ---------------------------------------------------------------------------------------
@@ -132,6 +133,7 @@ keys() (
     key scheduler /CN=system:kube-scheduler
     key proxy /CN=system:kube-proxy
     key node "/O=system:nodes/CN=system:node:$node"
+    key aggregator /CN=aggregator
 )
 
 kubeconfig() { # NAME
@@ -141,7 +143,7 @@ kind: Config
 current-context: it
 clusters: [{name: it, cluster: {server: "https://127.0.0.1:6443", certificate-authority: "$state/keys/ca.crt"}}]
 users: [{name: it, user: {client-certificate: "$state/keys/$1.crt", client-key: "$state/keys/$1.key"}}]
-contexts: [{name: it, context: {cluster: it, user: it}}]
+contexts: [{name: it, context: {cluster: it, user: it, namespace: $namespace}}]
 YAML
 }
 
@@ -198,6 +200,7 @@ imageGCLowThresholdPercent: 99
 evictionHard: {nodefs.available: "1%", imagefs.available: "1%", nodefs.inodesFree: "1%", memory.available: 100Mi}
 volumePluginDir: "$state/kubelet/volume-plugins"
 maxPods: 60
+syncFrequency: 10s
 YAML
     cat >"$state/proxy.yaml" <<YAML
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -246,12 +249,17 @@ control_plane() {
         --kubelet-client-certificate "$state/keys/admin.crt" --kubelet-client-key "$state/keys/admin.key" \
         --service-account-issuer https://kubernetes.default.svc \
         --service-account-key-file "$state/keys/accounts.key" \
-        --service-account-signing-key-file "$state/keys/accounts.key"
+        --service-account-signing-key-file "$state/keys/accounts.key" \
+        --requestheader-client-ca-file "$state/keys/ca.crt" --requestheader-allowed-names aggregator \
+        --requestheader-username-headers X-Remote-User --requestheader-group-headers X-Remote-Group \
+        --requestheader-extra-headers-prefix X-Remote-Extra- \
+        --proxy-client-cert-file "$state/keys/aggregator.crt" --proxy-client-key-file "$state/keys/aggregator.key"
     wait_for 90 kubectl get --raw /readyz
     start kube-controller-manager --kubeconfig "$state/controller-manager.kubeconfig" --leader-elect=false \
         --use-service-account-credentials --service-account-private-key-file "$state/keys/accounts.key" \
         --root-ca-file "$state/keys/ca.crt" --cluster-signing-cert-file "$state/keys/ca.crt" \
-        --cluster-signing-key-file "$state/keys/ca.key" --allocate-node-cidrs=false
+        --cluster-signing-key-file "$state/keys/ca.key" --allocate-node-cidrs=false \
+        --horizontal-pod-autoscaler-sync-period 5s
     start kube-scheduler --kubeconfig "$state/scheduler.kubeconfig" --leader-elect=false
 }
 
@@ -265,6 +273,15 @@ the_node() {
     kubectl wait --for=condition=Ready node/$node --timeout=90s
 }
 
+the_namespace() {
+    kubectl create -f - <<YAML
+apiVersion: v1
+kind: Namespace
+metadata: {name: $namespace, labels: {pod-security.kubernetes.io/enforce: restricted}}
+YAML
+    wait_for 30 kubectl --namespace $namespace get serviceaccount default
+}
+
 inside() {
     trap 'touch "$state/failed"' ERR
     export KUBECONFIG=$state/admin.kubeconfig PATH=$cluster/bin:$PATH
@@ -273,6 +290,7 @@ inside() {
     keys
     settings
     control_plane
+    the_namespace
     the_node
     kubectl get node -o wide >"$state/ready.new"
     mv "$state/ready.new" "$state/ready"

@@ -8,6 +8,7 @@
 //	keepalive  one request after another on a connection, until a response says that it is the last
 //	close      a connection for each request
 //	retry      the same; a connect that is refused is tried again
+//	upload     as keepalive, with a body of 60 KiB; a client whose request fails leaves
 //	ws         a WebSocket each, messages that are echoed; it must end with a Close frame
 //	events     an event stream each; it must end with its last chunk
 //
@@ -29,15 +30,18 @@ import (
 )
 
 type group struct {
-	Name  string
-	count int
-	kind  string
-	path  string
-	think time.Duration
+	Name   string
+	count  int
+	kind   string
+	path   string
+	think  time.Duration
+	leaves bool // after a failure
 
 	mu    sync.Mutex
 	kinds map[string]int
 	took  []time.Duration
+
+	firstFailure, lastFailure time.Time
 }
 
 type failure struct {
@@ -75,6 +79,10 @@ func (r *run) fail(g *group, what string, began time.Time) {
 	g.mu.Lock()
 	g.kinds[what]++
 	nth := g.kinds[what]
+	g.lastFailure = time.Now()
+	if g.firstFailure.IsZero() {
+		g.firstFailure = g.lastFailure
+	}
 	g.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,7 +107,8 @@ func parse(text string) (*group, error) {
 	if clients[words[1]] == nil {
 		return nil, fmt.Errorf("%q: %q is no kind of client", text, words[1])
 	}
-	g := &group{Name: text, count: count, kind: words[1], path: words[2], kinds: map[string]int{}}
+	g := &group{Name: text, count: count, kind: words[1], path: words[2], kinds: map[string]int{},
+		leaves: words[1] == "upload"}
 	if len(words) == 4 {
 		if g.think, err = time.ParseDuration(words[3]); err != nil {
 			return nil, err
@@ -109,9 +118,10 @@ func parse(text string) (*group, error) {
 }
 
 var clients = map[string]func(*run, *group){
-	"keepalive": func(r *run, g *group) { r.requests(g, true, false) },
-	"close":     func(r *run, g *group) { r.requests(g, false, false) },
-	"retry":     func(r *run, g *group) { r.requests(g, false, true) },
+	"keepalive": func(r *run, g *group) { r.requests(g, get(g.path, true), true, false) },
+	"close":     func(r *run, g *group) { r.requests(g, get(g.path, false), false, false) },
+	"retry":     func(r *run, g *group) { r.requests(g, get(g.path, false), false, true) },
+	"upload":    func(r *run, g *group) { r.requests(g, upload(g.path), true, false) },
 	"ws":        (*run).websockets,
 	"events":    (*run).events,
 }
@@ -123,6 +133,8 @@ type summary struct {
 	P99   float64        `json:"p99_ms"`
 	Max   float64        `json:"max_ms"`
 	Kinds map[string]int `json:"kinds"`
+	// From the first failure to the last one.
+	Failing float64 `json:"failing_ms"`
 }
 
 func (g *group) summary() summary {
@@ -133,7 +145,8 @@ func (g *group) summary() summary {
 		}
 		return ms(g.took[int(p*float64(len(g.took)-1))])
 	}
-	return summary{g.Name, len(g.took), at(.5), at(.99), at(1), g.kinds}
+	return summary{g.Name, len(g.took), at(.5), at(.99), at(1), g.kinds,
+		ms(g.lastFailure.Sub(g.firstFailure))}
 }
 
 func main() {

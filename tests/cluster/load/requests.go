@@ -14,7 +14,8 @@ import (
 
 const (
 	connectTimeout = 5 * time.Second
-	afterRefusal   = 20 * time.Millisecond
+	afterRefusal   = 100 * time.Millisecond
+	uploadBytes    = 60 << 10
 )
 
 // why names an error without what differs from one connection to the next.
@@ -68,19 +69,29 @@ func (l *link) dial(t target) error {
 	return nil
 }
 
-func (r *run) requests(g *group, keep, retry bool) {
-	head := "GET " + g.path + " HTTP/1.1\r\nHost: shop.test\r\n"
+func get(path string, keep bool) string {
+	text := "GET " + path + " HTTP/1.1\r\nHost: shop.test\r\n"
 	if !keep {
-		head += "Connection: close\r\n"
+		text += "Connection: close\r\n"
 	}
-	head += "\r\n"
+	return text + "\r\n"
+}
+
+func upload(path string) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: shop.test\r\nContent-Length: %d\r\n\r\n%s",
+		path, uploadBytes, strings.Repeat("x", uploadBytes))
+}
+
+func (r *run) requests(g *group, text string, keep, retry bool) {
 	var l link
 	defer l.drop()
 	for !r.over() {
 		if l.conn != nil && !r.target.keeps(l.to) {
 			l.drop()
 		}
-		r.request(g, &l, head, retry)
+		if !r.request(g, &l, text, retry) && g.leaves {
+			return
+		}
 		if !keep {
 			l.drop()
 		}
@@ -91,7 +102,7 @@ func (r *run) requests(g *group, keep, retry bool) {
 }
 
 // request is one of them. What fails drops the connection.
-func (r *run) request(g *group, l *link, head string, retry bool) {
+func (r *run) request(g *group, l *link, text string, retry bool) (good bool) {
 	began := time.Now()
 	if l.conn == nil {
 		if err := l.dial(r.target); err != nil {
@@ -99,12 +110,12 @@ func (r *run) request(g *group, l *link, head string, retry bool) {
 				r.fail(g, why("connect", false, err), began)
 			}
 			time.Sleep(afterRefusal)
-			return
+			return false
 		}
 	}
 	where, last, err := "write", true, error(nil)
 	l.conn.SetDeadline(began.Add(r.timeout))
-	if _, err = io.WriteString(l.conn, head); err == nil {
+	if _, err = io.WriteString(l.conn, text); err == nil {
 		where = "read"
 		var resp *http.Response
 		if resp, err = http.ReadResponse(l.in, nil); err == nil {
@@ -114,6 +125,7 @@ func (r *run) request(g *group, l *link, head string, retry bool) {
 			last = resp.Close
 			if err == nil && resp.StatusCode == http.StatusOK {
 				g.ok("200", began)
+				good = true
 			} else if err == nil {
 				r.fail(g, status(resp), began)
 			}
@@ -126,4 +138,5 @@ func (r *run) request(g *group, l *link, head string, retry bool) {
 	if err != nil || last {
 		l.drop()
 	}
+	return good
 }
