@@ -14,9 +14,12 @@ import resources
 import rollouts
 import scaling
 import sidecar
+import ways
 from cluster import Wrong, get, load
 
-CASES = {**rollouts.CASES, **sidecar.CASES, **scaling.CASES, **resources.CASES}
+CASES = {}
+for topic in (rollouts, ways, sidecar, scaling, resources):
+    CASES.update(topic.CASES)
 
 
 def hooks_that_failed(release, since):
@@ -50,7 +53,7 @@ class Row:
             kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(group["kinds"].items()))
             times = "p50 {p50_ms:.0f}, p99 {p99_ms:.0f}, max {max_ms:.0f} ms".format(**group)
             print(f"       {group['group']}: {kinds}; {times}")
-        for failure in self.failures if self.case.bound < 1 else []:
+        for failure in self.failures:
             print(f"       {failure['at']} {failure['group']}: {failure['what']} "
                   f"after {failure['took_ms']:.0f} ms")  # fmt: skip
         for text in self.notes:

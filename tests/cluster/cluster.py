@@ -2,7 +2,7 @@
 
 import json
 import os
-import shutil
+import re
 import subprocess
 import time
 from contextlib import contextmanager
@@ -65,11 +65,9 @@ class Release:
     def __init__(self, name, values):
         self.name, self.full = name, self.full_name(name)
         self.problems, self.notes, self.loads = [], [], []
-        kubectl("delete", "deploy,svc,cm", self.full, "--ignore-not-found", "--wait=false")
-        inside(HELM, "uninstall", name, "--ignore-not-found")
+        self.uninstall()
         self.install("install", values)
-        inside(HELM, "test", name, "--timeout", "120s")
-        kubectl("delete", "pod", f"{self.full}-test", "--ignore-not-found")
+        self.test()
         time.sleep(2)
 
     @staticmethod
@@ -92,8 +90,12 @@ class Release:
             HELM, how, self.name, self.chart(), "--wait", "--timeout", "180s", *self.sets(values)
         )
 
+    def test(self):
+        inside(HELM, "test", self.name, "--timeout", "120s")
+        kubectl("delete", "pod", f"{self.full}-test", "--ignore-not-found")
+
     def uninstall(self):
-        inside(HELM, "uninstall", self.name)
+        inside(HELM, "uninstall", self.name, "--ignore-not-found")
 
     # ---- what a case found ----
 
@@ -138,6 +140,10 @@ class Release:
         """The body of a response, through the Service."""
         return inside("curl", "--silent", "--show-error", "--max-time", "20", f"http://{self.address()}{path}")
 
+    def most_inside(self):
+        """How many requests were inside the demo app at once, by its own count."""
+        return int(re.search(r'backend_concurrent_max\{handler="all"\} (\d+)', self.http("/metrics"))[1])
+
     def replicas(self):
         return get("deploy", self.full)["spec"]["replicas"]
 
@@ -173,28 +179,6 @@ class Release:
         status = self.containers()[0][container]
         container_id = status["containerID"].removeprefix("containerd://")
         inside("ctr", "--namespace", "k8s.io", "task", "kill", "-s", "KILL", container_id)
-
-
-class Shop(Release):
-    """A small chart of an app, which includes the library chart: tests/helm/shop."""
-
-    @staticmethod
-    def full_name(name):
-        return name
-
-    def selector(self):
-        return f"app={self.name}"
-
-    def sets(self, values):
-        return [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
-
-    def chart(self):
-        folder = os.path.join(CLUSTER, "charts", "shop")
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(os.path.join(ROOT, "tests", "helm", "shop"), folder)
-        library = os.path.join(ROOT, "helm", "weir-sidecar")
-        shutil.copytree(library, os.path.join(folder, "charts", "weir-sidecar"))
-        return folder
 
 
 # ---- cases and their load --------------------------------------------------------------------------

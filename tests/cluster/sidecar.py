@@ -1,10 +1,9 @@
-"""Cases: weir killed by SIGKILL and for lack of memory, a changed ConfigMap, and the chart of an app."""
+"""Cases: weir killed by SIGKILL and for lack of memory, and a changed ConfigMap."""
 
 import json
-import re
 import time
 
-from cluster import QUICK, Case, Shop, kubectl, load, test_app, until
+from cluster import QUICK, Case, kubectl, load, test_app, until
 
 # ---- the end of weir -------------------------------------------------------------------------------
 
@@ -69,12 +68,6 @@ def weir_killed(groups, watch=False):
     return action
 
 
-def most_inside(release):
-    """The app's own count of the requests inside it at once, by the demo."""
-    text = release.http("/metrics")
-    return int(re.search(r'backend_concurrent_max\{handler="all"\} (\d+)', text)[1])
-
-
 def inside_twice(release, times, gap):
     """The app goes on with what a weir that is killed had sent it, and the next weir knows nothing of it."""
     before, _ = release.containers()
@@ -84,7 +77,7 @@ def inside_twice(release, times, gap):
         count = before["weir"]["restartCount"] + 1
         until(lambda: again_ready(release, count), 60, "weir was ready again", 0.1)
         time.sleep(8)
-    most = most_inside(release)
+    most = release.most_inside()
     release.expect(most <= 10, f"{most} requests were inside the app at once")
     release.note(f"limit 5; at most {most} requests inside the app at once")
 
@@ -129,21 +122,7 @@ def config_changed(release, times, gap):
     release.expect(restarts(after) == restarts(before), f"restarts are {restarts(after)}")
 
 
-# ---- the chart of an app ---------------------------------------------------------------------------
-
-
-def governed(release, times, gap):
-    """20 clients at once, and a limit of 4. What the app saw is its own count."""
-    containers, _ = release.containers()
-    release.expect(set(containers) == {"weir", "shop"}, f"containers are {sorted(containers)}")
-    time.sleep(5)
-    status = release.weir_status()
-    most = most_inside(release)
-    release.expect(1 < most <= 4, f"{most} requests were inside the app at once")
-    release.note(f"limit {status['limit']}, at most {most} inside the app at once")
-    for _ in range(times):
-        release.gone(release.restart(), gap)
-
+# ---- the cases -------------------------------------------------------------------------------------
 
 BOTH = [QUICK, "3 close /usuarios?ms=50 10ms"]
 
@@ -179,5 +158,4 @@ CASES = {
         {"config": {"watch": True, "concurrency": 80}},
         times=2,
     ),
-    "shop": Case("rollouts, the chart of an app that includes the library", [QUICK], governed, release=Shop),
 }
