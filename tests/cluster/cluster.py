@@ -141,8 +141,9 @@ class Release:
         return inside("curl", "--silent", "--show-error", "--max-time", "20", f"http://{self.address()}{path}")
 
     def most_inside(self):
-        """How many requests were inside the demo app at once, by its own count."""
-        return int(re.search(r'backend_concurrent_max\{handler="all"\} (\d+)', self.http("/metrics"))[1])
+        """How many requests for /usuarios were inside the demo app at once, by its own count."""
+        pattern = r'backend_concurrent_max\{handler="usuarios"\} (\d+)'
+        return int(re.search(pattern, self.http("/metrics"))[1])
 
     def replicas(self):
         return get("deploy", self.full)["spec"]["replicas"]
