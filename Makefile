@@ -504,6 +504,10 @@ deb-test: ## build the Debian package and install it in a Debian 12, as root (3 
 helm-check: build ## lint and render the chart
 	@WEIR=$(OUT)/weir .ci/helm-check.sh
 
+.PHONY: manifests-check
+manifests-check: build ## every manifest, by the schemas of Kubernetes (1 min the first time)
+	@WEIR=$(OUT)/weir .ci/manifests-check.sh
+
 .PHONY: rollouts
 rollouts: build ## 50 rollouts of the rendered chart under load (8 min)
 	@WEIR=$(OUT)/weir BACKEND_DEMO=$(OUT)/backend-demo WEIR_ROLLOUTS=$(or $(ROLLOUTS),50) HELM=$$(.ci/helm.sh) \
