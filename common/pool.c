@@ -6,18 +6,19 @@
 
 #include "common/check.h"
 
-#define LARGEST       65536
-#define KEPT_BYTES    (1024 * 1024)
-#define KEPT_AT_LEAST 64
+#define LARGEST    65536
+#define KEPT_BYTES (1024 * 1024) /* of a class up to SMALL */
+#define PAGE       4096
 
 /*
  * Close together up to 2048: thousands of requests may wait, each with a client, an exchange and a
- * message of that size. With twice the step, a seventh of that memory was unused.
+ * message of that size. With twice the step, a seventh of that memory was unused. Above that by
+ * pages: clients may fill all their connections with heads of one size, whichever it is.
  */
-static const uint32_t class_bytes[] = {128,  192,  256,  320,   384,   448,    512,  576,
-                                       640,  704,  768,  896,   1024,  1280,   1536, 1792,
-                                       2048, 4096, 8192, 16384, 32768, LARGEST};
-#define CLASSES (sizeof(class_bytes) / sizeof(class_bytes[0]))
+static const uint32_t small_bytes[] = {128, 192, 256, 320,  384,  448,  512,  576, 640,
+                                       704, 768, 896, 1024, 1280, 1536, 1792, 2048};
+#define SMALL_CLASSES (sizeof(small_bytes) / sizeof(small_bytes[0]))
+#define CLASSES       (SMALL_CLASSES + LARGEST / PAGE)
 
 /* The class of each size up to SMALL, by the number of steps that hold it. */
 #define STEP     64
@@ -34,6 +35,7 @@ struct block {
 
 struct pool {
     size_t in_use;
+    size_t large_kept; /* bytes of free blocks above SMALL */
     struct {
         struct block *free;
         size_t n;
@@ -51,21 +53,17 @@ static size_t class_of(size_t size)
 {
     if (size <= SMALL)
         return class_of_steps[(size + STEP - 1) / STEP];
-    size_t c = CLASSES - 1;
-    while (class_bytes[c - 1] >= size)
-        c--;
-    return c;
+    return SMALL_CLASSES + (size - 1) / PAGE;
 }
 
-static size_t kept_at_most(size_t c)
+static size_t bytes_of(size_t c)
 {
-    size_t n = KEPT_BYTES / class_bytes[c];
-    return n < KEPT_AT_LEAST ? KEPT_AT_LEAST : n;
+    return c < SMALL_CLASSES ? small_bytes[c] : (c - SMALL_CLASSES + 1) * PAGE;
 }
 
 size_t pool_room(size_t size)
 {
-    return size > LARGEST ? size : class_bytes[class_of(size)];
+    return size > LARGEST ? size : bytes_of(class_of(size));
 }
 
 struct pool *pool_new(void)
@@ -96,6 +94,8 @@ static void *take(struct pool *p, size_t c)
         return NULL;
     p->class[c].free = b->next;
     p->class[c].n--;
+    if (c >= SMALL_CLASSES)
+        p->large_kept -= bytes_of(c);
     return b;
 }
 
@@ -109,9 +109,19 @@ void *pool_get(struct pool *p, size_t size)
     return block;
 }
 
+static bool has_place(struct pool *p, size_t c)
+{
+    if (c < SMALL_CLASSES)
+        return p->class[c].n < KEPT_BYTES / small_bytes[c];
+    if (p->large_kept + bytes_of(c) > POOL_LARGE_KEPT)
+        return false;
+    p->large_kept += bytes_of(c);
+    return true;
+}
+
 static bool keep(struct pool *p, size_t c, struct block *b)
 {
-    if (p->class[c].n >= kept_at_most(c))
+    if (!has_place(p, c))
         return false;
     b->next = p->class[c].free;
     p->class[c].free = b;

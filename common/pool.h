@@ -3,13 +3,15 @@
  * does not allocate. Owner's thread only. Under a sanitizer each get and put is a malloc and a
  * free, so that the sanitizer sees them.
  *
- * Classes: every 64 bytes from 128 to 768, every 128 to 1024, every 256 to 2048, then 4096, 8192,
- * ... 65536 bytes. Larger blocks are plain malloc. A class keeps at most 1 MiB of free blocks, or
- * 64 blocks if that is more; others are freed.
+ * Classes: every 64 bytes from 128 to 768, every 128 to 1024, every 256 to 2048, then every 4096 to
+ * 65536. Larger blocks are plain malloc. A class of up to 2048 bytes keeps at most 1 MiB of free
+ * blocks; the others keep POOL_LARGE_KEPT together. More are freed.
  */
 #pragma once
 
 #include <stddef.h>
+
+#define POOL_LARGE_KEPT (4 * 1024 * 1024)
 
 struct pool; /* opaque: defined in pool.c */
 

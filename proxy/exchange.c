@@ -615,10 +615,12 @@ void exchange_reply(struct exchange *ex, enum reply_kind kind, unsigned status, 
         exchange_lose_client(ex);
         return;
     }
-    if (client_backlog(cl) == 0)
+    if (client_backlog(cl) == 0) {
         exchange_done(ex);
-    else
-        exchange_discard_upload(ex);
+        return;
+    }
+    exchange_abridge(ex);
+    exchange_discard_upload(ex);
 }
 
 /* ---- timers ---- */

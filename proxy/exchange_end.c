@@ -145,6 +145,13 @@ void exchange_count_refused(struct exchange_env *env, struct client *cl, unsigne
 
 /* ---- the memory ---- */
 
+void exchange_abridge(struct exchange *ex)
+{
+    exchange_held_changed(ex, -(int64_t)ex->message.body);
+    ex->message.body = 0;
+    message_abridge(&ex->message, ex->env->c.loop);
+}
+
 void exchange_give_back(struct exchange *ex)
 {
     pool_put(loop_pool(ex->env->c.loop), ex, sizeof(*ex));

@@ -287,10 +287,12 @@ static void exchange_response_complete(struct exchange *ex)
     exchange_release_slot(ex);
     loop_timer_stop(&ex->timer);
     exchange_set_state(ex, EXCHANGE_FLUSHING);
-    if (client_backlog(ex->client) == 0)
+    if (client_backlog(ex->client) == 0) {
         exchange_done(ex);
-    else
-        exchange_discard_upload(ex);
+        return;
+    }
+    exchange_abridge(ex);
+    exchange_discard_upload(ex);
 }
 
 /* The response was cut, or broke its framing, after part was sent: the client must see that. */

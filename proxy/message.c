@@ -3,6 +3,7 @@
 
 #include <endian.h>
 
+#include "proxy/access_line.h"
 #include "proxy/client.h"
 #include "proxy/conn.h"
 #include "proxy/http/rewrite.h"
@@ -10,6 +11,8 @@
 #define INLINE_BODY_MAX 16384
 #define UUID_LEN        36
 #define FIT_MAX         16384 /* a larger block is not worth the copy */
+#define ABRIDGED_ABOVE  2048  /* a smaller block is not worth the search */
+#define UTF8_MAX        4     /* bytes of a character */
 
 /*
  * Eight hexadecimal digits at once: each nibble gets its own byte, and those above 9 are raised by
@@ -171,13 +174,26 @@ void message_fit(struct message *m, struct loop *lp)
 
 /* ---- waiting for the body ---- */
 
-/* Doubles the size, so that a body that arrives slowly is not copied for each byte. */
+/* The block has room for this, which was not asked for: uses it. */
+static void widen(struct message *m, size_t size)
+{
+    char *tail = m->at + size - tail_length(m);
+
+    if (tail_length(m) > 0)
+        memmove(tail, m->request_id.at, tail_length(m));
+    m->request_id.at = tail;
+    m->size = size;
+}
+
+/* Half as much again, so that a body that arrives slowly is not copied for each byte. */
 static void make_room(struct message *m, struct loop *lp, size_t n)
 {
-    size_t need = used(m) + n;
+    size_t need = used(m) + n, more = m->size + m->size / 2;
 
-    if (need > m->size)
-        move(m, lp, need > 2 * m->size ? need : 2 * m->size);
+    if (need > m->size && need <= pool_room(m->size))
+        widen(m, pool_room(m->size));
+    else if (need > m->size)
+        move(m, lp, pool_room(need > more ? need : more));
 }
 
 enum message_status message_take_body(struct message *m, struct loop *lp, struct client *cl,
@@ -255,6 +271,44 @@ struct span message_header(const struct message *m, struct span name)
             return trim((struct span){at + name.len + 1, len - name.len - 1});
     }
     return (struct span){NULL, 0};
+}
+
+static char *append(char *at, struct span s)
+{
+    if (s.len > 0)
+        memcpy(at, s.at, s.len);
+    return at + s.len;
+}
+
+/* At most `most` bytes, and enough after them to see that they are not all. */
+static struct span first_of(struct span s, size_t most)
+{
+    return (struct span){s.at, s.len < most + UTF8_MAX ? s.len : most + UTF8_MAX};
+}
+
+void message_abridge(struct message *m, struct loop *lp)
+{
+    struct span method = message_method(m), tail = {m->request_id.at, tail_length(m)};
+    struct span target = first_of(message_target(m), ACCESS_TARGET_MAX);
+    struct span agent = first_of(message_header(m, SPAN("User-Agent")), ACCESS_TEXT_MAX);
+    struct span referer = first_of(message_header(m, SPAN("Referer")), ACCESS_TEXT_MAX);
+    const struct span head[] = {
+        method,  SPAN(" "),       target, SPAN(" \r\nUser-Agent: "), agent, SPAN("\r\nReferer: "),
+        referer, SPAN("\r\n\r\n")};
+    struct message is = {.request_id = m->request_id};
+
+    for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
+        is.len += head[i].len;
+    is.size = is.len + tail.len;
+    if (m->at == NULL || m->size <= ABRIDGED_ABOVE || pool_room(is.size) >= pool_room(m->size))
+        return;
+    char *at = is.at = pool_get(loop_pool(lp), is.size);
+    for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
+        at = append(at, head[i]);
+    append(at, tail);
+    is.request_id.at = at;
+    pool_put(loop_pool(lp), m->at, m->size);
+    *m = is;
 }
 
 size_t message_room(const struct message *m)

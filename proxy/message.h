@@ -75,6 +75,12 @@ struct span message_method(const struct message *m);
 struct span message_target(const struct message *m); /* as the app receives it */
 struct span message_header(const struct message *m, struct span name);
 
+/*
+ * The app has no more use for it: of a large one, keeps what the access log writes, the request id
+ * and the client's address. The rest may be most of what a client can make weir hold.
+ */
+void message_abridge(struct message *m, struct loop *lp);
+
 /* The number of bytes that may be written after message.len. */
 size_t message_room(const struct message *m);
 

@@ -248,7 +248,7 @@ bool http_host_is_valid(struct span host)
 {
     const char *end = host.at + host.len;
     const char *at;
-    if (host.len == 0)
+    if (host.len == 0 || host.len > HTTP_HOST_MAX)
         return false;
     if (*host.at == '[') {
         at = memchr(host.at, ']', host.len);

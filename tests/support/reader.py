@@ -203,7 +203,7 @@ def read_host(request):
 
 @functools.lru_cache(10_000)
 def is_host(value):
-    match = HOST.match(value)
+    match = len(value) <= 261 and HOST.match(value)  # a name of 255 bytes and a port
     if not match or int(match[3] or b"0") > 65535:
         return False
     literal = match[2]

@@ -161,6 +161,18 @@ static void sound_hosts_are_valid(void **state)
     }
 }
 
+static void a_host_longer_than_any_name_is_not_valid(void **state)
+{
+    char host[HTTP_HOST_MAX + 2];
+
+    (void)state;
+    memset(host, 'a', sizeof(host) - 1);
+    host[sizeof(host) - 1] = '\0';
+    assert_false(host_is_valid(host));
+    host[HTTP_HOST_MAX] = '\0';
+    assert_true(host_is_valid(host));
+}
+
 static void unsound_hosts_are_not(void **state)
 {
     static const char *const unsound[] = {
@@ -341,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_token_is_in_a_list_whole_and_in_either_case),
         cmocka_unit_test(sound_hosts_are_valid),
         cmocka_unit_test(unsound_hosts_are_not),
+        cmocka_unit_test(a_host_longer_than_any_name_is_not_valid),
         cmocka_unit_test(max_forwards_counts_for_trace_and_options_only),
         cmocka_unit_test(persistence_follows_version_and_options),
         cmocka_unit_test(an_event_stream_is_known_by_its_media_type),

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "proxy/access_line.h"
 #include "proxy/client.h"
 #include "proxy/conn.h"
 #include "proxy/http/rewrite.h"
@@ -361,7 +363,7 @@ static void a_chunk_that_is_none_is_told(void **state)
     assert_non_null(fx.problem.reason);
 }
 
-/* The block grows by doubling: the head, the body and the id move with it. */
+/* The block grows by half: the head, the body and the id move with it. */
 static void a_long_body_that_trickles_moves_the_block_a_few_times_only(void **state)
 {
     size_t moves = 0, size;
@@ -420,6 +422,69 @@ static void a_large_message_that_waits_is_not_copied(void **state)
     assert_int_equal(fx.message.size, size);
 }
 
+/* ---- nothing left but the client's reading ---- */
+
+static void is(struct span got, const char *want)
+{
+    assert_int_equal(got.len, strlen(want));
+    assert_memory_equal(got.at, want, got.len);
+}
+
+/* A request of many kilobytes to `target`. */
+static void sends_a_large_one(const char *target)
+{
+    static char text[30000], cookie[9000];
+
+    memset(cookie, 'c', sizeof(cookie) - 1);
+    snprintf(text, sizeof(text),
+             "POST %s HTTP/1.1\r\nHost: a\r\nCookie: %s\r\nUser-Agent: me\r\nReferer: /from\r\n"
+             "X-Request-Id: mine\r\nContent-Length: 5\r\n\r\nhello",
+             target, cookie);
+    sends(text);
+}
+
+static void of_a_large_message_what_the_access_log_writes_is_kept(void **state)
+{
+    (void)state;
+    sends_a_large_one("/x?y");
+    assert_true(fx.message.size > 9000);
+    message_abridge(&fx.message, fx.loop);
+    assert_true(fx.message.size < 128);
+    is(message_method(&fx.message), "POST");
+    is(message_target(&fx.message), "/x?y");
+    is(message_header(&fx.message, SPAN("User-Agent")), "me");
+    is(message_header(&fx.message, SPAN("Referer")), "/from");
+    id_is("mine");
+    assert_int_equal(message_remote(&fx.message).len, 0);
+
+    const char *at = fx.message.at;
+    message_abridge(&fx.message, fx.loop);
+    assert_ptr_equal(fx.message.at, at);
+}
+
+static void a_long_target_stays_too_long_for_the_access_log(void **state)
+{
+    static char target[8000];
+
+    (void)state;
+    memset(target, '/', sizeof(target) - 1);
+    sends_a_large_one(target);
+    message_abridge(&fx.message, fx.loop);
+    assert_true(message_target(&fx.message).len > ACCESS_TARGET_MAX);
+    assert_true(fx.message.size < ACCESS_TARGET_MAX + 128);
+    id_is("mine");
+}
+
+static void a_small_message_stays_as_it_is(void **state)
+{
+    (void)state;
+    sends(POST("Content-Length: 5\r\nX-Request-Id: mine\r\n") "hello");
+    const char *at = fx.message.at;
+    message_abridge(&fx.message, fx.loop);
+    assert_ptr_equal(fx.message.at, at);
+    ends_with("hello");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, a_client_has_come, all_is_given_back)
@@ -442,6 +507,9 @@ int main(void)
         TEST(a_long_body_that_trickles_moves_the_block_a_few_times_only),
         TEST(a_message_that_waits_is_moved_to_a_block_of_its_size),
         TEST(a_large_message_that_waits_is_not_copied),
+        TEST(of_a_large_message_what_the_access_log_writes_is_kept),
+        TEST(a_long_target_stays_too_long_for_the_access_log),
+        TEST(a_small_message_stays_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
