@@ -47,6 +47,24 @@ void socket_tune(int fd, const struct address *at)
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
 }
 
+/* The kernel takes twice the value that it is told, for its own structures. */
+static bool limit_buffer(int fd, int which, uint32_t bytes)
+{
+    int half = (int)(bytes / 2), all = 0;
+    socklen_t len = sizeof(all);
+
+    if (bytes == UINT32_MAX)
+        return true;
+    return setsockopt(fd, SOL_SOCKET, which, &half, sizeof(half)) == 0 &&
+           getsockopt(fd, SOL_SOCKET, which, &all, &len) == 0 && (uint32_t)all / 2 >= bytes / 2;
+}
+
+bool socket_limit_buffers(int fd, uint32_t send, uint32_t receive)
+{
+    bool sends = limit_buffer(fd, SO_SNDBUF, send);
+    return limit_buffer(fd, SO_RCVBUF, receive) && sends;
+}
+
 /* chmod() afterwards would leave a moment in which the file admits more than it should, and would
  * follow whatever had replaced it by then. */
 static int bind_with_mode(int fd, const struct address *at)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/address.h"
 #include "common/check.h"
@@ -15,6 +16,13 @@
  * 5% of the CPU of a small request. Elsewhere the system's default stays.
  */
 void socket_tune(int fd, const struct address *at);
+
+/*
+ * The kernel's memory for what the peer has not received, and for what has not been read from it:
+ * at most so many bytes for each; UINT32_MAX leaves it to the system. TCP connections get theirs
+ * from the socket that accepts them. False: the system allows less (net.core.wmem_max, rmem_max).
+ */
+bool socket_limit_buffers(int fd, uint32_t send, uint32_t receive);
 
 /*
  * A socket that is bound and tuned, not yet listening; -1 with errno. A Unix socket's file with no

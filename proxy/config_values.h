@@ -64,7 +64,8 @@ struct config {
         uint32_t max_connections;
         mono_us head_timeout, body_timeout, send_timeout, stall_timeout, keepalive_timeout;
         uint32_t max_head, max_headers;
-        uint64_t max_body; /* CONFIG_UNLIMITED */
+        uint64_t max_body;                    /* CONFIG_UNLIMITED */
+        uint32_t send_buffer, receive_buffer; /* UINT32_MAX: the system's */
         enum config_half_close half_close;
     } client;
     struct {

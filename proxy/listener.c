@@ -27,6 +27,7 @@ struct listener {
     struct loop *loop;
     struct event *event;
     int fd;
+    struct listener_config config; /* as it was in the beginning */
     _Atomic uint32_t max;
     const struct listener_handler *handler;
     void *arg;
@@ -132,6 +133,8 @@ static bool accept_one(struct listener *l)
         return false;
     int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
+        if (l->at.sa.ss_family == AF_UNIX)
+            (void)socket_limit_buffers(fd, l->config.send_buffer, UINT32_MAX);
         if (len < sizeof(sa.ss_family)) /* an unnamed Unix socket */
             sa.ss_family = l->at.sa.ss_family;
         atomic_fetch_add(&l->count, 1);
@@ -218,6 +221,10 @@ static int open_socket(struct listener *l)
 
     if (fd < 0)
         return -1;
+    if (!socket_limit_buffers(fd, l->config.send_buffer, l->config.receive_buffer))
+        log_warning("the kernel gives client connections smaller buffers than client.send_buffer "
+                    "and client.receive_buffer allow: net.core.wmem_max and net.core.rmem_max are "
+                    "lower");
     if (listen(fd, BACKLOG) < 0) {
         int why = errno;
         close(fd);
@@ -317,7 +324,8 @@ void listener_stop(struct listener *l)
         loop_post(l->loop, &l->stop_task);
 }
 
-struct listener *listener_new(struct loop *lp, const struct address *at, uint32_t max,
+struct listener *listener_new(struct loop *lp, const struct address *at,
+                              const struct listener_config *config,
                               const struct listener_handler *handler, void *arg, char *problem,
                               size_t size)
 {
@@ -325,7 +333,8 @@ struct listener *listener_new(struct loop *lp, const struct address *at, uint32_
 
     CHECK(l != NULL);
     l->loop = lp;
-    atomic_init(&l->max, max);
+    l->config = *config;
+    atomic_init(&l->max, config->max);
     l->handler = handler;
     l->arg = arg;
     l->at = *at;

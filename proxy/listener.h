@@ -13,6 +13,11 @@
 #include "proxy/config.h"
 #include "proxy/loop.h"
 
+struct listener_config {
+    uint32_t max;                         /* connections */
+    uint32_t send_buffer, receive_buffer; /* of each, in the kernel: see socket_limit_buffers() */
+};
+
 struct listener; /* opaque: defined in listener.c */
 
 struct listener_handler {
@@ -31,7 +36,8 @@ struct listener_handler {
  * Binds and listens. NULL: `problem` has the reason. Call it before the loop runs. A Unix socket's
  * file with no listener is replaced; the file is removed when the listener stops.
  */
-struct listener *listener_new(struct loop *lp, const struct address *at, uint32_t max,
+struct listener *listener_new(struct loop *lp, const struct address *at,
+                              const struct listener_config *config,
                               const struct listener_handler *handler, void *arg, char *problem,
                               size_t size);
 void listener_free(struct listener *l);

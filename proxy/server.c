@@ -658,8 +658,11 @@ static bool ports_build(struct server *s)
                                   .drain_state = admin_drain_state,
                                   .change = admin_change};
 
-    s->listener = listener_new(s->workers[0].loop, &s->config->listen, s->max_connections,
-                               &listener_handler, s, problem, sizeof(problem));
+    const struct listener_config how = {.max = s->max_connections,
+                                        .send_buffer = s->config->client.send_buffer,
+                                        .receive_buffer = s->config->client.receive_buffer};
+    s->listener = listener_new(s->workers[0].loop, &s->config->listen, &how, &listener_handler, s,
+                               problem, sizeof(problem));
     if (s->listener == NULL) {
         log_error("%s", problem);
         return false;

@@ -118,6 +118,23 @@ static void loopback_is_under_reno_and_the_rest_as_the_system_has_it(void **stat
     }
 }
 
+static void more_than_the_system_allows_is_told(void **state)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0), before = 0, after = 0;
+    socklen_t len = sizeof(before);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &before, &len), 0);
+    assert_true(socket_limit_buffers(fd, UINT32_MAX, UINT32_MAX));
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &after, &len), 0);
+    assert_int_equal(before, after);
+    assert_true(socket_limit_buffers(fd, 16384, 16384));
+    assert_false(socket_limit_buffers(fd, UINT32_MAX - 1, UINT32_MAX));
+    assert_false(socket_limit_buffers(fd, UINT32_MAX, UINT32_MAX - 1));
+    close(fd);
+}
+
 static void a_unix_socket_is_left_as_it_is(void **state)
 {
     struct address at = {.sa.ss_family = AF_UNIX};
@@ -280,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_accepted_inherits_from_what_listens),
         cmocka_unit_test(loopback_is_under_reno_and_the_rest_as_the_system_has_it),
+        cmocka_unit_test(more_than_the_system_allows_is_told),
         cmocka_unit_test(a_unix_socket_is_left_as_it_is),
         cmocka_unit_test(what_is_connected_is_kept_and_no_new_handshake_is_taken),
         cmocka_unit_test(a_connection_to_itself_is_known_as_such),

@@ -100,7 +100,7 @@ static void passes(mono_us ms)
     turns();
 }
 
-static bool opens_at(const char *text, uint32_t max)
+static bool opens_with(const char *text, const struct listener_config *config)
 {
     struct strbuf why = {0};
 
@@ -108,8 +108,13 @@ static bool opens_at(const char *text, uint32_t max)
     address_set(&fx.at, span_of(text));
     assert_true(address_resolve(&fx.at, ADDRESS_LISTEN, &why));
     fx.listener =
-        listener_new(fx.loop, &fx.at, max, &handler, NULL, fx.problem, sizeof(fx.problem));
+        listener_new(fx.loop, &fx.at, config, &handler, NULL, fx.problem, sizeof(fx.problem));
     return fx.listener != NULL;
+}
+
+static bool opens_at(const char *text, uint32_t max)
+{
+    return opens_with(text, &(struct listener_config){max, UINT32_MAX, UINT32_MAX});
 }
 
 static void opens(uint32_t max)
@@ -546,6 +551,55 @@ static void after_a_stop_the_path_is_another_ones(void **state)
     assert_true(is_there(a_path()));
 }
 
+/* ---- the kernel's buffers ---- */
+
+static int kernel_buffer(int fd, int which)
+{
+    int bytes = 0;
+    socklen_t len = sizeof(bytes);
+
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, which, &bytes, &len), 0);
+    return bytes;
+}
+
+static void a_connection_has_the_buffers_that_are_configured(void **state)
+{
+    static const struct listener_config config = {10, 32768, 65536};
+
+    (void)state;
+    assert_true(opens_with("127.0.0.1:0", &config));
+    comes();
+    turns();
+    assert_int_equal(kernel_buffer(fx.accepted[0], SO_SNDBUF), 32768);
+    assert_int_equal(kernel_buffer(fx.accepted[0], SO_RCVBUF), 65536);
+}
+
+static void on_a_unix_socket_the_sender_holds_what_is_under_way(void **state)
+{
+    static const struct listener_config config = {10, 32768, 65536};
+
+    (void)state;
+    assert_true(opens_with(a_path(), &config));
+    comes();
+    turns();
+    assert_int_equal(kernel_buffer(fx.accepted[0], SO_SNDBUF), 32768);
+    assert_int_not_equal(kernel_buffer(fx.accepted[0], SO_RCVBUF), 65536);
+}
+
+static void otherwise_they_are_the_systems(void **state)
+{
+    int usual[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, usual), 0);
+    assert_true(opens_at(a_path(), 10));
+    comes();
+    turns();
+    assert_int_equal(kernel_buffer(fx.accepted[0], SO_SNDBUF), kernel_buffer(usual[0], SO_SNDBUF));
+    close(usual[0]);
+    close(usual[1]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -573,6 +627,9 @@ int main(void)
         TEST(a_path_with_a_listener_is_not_taken),
         TEST(the_path_is_there_again_with_the_listener),
         TEST(after_a_stop_the_path_is_another_ones),
+        TEST(a_connection_has_the_buffers_that_are_configured),
+        TEST(on_a_unix_socket_the_sender_holds_what_is_under_way),
+        TEST(otherwise_they_are_the_systems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
