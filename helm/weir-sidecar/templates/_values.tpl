@@ -128,10 +128,11 @@ what weir cannot change while it is running; docs/configuration.md has the list.
 {{/* ---- memory ---- */}}
 
 {{/*
-The least memory limit, in MiB: the bounds of the queue, of the buffers, and of the headers of all clients
-and of all connections to the app; 16 MiB for the program, and 2 MiB for each additional thread; and a
-tenth of the limit to spare. Rounded up to 16 MiB. The connections to the app are rounded up to 256, so that another
-concurrency, which weir can reload, is usually no reason to replace the pods.
+The least memory limit, in MiB: the bounds of the queue, of the buffers, of all clients and of all connections to
+the app, 16 MiB for the program and 8 MiB for each thread; and a tenth of the limit to spare. Rounded up to 16 MiB. A
+client takes its head and 12 KiB, but at least 40 KiB, and the buffers of its socket, if they are bounded; a connection
+to the app takes its head and 16 KiB. These connections are rounded up to 256, so that another concurrency, which weir
+can reload, is usually no reason to replace the pods.
 */}}
 {{- define "weir-sidecar.memoryMiB" -}}
 {{- $config := .weir.config | default dict -}}
@@ -141,11 +142,18 @@ concurrency, which weir can reload, is usually no reason to replace the pods.
 {{- if ne (toString $limit) "unlimited" -}}
 {{- $inside = mul 256 (div (add (int64 $limit) 255) 256) -}}
 {{- end -}}
-{{- $heads := mul $clients (max 8192 (include "weir-sidecar.bytes" (dig "client" "max_head" "32KiB" $config) | int64)) -}}
-{{- $answers := mul $inside (include "weir-sidecar.bytes" (dig "upstream" "max_head" "48KiB" $config) | int64) -}}
+{{- $client := max 40960 (add 12288 (include "weir-sidecar.bytes" (dig "client" "max_head" "32KiB" $config) | int64)) -}}
+{{- range list "send_buffer" "receive_buffer" -}}
+{{- $socket := dig "client" . "system" $config -}}
+{{- if ne $socket "system" -}}
+{{- $client = add $client (include "weir-sidecar.bytes" $socket | int64) -}}
+{{- end -}}
+{{- end -}}
+{{- $heads := mul $clients $client -}}
+{{- $answers := mul $inside (add 16384 (include "weir-sidecar.bytes" (dig "upstream" "max_head" "48KiB" $config) | int64)) -}}
 {{- $queue := include "weir-sidecar.bytes" (dig "queue" "max_bytes" "64MiB" $config) | int64 -}}
 {{- $buffers := include "weir-sidecar.bytes" (dig "buffers" "budget" "64MiB" $config) | int64 -}}
-{{- $program := mul 2097152 (add 7 (dig "threads" 1 $config | int64)) -}}
+{{- $program := mul 8388608 (add 2 (dig "threads" 1 $config | int64)) -}}
 {{- $sum := add $queue $buffers $heads $answers $program -}}
 {{- $unit := 16777216 -}}
 {{- $limit := div (mul $sum 10) 9 -}}

@@ -1,0 +1,55 @@
+"""The memory that a configuration lets weir take at most: the sum that docs/operations.md documents."""
+
+import json
+import re
+import subprocess
+
+from .weir import BINARY, clean_environment
+
+KIB, MIB = 1 << 10, 1 << 20
+UNITS = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": 1 << 30}
+
+
+def size(text):
+    number, unit = re.fullmatch(r"(\d+)([A-Za-z]+)", text).groups()
+    return int(number) * UNITS[unit]
+
+
+def effective(*arguments):
+    """All options as weir has read them."""
+    out = subprocess.run(
+        [BINARY, "config", "print", "--json", *arguments],
+        capture_output=True, text=True, check=True, env={**clean_environment(), "WEIR_UPSTREAM": "127.0.0.1:1"},
+    )
+    return json.loads(out.stdout)
+
+
+def of_a_client(client):
+    return max(40 * KIB, size(client["max_head"]) + 12 * KIB)
+
+
+def of_sockets(config):
+    """What the kernel may hold for clients, where that is bounded."""
+    client = config["client"]
+    buffers = [client["send_buffer"], client["receive_buffer"]]
+    return client["max_connections"] * sum(size(n) for n in buffers if n != "system")
+
+
+def inside(config):
+    """Connections to the app."""
+    clients, limit = config["client"]["max_connections"], config["concurrency"]
+    return clients if limit == "unlimited" else limit
+
+
+def of_requests(config):
+    """All that clients can make weir hold."""
+    return (
+        size(config["queue"]["max_bytes"])
+        + size(config["buffers"]["budget"])
+        + config["client"]["max_connections"] * of_a_client(config["client"])
+        + inside(config) * (size(config["upstream"]["max_head"]) + 16 * KIB)
+    )
+
+
+def of_the_program(config):
+    return (16 + 8 * config["threads"]) * MIB
