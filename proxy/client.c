@@ -14,10 +14,8 @@
 #define LINGER_LOOK   (LINGER_US / 4)
 #define DISCARD_FILLS 4       /* in one go: 256 KiB */
 #define ROOM_LOOKS    8       /* connections that may have to make room, checked in one go */
-#define REST_US       1000000 /* in a drain, a connection that is idle for this long is closed */
+#define REST_US       1000000 /* in a drain, a connection without a request ends */
 #define SEND_PACE     500     /* bytes per second; a client that reads less counts as not reading */
-
-enum phase { PHASE_SERVING, PHASE_ANNOUNCED, PHASE_DRAINING };
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };
 
@@ -60,8 +58,8 @@ struct clients {
     struct client_list reading, lingering; /* longest wait first */
     _Atomic mono_us longest_since;         /* the earliest of both; MONO_NEVER: both are empty */
     size_t count;
-    enum phase phase;
-    mono_us draining_since; /* PHASE_DRAINING */
+    bool draining;
+    mono_us draining_since;
     struct http_limits limits;
     struct http_head head; /* of the request being handed over */
 };
@@ -133,12 +131,6 @@ static void read_all_afresh(struct clients *cs)
     }
 }
 
-void clients_announce(struct clients *cs)
-{
-    cs->phase = PHASE_ANNOUNCED;
-    read_all_afresh(cs);
-}
-
 /* On Linux, an RST from us does not destroy what the client's kernel has acknowledged. */
 static void shorten_lingering(struct clients *cs)
 {
@@ -150,7 +142,7 @@ static void shorten_lingering(struct clients *cs)
 
 void clients_drain(struct clients *cs)
 {
-    cs->phase = PHASE_DRAINING;
+    cs->draining = true;
     cs->draining_since = loop_now(cs->loop);
     shorten_lingering(cs);
     read_all_afresh(cs);
@@ -158,7 +150,7 @@ void clients_drain(struct clients *cs)
 
 void clients_undrain(struct clients *cs)
 {
-    cs->phase = PHASE_SERVING;
+    cs->draining = false;
     read_all_afresh(cs); /* starts client.keepalive_timeout */
 }
 
@@ -353,8 +345,7 @@ static void linger(struct client *cl)
     if (!cl->has_all) {
         cl->has_all = true;
         cl->quiet_since = now;
-        cl->cut_at =
-            now + (most > LINGER_US && cl->clients->phase != PHASE_DRAINING ? most : LINGER_US);
+        cl->cut_at = now + (most > LINGER_US && !cl->clients->draining ? most : LINGER_US);
     }
     if (now >= cl->cut_at || now >= cl->quiet_since + LINGER_US)
         client_end(cl, false);
@@ -474,10 +465,10 @@ static mono_us rests_until(const struct client *cl)
 {
     const struct clients *cs = cl->clients;
 
-    if (cs->phase == PHASE_SERVING || (cs->phase == PHASE_ANNOUNCED && cl->fresh))
+    if (!cs->draining)
         return MONO_NEVER;
     bool kept = !cl->fresh && cl->since < cs->draining_since;
-    return cs->phase == PHASE_DRAINING && kept ? cl->since : cl->since + REST_US;
+    return kept ? cl->since : cl->since + REST_US;
 }
 
 /* `since`: when the wait began, if no byte has arrived. */
@@ -724,7 +715,7 @@ static void end_idle(struct client *cl)
 {
     mono_us since = cl->since;
 
-    if (cl->clients->phase != PHASE_SERVING)
+    if (cl->clients->draining)
         read_afresh(cl);
     if (cl->state == CLIENT_READING && cl->began == 0 && cl->since == since)
         close_idle(cl);

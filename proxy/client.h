@@ -68,14 +68,11 @@ void clients_free(struct clients *cs); /* cuts off those that are left */
 void clients_configure(struct clients *cs, const struct config *config);
 
 /*
- * A drain, in two steps. The handler makes each response announce that it is the last; these see to
- * the connections that got theirs before. From clients_announce() on, a connection that was kept
- * after a response is closed once it has been idle for a second: a client in the middle of its work
- * sends its next request before that, and learns from the response, while a FIN might cross that
- * request. From clients_drain() on, those that were kept idle are closed at once; one without a
- * request so far, and one whose last response ended later, has its second.
+ * A drain. The handler makes each response announce that it is the last; these see to the
+ * connections that got theirs before. Those that were kept idle are closed at once; one without a
+ * request so far, and one whose last response ended later, is closed once it has been idle for a
+ * second.
  */
-void clients_announce(struct clients *cs);
 void clients_drain(struct clients *cs);
 void clients_undrain(struct clients *cs); /* the drain was cancelled */
 

@@ -63,7 +63,6 @@ static void enter(struct drain_loop *dl, enum stage next)
         return;
     case STAGE_ANNOUNCE:
         exchange_announce(p->exchanges);
-        clients_announce(p->clients);
         return;
     case STAGE_CLOSE:
         exchange_drain(p->exchanges);

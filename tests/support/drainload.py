@@ -14,7 +14,7 @@ EVENT = b"data: " + b"x" * 100 + b"\n\n"
 FRAME = b"\x82\x7e\x01\x2c" + b"x" * 300
 GOING_AWAY = b"\x88\x02\x03\xe9"
 PAUSE = 0.01
-RESTED = 0.8  # seconds; weir closes a connection that has been idle for one
+RESTED = 1.2  # seconds; weir closes a connection that has been idle during all of drain.delay
 
 
 # ---- the app's scripts ---------------------------------------------------------------------------

@@ -391,7 +391,6 @@ static void on_announce(struct task *task)
 {
     (void)task;
     exchange_announce(world.exchanges);
-    clients_announce(world.clients);
 }
 
 static void on_drain(struct task *task)

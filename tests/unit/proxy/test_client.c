@@ -374,114 +374,7 @@ static int is_kept(struct fixture *f)
     return peer;
 }
 
-static void an_announced_drain_closes_who_is_kept_idle_for_a_second(void **state)
-{
-    struct fixture *f = *state;
-    int kept = is_kept(f), fresh = comes(f);
-
-    passes(f, 300);
-    clients_announce(f->clients);
-    turn(f);
-    passes(f, 690);
-    assert_true(!is_closed(kept) && !is_closed(fresh));
-    passes(f, 20);
-    assert_true(is_closed(kept) && !is_closed(fresh));
-    passes(f, 5000);
-    assert_false(is_closed(fresh)); /* it may be about to send its first request */
-    clients_drain(f->clients);
-    assert_true(is_closed(fresh));
-    assert_int_equal(f->ended, 2);
-}
-
-static void who_has_been_idle_longer_is_closed_as_it_is_announced(void **state)
-{
-    struct fixture *f = *state;
-    int kept = is_kept(f);
-
-    passes(f, 1100);
-    clients_announce(f->clients);
-    assert_true(is_closed(kept));
-}
-
-static void a_request_that_has_arrived_by_then_is_served(void **state)
-{
-    struct fixture *f = *state;
-    int kept = is_kept(f);
-
-    passes(f, 1100);
-    says(kept, GET);
-    clients_announce(f->clients);
-    assert_int_equal(f->requests, 2);
-    assert_false(is_closed(kept));
-}
-
-static void a_request_that_arrives_with_the_end_of_its_rest_is_served(void **state)
-{
-    struct fixture *f = *state;
-    int kept = is_kept(f);
-
-    clients_announce(f->clients);
-    turn(f);
-    says(kept, GET);
-    now += 1001 * MS; /* the timer is seen before the bytes, or after them */
-    turn(f);
-    assert_int_equal(f->requests, 2);
-    assert_false(is_closed(kept));
-}
-
-static void in_a_drain_too_a_head_that_has_begun_has_its_time(void **state)
-{
-    struct fixture *f = *state;
-    int kept = is_kept(f);
-
-    clients_announce(f->clients);
-    says_and_is_read(f, kept, "GET / HT");
-    passes(f, 2000);
-    clients_drain(f->clients);
-    passes(f, 2000);
-    says_and_is_read(f, kept, "TP/1.1\r\nHost: a\r\n\r\n");
-    assert_int_equal(f->requests, 2);
-    client_close(f->served);
-    turn(f);
-}
-
-static void line_ends_are_no_request_that_would_lengthen_it(void **state)
-{
-    struct fixture *f = *state;
-    int kept = is_kept(f);
-
-    clients_announce(f->clients);
-    passes(f, 900);
-    says_and_is_read(f, kept, "\r\n");
-    passes(f, 110);
-    assert_true(is_closed(kept));
-}
-
-static void a_response_that_did_not_tell_is_followed_by_a_second_of_rest(void **state)
-{
-    struct fixture *f = *state;
-    int a = comes(f), b = comes(f);
-
-    says_and_is_read(f, a, GET);
-    struct client *first = f->served;
-    says_and_is_read(f, b, GET);
-    clients_announce(f->clients);
-    passes(f, 5000);
-    client_next(first);
-    turn(f);
-    passes(f, 990);
-    assert_false(is_closed(a));
-    clients_drain(f->clients);
-    assert_true(is_closed(a));
-    client_next(f->served);
-    turn(f);
-    passes(f, 990);
-    assert_false(is_closed(b));
-    passes(f, 20);
-    assert_true(is_closed(b));
-}
-
-static void the_drain_itself_closes_who_is_kept_at_once_and_leaves_a_new_one_a_second(void **state)
+static void a_drain_closes_who_is_kept_at_once_and_leaves_a_new_one_a_second(void **state)
 {
     struct fixture *f = *state;
     int kept = is_kept(f), early = comes(f);
@@ -498,17 +391,81 @@ static void the_drain_itself_closes_who_is_kept_at_once_and_leaves_a_new_one_a_s
     assert_int_equal(f->requests, 2);
 }
 
-static void a_client_that_never_asks_ends_with_head_timeout_in_a_drain_too(void **state)
+static void a_request_that_has_arrived_by_then_is_served(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f);
+
+    passes(f, 1100);
+    says(kept, GET);
+    clients_drain(f->clients);
+    assert_int_equal(f->requests, 2);
+    assert_false(is_closed(kept));
+}
+
+static void a_request_that_arrives_with_the_end_of_its_rest_is_served(void **state)
 {
     struct fixture *f = *state;
     int fresh = comes(f);
 
-    says_and_is_read(f, fresh, "\r\n");
-    clients_announce(f->clients);
-    passes(f, 9900);
+    clients_drain(f->clients);
+    turn(f);
+    says(fresh, GET);
+    now += 1001 * MS; /* the timer is seen before the bytes, or after them */
+    turn(f);
+    assert_int_equal(f->requests, 1);
     assert_false(is_closed(fresh));
-    passes(f, 200);
+}
+
+static void in_a_drain_too_a_head_that_has_begun_has_its_time(void **state)
+{
+    struct fixture *f = *state;
+    int kept = is_kept(f);
+
+    says_and_is_read(f, kept, "GET / HT");
+    clients_drain(f->clients);
+    passes(f, 2000);
+    says_and_is_read(f, kept, "TP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(f->requests, 2);
+    client_close(f->served);
+    turn(f);
+}
+
+static void line_ends_are_no_request_that_would_lengthen_it(void **state)
+{
+    struct fixture *f = *state;
+    int fresh = comes(f);
+
+    clients_drain(f->clients);
+    passes(f, 900);
+    says_and_is_read(f, fresh, "\r\n");
+    passes(f, 110);
     assert_true(is_closed(fresh));
+}
+
+/* A client whose response, which did not announce the end, is complete only when a drain has begun.
+ */
+static int is_served_into_a_drain(struct fixture *f)
+{
+    int peer = comes(f);
+
+    says_and_is_read(f, peer, GET);
+    clients_drain(f->clients);
+    passes(f, 5000);
+    client_next(f->served);
+    turn(f);
+    return peer;
+}
+
+static void a_response_that_did_not_tell_is_followed_by_a_second_of_rest(void **state)
+{
+    struct fixture *f = *state;
+    int peer = is_served_into_a_drain(f);
+
+    passes(f, 990);
+    assert_false(is_closed(peer));
+    passes(f, 20);
+    assert_true(is_closed(peer));
 }
 
 static void keepalive_timeout_applies_if_it_is_shorter_than_the_rest(void **state)
@@ -516,20 +473,18 @@ static void keepalive_timeout_applies_if_it_is_shorter_than_the_rest(void **stat
     struct fixture *f = *state;
 
     f->config->client.keepalive_timeout = 300 * MS;
-    int kept = is_kept(f);
-    clients_announce(f->clients);
+    int peer = is_served_into_a_drain(f);
     passes(f, 290);
-    assert_false(is_closed(kept));
+    assert_false(is_closed(peer));
     passes(f, 20);
-    assert_true(is_closed(kept));
+    assert_true(is_closed(peer));
 }
 
 static void after_a_cancel_the_usual_timeouts_apply(void **state)
 {
     struct fixture *f = *state;
-    int kept = is_kept(f), fresh = comes(f);
+    int kept = is_served_into_a_drain(f), fresh = comes(f);
 
-    clients_announce(f->clients);
     passes(f, 500);
     clients_undrain(f->clients);
     passes(f, 9900);
@@ -556,15 +511,12 @@ int main(void)
         TEST(one_that_has_had_its_last_response_goes_first),
         TEST(a_served_client_that_closes_is_gone_though_it_may_half_close),
         TEST(a_client_that_closes_before_the_end_of_its_last_response_is_ended),
-        TEST(an_announced_drain_closes_who_is_kept_idle_for_a_second),
-        TEST(who_has_been_idle_longer_is_closed_as_it_is_announced),
+        TEST(a_drain_closes_who_is_kept_at_once_and_leaves_a_new_one_a_second),
         TEST(a_request_that_has_arrived_by_then_is_served),
         TEST(a_request_that_arrives_with_the_end_of_its_rest_is_served),
         TEST(in_a_drain_too_a_head_that_has_begun_has_its_time),
         TEST(line_ends_are_no_request_that_would_lengthen_it),
         TEST(a_response_that_did_not_tell_is_followed_by_a_second_of_rest),
-        TEST(the_drain_itself_closes_who_is_kept_at_once_and_leaves_a_new_one_a_second),
-        TEST(a_client_that_never_asks_ends_with_head_timeout_in_a_drain_too),
         TEST(keepalive_timeout_applies_if_it_is_shorter_than_the_rest),
         TEST(after_a_cancel_the_usual_timeouts_apply),
     };

@@ -75,6 +75,21 @@ static void an_announced_drain_makes_each_response_its_connections_last(void)
     assert_true(a->ended && b->ended && c->ended);
 }
 
+/* Balancers may not know of the drain yet, and a FIN might cross their next request. */
+static void an_announced_drain_closes_nobody_who_is_idle(void)
+{
+    struct peer *a = asks(GET);
+
+    says(app(0), OK);
+    until(1400);
+    is_ordered(WORLD_ANNOUNCE);
+    until(2800);
+    assert_false(a->ended);
+    says(a, GET);
+    says(app(1), OK); /* the first connection has expired */
+    hears(a, "\r\nConnection: close\r\n");
+}
+
 /* A drain reads what has arrived before epoll has reported it. */
 static void a_request_that_arrives_with_its_clients_end_is_not_sent(void)
 {
@@ -82,7 +97,7 @@ static void a_request_that_arrives_with_its_clients_end_is_not_sent(void)
 
     says_at_once(a, GET);
     peers_close(a);
-    is_ordered(WORLD_ANNOUNCE);
+    is_ordered(WORLD_DRAIN);
     assert_int_equal(peers.n_apps, 0);
 }
 
@@ -476,6 +491,7 @@ int main(void)
         SCENE(a_drain_closes_what_waits_for_nothing),
         SCENE(an_announced_drain_still_takes_tunnels_and_keeps_the_apps_connections),
         SCENE(an_announced_drain_makes_each_response_its_connections_last),
+        SCENE(an_announced_drain_closes_nobody_who_is_idle),
         SCENE(a_request_that_arrives_with_its_clients_end_is_not_sent),
         SCENE(a_refusal_in_an_announced_drain_is_the_last_too),
         SCENE(after_a_cancel_connections_and_tunnels_are_kept_again),
