@@ -376,6 +376,10 @@ restarts: build ## restarts of the app under load, KILLS=100 kills (6 min)
 agent: build ## HAProxy with agent-check before three weirs (1 min)
 	@WEIR_AGENT=1 $(PYTEST) -s tests/e2e/test_agent.py -k haproxy
 
+.PHONY: scale-test
+scale-test: build ## 50 pairs come and go behind HAProxy, under load (12 min)
+	@WEIR_SCALE_SECONDS=300 $(PYTEST) -s tests/e2e/test_scale.py
+
 .PHONY: browser-test
 browser-test: build ## the dashboard in Chromium (45 s)
 	@.ci/deps.sh browser

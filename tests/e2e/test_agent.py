@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import subprocess
 import threading
 import time
 
@@ -13,6 +12,7 @@ from support import openloop
 from support import origin as app
 from support.crowd import Crowd
 from support.demo import Demo
+from support.haproxy import HAProxy
 from support.waiting import SOON, until
 from support.weir import free_port
 
@@ -110,7 +110,6 @@ def test_responses_tell_the_load_if_they_are_asked_to(world):
 CONFIG = """
 global
   maxconn 2000
-  stats socket {socket} level admin
 defaults
   mode http
   option redispatch
@@ -123,44 +122,15 @@ listen front
 """
 
 
-class HAProxy:
-    def __init__(self, world, weirs):
-        self.port, self.socket = free_port(), world.path("haproxy.sock")
-        text = CONFIG.format(socket=self.socket, port=self.port)
-        for i, weir in enumerate(weirs):
-            text += f"  server weir{i} 127.0.0.1:{weir.port} weight 100 check inter 500ms agent-check"
-            text += f' agent-port {weir.agent[1]} agent-inter {INTER} agent-send "state\\n"\n'
-        with open(world.path("haproxy.cfg"), "w", encoding="ascii") as file:
-            file.write(text)
-        self.log = open(world.path("haproxy.log"), "w+b")
-        self.process = subprocess.Popen(
-            ["haproxy", "-db", "-f", file.name], stdout=self.log, stderr=self.log
-        )
-        until(lambda: len(self._states()) == len(weirs), "HAProxy")
-
-    def _states(self):
-        try:
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.connect(self.socket)
-                sock.sendall(b"show servers state\n")
-                said = b""
-                while data := sock.recv(65536):
-                    said += data
-        except OSError:
-            return []
-        rows = [line.split() for line in said.decode().splitlines()]
-        return [row for row in rows if len(row) > 7 and row[3].startswith("weir")]
-
-    def drains(self, i):
-        return int(self._states()[i][6]) & 8 != 0  # SRV_ADMF_FDRAIN
-
-    def weights(self):
-        return [int(row[7]) for row in self._states()]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
-        self.log.close()
+def balancer(world, weirs):
+    port = free_port()
+    text = CONFIG.format(port=port)
+    for i, weir in enumerate(weirs):
+        text += f"  server weir{i} 127.0.0.1:{weir.port} weight 100 check inter 500ms agent-check"
+        text += f' agent-port {weir.agent[1]} agent-inter {INTER} agent-send "state\\n"\n'
+    haproxy = HAProxy(world.folder, text)
+    haproxy.port = port
+    return haproxy
 
 
 class Load(threading.Thread):
@@ -196,19 +166,20 @@ def test_haproxy_sends_a_slow_app_less_and_a_drained_weir_nothing(world):
         with_agent(world, demo, concurrency=8 if LONG else 4, drain_delay="1s", drain_timeout="20s")
         for demo in demos
     ]
-    haproxy = HAProxy(world, weirs)
+    haproxy = balancer(world, weirs)
     try:
         load = Load(haproxy.port, rate, phase)
         load.start()
         assert load.statuses() == {200}
         got = served(weirs)
-        print(f"\nserved {got}, slow {got[2] / sum(got):.3f} of all, weights {haproxy.weights()}")
+        print(f"\nserved {got}, slow {got[2] / sum(got):.3f} of all, "
+              f"weights {[server.weight for server in haproxy.servers().values()]}")
         assert got[2] < 0.75 * min(got[:2]), f"{got}: the slow app got as much as the others"
 
         load = Load(haproxy.port, rate, phase)
         load.start()
         assert weirs[0].command("drain").returncode == 0
-        until(lambda: haproxy.drains(0), "HAProxy to learn of the drain")
+        until(lambda: haproxy.servers()["weir0"].drains, "HAProxy to learn of the drain")
         at = served(weirs)
         assert load.statuses() == {200}, "requests were lost in the drain"
         after = served(weirs)

@@ -12,8 +12,8 @@ DEMO = os.environ.get("BACKEND_DEMO", "build/backend-demo")
 
 
 class Demo:
-    def __init__(self, folder, **environment):
-        self.port = free_port()
+    def __init__(self, folder, port=None, **environment):
+        self.port = port or free_port()
         self.upstream = f"127.0.0.1:{self.port}"
         self.log = open(os.path.join(folder, "demo.log"), "w+b")
         env = {"BACKEND_LISTEN": self.upstream, **environment}

@@ -63,9 +63,9 @@ class Weir:
 
     def __init__(
         self, upstream, wait="/readyz", listen=None, env=None, nofile=None, run_by=(),
-        admin_host="127.0.0.1", stdout=subprocess.DEVNULL, **options
+        admin_host="127.0.0.1", port=None, admin_port=None, stdout=subprocess.DEVNULL, **options
     ):
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = port or free_port(), admin_port or free_port()
         self.listen = listen or f"127.0.0.1:{self.port}"  # a host alone gets the port
         if self.listen.endswith("]"):
             self.listen += f":{self.port}"
