@@ -6,6 +6,7 @@ that stands still for a second, HAProxy may learn of a drain only when the port 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -83,7 +84,7 @@ def play(fleet, limit):
 
 def tell(limit, said, at_rest, watch, books):
     print(f"\nlimit {limit}: {PAIRS} pairs, {books.ended - PAIRS} replaced in {said['seconds']:.0f} s;"
-          f" {said['served']} requests, {len(said['failures'])} failed; most at once in an app {books.most_at_once}")
+          f" {said['served']} requests, {len(said['failures'])} failed; the apps served {books.served}, most at once in an app {books.most_at_once}")
     for name, (n, median, p99, longest) in said["times"].items():
         print(f"  {name:8} {n:7} median {median:.3f} s, p99 {p99:.3f} s, longest {longest:.3f} s")
     print(f"  memory of a weir, MiB: at rest {max(at_rest) / MIB:.1f}, in the load {watch.mean / MIB:.1f} on average,"
@@ -94,12 +95,15 @@ def tell(limit, said, at_rest, watch, books):
 @pytest.mark.seconds(2 * SECONDS + 120 if LONG else 90)
 @pytest.mark.parametrize("limit", [1, 80])
 def test_pairs_come_and_go_and_no_request_is_lost(tmp_path, limit):
+    log = {"log_access": "all", "log_query": "true"}
     queue = {"queue_length": 100 + limit, "queue_timeout": "15s"}
-    fleet = Fleet(str(tmp_path), PAIRS, retries=not LONG, concurrency=limit, **queue, **DRAIN)
+    fleet = Fleet(str(tmp_path), PAIRS, retries=not LONG, concurrency=limit, **queue, **log, **DRAIN)
     try:
         said, at_rest, watch = play(fleet, limit)
         fleet.stop()
         tell(limit, said, at_rest, watch, fleet.books)
+        for failure in said["failures"]:
+            print(failure, *fleet.seen(re.search(r"id=\d+", failure)[0] + '"'), sep="\n  ")
         assert said["failures"] == [], fleet.said
         assert fleet.books.served == said["served"], "not each request was served exactly once"
         assert fleet.books.most_at_once <= limit

@@ -49,12 +49,13 @@ class Pair:
         self.folder, self.books, self.options = folder, books, options
         self.ports = {"port": free_port(), "admin_port": free_port()}
         self.app_port = free_port()
+        self.access_log = os.path.join(folder, "access.log")
         os.mkdir(folder)
 
     def start(self):
         self.demo = Demo(self.folder, port=self.app_port)
         try:
-            self.weir = Weir(self.demo.upstream, **self.ports, **self.options)
+            self.weir = Weir(self.demo.upstream, **self.ports, log_access_file=self.access_log, **self.options)
         except AssertionError:
             self.demo.stop()
             raise
@@ -149,6 +150,14 @@ class Fleet:
         self.haproxy.stop()
         with ThreadPoolExecutor(len(self.pairs)) as hands:
             list(hands.map(lambda pair: pair.end(signal.SIGINT), self.pairs))  # without drain.delay
+
+    def seen(self, text):
+        """The lines of all access logs that have it."""
+        lines = []
+        for pair in self.pairs:
+            with open(pair.access_log, encoding="utf-8") as file:
+                lines += [line for line in file if text in line]
+        return lines
 
     def kill(self):
         for pair in self.started:
