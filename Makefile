@@ -501,7 +501,7 @@ deb: ## a Debian package of the last commit, in build/deb
 	@packaging/deb.sh
 
 .PHONY: deb-test
-deb-test: ## build the Debian package and install it in a Debian 12, as root (3 min)
+deb-test: ## the Debian package, installed in a Debian 12, as root (3 m)
 	@packaging/deb-test.sh
 
 .PHONY: helm-check
@@ -509,7 +509,7 @@ helm-check: build ## lint and render the chart
 	@WEIR=$(OUT)/weir .ci/helm-check.sh
 
 .PHONY: manifests-check
-manifests-check: build ## every manifest, by the schemas of Kubernetes (1 min the first time)
+manifests-check: build ## each manifest by the schemas of Kubernetes (1 min)
 	@WEIR=$(OUT)/weir .ci/manifests-check.sh
 
 .PHONY: rollouts

@@ -21,7 +21,7 @@ from support.world import scaled
 
 SECONDS = int(os.environ.get("WEIR_SCALE_SECONDS", "0"))
 LONG = SECONDS > 0
-PAIRS = int(os.environ.get("WEIR_SCALE_PAIRS", "50")) if LONG else scaled(8, least=3)
+PAIRS = int(os.environ.get("WEIR_SCALE_PAIRS", "50")) if LONG else 8
 AT_ONCE = max(1, PAIRS // 5) if LONG else 2
 DRAIN = {"drain_delay": "5s" if LONG else "3s", "drain_timeout": "40s"}
 MIB = 1 << 20
@@ -92,6 +92,7 @@ def tell(limit, said, at_rest, watch, books):
           f" {1e6 * books.cpu / max(1, said['served']):.0f} us per request")
 
 
+@pytest.mark.skipif(scaled(100) < 100, reason="so many slow builds would miss HAProxy's deadlines")
 @pytest.mark.seconds(2 * SECONDS + 120 if LONG else 90)
 @pytest.mark.parametrize("limit", [1, 80])
 def test_pairs_come_and_go_and_no_request_is_lost(tmp_path, limit):
