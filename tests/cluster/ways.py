@@ -13,6 +13,7 @@ DEPLOY = os.path.join(ROOT, "deploy")
 EXAMPLE = os.path.join(DEPLOY, "kustomize", "example")
 POLICY = os.path.join(DEPLOY, "admission-policy", "weir.yaml")
 MANY = "60 keepalive /usuarios?ms=50"
+NEW = "5 close /usuarios?ms=50 10ms"  # a connection for each request
 
 
 class Own(Release):
@@ -43,8 +44,11 @@ class Applied(Own):
     def manifests(self, values):
         raise NotImplementedError
 
+    def apply(self, manifests):
+        kubectl("apply", "-f", "-", feed=manifests)
+
     def install(self, how, values):
-        kubectl("apply", "-f", "-", feed=self.manifests(values))
+        self.apply(self.manifests(values))
         self.status()
 
     def test(self):
@@ -74,6 +78,9 @@ class Injected(Applied):
                 meta = one["spec"]["template"]["metadata"]
                 meta["labels"].update(values.get("labels", {}))
                 meta["annotations"] = values.get("annotations", {})
+                if not values:
+                    (app,) = one["spec"]["template"]["spec"]["containers"]
+                    app["lifecycle"] = {"preStop": {"sleep": {"seconds": 10}}}
             else:
                 one["spec"]["ports"][0]["targetPort"] = "http"
         return yaml.safe_dump_all(objects)
@@ -121,12 +128,37 @@ def refused(release, labels, annotations, part):
 
 
 INJECT = {"weir/inject": "true"}
+LIMITED = {"labels": INJECT, "annotations": {"weir/concurrency": "4"}}
 
 
 def injected(release, times, gap):
     refused(release, INJECT, {"weir/concurrency": "many"}, "weir/concurrency")
     refused(release, INJECT, {"weir/app-port": "0"}, "weir/app-port")
     governed(4)(release, times, gap)
+
+
+# ---- an app that is serving already -----------------------------------------------------------------
+
+
+def switched(release, times, gap):
+    for _ in range(times):
+        for port in (3000, 8480):
+            change = [{"op": "replace", "path": "/spec/ports/0/targetPort", "value": port}]
+            kubectl("patch", "svc", release.full, "--type=json", "-p", json.dumps(change))
+            time.sleep(4)
+
+
+def labelled(release, times, gap):
+    """The port of the Service is a name: of weir's port in pods with the label, of the app's in the others,
+    which need a hook of their own."""
+    for _ in range(times):
+        for values in ({}, LIMITED):
+            old = release.pods()
+            release.apply(release.manifests(values))
+            release.status()
+            release.gone(old, gap)
+            has_weir = "weir" in release.containers()[0]
+            release.expect(has_weir == bool(values), f"with {values}, weir in the pod: {has_weir}")
 
 
 CASES = {
@@ -144,8 +176,14 @@ CASES = {
         "rollouts, weir added by the admission policy",
         [QUICK],
         injected,
-        {"labels": INJECT, "annotations": {"weir/concurrency": "4"}},
+        LIMITED,
         times=3,
         release=Injected,
+    ),
+    "kustomize-switch": Case(
+        "the Service of pods with weir led to the app, then to weir", [NEW], switched, release=Kustomized
+    ),
+    "policy-label": Case(
+        "pods with the label replace pods without it", [NEW], labelled, LIMITED, times=2, release=Injected
     ),
 }
