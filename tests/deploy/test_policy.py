@@ -45,3 +45,12 @@ def test_the_defaults_are_those_of_weir():
 def test_the_readme_has_all_settings():
     known = set(re.findall(r'"(weir/[a-z-]+)"', MANIFEST.read_text())) - {"weir/inject"}
     assert known == set(re.findall(r"^\| `(weir/[a-z-]+)`", README, re.M))
+
+
+def test_the_readmes_have_the_memory_limits():
+    steps = re.findall(r'"(\d+)Mi"', MANIFEST.read_text().partition("# begin: memory")[2].partition("# end")[0])
+    (row,) = re.findall(r"^\| `weir/memory`.*", README, re.M)
+    assert steps and re.findall(r"(\d+)Mi", row) == steps
+    kustomize = (ROOT / "deploy/kustomize/README.md").read_text()
+    (limit,) = set(re.findall(r"(\d+) MiB", kustomize))
+    assert f"memory: {limit}Mi" in (ROOT / "deploy/kustomize/weir/pod.yaml").read_text()
