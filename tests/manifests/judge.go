@@ -30,7 +30,7 @@ func (s *schemas) judge(o object) (problems []string) {
 		problems = append(problems, custom.judge(o)...)
 	}
 	if len(problems) == 0 {
-		problems = append(s.judgePublished(o), s.pods.judge(o, typed)...)
+		problems = slices.Concat(s.judgePublished(o), s.pods.judge(o, typed), judgePolicy(o, typed))
 	}
 	return slices.Compact(problems)
 }
