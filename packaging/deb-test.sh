@@ -31,12 +31,14 @@ if [ -n "$missing" ]; then
     exit 1
 fi
 
+unmount() { ! mountpoint -q "$root/proc" || umount "$root/proc"; }
 clean() {
     [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
-    umount "$root/proc" 2>/dev/null || true
-    [ -n "${KEEP:-}" ] || mountpoint -q "$root/proc" || rm -rf "$work"
+    unmount
+    [ -n "${KEEP:-}" ] || rm -rf "$work"
 }
-clean
+unmount
+rm -rf "$work"
 mkdir -p "$root"
 trap clean EXIT
 trap 'exit 1' INT TERM
