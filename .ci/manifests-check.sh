@@ -1,8 +1,8 @@
 #!/bin/sh
 # Every manifest of the project, judged as an API server would, without one: .ci/manifests-check.sh
 #
-# Renders each value set of the charts, builds the Kustomize example, and gives these and each object in deploy/ and
-# examples/ to the program in tests/manifests. That program must refuse what is in tests/manifests/bad, too. Without
+# Renders each value set of the charts, builds the Kustomize example, and gives these, each object in deploy/ and
+# examples/, and those in the documentation to the program in tests/manifests. That program must refuse what is in tests/manifests/bad, too. Without
 # Go, or a proxy that serves its modules, it says so; without helm, the golden files stand for what is rendered.
 # WEIR is the weir that must accept the environment of the Cloud Run example.
 set -u
@@ -40,6 +40,16 @@ render_all() {
     rm -r "$rendered/shop"
 }
 
+# The whole objects in the pages: each fenced block that has an apiVersion, and is no template.
+documented() {
+    grep -rlE '^apiVersion:' --include='*.md' docs deploy examples helm | while read -r page; do
+        awk '/^```yaml$/ { inside = 1; text = ""; next }
+             /^```$/ { if (inside && text ~ /(^|\n)apiVersion:/ && text !~ /\{\{/) printf "---\n%s", text; inside = 0 }
+             inside { text = text $0 "\n" }' "$page" >"$rendered/page"
+        [ ! -s "$rendered/page" ] || mv "$rendered/page" "$rendered/$(echo "$page" | tr / -).yaml"
+    done
+}
+
 # The component's patches are no whole objects; the built example has them.
 objects() {
     find deploy examples -name '*.yaml' ! -path '*/kustomize/weir/pod.yaml' ! -path '*/kustomize/weir/hook.yaml' \
@@ -49,7 +59,7 @@ objects() {
 # Go keeps what it has built: the second time, this takes a second. The code need not be fast.
 build() {
     [ -z "$(gofmt -l tests/manifests)" ] || fail 'gofmt'
-    CGO_ENABLED=0 nice go -C tests/manifests build -gcflags='all=-N -l' -ldflags='-s -w' -o "$program" .
+    CGO_ENABLED=0 nice go -C tests/manifests build -buildvcs=false -gcflags='all=-N -l' -ldflags='-s -w' -o "$program" .
 }
 
 judge_all() {
@@ -66,6 +76,7 @@ judge_all() {
         return
     fi
     "$program" kustomize deploy/kustomize/example >"$rendered/kustomize.yaml" || fail 'the Kustomize example'
+    documented
     here=$PWD
     set -- "$rendered"/*.yaml
     for file in $(objects); do
