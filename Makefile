@@ -501,7 +501,7 @@ deb: ## a Debian package of the last commit, in build/deb
 	@packaging/deb.sh
 
 .PHONY: deb-test
-deb-test: ## install the Debian package in a Debian 12, as root (4 min)
+deb-test: ## the Debian package, in a Debian 12, as root (4 min)
 	@packaging/deb-test.sh
 
 .PHONY: helm-check
