@@ -360,6 +360,10 @@ attack: build ## 2,000 slow or idle clients alongside a good one (5 min)
 ledger-check: build ## 100,000 requests: clients, log and metrics agree (3 min)
 	@WEIR_LEDGER=1 $(PYTEST) -s tests/e2e/test_ledger.py
 
+.PHONY: memory-check
+memory-check: build ## memory with all bounds filled, six configurations (4 min)
+	@WEIR_MEMORY=1 $(PYTEST) -s tests/e2e/test_memory.py
+
 .PHONY: drain-soak
 drain-soak: build ## RUNS=200 drains under load (5 min)
 	@DRAIN_RUNS=$$(($(or $(RUNS),200) / 2)) $(PYTEST) $(if $(has_xdist),-n 2) tests/e2e/test_drain.py

@@ -7,6 +7,7 @@ import subprocess
 from .weir import BINARY, clean_environment
 
 KIB, MIB = 1 << 10, 1 << 20
+A_THREAD = 8 * MIB  # its free blocks, and its ring of the access log
 UNITS = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": 1 << 30}
 
 
@@ -52,4 +53,4 @@ def of_requests(config):
 
 
 def of_the_program(config):
-    return (16 + 8 * config["threads"]) * MIB
+    return 16 * MIB + config["threads"] * A_THREAD

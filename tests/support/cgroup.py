@@ -35,15 +35,9 @@ class Cgroup:
         with open(os.path.join(self.path, name), encoding="ascii") as file:
             return file.read()
 
-    def limit(self, bytes_):
-        self._write("memory.limit_in_bytes", bytes_)
-
     def peak(self):
         """Of the program, of the kernel for it, and of the page cache that it filled."""
         return int(self._read("memory.max_usage_in_bytes"))
-
-    def kernel(self):
-        return int(self._read("memory.kmem.usage_in_bytes"))
 
     def sockets(self):
         return int(self._read("memory.kmem.tcp.max_usage_in_bytes"))

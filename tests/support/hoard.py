@@ -14,6 +14,7 @@ FIELD = 7000  # bytes of a header
 PIPELINED = 8000  # bytes behind a request that weir reads with it
 BODY = 60_000
 PAGE = 35_000  # bytes of a response: more than `SEND_BUFFER` holds
+STEP = 3000
 SEND_BUFFER = "32KiB"
 RETRIES = 20
 
@@ -201,9 +202,18 @@ class Hoard:
         head = padded("GET", "/page", self.max_head, end=False)
         self._add(self.clients - len(self.socks), head)
 
+    def growing_heads(self):
+        """The same, but all of them arrive in pieces, in turns: each is moved again and again."""
+        head = padded("GET", "/page", self.max_head, end=False)
+        socks = [self._connect() for _ in range(self.clients - len(self.socks))]
+        for begin in range(0, len(head), STEP):
+            for sock in socks:
+                with contextlib.suppress(OSError):
+                    sock.send(head[begin : begin + STEP])
+
     def rest(self):
         """Until weir has taken what it takes."""
-        settled(self.weir.rss)
+        settled(lambda: self.weir.rss() >> 20)
 
     def leave(self):
         for sock in self.socks:
@@ -215,4 +225,5 @@ ROUNDS = (
     (Hoard.slots, Hoard.uploads, Hoard.queue),
     (Hoard.readers, Hoard.slots, Hoard.queue),
     (Hoard.slots, Hoard.queue, Hoard.heads),
+    (Hoard.slots, Hoard.queue, Hoard.growing_heads),
 )
