@@ -523,8 +523,8 @@ rollouts: build ## 50 rollouts of the rendered chart under load (8 min)
 
 # It needs root and Go, and takes long: the first time, it builds a Kubernetes.
 .PHONY: cluster-test
-cluster-test: build ## the chart on a real kubelet, under load (50 min)
-	@[ -x $(or $(CLUSTER),build/cluster)/bin/load ] || tests/cluster/build.sh
+cluster-test: build ## all ways to deploy weir on a real Kubernetes, under load (75 min)
+	@[ -d $(or $(CLUSTER),build/cluster)/crds ] || tests/cluster/build.sh
 	@tests/cluster/up.sh && trap 'tests/cluster/down.sh' EXIT && tests/cluster/images.sh && \
 	    HELM=$$(.ci/helm.sh) $(PYTHON) tests/cluster/cases.py $(CLUSTER_TEST)
 

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Builds a Kubernetes of one node from Go modules: tests/cluster/build.sh [PART...]
 #
-# Parts: kubernetes etcd containerd crds tools; all of them when none is named. Programs go to bin/ in the
-# folder of the cluster (CLUSTER, else build/cluster), definitions of custom resources to crds/. Requires Go 1.26 and 10 GiB of disk. Two cores
+# Parts: kubernetes etcd containerd crds tools; all of these when none is named. A further part, keda, takes
+# as long as all of them together. Programs go to bin/ in the folder of the cluster (CLUSTER, else
+# build/cluster), definitions of custom resources to crds/. Requires Go 1.26 and 10 GiB of disk. Two cores
 # take 12 to 20 minutes for it, so it runs with the lowest priority.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -88,6 +89,19 @@ crds() (
     cp "$(folder_of "$operator@v$PROMETHEUS_OPERATOR")"/example/prometheus-operator-crd/*_{podmonitors,prometheusrules}.yaml .
     chmod 644 ./*.yaml
     echo "copied $(find . -name '*.yaml' | wc -l) definitions of custom resources"
+)
+
+keda() (
+    local package=github.com/kedacore/keda/v2 folder
+    mkdir -p "$cluster/src/keda"
+    cd "$cluster/src/keda"
+    folder=$(folder_of "$package@v$KEDA")
+    sed -e 's|^module .*|module weir.test/keda|' "$folder/go.mod" >go.mod # with what it replaces
+    echo "require $package v$KEDA" >>go.mod
+    cp "$folder/go.sum" go.sum
+    chmod 644 go.sum
+    compile keda-operator "$package/cmd/operator"
+    compile keda-adapter "$package/cmd/adapter"
 )
 
 tools() (

@@ -202,6 +202,7 @@ class Case:
     bound: float = 0  # failed requests, of one
     times: int = 0  # how often; 0 for as often as was asked for
     release: type = Release
+    needs: list = field(default_factory=list)  # programs that may not have been built
 
 
 def test_app(start_ms=0):

@@ -126,3 +126,41 @@ def adapter():
     for group, version in (("custom.metrics.k8s.io", "v1beta2"), ("external.metrics.k8s.io", "v1beta1")):
         apply([api(group, version, "adapter", "kube-system")])
         available(f"{version}.{group}")
+
+
+# ---- KEDA ------------------------------------------------------------------------------------------
+
+KEDA = [os.path.join(CLUSTER, "bin", name) for name in ("keda-operator", "keda-adapter")]
+
+
+def keda():
+    """Its operator, and its metrics API. Both keep running; the API of the adapter above is replaced."""
+    prometheus()
+    if not os.path.exists(os.path.join(STATE, "keda")):
+        certificate("keda")
+        folder = os.path.join(STATE, "keda")
+        env = ("env", "POD_NAMESPACE=keda", "WATCH_NAMESPACE=")
+        kubectl("create", "namespace", "keda")
+        start("keda-operator", *env, KEDA[0], f"--cert-dir={folder}", "--metrics-bind-address=127.0.0.1:8083",
+              "--health-probe-bind-address=127.0.0.1:8084", "--metrics-service-bind-address=127.0.0.1:9666")  # fmt: skip
+        config = os.path.join(STATE, "admin.kubeconfig")
+        start("keda-adapter", *env, KEDA[1], "--secure-port=4445", "--port=8085", f"--cert-dir={folder}",
+              f"--tls-cert-file={folder}/tls.crt", f"--tls-private-key-file={folder}/tls.key",
+              "--metrics-service-address=127.0.0.1:9666", f"--lister-kubeconfig={config}",
+              f"--authentication-kubeconfig={config}", f"--authorization-kubeconfig={config}")  # fmt: skip
+        apply(on_node("keda", "kube-system", 4445))
+    apply([api("external.metrics.k8s.io", "v1beta1", "keda", "kube-system")])
+    available("v1beta1.external.metrics.k8s.io")
+
+
+def certificate(name):
+    """ca.crt, tls.crt and tls.key in a folder of that name, of the authority of the cluster."""
+    folder = os.path.join(STATE, name)
+    keys = os.path.join(STATE, "keys")
+    os.makedirs(folder)
+    shell = f"""cd {folder}
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout tls.key -out tls.csr
+        openssl x509 -req -in tls.csr -CA {keys}/ca.crt -CAkey {keys}/ca.key -CAcreateserial -days 3650 -out tls.crt \
+            -extfile <(echo subjectAltName=IP:127.0.0.1,IP:{NODE} && echo extendedKeyUsage=serverAuth,clientAuth)
+        cp {keys}/ca.crt ."""
+    inside("bash", "-c", shell)

@@ -4,6 +4,7 @@ import threading
 import time
 
 import monitoring
+import resources
 from cluster import Case, Release, load, until
 
 BASE = "2 keepalive /usuarios?ms=200"
@@ -66,12 +67,22 @@ class Scaled(Release):
         super().__init__(name, values)
 
 
-def autoscaled(**kind):
+class Kedas(Release):
+    """With KEDA."""
+
+    def __init__(self, name, values):
+        resources.define()
+        monitoring.keda()
+        self.values = values
+        super().__init__(name, values)
+
+
+def autoscaled(pods, **kind):
     return {
         "config": {"concurrency": 10},
         "app": {"resources": {"requests": {"cpu": "10m"}}},
         "autoscaling": {
-            "maxReplicas": 4,
+            "maxReplicas": pods,
             "behavior": {
                 "scaleDown": {
                     "stabilizationWindowSeconds": 30,
@@ -88,7 +99,7 @@ CASES = {
         "HPA on the metric of the pods: 1 to 4 to 1, and an upgrade at 4",
         [BASE],
         up_and_down(4),
-        autoscaled(hpa={"enabled": True}),
+        autoscaled(4, hpa={"enabled": True}),
         times=1,
         release=Scaled,
     ),
@@ -97,6 +108,7 @@ CASES = {
         [BASE],
         up_and_down(4),
         autoscaled(
+            4,
             hpa={
                 "enabled": True,
                 "metric": {
@@ -108,5 +120,14 @@ CASES = {
         ),
         times=1,
         release=Scaled,
+    ),
+    "keda": Case(
+        "KEDA: 1 to 3 to 1, and an upgrade at 3",
+        [BASE],
+        up_and_down(3),
+        autoscaled(3, keda={"enabled": True, "serverAddress": monitoring.PROMETHEUS}),
+        times=1,
+        release=Kedas,
+        needs=monitoring.KEDA,
     ),
 }
