@@ -139,8 +139,8 @@ def keda():
     if not os.path.exists(os.path.join(STATE, "keda")):
         certificate("keda")
         folder = os.path.join(STATE, "keda")
-        env = ("env", "POD_NAMESPACE=keda", "WATCH_NAMESPACE=")
-        kubectl("create", "namespace", "keda")
+        env = ("env", "POD_NAMESPACE=keda", "KEDA_CLUSTER_OBJECT_NAMESPACE=keda", "WATCH_NAMESPACE=")
+        apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "keda"}}])
         start("keda-operator", *env, KEDA[0], f"--cert-dir={folder}", "--metrics-bind-address=127.0.0.1:8083",
               "--health-probe-bind-address=127.0.0.1:8084", "--metrics-service-bind-address=127.0.0.1:9666")  # fmt: skip
         config = os.path.join(STATE, "admin.kubeconfig")
