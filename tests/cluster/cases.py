@@ -70,6 +70,7 @@ def run(name, times, gap):
     began = time.monotonic()
     release = case.release(name, case.values)
     try:
+        release.begin()
         with load(release, case.groups, case.watch) if case.groups else nullcontext():
             case.action(release, case.times or times, gap)
     except Wrong as error:

@@ -44,7 +44,7 @@ def get(*what):
 
 
 def until(true, seconds, what, pause=0.5):
-    """Returns what `true` returns, once that is true, and how long it took."""
+    """Returns what `true` returns, as soon as that is true, and how long it took."""
     began = time.monotonic()
     while True:
         value = true()
@@ -63,12 +63,18 @@ class Release:
     """The chart, installed. Its Deployment and its Service have one name."""
 
     def __init__(self, name, values):
-        self.name, self.full = name, self.full_name(name)
+        self.name, self.full, self.values = name, self.full_name(name), values
         self.problems, self.notes, self.loads = [], [], []
+
+    def begin(self):
+        self.prepare()
         self.uninstall()
-        self.install("install", values)
+        self.install("install", self.values)
         self.test()
         time.sleep(2)
+
+    def prepare(self):
+        """What it requires in the cluster."""
 
     @staticmethod
     def full_name(name):
@@ -136,9 +142,10 @@ class Release:
     def weir_status(self):
         return json.loads(self.weir("status", "--json"))
 
-    def http(self, path):
+    def http(self, path, **how):
         """The body of a response, through the Service."""
-        return inside("curl", "--silent", "--show-error", "--max-time", "20", f"http://{self.address()}{path}")
+        curl = ("curl", "--silent", "--show-error", "--max-time", "20")
+        return inside(*curl, f"http://{self.address()}{path}", **how)
 
     def most_inside(self):
         """How many requests for /usuarios were inside the demo app at once, by its own count."""

@@ -36,9 +36,8 @@ def define():
 
 
 class Defined(Release):
-    def __init__(self, name, values):
+    def prepare(self):
         define()
-        super().__init__(name, values)
 
 
 # What the server must refuse: how an object of that kind is made wrong, and a part of the refusal.

@@ -61,20 +61,16 @@ def up_and_down(pods):
 class Scaled(Release):
     """With the adapter."""
 
-    def __init__(self, name, values):
+    def prepare(self):
         monitoring.adapter()
-        self.values = values
-        super().__init__(name, values)
 
 
 class Kedas(Release):
     """With KEDA."""
 
-    def __init__(self, name, values):
+    def prepare(self):
         resources.define()
         monitoring.keda()
-        self.values = values
-        super().__init__(name, values)
 
 
 def autoscaled(pods, **kind):

@@ -7,7 +7,7 @@ import time
 
 import yaml
 
-from cluster import CLUSTER, QUICK, ROOT, Case, Release, Wrong, kubectl
+from cluster import CLUSTER, QUICK, ROOT, Case, Release, Wrong, kubectl, until
 
 DEPLOY = os.path.join(ROOT, "deploy")
 EXAMPLE = os.path.join(DEPLOY, "kustomize", "example")
@@ -52,7 +52,8 @@ class Applied(Own):
         self.status()
 
     def test(self):
-        self.http("/ping")
+        """kube-proxy may learn of the pods a moment after the Deployment does."""
+        until(lambda: self.http("/ping", check=False), 30, "the Service led to the app")
 
     def uninstall(self):
         kubectl("delete", "deploy,svc,cm", "-l", self.selector(), "--ignore-not-found", "--wait=false")
