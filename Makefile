@@ -523,7 +523,7 @@ rollouts: build ## 50 rollouts of the rendered chart under load (8 min)
 
 # It needs root and Go, and takes long: the first time, it builds a Kubernetes.
 .PHONY: cluster-test
-cluster-test: build ## all ways to deploy weir on a real Kubernetes, under load (75 min)
+cluster-test: build ## each way in on a real Kubernetes, under load (75 min)
 	@[ -d $(or $(CLUSTER),build/cluster)/crds ] || tests/cluster/build.sh
 	@tests/cluster/up.sh && trap 'tests/cluster/down.sh' EXIT && tests/cluster/images.sh && \
 	    HELM=$$(.ci/helm.sh) $(PYTHON) tests/cluster/cases.py $(CLUSTER_TEST)
