@@ -75,7 +75,7 @@ def play(fleet, limit):
     watch.start()
     try:
         fleet.churn(SECONDS or 4, AT_ONCE)
-        said = load.stop()
+        said = load.stop(within=60)
     finally:
         watch.stop()
         load.kill()

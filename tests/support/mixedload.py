@@ -4,11 +4,11 @@ on new connections. No request is ever sent again, and each that is not answered
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import time
 
 from . import wire
+from .child import Child
 from .drainload import read_answer
 
 PADDING = '"padding":"%s"'
@@ -16,28 +16,13 @@ PAUSE = 0.1  # seconds that a client rests between two requests, at most
 BEAT = 1.1  # seconds: when the bursts come. Between them, a balancer's connections are idle
 
 
-class MixedLoad:
+class MixedLoad(Child):
     """`kept` and `new`: clients of each kind; a third of those kept ask all at once. `holders`: clients
-    with kept connections whose requests all take `hold_ms`."""
+    with kept connections whose requests all take `hold_ms`. stop(): what Clients.report() says, when each
+    request has ended."""
 
     def __init__(self, port, kept, new, holders=0, hold_ms=0, seed=1):
-        argv = [sys.executable, "-m", "support.mixedload"]
-        argv += [str(n) for n in (port, kept, new, holders, hold_ms, seed)]
-        self.process = subprocess.Popen(
-            argv, cwd=__file__.rpartition("/support/")[0], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def stop(self, within=60):
-        """Returns when each request has ended: what Clients.report() says."""
-        text, _ = self.process.communicate(timeout=within)
-        assert self.process.returncode == 0, "the load has failed"
-        return json.loads(text)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(10)
-        for stream in (self.process.stdin, self.process.stdout):
-            stream.close()
+        super().__init__("mixedload", *map(str, (port, kept, new, holders, hold_ms, seed)), begins=False)
 
 
 class Clients:

@@ -5,11 +5,11 @@ import json
 import random
 import select
 import socket
-import subprocess
 import sys
 import time
 
 from . import wire
+from .child import Child
 from .client import Client, family_of
 
 PATIENCE = 10.0  # seconds that the good client waits for anything: far more than it should have to
@@ -26,48 +26,21 @@ WORDS = {
 KINDS = {**{kind: [kind] for kind in WORDS}, "mixed": ["silent", "byte", "idle"]}
 
 
-class _Process:
-    def __init__(self, *argv):
-        argv = [sys.executable, "-m", "support.siege", *map(json.dumps, argv)]
-        self.process = subprocess.Popen(
-            argv,
-            cwd=__file__.rpartition("/support/")[0],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout.readline() == "begun\n"
-
-    def stop(self):
-        text, _ = self.process.communicate(timeout=2 * PATIENCE)
-        assert self.process.returncode == 0
-        return json.loads(text)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait(10)
-        for stream in (self.process.stdin, self.process.stdout):
-            stream.close()
-
-
-class Siege(_Process):
+class Siege(Child):
     """`n` connections of a kind, each of which comes back when it is closed. stop(): how often they
     did."""
 
     def __init__(self, address, kind, n):
-        super().__init__("siege", address, kind, n)
+        super().__init__("siege", *map(json.dumps, ("siege", address, kind, n)))
 
 
-class Visits(_Process):
+class Visits(Child):
     """The good client: it asks again and again, in turn on a new connection and on one that it
     keeps; there it tries once more when that was closed while idle. stop(): the seconds that the
     slowest of each took, and how many there were."""
 
     def __init__(self, address, target):
-        super().__init__("visits", address, target)
+        super().__init__("siege", *map(json.dumps, ("visits", address, target)))
 
 
 # ---- the siege -----------------------------------------------------------------------------------

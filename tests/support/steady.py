@@ -3,43 +3,24 @@ on one connection, a moment after each answer, and takes the times."""
 
 import json
 import select
-import subprocess
 import sys
 import time
 
+from .child import Child
 from .client import Client
 
 PAUSE = 0.002  # seconds, or it would be a load of its own
 
 
-class Steady:
+class Steady(Child):
     """It asks from now on until stop()."""
 
     def __init__(self, address, target):
-        argv = [sys.executable, "-m", "support.steady", json.dumps(address), target]
-        self.process = subprocess.Popen(
-            argv,
-            cwd=__file__.rpartition("/support/")[0],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout.readline() == "begun\n"
+        super().__init__("steady", json.dumps(address), target)
 
-    def stop(self):
+    def stop(self, within=20):
         """The milliseconds that each answer took, sorted; each was a 200."""
-        text, _ = self.process.communicate(timeout=20)
-        assert self.process.returncode == 0, "the good client was not served"
-        return sorted(json.loads(text))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait(10)
-        for stream in (self.process.stdin, self.process.stdout):
-            stream.close()
+        return sorted(super().stop(within))
 
 
 def p99(times):

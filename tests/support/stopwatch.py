@@ -4,40 +4,20 @@ its own, so that nothing here delays it. Its clock is the monotonic one, which i
 import asyncio
 import json
 import re
-import subprocess
 import sys
 
+from .child import Child
 from .weir import free_port
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-class Stopwatch:
+class Stopwatch(Child):
+    """stop(): {target: (begin, end)}"""
+
     def __init__(self):
         self.upstream = f"127.0.0.1:{free_port()}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "support.stopwatch", self.upstream],
-            cwd=__file__.rpartition("/support/")[0],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout.readline() == "ready\n"
-
-    def stop(self):
-        """{target: (begin, end)}"""
-        text, _ = self.process.communicate(timeout=20)
-        assert self.process.returncode == 0
-        return json.loads(text)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait(10)
-        for stream in (self.process.stdin, self.process.stdout):
-            stream.close()
+        super().__init__("stopwatch", self.upstream)
 
 
 class _App(asyncio.Protocol):
@@ -64,7 +44,7 @@ async def _serve(address):
     loop = asyncio.get_running_loop()
     host, port = address.split(":")
     server = await loop.create_server(_App, host, int(port), backlog=1000)
-    print("ready", flush=True)
+    print("begun", flush=True)
     ended = loop.run_in_executor(None, sys.stdin.read)
     await ended
     server.close()
