@@ -80,7 +80,7 @@ what weir cannot change while it is running; docs/configuration.md has the list.
 {{- $part := $config -}}
 {{- if get $config "watch" -}}
 {{- $part = dict -}}
-{{- range $path := list "listen" "listen_mode" "threads" "upstream.address" "classes" "fair" "admin.listen" "admin.listen_mode" "agent.listen" -}}
+{{- range $path := list "listen" "listen_mode" "threads" "upstream.address" "classes" "client.receive_buffer" "client.send_buffer" "fair" "admin.listen" "admin.listen_mode" "agent.listen" -}}
 {{- $value := $config -}}
 {{- range splitList "." $path -}}
 {{- $value = get ($value | default dict) . -}}
