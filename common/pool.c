@@ -11,9 +11,10 @@
 #define PAGE       4096
 
 /*
- * Close together up to 2048: thousands of requests may wait, each with a client, an exchange and a
- * message of that size. With twice the step, a seventh of that memory was unused. Above that by
- * pages: clients may fill all their connections with heads of one size, whichever it is.
+ * The classes are close together up to 2048 bytes: thousands of requests may wait, each with a
+ * client, an exchange and a message of that size. With twice the step, a seventh of that memory was
+ * unused. Above that, a class is a whole number of pages: clients may fill all their connections
+ * with heads of one size, whichever has the most unused bytes.
  */
 static const uint32_t small_bytes[] = {128, 192, 256, 320,  384,  448,  512,  576, 640,
                                        704, 768, 896, 1024, 1280, 1536, 1792, 2048};

@@ -5,7 +5,7 @@
  *
  * Classes: every 64 bytes from 128 to 768, every 128 to 1024, every 256 to 2048, then every 4096 to
  * 65536. Larger blocks are plain malloc. A class of up to 2048 bytes keeps at most 1 MiB of free
- * blocks; the others keep POOL_LARGE_KEPT together. More are freed.
+ * blocks; the larger classes together keep POOL_LARGE_KEPT. Other blocks are freed.
  */
 #pragma once
 

@@ -47,7 +47,7 @@ void socket_tune(int fd, const struct address *at)
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
 }
 
-/* The kernel takes twice the value that it is told, for its own structures. */
+/* The kernel doubles the value that is set, to allow for its own structures. */
 static bool limit_buffer(int fd, int which, uint32_t bytes)
 {
     int half = (int)(bytes / 2), all = 0;

@@ -18,9 +18,9 @@
 void socket_tune(int fd, const struct address *at);
 
 /*
- * The kernel's memory for what the peer has not received, and for what has not been read from it:
- * at most so many bytes for each; UINT32_MAX leaves it to the system. TCP connections get theirs
- * from the socket that accepts them. False: the system allows less (net.core.wmem_max, rmem_max).
+ * Limits the kernel's memory, in bytes, for data that the peer has not received (send) and that has
+ * not been read (receive); UINT32_MAX leaves the size to the system. TCP connections inherit both
+ * from the listening socket. False: the system allows less (net.core.wmem_max, rmem_max).
  */
 bool socket_limit_buffers(int fd, uint32_t send, uint32_t receive);
 

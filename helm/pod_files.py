@@ -1,5 +1,5 @@
-"""What deploy/ has from the library chart: the patch of the Kustomize component, and the container of the
-admission policy. helm/generate.py writes it, if there is a helm."""
+"""The parts of deploy/ that are generated from the library chart: the patch of the Kustomize component, and the
+container of the admission policy. helm/generate.py writes them, if there is a helm."""
 
 import functools
 import json
@@ -15,7 +15,7 @@ import yaml
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 PORT, ADMIN = 8480, 9480
-# For apps of others, which often listen on 8080 themselves. Kubernetes gives them 30 s to stop.
+# Apps often listen on 8080 themselves. By default, Kubernetes gives them 30 s to stop.
 VALUES = {
     "port": PORT,
     "adminPort": ADMIN,
@@ -64,14 +64,14 @@ MEMORY = """memory:
 
 
 def helm():
-    """The path of a helm, or None: .ci/helm.sh gets one."""
+    """The path of a helm, or None. .ci/helm.sh installs one."""
     tools = str(ROOT / "build" / "tools")
     return os.environ.get("HELM") or shutil.which("helm") or shutil.which("helm", path=tools)
 
 
 @functools.cache
 def render(template):
-    """The text of a template that includes those of the chart."""
+    """The text of a template that includes templates of the chart."""
     with tempfile.TemporaryDirectory() as folder:
         chart = pathlib.Path(folder)
         shutil.copytree(HERE / "weir-sidecar", chart / "charts" / "weir-sidecar")
@@ -104,7 +104,7 @@ class Cel(str):
 
 
 def cel(value, kind, indent=0):
-    """A value as CEL, in which an object has a type: Object.spec.initContainers{...}."""
+    """A value as CEL, where objects have a type: Object.spec.initContainers{...}."""
     if isinstance(value, Cel):
         return value
     if isinstance(value, list):
@@ -119,7 +119,7 @@ def cel(value, kind, indent=0):
 
 
 def enclosed(begin, parts, end, indent):
-    """In one line, if that is short enough."""
+    """The list in one line, if that is short enough."""
     flat = begin + ", ".join(parts) + end
     if len(flat) < 100 and "\n" not in flat:
         return flat
@@ -152,7 +152,7 @@ def container():
 
 
 def memory_variable():
-    """A few steps, which the chart computes; weir accepts 4096 clients, so no more can be inside."""
+    """The limit in a few steps, which the chart computes; weir accepts 4096 clients, so no more can be inside."""
     few, more, most = yaml.safe_load(render(MEMORY))["memory"]
     return f"""- name: memory
   expression: >-
@@ -161,7 +161,7 @@ def memory_variable():
 
 
 def between(text, name, new):
-    """The text with something else between the comments "begin: NAME" and "end: NAME"."""
+    """The text with `new` between the comments "begin: NAME" and "end: NAME"."""
     pattern = rf"(?m)^( *)(# begin: {name}\b.*\n)(?:.*\n)*?( *# end: {name}$)"
     match = re.search(pattern, text)
     block = "".join(f"{match[1]}{line}\n" for line in new.splitlines())

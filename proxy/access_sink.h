@@ -36,7 +36,7 @@ int access_sink_fd(const struct access_sink *s);
 char *access_sink_room(struct access_sink *s);
 void access_sink_added(struct access_sink *s, size_t n); /* with the line feed */
 
-/* Counts lines for which there is no room. */
+/* Counts the lines as dropped: there is no room for them. */
 void access_sink_drop(struct access_sink *s, const char *lines, size_t len);
 
 /* Whether so much has been added that a flush is worth a system call. */

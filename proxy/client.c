@@ -14,7 +14,7 @@
 #define LINGER_LOOK   (LINGER_US / 4)
 #define DISCARD_FILLS 4       /* in one go: 256 KiB */
 #define ROOM_LOOKS    8       /* connections that may have to make room, checked in one go */
-#define REST_US       1000000 /* in a drain, a connection without a request ends */
+#define REST_US       1000000 /* in a drain: how long a connection may be without a request */
 #define SEND_PACE     500     /* bytes per second; a client that reads less counts as not reading */
 
 enum client_state { CLIENT_READING, CLIENT_SERVED, CLIENT_CLOSING, CLIENT_GONE };

@@ -68,10 +68,10 @@ void clients_free(struct clients *cs); /* cuts off those that are left */
 void clients_configure(struct clients *cs, const struct config *config);
 
 /*
- * A drain. The handler makes each response announce that it is the last; these see to the
- * connections that got theirs before. Those that were kept idle are closed at once; one without a
- * request so far, and one whose last response ended later, is closed once it has been idle for a
- * second.
+ * A drain. The handler makes each response announce that it is the last; these functions handle the
+ * connections whose last response was sent before. Those that were kept idle are closed at once; a
+ * connection without a request so far, or whose last response ended later, is closed once it has
+ * been idle for a second.
  */
 void clients_drain(struct clients *cs);
 void clients_undrain(struct clients *cs); /* the drain was cancelled */

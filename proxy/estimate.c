@@ -20,10 +20,10 @@
  *
  * From then on, F and the parallelism are kept while the last three hold and the rate stays.
  *
- * In an app that lets requests overtake others, as Uvicorn with a pool of threads does, the last
- * two do not hold. A burst into such a pool still ends in waves, F apart: of the size of the pool,
- * each of them. Requests of several times, multiples of F, end in waves as well, but their sizes
- * differ (waves_are_equal), or too few of them took longer than F (waves_show_overtaking).
+ * If the app lets requests overtake others, as Uvicorn with a pool of threads does, the last two do
+ * not hold. A burst into such a pool still ends in waves, F apart, each as large as the pool.
+ * Requests that take different multiples of F end in waves as well, but the waves differ in size
+ * (waves_are_equal), or too few requests took longer than F (waves_show_overtaking).
  */
 #include "proxy/estimate.h"
 
@@ -59,8 +59,8 @@
 #define WAVES_LEAST    3 /* after the burst */
 #define WAVES_MOST     64
 #define WAVE_LEAST     4    /* requests */
-#define WAVE_SATURATED 1.5  /* inside, to the size of a wave */
-#define WAVE_QUICK     0.88 /* of the requests after the first wave: more may not have taken F */
+#define WAVE_SATURATED 1.5  /* requests inside, as a multiple of the size of a wave */
+#define WAVE_QUICK     0.88 /* maximum share, after the first wave, of requests that took F */
 
 struct done {
     mono_us at, inside;
@@ -636,11 +636,11 @@ struct wave {
 };
 
 struct waves {
-    struct wave wave[WAVES_MOST]; /* newest first, without those that may not have ended */
+    struct wave wave[WAVES_MOST]; /* newest first; a wave that may not have ended is left out */
     unsigned n;
 };
 
-/* Of the completions after `since`. At least a quarter of F is between two waves. */
+/* The waves among the completions after `since`. Waves are at least a quarter of F apart. */
 static void collect_waves(const struct estimate *e, const struct judged *j, mono_us since,
                           struct waves *out)
 {
@@ -666,8 +666,8 @@ static void collect_waves(const struct estimate *e, const struct judged *j, mono
     }
 }
 
-/* Of one size, which becomes the parallelism, and F apart. Sizes that are a matter of chance would
- * hardly be equal. */
+/* The waves have one size, which becomes the parallelism, and are F apart. Sizes that depend on
+ * chance are rarely equal. */
 static bool waves_are_equal(const struct waves *w, struct judged *j)
 {
     j->parallelism = w->wave[0].n;
@@ -682,9 +682,9 @@ static bool waves_are_equal(const struct waves *w, struct judged *j)
 }
 
 /*
- * The first one took F. Requests have then overtaken those that wait: more of the second one took F
- * than would in a queue. Of all later ones, some did not: other requests, which take longer, would
- * not be so many.
+ * The requests of the first wave took F. Then requests have overtaken those that wait: in the
+ * second wave, more requests took F than would in a queue. In all waves after the first, some took
+ * longer: more of them than if only slower requests were mixed in.
  */
 static bool waves_show_overtaking(const struct waves *w, const struct judged *j)
 {
@@ -701,7 +701,7 @@ static bool waves_show_overtaking(const struct waves *w, const struct judged *j)
            quick <= WAVE_QUICK * n;
 }
 
-/* The rise, given the size of the latest wave. */
+/* Finds the rise, with the size of the latest wave as the parallelism. */
 static bool find_rise_of_waves(struct estimate *e, struct judged *j, struct waves *w)
 {
     collect_waves(e, j, j->now - 2 * j->floor, w);
@@ -715,7 +715,7 @@ static bool find_rise_of_waves(struct estimate *e, struct judged *j, struct wave
     return true;
 }
 
-/* A burst has filled the app, and since then, its requests end in waves. */
+/* A burst has filled the app, and its requests have ended in waves since. */
 static bool come_in_waves(struct estimate *e, struct judged *j, struct waves *w)
 {
     collect_waves(e, j, j->rise, w);

@@ -27,7 +27,7 @@ struct listener {
     struct loop *loop;
     struct event *event;
     int fd;
-    struct listener_config config; /* as it was in the beginning */
+    struct listener_config config; /* as passed to listener_new() */
     _Atomic uint32_t max;
     const struct listener_handler *handler;
     void *arg;
@@ -223,8 +223,7 @@ static int open_socket(struct listener *l)
         return -1;
     if (!socket_limit_buffers(fd, l->config.send_buffer, l->config.receive_buffer))
         log_warning("the kernel gives client connections smaller buffers than client.send_buffer "
-                    "and client.receive_buffer allow: net.core.wmem_max and net.core.rmem_max are "
-                    "lower");
+                    "and client.receive_buffer: raise net.core.wmem_max and net.core.rmem_max");
     if (listen(fd, BACKLOG) < 0) {
         int why = errno;
         close(fd);

@@ -15,7 +15,7 @@
 
 struct listener_config {
     uint32_t max;                         /* connections */
-    uint32_t send_buffer, receive_buffer; /* of each, in the kernel: see socket_limit_buffers() */
+    uint32_t send_buffer, receive_buffer; /* of each connection: see socket_limit_buffers() */
 };
 
 struct listener; /* opaque: defined in listener.c */

@@ -174,7 +174,7 @@ void message_fit(struct message *m, struct loop *lp)
 
 /* ---- waiting for the body ---- */
 
-/* The block has room for this, which was not asked for: uses it. */
+/* Uses the whole block, which may be larger than the size that was asked for. */
 static void widen(struct message *m, size_t size)
 {
     char *tail = m->at + size - tail_length(m);
@@ -185,7 +185,7 @@ static void widen(struct message *m, size_t size)
     m->size = size;
 }
 
-/* Half as much again, so that a body that arrives slowly is not copied for each byte. */
+/* Grows by half at least, so that a body that arrives slowly is not copied for each byte. */
 static void make_room(struct message *m, struct loop *lp, size_t n)
 {
     size_t need = used(m) + n, more = m->size + m->size / 2;
@@ -280,7 +280,7 @@ static char *append(char *at, struct span s)
     return at + s.len;
 }
 
-/* At most `most` bytes, and enough after them to see that they are not all. */
+/* At most `most` bytes, and a few more that show whether any were left out. */
 static struct span first_of(struct span s, size_t most)
 {
     return (struct span){s.at, s.len < most + UTF8_MAX ? s.len : most + UTF8_MAX};

@@ -76,8 +76,9 @@ struct span message_target(const struct message *m); /* as the app receives it *
 struct span message_header(const struct message *m, struct span name);
 
 /*
- * The app has no more use for it: of a large one, keeps what the access log writes, the request id
- * and the client's address. The rest may be most of what a client can make weir hold.
+ * The app no longer needs the message: keeps only those parts of a large one that the access log
+ * writes, the request id and the client's address. The rest may be most of the memory that a client
+ * can make weir hold.
  */
 void message_abridge(struct message *m, struct loop *lp);
 

@@ -179,15 +179,16 @@ const struct option option_table[] = {
      .help = "maximum size of a request body; a larger one results in 413"},
     {"client.send_buffer", OPTION_SIZE, FIELD(client.send_buffer), 16 * KIB, 64 * MIB,
      .special = "system", .preset = "system", .also = "sndbuf so_sndbuf send_buffer_size",
-     .restart = "connections get it from the socket that listens",
-     .help = "maximum of the kernel's memory for a response that a client has not received, which "
-             "counts as the container's; a client far away receives at most half of it per round "
-             "trip; \"system\" leaves it to the kernel (net.ipv4.tcp_wmem, up to 4 MiB)"},
+     .restart = "connections inherit it from the listening socket",
+     .help = "maximum memory in the kernel for data that a client has not received, which counts "
+             "as memory of the container; a connection transfers at most half of it per round "
+             "trip; \"system\" leaves the size to the kernel (net.ipv4.tcp_wmem, up to 4 MiB)"},
     {"client.receive_buffer", OPTION_SIZE, FIELD(client.receive_buffer), 16 * KIB, 64 * MIB,
      .special = "system", .preset = "system", .also = "rcvbuf so_rcvbuf receive_buffer_size",
-     .restart = "connections get it from the socket that listens",
-     .help = "the same for what a client has sent and weir has not read (net.ipv4.tcp_rmem, up to "
-             "6 MiB or more); has no effect on a Unix socket, where the client's own memory holds it"},
+     .restart = "connections inherit it from the listening socket",
+     .help = "maximum memory in the kernel for data that a client has sent and weir has not read; "
+             "\"system\" leaves the size to the kernel (net.ipv4.tcp_rmem, 6 MiB or more); has no "
+             "effect on a Unix socket, where the data counts as memory of the client"},
     {"client.half_close", OPTION_WORD, FIELD(client.half_close), .words = "abort allow",
      .preset = "abort",
      .help = "how to treat a client that closes its sending side while it waits for a response: "

@@ -131,8 +131,8 @@ bool http_list_next(struct span *list, struct span *element);
 /* Whether `list`, a comma-separated value, contains `token`, case-insensitive (RFC 9110 5.6.1). */
 bool http_list_has(struct span list, struct span token);
 
-/* A name of 255 bytes, which is the longest in DNS, and a port. Up to two more copies are
- * forwarded, so a longer one would let a client make weir hold three times what it has sent. */
+/* A name of 255 bytes, the maximum in DNS, and a port. Up to two more copies are forwarded, so with
+ * a longer Host, a client could make weir hold three times what it has sent. */
 #define HTTP_HOST_MAX 261
 
 /* uri-host [":" port] (RFC 9110 section 7.2): a name, IPv4 or [IPv6]; not empty, no comma, and at

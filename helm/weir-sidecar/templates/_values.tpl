@@ -128,11 +128,11 @@ what weir cannot change while it is running; docs/configuration.md has the list.
 {{/* ---- memory ---- */}}
 
 {{/*
-The least memory limit, in MiB: the bounds of the queue, of the buffers, of all clients and of all connections to
+The minimum memory limit, in MiB: the bounds of the queue, of the buffers, of all clients and of all connections to
 the app, 16 MiB for the program and 8 MiB for each thread; and a tenth of the limit to spare. Rounded up to 16 MiB. A
 client takes its head and 12 KiB, but at least 40 KiB, and the buffers of its socket, if they are bounded; a connection
-to the app takes its head and 16 KiB. These connections are rounded up to 256, so that another concurrency, which weir
-can reload, is usually no reason to replace the pods.
+to the app takes its head and 16 KiB. The number of these connections is rounded up to 256, so that a change of
+`concurrency`, which weir can reload, usually does not replace the pods.
 */}}
 {{- define "weir-sidecar.memoryMiB" -}}
 {{- $config := .weir.config | default dict -}}
@@ -150,11 +150,11 @@ can reload, is usually no reason to replace the pods.
 {{- end -}}
 {{- end -}}
 {{- $heads := mul $clients $client -}}
-{{- $answers := mul $inside (add 16384 (include "weir-sidecar.bytes" (dig "upstream" "max_head" "48KiB" $config) | int64)) -}}
+{{- $connections := mul $inside (add 16384 (include "weir-sidecar.bytes" (dig "upstream" "max_head" "48KiB" $config) | int64)) -}}
 {{- $queue := include "weir-sidecar.bytes" (dig "queue" "max_bytes" "64MiB" $config) | int64 -}}
 {{- $buffers := include "weir-sidecar.bytes" (dig "buffers" "budget" "64MiB" $config) | int64 -}}
 {{- $program := mul 8388608 (add 2 (dig "threads" 1 $config | int64)) -}}
-{{- $sum := add $queue $buffers $heads $answers $program -}}
+{{- $sum := add $queue $buffers $heads $connections $program -}}
 {{- $unit := 16777216 -}}
 {{- $limit := div (mul $sum 10) 9 -}}
 {{- mul 16 (div (add $limit $unit -1) $unit) -}}

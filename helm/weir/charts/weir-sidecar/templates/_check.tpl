@@ -15,7 +15,7 @@
 {{- $delay := include "weir-sidecar.drainDelay" . | int -}}
 {{- $drain := include "weir-sidecar.drainTimeout" . | int -}}
 {{- if lt $drain (add $delay $queue 1 | int) -}}
-{{- fail (printf "config.drain.timeout is %d s, but a request may arrive at the end of drain.delay (%d s) and wait in the queue for %d s: set it to at least %ds, plus the time of the longest request" $drain $delay $queue (add $delay $queue 1)) -}}
+{{- fail (printf "config.drain.timeout is %d s, but a request may arrive at the end of drain.delay (%d s) and wait in the queue for %d s: set it to at least %ds, plus the duration of the longest request" $drain $delay $queue (add $delay $queue 1)) -}}
 {{- end -}}
 {{- if eq (int .weir.port) (int .weir.adminPort) -}}
 {{- fail "weir.port and weir.adminPort must differ" -}}
