@@ -13,8 +13,8 @@ void exchange_finish(struct exchange *ex);
 /* Its last posted task has run, and the exchange is over: gives its memory back. */
 void exchange_give_back(struct exchange *ex);
 
-/* Only the client still has to read, which may take long: keeps only those parts of the request that
- * the access log writes. */
+/* Only the client still has to read, which may take long: keeps only those parts of the request
+ * that the access log writes. */
 void exchange_abridge(struct exchange *ex);
 
 /* Ends the exchange in any state: gives back what it holds, counts it, lets the client continue. */

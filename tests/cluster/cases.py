@@ -1,4 +1,4 @@
-"""What fails for clients of the chart on a real kubelet: cases.py [--rollouts N] [CASE...]
+"""Counts failed requests while pods change on a real kubelet: cases.py [--rollouts N] [CASE...]
 
 Installs a release for each case, into the cluster that up.sh has started with the images of images.sh,
 and counts what fails for clients of the Service. Prints one line for each case, and what failed; at the
@@ -34,7 +34,7 @@ def hooks_that_failed(release, since):
 
 
 class Row:
-    """What one case came to."""
+    """The result of one case."""
 
     def __init__(self, name, release, seconds):
         groups = [group for one in release.loads for group in one["groups"]]

@@ -1,4 +1,4 @@
-"""What the cases have in common: commands in the cluster, releases, and load on a Service."""
+"""Functions that the cases share: commands in the cluster, releases, and load on a Service."""
 
 import json
 import os
@@ -19,7 +19,7 @@ FEW = {"requests": {"cpu": "10m"}}
 
 
 class Wrong(Exception):
-    """The case cannot go on."""
+    """The case cannot continue."""
 
 
 def inside(*command, check=True, timeout=300, feed=None):
@@ -44,7 +44,7 @@ def get(*what):
 
 
 def until(true, seconds, what, pause=0.5):
-    """Returns what `true` returns, as soon as that is true, and how long it took."""
+    """Waits until `true()` is true. Returns its value, and the seconds that this took."""
     began = time.monotonic()
     while True:
         value = true()
@@ -91,7 +91,7 @@ class Release:
         return CHART
 
     def install(self, how, values):
-        """How is install or upgrade."""
+        """`how` is install or upgrade."""
         inside(
             HELM, how, self.name, self.chart(), "--wait", "--timeout", "180s", *self.sets(values)
         )
@@ -109,7 +109,7 @@ class Release:
         self.notes.append(text)
 
     def expect(self, good, text):
-        """Otherwise the case has failed."""
+        """The case fails if `good` is false."""
         if not good:
             self.problems.append(text)
 
@@ -164,7 +164,7 @@ class Release:
         kubectl("rollout", "status", f"deploy/{self.full}", "--timeout=180s")
 
     def gone(self, pods, gap):
-        """Until those have ended, or for the time that was asked for."""
+        """Waits until the pods have ended, or for `gap` seconds."""
         if gap is not None:
             time.sleep(gap)
         elif pods:

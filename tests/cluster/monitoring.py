@@ -51,7 +51,7 @@ def write(name, text):
 
 
 def start(name, *command):
-    """In the background, until the cluster ends."""
+    """Runs the command in the background until the cluster ends."""
     log = os.path.join(STATE, "log", f"{name}.log")
     inside("bash", "-c", 'exec setsid "$@" >"$0" 2>&1 </dev/null &', log, *command)
 
@@ -81,7 +81,7 @@ def on_node(name, namespace, port):
 
 
 def api(group, version, name, namespace):
-    """An API that the server takes from a Service."""
+    """An API for which the API server calls a Service."""
     return {
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
@@ -98,7 +98,7 @@ def api(group, version, name, namespace):
 
 
 def apply(objects):
-    """On the server's side: some are too large for the annotation of kubectl."""
+    """Server-side apply: some objects are too large for the annotation of kubectl."""
     kubectl("apply", "--server-side", "-f", "-", feed=yaml.safe_dump_all(objects))
 
 
@@ -107,7 +107,7 @@ def available(name):
 
 
 def prometheus():
-    """And the adapter, from which Prometheus has its targets."""
+    """Prometheus, and the adapter, which provides its targets."""
     if os.path.exists(os.path.join(STATE, "rules.json")):
         return
     rules = write("rules.json", json.dumps(recommended_rules()))
@@ -121,7 +121,7 @@ def prometheus():
 
 
 def adapter():
-    """The metrics of pods, and external ones, from the adapter."""
+    """Registers the adapter for the metrics of pods and for external metrics."""
     prometheus()
     for group, version in (("custom.metrics.k8s.io", "v1beta2"), ("external.metrics.k8s.io", "v1beta1")):
         apply([api(group, version, "adapter", "kube-system")])

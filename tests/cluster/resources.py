@@ -29,7 +29,7 @@ VALUES = {
 
 
 def define():
-    """The definitions, on the server's side: one of them is too large for the annotation of kubectl."""
+    """Installs the definitions by server-side apply: one is too large for the annotation of kubectl."""
     files = glob.glob(os.path.join(CLUSTER, "crds", "*.yaml"))
     kubectl("apply", "--server-side", *(f"--filename={f}" for f in files))
     kubectl("wait", "--for=condition=Established", *(f"--filename={f}" for f in files), "--timeout=60s")
@@ -40,7 +40,7 @@ class Defined(Release):
         define()
 
 
-# What the server must refuse: how an object of that kind is made wrong, and a part of the refusal.
+# Objects that the server must refuse: the change that makes them invalid, and a part of the message.
 WRONG = [
     ("ScaledObject", "a number as a string", ("spec", "minReplicaCount"), "one", "minReplicaCount"),
     ("ScaledObject", "no triggers", ("spec", "triggers"), None, "triggers"),
@@ -53,7 +53,7 @@ WRONG = [
 
 
 def dry_run(one):
-    """What the server says to it, "" if it would take it. Nothing is stored."""
+    """The message of the server, or "" if it accepts the object. Nothing is stored."""
     how = ("--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts")
     try:
         kubectl("apply", *how, "--field-manager=check", "-f", "-", feed=yaml.safe_dump(one))
@@ -63,7 +63,7 @@ def dry_run(one):
 
 
 def changed(one, path, value):
-    """Another name: what is missing would be taken from the stored object."""
+    """The object has another name, since missing fields would be taken from the stored object."""
     copy = yaml.safe_load(yaml.safe_dump(one))
     copy["metadata"]["name"] += "-wrong"
     at = copy

@@ -1,4 +1,4 @@
-"""Cases: a HorizontalPodAutoscaler on what weir measures, and an upgrade of the release in the middle."""
+"""Cases: a HorizontalPodAutoscaler with metrics of weir, and an upgrade of the release meanwhile."""
 
 import threading
 import time

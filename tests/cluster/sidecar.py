@@ -1,4 +1,4 @@
-"""Cases: weir killed by SIGKILL and for lack of memory, and a changed ConfigMap."""
+"""Cases: weir is killed by SIGKILL and by the OOM killer, and its ConfigMap is changed."""
 
 import json
 import time
@@ -69,7 +69,7 @@ def weir_killed(groups, watch=False):
 
 
 def inside_twice(release, times, gap):
-    """The app goes on with what a weir that is killed had sent it, and the next weir knows nothing of it."""
+    """The app continues with the requests of a weir that was killed, of which the new weir does not know."""
     before, _ = release.containers()
     with load(release, ["20 keepalive /usuarios?ms=7000"]):
         time.sleep(2)
@@ -83,7 +83,7 @@ def inside_twice(release, times, gap):
 
 
 def out_of_memory(release, times, gap):
-    """Uploads that wait for a slot, of clients that leave when theirs fails: so it happens once."""
+    """Uploads that wait for a slot. Their clients leave when they fail, so weir is killed only once."""
     before, uid = release.containers()
     count = before["weir"]["restartCount"] + 1
     with load(release, ["5 keepalive /usuarios?ms=50", "600 upload /usuarios?ms=3000"]):
@@ -99,7 +99,7 @@ def out_of_memory(release, times, gap):
 
 
 def change_config(release, values):
-    """Installs the changed values, and waits until weir has taken them up. Returns the seconds."""
+    """Installs the changed values, and waits until weir has applied them. Returns the seconds."""
     release.install("upgrade", values)
     limit = values["config"]["concurrency"]
     return until(lambda: release.weir_status()["limit"] == limit, 120,

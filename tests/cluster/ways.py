@@ -1,4 +1,4 @@
-"""Cases: the other ways in: the chart of an app, the Kustomize component, the admission policy."""
+"""Cases: the other ways to deploy weir: an app's own chart, the Kustomize component, the admission policy."""
 
 import json
 import os
@@ -17,7 +17,7 @@ NEW = "5 close /usuarios?ms=50 10ms"  # a connection for each request
 
 
 class Own(Release):
-    """A small chart of an app, which includes the library chart: tests/helm/shop."""
+    """An app's own small chart, which includes the library chart: tests/helm/shop."""
 
     @staticmethod
     def full_name(name):
@@ -101,7 +101,7 @@ class Injected(Applied):
 
 
 def governed(limit):
-    """More clients than slots. The app's own count is what it saw."""
+    """More clients than slots. The app itself counts its requests."""
 
     def action(release, times, gap):
         containers, _ = release.containers()

@@ -1,5 +1,5 @@
-"""An API server with its etcd on loopback, for what only an API server can judge. tests/cluster/build.sh
-builds the programs; CLUSTER names their folder, as there."""
+"""An API server with its etcd on loopback, for checks that only an API server makes. tests/cluster/build.sh
+builds the programs; CLUSTER is their folder, as there."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ from support.weir import free_port  # noqa: E402
 
 
 def missing():
-    """Why there can be no API server, or None."""
+    """The reason why no API server can be started, or None."""
     absent = [name for name in NEEDED if not os.access(PROGRAMS / name, os.X_OK)]
     return f"no {', '.join(absent)} in {PROGRAMS}: tests/cluster/build.sh builds them" if absent else None
 
@@ -48,14 +48,14 @@ class ApiServer:
         return self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objects))
 
     def create(self, one, *args):
-        """What the API server would make of the object."""
+        """The object as the API server would store it."""
         out = self.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", *args, input=json.dumps(one))
         return json.loads(out)
 
 
 @contextlib.contextmanager
 def running(folder):
-    """Both programs, with all that is needed for pods to be created (and none to run)."""
+    """Both programs, configured so that pods can be created (but do not run)."""
     clients, peers, port = (free_port() for _ in range(3))
     (folder / "tokens").write_text('test,admin,1,"system:masters"\n')
     key = folder / "accounts.key"

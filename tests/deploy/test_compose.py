@@ -35,7 +35,7 @@ def mounts(service):
 
 
 def laid_out(service, folder):
-    """What the container finds, below `folder`."""
+    """Puts the files of the container below `folder`."""
     for inside, file in mounts(service).items():
         path = folder / inside[1:]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def test_weir_has_the_health_check_of_its_image_and_the_others_wait_for_it():
     assert image == {key.replace("_", "-"): value for key, value in check.items() if key != "test"}
     for name, before in ("prometheus", "weir"), ("grafana", "prometheus"):
         assert SERVICES[name]["depends_on"] == {before: {"condition": "service_healthy"}}
-    # Of Prometheus' own image too, only its own programs are used.
+    # In the image of Prometheus too, only its own programs are used.
     port = SERVICES["prometheus"]["ports"][0].rpartition(":")[2]
     check = SERVICES["prometheus"]["healthcheck"]["test"]
     assert check == ["CMD", "promtool", "check", "healthy", f"--url=http://127.0.0.1:{port}"]
@@ -197,7 +197,7 @@ def uids(tree):
 def test_the_dashboard_reads_the_data_source_that_is_provisioned():
     (source,) = mounted_yaml("grafana", f"{PROVISIONING}/datasources")["datasources"]
     (variable,) = [v for v in DASHBOARD["templating"]["list"] if v["type"] == "datasource"]
-    # Of several, the variable begins with the default one.
+    # If there are several, the variable starts with the default one.
     assert uids(DASHBOARD) == {"${%s}" % variable["name"]}
     assert variable["query"] == source["type"] == "prometheus" and source["isDefault"]
     assert variable["current"] in ({}, {"text": source["name"], "value": source["uid"]})

@@ -1,4 +1,4 @@
-"""The Kustomize component: what it adds is what the chart renders, and the settings do what README.md says.
+"""The Kustomize component adds what the chart renders, and its settings work as README.md describes.
 
 HELM, KUBECTL and WEIR name the programs; without KUBECTL, one on the path or in build/tools is used.
 """
@@ -88,7 +88,7 @@ def overlay(tmp_path):
 
 @needs_helm
 @pytest.mark.parametrize("path", ["kustomize/weir/pod.yaml", "kustomize/weir/hook.yaml", "admission-policy/weir.yaml"])
-def test_what_is_generated_is_up_to_date(path):
+def test_generated_files_are_up_to_date(path):
     text = pod_files.outputs()[pathlib.Path(path)]
     assert (ROOT / "deploy" / path).read_text() == text, "run helm/generate.py"
 
@@ -199,7 +199,7 @@ def test_a_stateful_set_gets_the_same(overlay):
 
 
 @needs_kubectl
-def test_what_the_app_has_is_kept(overlay):
+def test_fields_of_the_app_are_kept(overlay):
     """Its init containers, further containers, volumes and its other hook; a target port is not required."""
     deployment, service = copy.deepcopy(APP)
     pod = deployment["spec"]["template"]["spec"]
@@ -263,7 +263,7 @@ def readme_blocks(word):
 
 
 @needs_kubectl
-def test_the_longer_drain_of_the_readme(overlay):
+def test_the_readme_on_a_longer_drain(overlay):
     (fields,) = readme_blocks("value: 61s")
     pod = pod_of(only(overlay(**fields), "Deployment"))
     (weir,), (app,) = pod["initContainers"], pod["containers"]
@@ -273,7 +273,7 @@ def test_the_longer_drain_of_the_readme(overlay):
 
 
 @needs_kubectl
-def test_the_app_s_own_hook_of_the_readme(overlay):
+def test_the_readme_on_a_hook_of_the_app(overlay):
     own = {"exec": {"command": ["/bye"]}}
     deployment, service = copy.deepcopy(APP)
     deployment["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = {"preStop": own}
@@ -283,7 +283,7 @@ def test_the_app_s_own_hook_of_the_readme(overlay):
 
 
 @needs_kubectl
-def test_the_settings_of_the_readme(overlay):
+def test_the_readme_on_settings(overlay):
     (fields,) = readme_blocks("newName: registry.example.com/weir")
     objects = overlay(**fields)
     assert json.loads(only(objects, "ConfigMap")["data"]["weir.json"]) == {"upstream": ":3000", "concurrency": 40}

@@ -17,7 +17,7 @@ HOOK = 26  # the default of drain.timeout and a second
 
 
 def test_the_numbers_of_the_policy_are_those_of_the_component():
-    """What the generator does not write: ports, hooks and annotations."""
+    """Ports, hooks and annotations, which are not generated."""
     text = MANIFEST.read_text()
     pod = yaml.safe_load((ROOT / "deploy/kustomize/weir/pod.yaml").read_text())["spec"]["template"]
     (weir,) = pod["spec"]["initContainers"]

@@ -1,4 +1,4 @@
-"""The admission policy in a real API server: what it makes of pods, and which settings it refuses."""
+"""The admission policy in a real API server: its changes to pods, and the settings that it refuses."""
 
 import json
 import pathlib
@@ -175,7 +175,7 @@ def test_without_a_name_the_port_of_weir_is_named_weir(api):
     assert weir["ports"][0]["name"] == "weir"
 
 
-def test_what_the_pod_has_is_kept(api):
+def test_fields_of_the_pod_are_kept(api):
     """Its init containers come first; its time to stop begins after the drain; lists may have duplicates."""
     app = pod(
         spec={
@@ -266,7 +266,7 @@ def refusal(api, one):
 
 @pytest.mark.parametrize("annotations, message", REFUSED)
 def test_nonsense_is_refused(api, annotations, message):
-    """In the object that a person writes, and in a pod, whoever creates it."""
+    """In the object that a user writes, and in a pod, whatever creates it."""
     assert message in refusal(api, deployment(pod(annotations=annotations)))
     by_itself = "weir/memory" in annotations  # the API server refuses the quantity before the policy can
     assert by_itself or message in refusal(api, pod(annotations=annotations))
@@ -306,7 +306,7 @@ def test_a_job_is_checked_too(api):
 
 
 def test_the_manifest_for_older_clusters(api):
-    """What the command of README.md prints, in the older version of the API."""
+    """The output of the command in README.md, in the older version of the API."""
     (command,) = re.findall(r"^sed '/\^apiVersion.*$", README, re.M)
     text = subprocess.run(command, shell=True, cwd=MANIFEST.parent, capture_output=True, text=True, check=True).stdout
     versions = [one["apiVersion"].rpartition("/")[2] for one in yaml.safe_load_all(text)]

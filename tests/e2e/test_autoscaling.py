@@ -1,4 +1,4 @@
-"""The figures of docs/autoscaling.md, computed by promtool from series that are written down here."""
+"""The figures of docs/autoscaling.md, computed by promtool from the series in this file."""
 
 import math
 import re
@@ -22,7 +22,7 @@ def queries():
 
 
 def query(word):
-    """The first one with the word."""
+    """The first query that contains the word."""
     return next(q for q in queries() if word in q)
 
 
@@ -68,7 +68,7 @@ def near(expr, value, share=1e-9):
     return f"abs(({expr}) - {value}) <= bool {value * share}"
 
 
-# ---- the arithmetic ----------------------------------------------------------------------------------
+# ---- the number of pods ----------------------------------------------------------------------------------
 
 
 def test_140_requests_at_a_limit_of_80_require_3_pods(tmp_path):

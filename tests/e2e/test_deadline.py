@@ -79,7 +79,7 @@ def test_one_that_the_queue_cannot_serve_in_time_is_refused_on_arrival(world):
     world.expect_requests(weir, 54)
 
 
-def test_whose_deadlines_count_can_change_while_weir_runs(world):
+def test_the_clients_whose_deadlines_count_can_change_while_weir_runs(world):
     origin, weir = world.pair(concurrency=4, headers_trusted="none", admin_writable="true")
     client = world.connect(weir)
 

@@ -1,4 +1,4 @@
-"""Clients that take all the memory that they can: weir stays within the sum of docs/operations.md.
+"""Clients that make weir use as much memory as they can: it stays within the sum of docs/operations.md.
 
 WEIR_MEMORY=1 (make memory-check) is the full form: the chart's defaults and other configurations,
 with memory as the kernel accounts it to a container, and everything else that takes memory at once.
@@ -48,7 +48,7 @@ SMALL = {
 
 
 class Small:
-    """A weir with small bounds, and what it has taken since it was idle."""
+    """A weir with small bounds, and its memory when it was idle."""
 
     def __init__(self):
         self.app = App()
@@ -69,8 +69,8 @@ class Small:
         return Hoard(self.weir, 400, 8, 30, bounds.size(config["client"]["max_head"]))
 
 
-def test_what_clients_can_take_is_bounded_by_the_documented_sum():
-    """What weir keeps of a request, for whatever reason, is part of it. Kernel memory is not seen."""
+def test_the_memory_that_clients_can_take_is_within_the_documented_sum():
+    """The sum includes everything that weir keeps of a request. Kernel memory is not measured."""
     config = bounds.effective(*option_flags(SMALL))
     most = bounds.of_requests(config) + bounds.A_THREAD
     with Small() as small:

@@ -86,7 +86,7 @@ def test_newcomers_never_overtake_on_connections_that_are_already_warm(world):
     assert order == [f"/{i}" for i in range(30)]
 
 
-def test_who_comes_last_in_a_turn_does_not_overtake(world):
+def test_the_last_to_arrive_in_a_turn_does_not_overtake(world):
     """The app accepts connections to a Unix socket in the order in which weir made them."""
     played = RudeApp(path=world.path("app.sock"), timeout=5)
     weir = world.weir(played, concurrency=5)
@@ -145,7 +145,7 @@ def test_a_full_queue_refuses_at_once_and_the_connection_stays_usable(world):
     world.expect_requests(weir, 2 + 3 + 5 + 5)
 
 
-def test_who_waits_longer_than_the_queue_timeout_is_refused_then(world):
+def test_a_request_that_waits_longer_than_the_queue_timeout_is_refused_then(world):
     origin, weir = world.pair(concurrency=1, queue_timeout="400ms")
     gate, held = hold_all_slots(world, origin, weir, 1)
     began = time.monotonic()

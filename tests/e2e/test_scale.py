@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy
 
 
 def cpu_at_rest(fleet, seconds):
-    """Of a weir, as a share of a core: HAProxy's checks are all that it serves."""
+    """The CPU time of a weir that serves only HAProxy's checks, as a share of a core."""
     before = fleet.cpu()
     time.sleep(seconds)
     return (fleet.cpu() - before) / seconds / PAIRS
@@ -66,7 +66,7 @@ def load_for(limit, port):
 
 
 def play(fleet, limit):
-    """What the clients say, and the memory of the weirs at rest and in the load."""
+    """The report of the clients, and the memory of the weirs at rest and under load."""
     at_rest = fleet.memory()
     if LONG:
         print(f"\nCPU of a weir at rest: {100 * cpu_at_rest(fleet, 5):.3f} % of a core")
@@ -113,7 +113,7 @@ def test_pairs_come_and_go_and_no_request_is_lost(tmp_path, limit):
         fleet.kill()
 
 
-def test_who_leaves_haproxy_leaves_the_queue(tmp_path):
+def test_a_client_that_leaves_haproxy_leaves_the_queue(tmp_path):
     fleet = Fleet(str(tmp_path), 1, concurrency=1, drain_delay="0s")
     try:
         (pair,) = fleet.pairs

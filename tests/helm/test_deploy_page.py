@@ -1,4 +1,4 @@
-"""docs/deploy.md: its commands name what there is, and its figures are those of the charts."""
+"""docs/deploy.md: its commands name files that exist, and its figures are those of the charts."""
 
 import os
 import re

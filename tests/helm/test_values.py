@@ -59,7 +59,7 @@ def rendered(name, *sets):
 
 
 @pytest.mark.parametrize("path, text", generate.outputs().items(), ids=lambda v: str(v)[:60])
-def test_what_is_generated_is_up_to_date(path, text):
+def test_generated_files_are_up_to_date(path, text):
     assert (generate.HERE / path).read_text() == text, "run helm/generate.py"
 
 
@@ -342,7 +342,7 @@ BOUNDED = [
 @needs_helm
 @pytest.mark.parametrize("name", ["defaults", "small", "watch", "http-hook", "bounded"])
 def test_the_memory_limit_leaves_a_tenth_to_spare(name, tmp_path):
-    """The sum is that of docs/operations.md, of the options as weir itself reads them."""
+    """The sum is that of docs/operations.md, for the options as weir itself reads them."""
     objects = render(*with_sets(BOUNDED)) if name == "bounded" else render() if name == "defaults" else rendered(name)
     file = tmp_path / "config.json"
     file.write_text(config_text(objects))

@@ -8,7 +8,7 @@ import (
 )
 
 // judgeCompose loads the file as `docker compose config` does: schema, references between its parts, files that it
-// names. A variable that is not set, and has no default, is empty there, and no error.
+// names. There, a variable that is neither set nor has a default is empty, which is not an error.
 func judgeCompose(file string) []string {
 	options, err := cli.NewProjectOptions([]string{file},
 		cli.WithWorkingDirectory(filepath.Dir(file)), cli.WithDotEnv, cli.WithInterpolation(true), cli.WithResolvedPaths(true))

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The CRDs that modules carry.
+// The CRDs in modules.
 var carried = []struct {
 	module module
 	file   string
@@ -60,8 +60,8 @@ func loadDefinitions() ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	return append(all, definition), nil
 }
 
-// generated makes CRDs from the comments of Go types, with the tool that the project itself makes them with:
-// its module of types has no CRDs, and the proxy serves no new version of the module that has.
+// generated makes CRDs from the comments of Go types, with the same tool as the project: its module of types has
+// no CRDs, and the proxy does not serve a new version of the module that has them.
 func generated(path, group string, kinds ...string) (all []*apiextensionsv1.CustomResourceDefinition, err error) {
 	roots, err := loader.LoadRoots(path)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// judge returns what is wrong with the object: "KIND/NAME: PATH: MESSAGE".
+// judge returns the errors of the object: "KIND/NAME: PATH: MESSAGE".
 func (s *schemas) judge(o object) (problems []string) {
 	if o.gvk.Group == "kustomize.config.k8s.io" {
 		return decodeKustomization(o)

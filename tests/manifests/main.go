@@ -1,4 +1,4 @@
-// Judges the manifests of this project as an API server would, without one: see README.md.
+// Checks the manifests of this project as an API server does, but without one: see README.md.
 package main
 
 import (
@@ -86,7 +86,7 @@ func refusesAll(directory string) (bool, error) {
 	return ok, nil
 }
 
-// What is wrong with how a bad file was judged.
+// The problems with the result for a bad file.
 func acceptance(schemas *schemas, file string) []string {
 	text, err := os.ReadFile(file)
 	if err != nil {

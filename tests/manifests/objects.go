@@ -38,7 +38,7 @@ func (o object) fields() (map[string]any, error) {
 	return fields, err
 }
 
-// readObjects returns the objects of a file, and what is wrong with its documents.
+// readObjects returns the objects of a file, and the errors in its documents.
 func readObjects(file string) (objects []object, problems []string) {
 	var text []byte
 	var err error
@@ -67,7 +67,7 @@ func readObjects(file string) (objects []object, problems []string) {
 	}
 }
 
-// A document that is empty, or has comments only, is no object. A key that is there twice is an error.
+// A document that is empty, or has only comments, is not an object. A duplicate key is an error.
 func readObject(file string, document []byte, err error) (*object, error) {
 	if err != nil {
 		return nil, err

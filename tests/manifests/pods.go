@@ -10,7 +10,7 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// podJudge evaluates pods by the Pod Security Standard "restricted".
+// podJudge checks pods against the Pod Security Standard "restricted".
 type podJudge struct {
 	evaluator policy.Evaluator
 }
@@ -34,7 +34,7 @@ func (j podJudge) judge(o object, typed runtime.Object) (problems []string) {
 	return problems
 }
 
-// podOf returns the pod that the object is or makes, if any.
+// podOf returns the object if it is a pod, or the pod that it creates, if any.
 func podOf(typed runtime.Object) (string, *metav1.ObjectMeta, *corev1.PodSpec) {
 	var template *corev1.PodTemplateSpec
 	path := "spec.template.spec"

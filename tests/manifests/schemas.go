@@ -22,7 +22,7 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
-// schemas is all that objects are judged by.
+// schemas has all that objects are checked against.
 type schemas struct {
 	scheme   *runtime.Scheme
 	openapis map[schema.GroupVersionKind]validation.SchemaValidator
@@ -107,7 +107,7 @@ func (c *custom) judge(o object) (problems []string) {
 	}
 	defaulting.Default(fields, c.structural)
 	found := validation.ValidateCustomResource(nil, fields, c.validator)
-	if len(found) == 0 && c.rules != nil { // rules expect what has the right shape
+	if len(found) == 0 && c.rules != nil { // rules require a valid structure
 		found, _ = c.rules.Validate(context.Background(), nil, c.structural, fields, nil, celconfig.RuntimeCELCostBudget)
 	}
 	return append(problems, fieldProblems(o, found)...)
@@ -122,7 +122,7 @@ func fieldProblems(o object, found field.ErrorList) (problems []string) {
 
 // ---- the published schemas of Kubernetes ----------------------------------------------------------
 
-// addOpenAPI reads the documents of the groups that the scheme has. They tell of each field that must be there,
+// addOpenAPI reads the documents of the groups that the scheme has. They name the required fields,
 // which Go types do not.
 func (s *schemas) addOpenAPI() error {
 	directory, err := kubernetes.directory()

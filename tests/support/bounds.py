@@ -1,4 +1,4 @@
-"""The memory that a configuration lets weir take at most: the sum that docs/operations.md documents."""
+"""The maximum memory of weir with a configuration: the sum in docs/operations.md."""
 
 import json
 import re
@@ -17,7 +17,7 @@ def size(text):
 
 
 def effective(*arguments):
-    """All options as weir has read them."""
+    """All options, as weir reads them."""
     out = subprocess.run(
         [BINARY, "config", "print", "--json", *arguments],
         capture_output=True, text=True, check=True, env={**clean_environment(), "WEIR_UPSTREAM": "127.0.0.1:1"},
@@ -30,7 +30,7 @@ def of_a_client(client):
 
 
 def of_sockets(config):
-    """What the kernel may hold for clients, where that is bounded."""
+    """The bytes that the kernel may hold for clients, if they are bounded."""
     client = config["client"]
     buffers = [client["send_buffer"], client["receive_buffer"]]
     return client["max_connections"] * sum(size(n) for n in buffers if n != "system")
@@ -43,7 +43,7 @@ def inside(config):
 
 
 def of_requests(config):
-    """All that clients can make weir hold."""
+    """The maximum that clients can make weir hold."""
     return (
         size(config["queue"]["max_bytes"])
         + size(config["buffers"]["budget"])

@@ -1,4 +1,4 @@
-"""Memory as the kernel accounts it to a container: a memory cgroup of the test's own."""
+"""Memory as the kernel charges it to a container: a separate memory cgroup for the test."""
 
 import contextlib
 import itertools
@@ -18,8 +18,8 @@ def _parent():
 
 
 class Cgroup:
-    """A cgroup of version 1, as long as it lasts. There, data in TCP sockets has an account of its
-    own, which in version 2 is part of the sum."""
+    """A cgroup of version 1. There, data in TCP sockets is counted separately; in version 2, it is
+    part of the sum."""
 
     def __init__(self, path):
         self.path = path
@@ -36,7 +36,7 @@ class Cgroup:
             return file.read()
 
     def peak(self):
-        """Of the program, of the kernel for it, and of the page cache that it filled."""
+        """The maximum memory of the program, of the kernel for it, and of the page cache that it filled."""
         return int(self._read("memory.max_usage_in_bytes"))
 
     def sockets(self):
@@ -48,7 +48,7 @@ class Cgroup:
 
 
 def make():
-    """None where there is no such controller, or no right to it."""
+    """A cgroup, or None without the controller or the permission to use it."""
     parent = _parent()
     try:
         return parent and Cgroup(f"{parent}/weir-{os.getpid()}-{next(numbers)}")

@@ -1,5 +1,5 @@
-"""Many apps, each with a weir, behind one HAProxy with the shipped configuration; and an orchestrator
-that replaces them one after another."""
+"""Many apps, each with a weir, behind one HAProxy with the configuration in examples/haproxy; and an
+orchestrator that replaces them one after another."""
 
 import glob
 import os
@@ -19,7 +19,7 @@ SERVED = ("echo", "usuarios")  # handlers; the demo's start is noticed with anot
 
 
 def cpu_seconds(pid):
-    """Of all threads of a process so far."""
+    """The CPU time of all threads of a process so far."""
     total = 0
     for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
         with open(path, encoding="ascii") as file:
@@ -28,7 +28,7 @@ def cpu_seconds(pid):
 
 
 class Books:
-    """What those that have ended leave behind."""
+    """The counts of the instances that have ended."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -107,7 +107,7 @@ class Fleet:
     # ---- the orchestrator --------------------------------------------------------------------------
 
     def churn(self, seconds, at_once):
-        """Replaces pairs, so many at once, until the time is over; they do not begin at once."""
+        """Replaces pairs, `at_once` of them in parallel, until the time is over; they do not start together."""
         end = time.monotonic() + seconds
         with ThreadPoolExecutor(at_once) as hands:
             work = [hands.submit(self._replace_some, n, at_once, end) for n in range(at_once)]
@@ -115,7 +115,7 @@ class Fleet:
                 job.result()
 
     def _replace_some(self, first, step, end):
-        """Each hand has pairs of its own."""
+        """Each thread has pairs of its own."""
         mine = list(range(first, len(self.pairs), step))
         time.sleep(first / step)
         while time.monotonic() < end:
@@ -143,16 +143,16 @@ class Fleet:
     # ---- the end -----------------------------------------------------------------------------------
 
     def stop(self):
-        """All must be at rest, and end as they should."""
+        """Stops all pairs, which must be idle and exit with the expected status."""
         for pair in self.pairs:
             pair.weir.identities()
-        self.said = self.haproxy.text()  # of requests that failed
+        self.said = self.haproxy.text()  # the lines of failed requests
         self.haproxy.stop()
         with ThreadPoolExecutor(len(self.pairs)) as hands:
             list(hands.map(lambda pair: pair.end(signal.SIGINT), self.pairs))  # without drain.delay
 
     def seen(self, text):
-        """The lines of all access logs that have it."""
+        """The lines of all access logs that contain the text."""
         lines = []
         for pair in self.pairs:
             with open(pair.access_log, encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""HAProxy in front of weir, with the caller's configuration, watched through a socket of its own."""
+"""HAProxy in front of weir, with the caller's configuration, observed through its stats socket."""
 
 import os
 import socket
@@ -33,7 +33,7 @@ class HAProxy:
         return os.path.exists(self.socket) and self.servers()
 
     def servers(self):
-        """Each by its name."""
+        """The servers by name."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(self.socket)
             sock.sendall(b"show servers state\n")
@@ -44,7 +44,7 @@ class HAProxy:
         return {row[3]: Server(row[5] == "2", bool(int(row[6]) & DRAINS), int(row[7])) for row in rows}
 
     def text(self):
-        """What it has logged."""
+        """The log of HAProxy."""
         return os.pread(self.log.fileno(), 1 << 24, 0).decode(errors="replace")
 
     def stop(self):

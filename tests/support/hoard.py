@@ -1,4 +1,4 @@
-"""Connections that take as much of weir's memory as they can, and keep it; and an app that helps."""
+"""Clients that make weir use as much memory as they can, and keep it in use; and an app that helps."""
 
 import contextlib
 import resource
@@ -9,7 +9,7 @@ import time
 from .waiting import settled
 from .wire import request
 
-SEGMENT = 1400  # bytes in a segment, as outside of this machine: on loopback, the kernel holds more
+SEGMENT = 1400  # bytes in a segment, as on Ethernet: on loopback, the kernel holds more
 FIELD = 7000  # bytes of a header
 PIPELINED = 8000  # bytes behind a request that weir reads with it
 BODY = 60_000
@@ -35,7 +35,7 @@ def padded(method, target, size, *fields, end=True):
 
 
 class App:
-    """A thread for each connection. The target says what it does with a request."""
+    """An app with a thread for each connection. The target selects the way to treat a request."""
 
     def __init__(self, max_head=48 * 1024):
         self.max_head = max_head
@@ -85,12 +85,12 @@ class App:
         return True
 
     def _wait(self, _):
-        """Reads nothing more, and does not answer."""
+        """Reads nothing more, and does not respond."""
         self.go.wait()
         return False
 
     def _head(self, sock):
-        """Nearly all of the largest head."""
+        """Sends nearly all of a head of the maximum size."""
         head = b"HTTP/1.1 200 OK\r\n"
         while len(head) < self.max_head - 1000:
             head += b"X-A: " + b"v" * 900 + b"\r\n"
@@ -111,7 +111,7 @@ class App:
         return False
 
     def let_go(self):
-        """Ends all that it is at."""
+        """Ends everything in progress."""
         self.go.set()
         while self.open:
             for sock in list(self.open):
@@ -129,7 +129,7 @@ class App:
 
 
 class Hoard:
-    """Clients that send all that weir takes, and read nothing."""
+    """Clients that send as much as weir accepts, and read nothing."""
 
     def __init__(self, weir, clients, concurrency, queued, max_head):
         self.weir, self.clients, self.max_head = weir, clients, max_head
@@ -187,11 +187,11 @@ class Hoard:
         return self.clients - self.concurrency - self.queued
 
     def readers(self):
-        """Responses that the app has sent, and nobody reads; more behind each request."""
+        """Responses that the app has sent and nobody reads; further requests are pipelined behind each request."""
         self._ask(self._rest(), "GET", "/page", body=b"G" * PIPELINED)
 
     def uploads(self):
-        """While all slots are taken: bodies that never become whole, a quarter of them nearly."""
+        """While no slot is free: bodies that never become complete, a quarter of them almost complete."""
         length = f"Content-Length: {BODY}"
         whole = self._rest() // 4
         self._ask(self._rest() - whole, "POST", "/wait", length, body=b"1")
@@ -203,7 +203,7 @@ class Hoard:
         self._add(self.clients - len(self.socks), head)
 
     def growing_heads(self):
-        """The same, but all of them arrive in pieces, in turns: each is moved again and again."""
+        """The same heads, but they arrive in pieces, in turns, so each is moved repeatedly."""
         head = padded("GET", "/page", self.max_head, end=False)
         socks = [self._connect() for _ in range(self.clients - len(self.socks))]
         for begin in range(0, len(head), STEP):
@@ -212,7 +212,7 @@ class Hoard:
                     sock.send(head[begin : begin + STEP])
 
     def rest(self):
-        """Until weir has taken what it takes."""
+        """Waits until weir accepts nothing more."""
         settled(lambda: self.weir.rss() >> 20)
 
     def leave(self):

@@ -1,5 +1,5 @@
 """A mixed load on one address, in a process of its own: short and long requests and uploads, on kept and
-on new connections. No request is ever sent again, and each that is not answered as it should counts."""
+on new connections. Requests are not retried, and each one without the expected response is counted."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ BEAT = 1.1  # seconds: when the bursts come. Between them, a balancer's connecti
 
 
 class MixedLoad(Child):
-    """`kept` and `new`: clients of each kind; a third of those kept ask all at once. `holders`: clients
-    with kept connections whose requests all take `hold_ms`. stop(): what Clients.report() says, when each
-    request has ended."""
+    """`kept` and `new`: clients of each kind; a third of the kept ones send their requests all at once.
+    `holders`: clients with kept connections whose requests all take `hold_ms`. stop() returns the result
+    of Clients.report() when each request has ended."""
 
     def __init__(self, port, kept, new, holders=0, hold_ms=0, seed=1):
         super().__init__("mixedload", *map(str, (port, kept, new, holders, hold_ms, seed)), begins=False)
@@ -47,7 +47,7 @@ class Clients:
         self.over = True
         await asyncio.gather(*tasks)
 
-    # ---- requests: (name, bytes, what the body must be) --------------------------------------------
+    # ---- requests: (name, bytes, the expected body) ------------------------------------------------
 
     def _mixed(self):
         choice = self.dice.random()
@@ -60,7 +60,7 @@ class Clients:
         return self._echo("POST", b"x" * self.dice.choice((100, 3000, 20_000, 100_000)))
 
     def _id(self):
-        """By which a request that failed is found in weir's access log; the app ignores it."""
+        """Identifies a failed request in weir's access log; the app ignores it."""
         self.number += 1
         return f"id={self.number}"
 

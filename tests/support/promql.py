@@ -1,4 +1,4 @@
-"""The queries of the documentation, and Prometheus to ask them of: its arithmetic, or itself."""
+"""The queries in the documentation, and Prometheus to evaluate them: promtool, or a server."""
 
 import bisect
 import itertools
@@ -43,7 +43,7 @@ def queries():
 
 
 def autoscaler_queries(pod):
-    """What KEDA and the prometheus-adapter ask with the configuration in docs/autoscaling.md and
+    """The queries of KEDA and prometheus-adapter with the configuration in docs/autoscaling.md and
     examples/keda-http, of one pod of the namespace shop instead of those of the Deployment shop."""
     pages = [text for _, text in blocks("yaml")] + [open(KEDA_HTTP, encoding="utf-8").read()]
     found = []

@@ -97,7 +97,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end -}}
 {{- if or $scaling.hpa.enabled $scaling.keda.enabled -}}
 {{- if and (eq (int $scaling.minReplicas) 0) (not (and $scaling.keda.enabled $scaling.keda.triggers)) -}}
-{{- fail "autoscaling.minReplicas is 0, but without a pod, no weir can report requests: add a trigger to autoscaling.keda.triggers that counts them elsewhere (examples/keda-http)" -}}
+{{- fail "autoscaling.minReplicas is 0, but without a pod, no weir can report requests: set autoscaling.keda.triggers to a trigger that counts them elsewhere (examples/keda-http)" -}}
 {{- end -}}
 {{- if lt (int $scaling.maxReplicas) (int $scaling.minReplicas) -}}
 {{- fail (printf "autoscaling.maxReplicas is %d, less than autoscaling.minReplicas, %d" (int $scaling.maxReplicas) (int $scaling.minReplicas)) -}}

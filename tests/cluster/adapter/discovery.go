@@ -6,7 +6,7 @@ import (
 	"os/exec"
 )
 
-// Debian's Prometheus has no discovery of pods, so it asks here for its targets (http_sd): the pods that
+// Debian's Prometheus has no discovery of pods, so it gets its targets from here (http_sd): the pods that
 // have the annotations of the chart, with the labels that its rules and queries expect.
 
 type pod struct {

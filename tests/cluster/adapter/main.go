@@ -1,5 +1,5 @@
-// adapter gives HorizontalPodAutoscalers metrics of Prometheus by the rules of prometheus-adapter, of
-// which it understands what the charts recommend: metrics of pods (rules) and external ones
+// adapter provides metrics from Prometheus to HorizontalPodAutoscalers, by rules of prometheus-adapter. It
+// supports only those that the charts recommend: metrics of pods (rules) and external ones
 // (externalRules), with one override for the namespace and one for the pod.
 //
 //	adapter -prometheus http://10.250.0.1:9090 -rules rules.json
@@ -60,7 +60,7 @@ func (r rule) query(matchers []string, groupBy string) string {
 		"<<.GroupBy>>", groupBy).Replace(r.MetricsQuery)
 }
 
-// ---- what is behind it -----------------------------------------------------------------------------
+// ---- the sources ----------------------------------------------------------------------------------
 
 var prometheus = flag.String("prometheus", "http://127.0.0.1:9090", "its address")
 
@@ -211,7 +211,7 @@ func ofAll(all []rule) http.HandlerFunc {
 	}
 }
 
-// certificate is a new one, which nobody verifies: see insecureSkipTLSVerify of the APIServices.
+// certificate makes a certificate, which nobody verifies: see insecureSkipTLSVerify of the APIServices.
 func certificate() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -118,7 +118,7 @@ static void loopback_is_under_reno_and_the_rest_as_the_system_has_it(void **stat
     }
 }
 
-static void more_than_the_system_allows_is_told(void **state)
+static void more_than_the_system_allows_is_reported(void **state)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0), before = 0, after = 0;
     socklen_t len = sizeof(before);
@@ -297,7 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_accepted_inherits_from_what_listens),
         cmocka_unit_test(loopback_is_under_reno_and_the_rest_as_the_system_has_it),
-        cmocka_unit_test(more_than_the_system_allows_is_told),
+        cmocka_unit_test(more_than_the_system_allows_is_reported),
         cmocka_unit_test(a_unix_socket_is_left_as_it_is),
         cmocka_unit_test(what_is_connected_is_kept_and_no_new_handshake_is_taken),
         cmocka_unit_test(a_connection_to_itself_is_known_as_such),

@@ -343,7 +343,7 @@ static void a_lower_limit_takes_nothing_and_grants_nothing_until_below_it(void *
     assert_int_equal(snapshot(f, 5).accounting_errors, 0);
 }
 
-static void a_shorter_queue_keeps_who_is_in_it(void **state)
+static void a_shorter_queue_keeps_the_requests_in_it(void **state)
 {
     struct fixture *f = *state;
 
@@ -636,7 +636,7 @@ int main(void)
         WITH(one_slot, pause_and_resume_are_idempotent),
         WITH(one_slot, a_higher_limit_ends_waits_in_order),
         WITH(two_slots, a_lower_limit_takes_nothing_and_grants_nothing_until_below_it),
-        WITH(one_slot, a_shorter_queue_keeps_who_is_in_it),
+        WITH(one_slot, a_shorter_queue_keeps_the_requests_in_it),
         WITH(two_slots, peaks_begin_anew_when_they_are_taken),
         WITH(two_slots, the_longest_wait_counts_whether_it_ended_with_a_slot_or_not),
         WITH(one_slot, one_slot_alone_is_never_plenty),

@@ -147,7 +147,7 @@ static void a_size_that_would_wrap_the_sum_is_refused(void **state)
     assert_int_equal(f->q.bytes, UINT64_MAX);
 }
 
-static void tighter_bounds_keep_who_is_in_and_refuse_newcomers(void **state)
+static void tighter_bounds_keep_those_inside_and_refuse_newcomers(void **state)
 {
     struct fixture *f = *state;
 
@@ -293,7 +293,7 @@ int main(void)
         cmocka_unit_test_setup(bytes_are_taken_up_to_the_bound_and_not_one_more,
                                empty_with_room_for_four),
         cmocka_unit_test_setup(a_size_that_would_wrap_the_sum_is_refused, empty_with_room_for_four),
-        cmocka_unit_test_setup(tighter_bounds_keep_who_is_in_and_refuse_newcomers,
+        cmocka_unit_test_setup(tighter_bounds_keep_those_inside_and_refuse_newcomers,
                                empty_with_room_for_four),
         cmocka_unit_test_setup(the_first_a_middle_and_the_last_may_leave, empty_with_room_for_four),
         cmocka_unit_test_setup(the_only_one_may_leave_and_come_back, empty_with_room_for_four),

@@ -37,7 +37,7 @@ static void no_more_is_read_than_is_left(void **state)
     }
 }
 
-static void who_wants_less_is_not_given_more(void **state)
+static void a_smaller_need_is_not_given_more(void **state)
 {
     struct budget fresh = budget_with(0), spent = budget_with(SIZE);
 
@@ -72,7 +72,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_more_is_read_than_is_left),
-        cmocka_unit_test(who_wants_less_is_not_given_more),
+        cmocka_unit_test(a_smaller_need_is_not_given_more),
         cmocka_unit_test(a_spent_budget_leaves_a_receiver_next_to_nothing),
         cmocka_unit_test(a_new_size_counts_what_is_held),
     };

@@ -374,7 +374,7 @@ static int is_kept(struct fixture *f)
     return peer;
 }
 
-static void a_drain_closes_who_is_kept_at_once_and_leaves_a_new_one_a_second(void **state)
+static void a_drain_closes_kept_connections_at_once_and_gives_new_ones_a_second(void **state)
 {
     struct fixture *f = *state;
     int kept = is_kept(f), early = comes(f);
@@ -457,7 +457,7 @@ static int is_served_into_a_drain(struct fixture *f)
     return peer;
 }
 
-static void a_response_that_did_not_tell_is_followed_by_a_second_of_rest(void **state)
+static void a_response_that_did_not_announce_the_end_is_followed_by_a_second(void **state)
 {
     struct fixture *f = *state;
     int peer = is_served_into_a_drain(f);
@@ -511,12 +511,12 @@ int main(void)
         TEST(one_that_has_had_its_last_response_goes_first),
         TEST(a_served_client_that_closes_is_gone_though_it_may_half_close),
         TEST(a_client_that_closes_before_the_end_of_its_last_response_is_ended),
-        TEST(a_drain_closes_who_is_kept_at_once_and_leaves_a_new_one_a_second),
+        TEST(a_drain_closes_kept_connections_at_once_and_gives_new_ones_a_second),
         TEST(a_request_that_has_arrived_by_then_is_served),
         TEST(a_request_that_arrives_with_the_end_of_its_rest_is_served),
         TEST(in_a_drain_too_a_head_that_has_begun_has_its_time),
         TEST(line_ends_are_no_request_that_would_lengthen_it),
-        TEST(a_response_that_did_not_tell_is_followed_by_a_second_of_rest),
+        TEST(a_response_that_did_not_announce_the_end_is_followed_by_a_second),
         TEST(keepalive_timeout_applies_if_it_is_shorter_than_the_rest),
         TEST(after_a_cancel_the_usual_timeouts_apply),
     };

@@ -215,7 +215,7 @@ static void last_in_first_out_is_not_detected(void **state)
 }
 
 /* As with Uvicorn: a request that arrives may get a thread before those that wait for one. */
-static void a_queue_that_is_overtaken_shows_in_waves(void **state)
+static void a_queue_with_overtaking_is_found_by_its_waves(void **state)
 {
     static const double chances[] = {0.15, 0.3, 0.5, 0.7};
 
@@ -458,7 +458,7 @@ int main(void)
         cmocka_unit_test(the_limit_is_raised_and_lowered),
         cmocka_unit_test(a_pool_whose_speed_changes_is_not_known),
         cmocka_unit_test(last_in_first_out_is_not_detected),
-        cmocka_unit_test(a_queue_that_is_overtaken_shows_in_waves),
+        cmocka_unit_test(a_queue_with_overtaking_is_found_by_its_waves),
         cmocka_unit_test(slow_clients_are_not_a_queue),
         cmocka_unit_test(a_queue_whose_beginning_was_not_seen_is_not_detected),
         cmocka_unit_test(all_at_once_have_no_queue),

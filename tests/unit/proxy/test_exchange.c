@@ -261,7 +261,7 @@ static void what_cannot_be_served_is_refused_at_once(void)
     }
 }
 
-static void json_is_for_who_asks_for_it(void)
+static void json_is_for_clients_that_ask_for_it(void)
 {
     scene.how.config.queue.length = 0;
     asks(GET);
@@ -564,7 +564,7 @@ int main(void)
         SCENE(a_request_that_has_waited_for_the_start_waits_as_long_as_others_from_then_on),
         SCENE(the_slot_is_free_when_the_app_has_ended_though_the_client_reads_no_more),
         SCENE(what_cannot_be_served_is_refused_at_once),
-        SCENE(json_is_for_who_asks_for_it),
+        SCENE(json_is_for_clients_that_ask_for_it),
         SCENE(the_response_to_head_has_no_body),
         SCENE(a_refused_client_may_ask_again),
         SCENE(each_wait_has_its_end_and_its_reason),

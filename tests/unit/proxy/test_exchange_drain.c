@@ -76,7 +76,7 @@ static void an_announced_drain_makes_each_response_its_connections_last(void)
 }
 
 /* Balancers may not know of the drain yet, and a FIN might cross their next request. */
-static void an_announced_drain_closes_nobody_who_is_idle(void)
+static void an_announced_drain_closes_no_idle_connection(void)
 {
     struct peer *a = asks(GET);
 
@@ -137,7 +137,7 @@ static void a_drain_takes_no_new_tunnel(void)
     is_told(a, 503, "draining", "\r\nConnection: close\r\n");
 }
 
-static void in_the_drains_last_second_who_has_no_slot_is_turned_away(void)
+static void in_the_drains_last_second_requests_without_a_slot_are_refused(void)
 {
     struct peer *a = asks(GET), *b = asks(GET), *c = asks(PUT_PART);
 
@@ -491,12 +491,12 @@ int main(void)
         SCENE(a_drain_closes_what_waits_for_nothing),
         SCENE(an_announced_drain_still_takes_tunnels_and_keeps_the_apps_connections),
         SCENE(an_announced_drain_makes_each_response_its_connections_last),
-        SCENE(an_announced_drain_closes_nobody_who_is_idle),
+        SCENE(an_announced_drain_closes_no_idle_connection),
         SCENE(a_request_that_arrives_with_its_clients_end_is_not_sent),
         SCENE(a_refusal_in_an_announced_drain_is_the_last_too),
         SCENE(after_a_cancel_connections_and_tunnels_are_kept_again),
         SCENE(a_drain_takes_no_new_tunnel),
-        SCENE(in_the_drains_last_second_who_has_no_slot_is_turned_away),
+        SCENE(in_the_drains_last_second_requests_without_a_slot_are_refused),
         SCENE(whose_head_is_complete_only_in_the_last_second_is_turned_away_as_well),
         SCENE(in_the_drains_last_second_tunnels_end),
         SCENE(in_the_last_second_a_websocket_is_closed_and_the_clients_reply_passed_on),

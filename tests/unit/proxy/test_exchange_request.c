@@ -210,7 +210,7 @@ static const struct late {
     {has_sent_all, 2000, 504, "first_byte_timeout"},
 };
 
-static void the_timeout_is_that_of_who_has_to_move(void)
+static void the_timeout_is_that_of_the_side_that_has_to_act(void)
 {
     for (size_t i = 0; i < sizeof(lates) / sizeof(lates[0]); i++) {
         const struct late *l = &lates[i];
@@ -535,7 +535,7 @@ int main(void)
         SCENE(what_has_come_counts_when_a_body_seems_late),
         SCENE(a_client_that_sends_the_rest_and_leaves_at_once_is_not_heard_of),
         SCENE(a_wrong_body_is_refused_with_and_without_a_slot),
-        SCENE(the_timeout_is_that_of_who_has_to_move),
+        SCENE(the_timeout_is_that_of_the_side_that_has_to_act),
         SCENE(an_app_that_reads_slowly_is_not_late),
         SCENE(the_rest_of_a_long_body_is_read_as_the_app_takes_it),
         SCENE(a_stream_may_be_slow_while_nobody_wants_its_slot),

@@ -175,7 +175,7 @@ static int tear_down(void **state)
 
 /* ---- accepting ---- */
 
-static void who_comes_is_handed_on_and_counted(void **state)
+static void connections_are_handed_on_and_counted(void **state)
 {
     (void)state;
     opens(10);
@@ -271,7 +271,7 @@ static void a_higher_bound_lets_those_in_who_wait_at_once(void **state)
     assert_int_equal(fx.n_accepted, 3);
 }
 
-static void a_lower_bound_keeps_who_is_there_and_lets_nobody_in(void **state)
+static void a_lower_bound_keeps_connections_and_accepts_none(void **state)
 {
     (void)state;
     opens(3);
@@ -356,7 +356,7 @@ static void without_memory_no_client_is_asked_to_go(void **state)
 
 /* ---- the end ---- */
 
-static void a_stop_takes_in_who_has_come_above_the_bound_too_and_refuses_the_next(void **state)
+static void a_stop_accepts_connections_above_the_bound_too_and_refuses_the_next(void **state)
 {
     char text[128];
 
@@ -574,7 +574,7 @@ static void a_connection_has_the_buffers_that_are_configured(void **state)
     assert_int_equal(kernel_buffer(fx.accepted[0], SO_RCVBUF), 65536);
 }
 
-static void on_a_unix_socket_the_sender_holds_what_is_under_way(void **state)
+static void on_a_unix_socket_the_sender_holds_the_data_in_transit(void **state)
 {
     static const struct listener_config config = {10, 32768, 65536};
 
@@ -586,7 +586,7 @@ static void on_a_unix_socket_the_sender_holds_what_is_under_way(void **state)
     assert_int_not_equal(kernel_buffer(fx.accepted[0], SO_RCVBUF), 65536);
 }
 
-static void otherwise_they_are_the_systems(void **state)
+static void without_the_options_the_system_sets_the_buffers(void **state)
 {
     int usual[2];
 
@@ -604,19 +604,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(who_comes_is_handed_on_and_counted),
+        TEST(connections_are_handed_on_and_counted),
         TEST(many_at_once_all_come_in),
         TEST(one_that_has_gone_meanwhile_is_passed_over),
         TEST(above_the_bound_a_client_waits_until_one_has_ended),
         TEST(while_it_waits_room_is_asked_for_each_10_ms),
         TEST(room_is_asked_for_only_where_somebody_waits),
         TEST(a_higher_bound_lets_those_in_who_wait_at_once),
-        TEST(a_lower_bound_keeps_who_is_there_and_lets_nobody_in),
+        TEST(a_lower_bound_keeps_connections_and_accepts_none),
         TEST(without_a_descriptor_one_is_asked_for_and_the_client_comes_in),
         TEST(one_is_asked_for_once_for_each_client),
         TEST(where_there_is_none_to_be_had_the_client_waits),
         TEST(without_memory_no_client_is_asked_to_go),
-        TEST(a_stop_takes_in_who_has_come_above_the_bound_too_and_refuses_the_next),
+        TEST(a_stop_accepts_connections_above_the_bound_too_and_refuses_the_next),
         TEST(elsewhere_handshakes_that_have_begun_have_a_moment),
         TEST(it_listens_on_the_same_port_again_and_can_be_stopped_again),
         TEST(again_it_keeps_to_the_bound),
@@ -628,8 +628,8 @@ int main(void)
         TEST(the_path_is_there_again_with_the_listener),
         TEST(after_a_stop_the_path_is_another_ones),
         TEST(a_connection_has_the_buffers_that_are_configured),
-        TEST(on_a_unix_socket_the_sender_holds_what_is_under_way),
-        TEST(otherwise_they_are_the_systems),
+        TEST(on_a_unix_socket_the_sender_holds_the_data_in_transit),
+        TEST(without_the_options_the_system_sets_the_buffers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -443,7 +443,7 @@ static void sends_a_large_one(const char *target)
     sends(text);
 }
 
-static void of_a_large_message_what_the_access_log_writes_is_kept(void **state)
+static void a_large_message_keeps_what_the_access_log_writes(void **state)
 {
     (void)state;
     sends_a_large_one("/x?y");
@@ -507,7 +507,7 @@ int main(void)
         TEST(a_long_body_that_trickles_moves_the_block_a_few_times_only),
         TEST(a_message_that_waits_is_moved_to_a_block_of_its_size),
         TEST(a_large_message_that_waits_is_not_copied),
-        TEST(of_a_large_message_what_the_access_log_writes_is_kept),
+        TEST(a_large_message_keeps_what_the_access_log_writes),
         TEST(a_long_target_stays_too_long_for_the_access_log),
         TEST(a_small_message_stays_as_it_is),
     };
