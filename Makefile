@@ -381,7 +381,7 @@ agent: build ## HAProxy with agent-check before three weirs (1 min)
 	@WEIR_AGENT=1 $(PYTEST) -s tests/e2e/test_agent.py -k haproxy
 
 .PHONY: scale-test
-scale-test: build ## 50 pairs come and go behind HAProxy, under load (12 min)
+scale-test: build ## 50 apps replaced behind HAProxy, under load (12 min)
 	@WEIR_SCALE_SECONDS=300 $(PYTEST) -s tests/e2e/test_scale.py
 
 .PHONY: browser-test
@@ -513,7 +513,7 @@ helm-check: build ## lint and render the chart
 	@WEIR=$(OUT)/weir .ci/helm-check.sh
 
 .PHONY: manifests-check
-manifests-check: build ## each manifest by the schemas of Kubernetes (1 min)
+manifests-check: build ## manifests against Kubernetes' schemas (1 min)
 	@WEIR=$(OUT)/weir .ci/manifests-check.sh
 
 .PHONY: rollouts
@@ -523,7 +523,7 @@ rollouts: build ## 50 rollouts of the rendered chart under load (8 min)
 
 # It needs root and Go, and takes long: the first time, it builds a Kubernetes.
 .PHONY: cluster-test
-cluster-test: build ## each way in on a real Kubernetes, under load (75 min)
+cluster-test: build ## each way to deploy, on a real Kubernetes (75 min)
 	@[ -d $(or $(CLUSTER),build/cluster)/crds ] || tests/cluster/build.sh
 	@tests/cluster/up.sh && trap 'tests/cluster/down.sh' EXIT && tests/cluster/images.sh && \
 	    HELM=$$(.ci/helm.sh) $(PYTHON) tests/cluster/cases.py $(CLUSTER_TEST)

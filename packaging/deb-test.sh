@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the Debian package of the last commit and tries it in a minimal Debian 12: packaging/deb-test.sh
 #
-# lintian judges it; apt installs it in a chroot, upgrades an older version, removes and purges it. As root.
+# lintian checks it; apt installs it in a chroot, upgrades an older version, removes and purges it. As root.
 # The chroot is build/deb-test, which is removed at the end unless KEEP is set.
 # shellcheck disable=SC2317 # what holds() calls
 set -eu
@@ -105,7 +105,7 @@ removed() {
 }
 holds 'removal keeps the configuration' removed
 holds 'it can be purged' apt purge weir
-# What apt itself keeps, and the packages of this test, do not count.
+# The files that apt itself keeps, and the packages of this test, are not counted.
 rest() { inside find / -xdev -iname '*weir*' ! -path '/proc/*' ! -path '/var/lib/apt/*'; }
 holds 'purging leaves no file' same "$(rest)" ''
 
