@@ -19,8 +19,9 @@ void socket_tune(int fd, const struct address *at);
 
 /*
  * Limits the kernel's memory, in bytes, for data that the peer has not received (send) and that has
- * not been read (receive); UINT32_MAX leaves the size to the system. TCP connections inherit both
- * from the listening socket. False: the system allows less (net.core.wmem_max, rmem_max).
+ * not been read (receive); UINT32_MAX leaves the size to the system. TCP may exceed `send` by one
+ * segment of up to 64 KiB, since it compares when it begins one. TCP connections inherit both from
+ * the listening socket. False: the system allows less (net.core.wmem_max, rmem_max).
  */
 bool socket_limit_buffers(int fd, uint32_t send, uint32_t receive);
 

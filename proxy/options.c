@@ -181,8 +181,9 @@ const struct option option_table[] = {
      .special = "system", .preset = "system", .also = "sndbuf so_sndbuf send_buffer_size",
      .restart = "connections inherit it from the listening socket",
      .help = "maximum memory in the kernel for data that a client has not received, which counts "
-             "as memory of the container; a connection transfers at most half of it per round "
-             "trip; \"system\" leaves the size to the kernel (net.ipv4.tcp_wmem, up to 4 MiB)"},
+             "as memory of the container; the kernel may exceed it by 64 KiB; a connection transfers "
+             "at most half of it per round trip; \"system\" leaves the size to the kernel "
+             "(net.ipv4.tcp_wmem, up to 4 MiB)"},
     {"client.receive_buffer", OPTION_SIZE, FIELD(client.receive_buffer), 16 * KIB, 64 * MIB,
      .special = "system", .preset = "system", .also = "rcvbuf so_rcvbuf receive_buffer_size",
      .restart = "connections inherit it from the listening socket",

@@ -32,8 +32,8 @@ def of_a_client(client):
 def of_sockets(config):
     """The bytes that the kernel may hold for clients, if they are bounded."""
     client = config["client"]
-    buffers = [client["send_buffer"], client["receive_buffer"]]
-    return client["max_connections"] * sum(size(n) for n in buffers if n != "system")
+    buffers = ((client["send_buffer"], 64 * KIB), (client["receive_buffer"], 0))
+    return client["max_connections"] * sum(size(n) + more for n, more in buffers if n != "system")
 
 
 def inside(config):

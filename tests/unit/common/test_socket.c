@@ -1,6 +1,7 @@
 /* TCP options of listening, accepted and connecting sockets; and the mode of a Unix socket's
  * file. */
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -135,6 +136,56 @@ static void more_than_the_system_allows_is_reported(void **state)
     close(fd);
 }
 
+/* Bound, so that a connect to its own address reaches itself. */
+static int bound_socket(struct address *at)
+{
+    int fd = socket(at->sa.ss_family, SOCK_STREAM, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&at->sa, at->len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at->sa, &at->len), 0);
+    return fd;
+}
+
+/* Sends until the kernel takes no more. Returns the kernel's memory for it. */
+static uint32_t fill(int fd)
+{
+    static const char data[65536];
+    uint32_t memory[SK_MEMINFO_VARS];
+    socklen_t len = sizeof(memory);
+
+    for (int i = 0; i < 20; i++) {
+        while (send(fd, data, sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+            i = 0;
+        usleep(1000);
+    }
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len), 0);
+    return memory[SK_MEMINFO_WMEM_QUEUED];
+}
+
+/* A peer with a large window gets large segments, and the kernel compares before it begins one. */
+static void tcp_holds_one_segment_more_than_its_bound(void **state)
+{
+    const int windows[] = {4096, 65536, 131072, 300000};
+    const uint32_t bounds[] = {16384, 65536};
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        struct address at = address("127.0.0.1");
+        int to = bound_socket(&at), from = socket(AF_INET, SOCK_STREAM, 0);
+
+        assert_true(socket_limit_buffers(to, bounds[i / 4], UINT32_MAX));
+        assert_int_equal(listen(to, 1), 0);
+        assert_int_equal(setsockopt(from, SOL_SOCKET, SO_RCVBUF, &windows[i % 4], sizeof(int)), 0);
+        assert_int_equal(connect(from, (const struct sockaddr *)&at.sa, at.len), 0);
+        int fd = accept(to, NULL, NULL);
+        assert_in_range(fill(fd), 1, bounds[i / 4] + 65536 + 1024);
+        close(fd);
+        close(from);
+        close(to);
+    }
+}
+
 static void a_unix_socket_is_left_as_it_is(void **state)
 {
     struct address at = {.sa.ss_family = AF_UNIX};
@@ -145,17 +196,6 @@ static void a_unix_socket_is_left_as_it_is(void **state)
     socket_tune(fd, &at);
     assert_false(sends_at_once(fd));
     close(fd);
-}
-
-/* Bound, so that a connect to its own address reaches itself. */
-static int bound_socket(struct address *at)
-{
-    int fd = socket(at->sa.ss_family, SOCK_STREAM, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (const struct sockaddr *)&at->sa, at->len), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at->sa, &at->len), 0);
-    return fd;
 }
 
 static void a_connection_to_itself_is_known_as_such(void **state)
@@ -298,6 +338,7 @@ int main(void)
         cmocka_unit_test(what_is_accepted_inherits_from_what_listens),
         cmocka_unit_test(loopback_is_under_reno_and_the_rest_as_the_system_has_it),
         cmocka_unit_test(more_than_the_system_allows_is_reported),
+        cmocka_unit_test(tcp_holds_one_segment_more_than_its_bound),
         cmocka_unit_test(a_unix_socket_is_left_as_it_is),
         cmocka_unit_test(what_is_connected_is_kept_and_no_new_handshake_is_taken),
         cmocka_unit_test(a_connection_to_itself_is_known_as_such),

@@ -130,9 +130,10 @@ what weir cannot change while it is running; docs/configuration.md has the list.
 {{/*
 The minimum memory limit, in MiB: the bounds of the queue, of the buffers, of all clients and of all connections to
 the app, 16 MiB for the program and 8 MiB for each thread; and a tenth of the limit to spare. Rounded up to 16 MiB. A
-client takes its head and 12 KiB, but at least 40 KiB, and the buffers of its socket, if they are bounded; a connection
-to the app takes its head and 16 KiB. The number of these connections is rounded up to 256, so that a change of
-`concurrency`, which weir can reload, usually does not replace the pods.
+client takes its head and 12 KiB, but at least 40 KiB, and the buffers of its socket, if they are bounded; the kernel
+exceeds that for sending by up to 64 KiB. A connection to the app takes its head and 16 KiB. The number of these
+connections is rounded up to 256, so that a change of `concurrency`, which weir can reload, usually does not replace the
+pods.
 */}}
 {{- define "weir-sidecar.memoryMiB" -}}
 {{- $config := .weir.config | default dict -}}
@@ -143,10 +144,10 @@ to the app takes its head and 16 KiB. The number of these connections is rounded
 {{- $inside = mul 256 (div (add (int64 $limit) 255) 256) -}}
 {{- end -}}
 {{- $client := max 40960 (add 12288 (include "weir-sidecar.bytes" (dig "client" "max_head" "32KiB" $config) | int64)) -}}
-{{- range list "send_buffer" "receive_buffer" -}}
-{{- $socket := dig "client" . "system" $config -}}
+{{- range $buffer, $more := dict "send_buffer" 65536 "receive_buffer" 0 -}}
+{{- $socket := dig "client" $buffer "system" $config -}}
 {{- if ne $socket "system" -}}
-{{- $client = add $client (include "weir-sidecar.bytes" $socket | int64) -}}
+{{- $client = add $client $more (include "weir-sidecar.bytes" $socket | int64) -}}
 {{- end -}}
 {{- end -}}
 {{- $heads := mul $clients $client -}}
