@@ -286,7 +286,7 @@ static struct span first_of(struct span s, size_t most)
     return (struct span){s.at, s.len < most + UTF8_MAX ? s.len : most + UTF8_MAX};
 }
 
-void message_abridge(struct message *m, struct loop *lp)
+static void abridge(struct message *m, struct loop *lp)
 {
     struct span method = message_method(m), tail = {m->request_id.at, tail_length(m)};
     struct span target = first_of(message_target(m), ACCESS_TARGET_MAX);
@@ -300,7 +300,7 @@ void message_abridge(struct message *m, struct loop *lp)
     for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
         is.len += head[i].len;
     is.size = is.len + tail.len;
-    if (m->at == NULL || m->size <= ABRIDGED_ABOVE || pool_room(is.size) >= pool_room(m->size))
+    if (pool_room(is.size) >= pool_room(m->size))
         return;
     char *at = is.at = pool_get(loop_pool(lp), is.size);
     for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
@@ -309,6 +309,12 @@ void message_abridge(struct message *m, struct loop *lp)
     is.request_id.at = at;
     pool_put(loop_pool(lp), m->at, m->size);
     *m = is;
+}
+
+void message_abridge(struct message *m, struct loop *lp)
+{
+    if (m->size > ABRIDGED_ABOVE)
+        abridge(m, lp);
 }
 
 size_t message_room(const struct message *m)
