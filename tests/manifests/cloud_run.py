@@ -5,10 +5,16 @@ WEIR is the weir to ask; Cloud Run sets PORT.
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
 import yaml
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from support import bounds  # noqa: E402
+from support.weir import clean_environment  # noqa: E402
 
 
 def problems(service):
@@ -30,18 +36,23 @@ def problems(service):
     port = env["WEIR_UPSTREAM"].rpartition(":")[2]
     if port != {e["name"]: e["value"] for e in containers["app"]["env"]}["BACKEND_LISTEN"].rpartition(":")[2]:
         yield f"the app does not listen on port {port}"
-    yield from refusals(env, containers["weir"]["ports"][0]["containerPort"])
-
-
-def refusals(env, port):
-    weir = os.environ.get("WEIR", "build/weir")
-    if not os.access(weir, os.X_OK):
+    if not os.access(bounds.BINARY, os.X_OK):
         print("note: no weir: it was not asked about the environment of the Cloud Run example")
         return
-    env = {k: v for k, v in os.environ.items() if not k.startswith("WEIR")} | env | {"PORT": str(port)}
-    run = subprocess.run([weir, "check"], env=env, capture_output=True, text=True, timeout=10)
-    if run.returncode:
-        yield run.stdout + run.stderr
+    refused = ask("check", env, containers["weir"])
+    if refused.returncode:
+        yield refused.stdout + refused.stderr
+        return
+    config = json.loads(ask("config print --json", env, containers["weir"]).stdout)
+    needed = (bounds.of_requests(config) + bounds.of_the_program(config)) / 0.9
+    limit = containers["weir"]["resources"]["limits"]["memory"]
+    if bounds.size(limit + "B") < needed:
+        yield f"the memory limit of weir is {limit}, but its bounds require {needed / bounds.MIB:.0f} MiB"
+
+
+def ask(command, env, container):
+    env = {**clean_environment(), **env, "PORT": str(container["ports"][0]["containerPort"])}
+    return subprocess.run([bounds.BINARY, *command.split()], env=env, capture_output=True, text=True, timeout=10)
 
 
 if __name__ == "__main__":
