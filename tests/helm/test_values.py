@@ -387,6 +387,7 @@ def test_the_timeouts_of_the_http_add_on_are_longer_than_those_of_weir():
     assert route["target"] == {"service": objects["Service"]["metadata"]["name"], "port": 80}
     waits = seconds(config["queue"]["timeout"]) + seconds(config["upstream"]["first_byte_timeout"])
     assert seconds(route["timeouts"]["responseHeader"]) > waits
+    assert seconds(config["drain"]["timeout"]) >= seconds("5s") + waits + 1  # with the default drain.delay
     assert seconds(config["client"]["keepalive_timeout"]) > 90  # Go's idle connections
     assert "replicas" not in objects["Deployment"]["spec"]
     target = str(route["scalingMetric"]["concurrency"]["targetValue"])
