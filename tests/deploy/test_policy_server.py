@@ -170,6 +170,27 @@ def test_weir_takes_over_the_name_of_the_port(api):
     assert shop["lifecycle"]["postStart"]["httpGet"]["port"] == 8080
 
 
+def test_a_udp_port_is_not_the_app_s(api):
+    """Neither its number nor its name, although TCP may have the same number."""
+    udp = {"name": "dns", "containerPort": 5300, "protocol": "UDP"}
+    for tcp in (5300, 8080):
+        spec = api.create(pod(ports=[udp, {"name": "http", "containerPort": tcp}]))["spec"]
+        assert settings_of({"spec": spec})["WEIR_UPSTREAM"] == f"127.0.0.1:{tcp}"
+        assert spec["initContainers"][0]["ports"][0]["name"] == "http"
+        assert [p.get("name") for p in spec["containers"][0]["ports"]] == ["dns", None]
+
+
+def test_ports_of_weir_are_refused_in_any_container(api):
+    other = {"name": "other", "image": "x", "securityContext": SECURE, "ports": [{"containerPort": 8480}]}
+    app = pod(ports=[{"containerPort": 8000}, {"containerPort": 9480}])
+    app["spec"]["containers"].append(other)
+    for one in (app, deployment(app)):
+        assert "container shop, other has port 8480 or 9480" in refusal(api, one)
+    other["ports"][0]["protocol"] = "UDP"
+    del app["spec"]["containers"][0]["ports"][1]
+    assert api.create(app) and api.create(deployment(app))
+
+
 def test_without_a_name_the_port_of_weir_is_named_weir(api):
     (weir,) = api.create(pod(ports=[{"containerPort": 3000}]))["spec"]["initContainers"]
     assert weir["ports"][0]["name"] == "weir"
