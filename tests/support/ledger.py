@@ -350,8 +350,10 @@ def check_clients(plans, named):
             assert line.get("reason"), f"cut for no reason: {line} {vars(plan)}"
     assert not named, f"lines of nobody: {list(named)[:5]}"
     # A turn of the loop has one time, and a busy machine may hold it up in the middle of a turn.
-    assert short <= 0.01 * len(plans) + 1, f"{short} lines say less than what they took"
-    assert len(more) <= 0.01 * len(plans) + 1 and max(more, default=0) < 500_000, sorted(more)[-9:]
+    few = 0.01 * len(plans)  # on average; of few requests, chance may hold up some more
+    few += 4 * few**0.5 + 1
+    assert short <= few, f"{short} lines say less than what they took"
+    assert len(more) <= few and max(more, default=0) < 500_000, sorted(more)[-9:]
     less.sort()
     at = {q: less[int(q * (len(less) - 1))] for q in (0.5, 0.99)}
     return {"beyond_us": max(more, default=0), "short": short, "unseen_us": at}
