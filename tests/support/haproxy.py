@@ -30,7 +30,10 @@ class HAProxy:
 
     def _is_up(self):
         assert self.process.poll() is None, self.text()
-        return os.path.exists(self.socket) and self.servers()
+        try:
+            return self.servers()
+        except OSError:  # its socket is not there yet, or does not listen
+            return False
 
     def servers(self):
         """The servers by name."""
