@@ -100,7 +100,7 @@ def test_a_client_that_reads_slowly_holds_little_of_its_request():
 
 # ---- make memory-check -----------------------------------------------------------------------------
 
-# What differs from the chart's defaults. Buffers of sockets are bounded in all of them, so that a
+# Settings that differ from the chart's defaults. Buffers of sockets are bounded in all of them, so that a
 # response that is not read does not vanish in the kernel; the sum is compared without them.
 CONFIGURATIONS = {
     "defaults": {},
