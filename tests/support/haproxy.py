@@ -24,7 +24,7 @@ class HAProxy:
         )
         try:
             until(self._is_up, "HAProxy")
-        except AssertionError:
+        except BaseException:
             self.process.kill()
             raise
 
